@@ -1,0 +1,1 @@
+"""The public clouds, one package each behind the door of ``provider``."""

@@ -1,0 +1,106 @@
+"""What each cloud must offer to the life of accounts, and where to find it.
+
+The services above (``api.accounts``) know no cloud by name: they ask the registry. A cloud knows neither
+the sources service nor its error codes: it says what it found, in the terms of ``Finding``.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from api.models import CloudAccount
+
+
+class Finding(enum.Enum):
+    """What a verification found wrong (spec 03 §6.6)."""
+
+    POLICY = "at least one action of the policy is refused"
+    ACCESS = "the cloud refuses us"
+    TRAIL_LIMIT = "the account has no room for another trail"
+    NOT_VISIBLE = "the subscription is not delegated to us"
+    UNKNOWN = "anything else"
+
+
+class VerificationFailedError(Exception):
+    """The cloud account can not be metered as it is."""
+
+    def __init__(self, finding: Finding, detail: str = ""):
+        super().__init__(finding, detail)
+        self.finding = finding
+        self.detail = detail
+
+
+class TransientCloudError(Exception):
+    """The cloud is throttling us or out of order; the same call may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRef:
+    """What is needed to reach a cloud account, even when its row is gone."""
+
+    id: int
+    cloud_type: str
+    aws_account_id: str | None
+    account_arn: str | None
+    subscription_id: UUID | None
+    is_synthetic: bool
+
+    @classmethod
+    def of(cls, account: CloudAccount) -> "AccountRef":
+        """Take the reference from a stored account."""
+        return cls(
+            id=account.id,
+            cloud_type=account.cloud_type,
+            aws_account_id=account.aws_account_id,
+            account_arn=account.account_arn,
+            subscription_id=account.subscription_id,
+            is_synthetic=account.is_synthetic,
+        )
+
+
+class Provider(Protocol):
+    """One cloud. No method is called inside a database transaction, unless it says so."""
+
+    cloud_type: str
+
+    def verify(self, account: AccountRef) -> None:
+        """Check that we may do what metering needs, changing nothing.
+
+        Raises ``VerificationFailedError`` or ``TransientCloudError``.
+        """
+
+    def configure(self, account: AccountRef) -> None:
+        """Set up what reports the account's events to us; repeating it does no harm.
+
+        Raises ``VerificationFailedError`` or ``TransientCloudError``.
+        """
+
+    def release(self, account: AccountRef) -> None:
+        """Queue the removal of what ``configure`` set up, after commit; never fails."""
+
+    def forget(self, account: AccountRef) -> None:
+        """Queue giving back the customer's delegation once the account is deleted; never fails."""
+
+    def discover(self, account: AccountRef) -> None:
+        """Queue the first look at the account's instances, after commit."""
+
+
+class UnknownCloudError(LookupError):
+    """No such cloud is installed."""
+
+
+_providers: dict[str, Provider] = {}
+
+
+def register(provider: Provider) -> None:
+    """Install a cloud; done once by ``api.apps`` at start-up."""
+    _providers[provider.cloud_type] = provider
+
+
+def provider_for(cloud_type: str) -> Provider:
+    """Find the cloud's provider. Raises ``UnknownCloudError``."""
+    try:
+        return _providers[cloud_type]
+    except KeyError:
+        raise UnknownCloudError(cloud_type) from None

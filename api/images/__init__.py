@@ -1,0 +1,1 @@
+"""What we know of machine images, and what follows when we learn more."""

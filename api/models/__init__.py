@@ -1,0 +1,40 @@
+"""What we remember, one concept a file. Times are UTC."""
+
+from api.models.account import AccountState, CloudAccount
+from api.models.base import CloudType
+from api.models.definition import InstanceDefinition
+from api.models.image import ImageFact, InspectionAttempt, MachineImage
+from api.models.inbox import InboxMessage
+from api.models.instance import Instance, InstanceEvent, InstanceFact
+from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
+from api.models.run import Run
+from api.models.synthetic import SyntheticDataRequest
+from api.models.usage import Cause, ConcurrentUsage, StaleUsage, UsageRevision
+from api.models.user import User, UserTaskLock
+
+__all__ = [
+    "AccountState",
+    "Cause",
+    "CloudAccount",
+    "CloudType",
+    "ConcurrentUsage",
+    "Correction",
+    "DescribeRun",
+    "ImageFact",
+    "InboxMessage",
+    "IngestHour",
+    "IngestObject",
+    "InspectionAttempt",
+    "Instance",
+    "InstanceDefinition",
+    "InstanceEvent",
+    "InstanceFact",
+    "MachineImage",
+    "Run",
+    "StaleUsage",
+    "SyntheticDataRequest",
+    "TrailDigest",
+    "UsageRevision",
+    "User",
+    "UserTaskLock",
+]

@@ -1,0 +1,54 @@
+"""Messages of the sources service, stored before Kafka is told that we have them (decision 27)."""
+
+from django.db import models
+from django.db.models import Q
+
+from util import clock
+
+
+class InboxMessage(models.Model):
+    """One relevant Kafka message; those of one customer are worked on in the order of their ids."""
+
+    class State(models.TextChoices):
+        """Where the message stands."""
+
+        WAITING = "waiting"
+        WORKING = "working"
+        PROCESSED = "processed"
+        FAILED = "failed"
+        DEAD = "dead"
+
+    topic = models.TextField()
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+    event_type = models.CharField(max_length=64)
+    customer_key = models.CharField(max_length=200)
+    value = models.JSONField()
+    headers = models.JSONField()
+
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveIntegerField(default=0)
+    reason = models.TextField(blank=True)
+    received_at = models.DateTimeField(default=clock.now)
+    not_before = models.DateTimeField(default=clock.now)
+    lease_until = models.DateTimeField(null=True)
+    lease_token = models.UUIDField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["topic", "partition", "offset"], name="inboxmessage_coordinates"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["customer_key", "id"],
+                name="inboxmessage_unfinished",
+                condition=Q(state__in=["waiting", "working", "failed"]),
+            ),
+            models.Index(fields=["finished_at"], name="inboxmessage_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.topic}/{self.partition}/{self.offset}: {self.state}"
