@@ -1,0 +1,1 @@
+"""What deploys cloudigrade: manifests, playbooks, dashboards, and the local world."""

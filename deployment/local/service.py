@@ -1,0 +1,96 @@
+"""What every embedded service is to the supervisor."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+from deployment.local.ports import PortReservation
+from deployment.local.process import ManagedProcess
+from deployment.local.watchdog import Watchdog
+
+
+class Surroundings:
+    """What a service gets from the supervisor: one scratch folder, one watchdog."""
+
+    def __init__(self, scratch_parent: Path | None = None) -> None:
+        self.watchdog = Watchdog()
+        self._scratch_parent = scratch_parent
+        self._scratch: Path | None = None
+
+    @property
+    def scratch(self) -> Path:
+        """The one folder for all files, created (below TMPDIR by default) when first asked for.
+
+        It may be entered by everybody, since as root the database server runs as another user.
+        """
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="cloudigrade-", dir=self._scratch_parent))
+            self.watchdog.remove(self._scratch)
+            self._scratch.chmod(0o711)
+        return self._scratch
+
+    def close(self) -> None:
+        """Remove the scratch folder and end the watchdog."""
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+        self.watchdog.close()
+
+    def log_file(self, name: str) -> Path:
+        """Return where the process of this name writes its log."""
+        folder = self.scratch / "logs"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.log"
+
+
+class Service:
+    """An embedded server on a free loopback port.
+
+    The port is reserved at once, so that ``env`` is known before anything runs. ``launch`` starts
+    the server and returns early, ``wait_until_ready`` waits for it: servers thus start together.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    #: Environment variables of the product: if one is set, a real service is used instead.
+    configured_by: ClassVar[tuple[str, ...]]
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
+        self.reservation = PortReservation()
+        self.port = self.reservation.number
+        self.process: ManagedProcess | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The product's environment variables that point to this service (spec 08 §4)."""
+        raise NotImplementedError
+
+    @property
+    def address(self) -> str:
+        """Where the service is found, to be shown to people."""
+        raise NotImplementedError
+
+    def launch(self) -> None:
+        """Start the server process."""
+        raise NotImplementedError
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers in its own protocol.
+
+        Raises LocalServiceError if it does not.
+        """
+        raise NotImplementedError
+
+    def request_stop(self) -> None:
+        """Ask the server to stop and do not wait for it."""
+        if self.process is not None:
+            self.process.request_stop()
+
+    def stop(self) -> None:
+        """Stop the server, or give back the port of one that was never started."""
+        self.reservation.release()
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
