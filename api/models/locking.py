@@ -15,7 +15,7 @@ def lock_users(user_ids: Iterable[int]) -> Iterator[list[int]]:
 
     Opens a transaction, or joins the one in progress. Waiters block; locks are taken in ascending order
     of user ids, so that two holders of several never wait for each other. ``locked`` shows true inside
-    the holding transaction only. A missing lock row is made on first use; a user that is gone is left
+    the holding transaction only (an exception rolls it back). A missing lock row is made on first use; a user that is gone is left
     out. Never call a cloud, Kafka or another service while holding it.
     """
     wanted = sorted(set(user_ids))
@@ -37,8 +37,5 @@ def lock_users(user_ids: Iterable[int]) -> Iterator[list[int]]:
         )
         locks = UserTaskLock.objects.filter(user_id__in=held)
         locks.update(locked=True, updated_at=clock.now())
-        try:
-            yield held
-        finally:
-            if not transaction.get_connection().needs_rollback:
-                locks.update(locked=False)
+        yield held
+        locks.update(locked=False)
