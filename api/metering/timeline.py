@@ -1,0 +1,61 @@
+"""From an instance's events to its runs (spec 07 §3). Pure: plain data in, plain data out."""
+
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import NamedTuple
+
+Instant = int
+"""A moment in UTC: whole microseconds since 1970-01-01T00:00:00Z."""
+
+POWER_ON = "power_on"
+POWER_OFF = "power_off"
+
+
+class Event(NamedTuple):
+    """Something that happened to an instance; types other than the two above switch nothing."""
+
+    at: Instant
+    event_type: str
+    instance_type: str | None
+
+
+class PowerRun(NamedTuple):
+    """A span of time in which an instance was on; without an end while it still is."""
+
+    start: Instant
+    end: Instant | None
+    instance_type: str | None
+
+
+_at = itemgetter(0)
+
+
+def runs_from_events(
+    events: Iterable[tuple[Instant, str, str | None]],
+) -> list[PowerRun]:
+    """Give the runs of one instance, oldest first.
+
+    ``events`` are all events of the instance (tuples shaped like ``Event``) in the order in which
+    they were stored; that order decides between events of one instant. Repeated events, and events
+    that arrived late, make no difference. Each run has the newest instance type known at its start.
+    """
+    ordered = sorted(events, key=_at)
+    known: str | None = None
+    type_at: dict[Instant, str | None] = {}
+    for at, _, instance_type in ordered:
+        if instance_type is not None:
+            known = instance_type
+        type_at[at] = known
+
+    runs: list[PowerRun] = []
+    start: Instant | None = None
+    for at, event_type, _ in ordered:
+        if event_type == POWER_ON:
+            if start is None:
+                start = at
+        elif event_type == POWER_OFF and start is not None:
+            runs.append(PowerRun(start, at, type_at[start]))
+            start = None
+    if start is not None:
+        runs.append(PowerRun(start, None, type_at[start]))
+    return runs
