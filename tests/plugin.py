@@ -4,21 +4,28 @@ It is loaded with ``-p tests.plugin``, that is before Django reads its settings:
 services are reserved and written to the environment here, the services themselves start later.
 With pytest-xdist each worker has services of its own. A service that the environment configures
 already is used as it is.
+
+Session fixtures start a service: ``postgres`` (by itself for everything that touches the
+database), ``valkey``, ``kafka``, ``aws_server``, ``sources_server``. Function fixtures give a fresh
+one: ``redis_client``, ``aws``, ``sources_api``.
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import redis
 from django.test import TransactionTestCase
 
+from deployment.local.aws import AwsControl
+from deployment.local.sources import SourcesControl
 from deployment.local.world import MISLEADING_VARIABLES, LocalServices
 
 # Names of the variables that an outer pytest process set, so that its xdist workers, which inherit
 # them, do not take the controller's services for real ones.
 _SET_BY_CONTROLLER = "CLOUDIGRADE_TEST_EMBEDDED_VARIABLES"
 
-_SERVICE_FIXTURES = frozenset({"postgres"})
-_DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "live_server"})
+_SERVICE_FIXTURES = frozenset({"postgres", "valkey", "kafka", "aws_server", "sources_server"})
 
 _BASIC_ENVIRONMENT = {
     "CLOUDIGRADE_ENVIRONMENT": "test",
@@ -33,12 +40,9 @@ def _prepare_environment() -> LocalServices:
     for name in MISLEADING_VARIABLES:
         os.environ.pop(name, None)
     services = LocalServices()
-    variables = {
-        **{name: os.environ.get(name, value) for name, value in _BASIC_ENVIRONMENT.items()},
-        **services.env,
-    }
+    variables = {**services.env, **_BASIC_ENVIRONMENT}
     os.environ.update(variables)
-    os.environ[_SET_BY_CONTROLLER] = " ".join(services.env)
+    os.environ[_SET_BY_CONTROLLER] = " ".join(variables)
     return services
 
 
@@ -61,14 +65,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _needs_services(item: pytest.Item) -> bool:
     if item.get_closest_marker("django_db"):
         return True
-    if not _SERVICE_FIXTURES.isdisjoint(_fixture_names(item)):
+    if not _SERVICE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         return True
     test_class = getattr(item, "cls", None)
     return test_class is not None and issubclass(test_class, TransactionTestCase)
-
-
-def _fixture_names(item: pytest.Item) -> frozenset[str]:
-    return frozenset(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +81,64 @@ def local_services() -> LocalServices:
 def postgres(local_services: LocalServices) -> None:
     """PostgreSQL runs; every test marked ``django_db`` has it by itself."""
     local_services.start("postgres")
+
+
+@pytest.fixture(scope="session")
+def valkey(local_services: LocalServices) -> None:
+    """Valkey runs; tests share what is in it: see ``redis_client``."""
+    local_services.start("valkey")
+
+
+@pytest.fixture
+def redis_client(valkey: None) -> Iterator[redis.Redis]:
+    """A client of an empty Valkey."""
+    url = os.environ.get("REDIS_URL") or "redis://{REDIS_HOST}:{REDIS_PORT}/0".format_map(
+        {"REDIS_PORT": "6379", **os.environ}
+    )
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def kafka(local_services: LocalServices) -> str:
+    """A Kafka broker runs; the value is its bootstrap servers.
+
+    All tests see all messages: choose topics or consumer groups of your own.
+    """
+    local_services.start("kafka")
+    servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    port = os.environ.get("KAFKA_SERVER_PORT", "9092")
+    return servers or f"{os.environ['KAFKA_SERVER_HOST']}:{port}"
+
+
+@pytest.fixture(scope="session")
+def aws_server(local_services: LocalServices) -> Iterator[AwsControl]:
+    """The fake AWS runs; its resources are shared by all tests: see ``aws``."""
+    local_services.start("aws")
+    control = AwsControl(os.environ["AWS_ENDPOINT_URL"])
+    yield control
+    control.close()
+
+
+@pytest.fixture
+def aws(aws_server: AwsControl) -> AwsControl:
+    """An empty fake AWS: clients for any account, faults, and the record of calls."""
+    aws_server.reset()
+    return aws_server
+
+
+@pytest.fixture(scope="session")
+def sources_server(local_services: LocalServices) -> Iterator[SourcesControl]:
+    """The fake sources service runs; its records are shared by all tests: see ``sources_api``."""
+    local_services.start("sources")
+    control = SourcesControl(os.environ["SOURCES_API_BASE_URL"])
+    yield control
+    control.close()
+
+
+@pytest.fixture
+def sources_api(sources_server: SourcesControl) -> SourcesControl:
+    """A fake sources service without records: add what the test needs, inject faults."""
+    sources_server.reset()
+    return sources_server

@@ -9,6 +9,8 @@ from deployment.local.ports import PortReservation
 from deployment.local.process import ManagedProcess
 from deployment.local.watchdog import Watchdog
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+
 
 class Surroundings:
     """What a service gets from the supervisor: one scratch folder, one watchdog."""

@@ -6,10 +6,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deployment.local.aws import Aws
+from deployment.local.kafka import Kafka
 from deployment.local.postgres import Postgres
 from deployment.local.service import Service, Surroundings
+from deployment.local.sources import Sources
+from deployment.local.valkey import Valkey
 
-SERVICES: tuple[type[Service], ...] = (Postgres,)
+SERVICES: tuple[type[Service], ...] = (Aws, Kafka, Valkey, Sources, Postgres)
 ALL_SERVICES = tuple(service.name for service in SERVICES)
 
 # Variables of the surrounding shell that would lead the product, or an SDK, somewhere else.

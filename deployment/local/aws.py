@@ -1,0 +1,193 @@
+"""The fake AWS service, its remote control, and what the product needs in its own account."""
+
+import json
+import sys
+from typing import Any
+
+import boto3
+import requests
+
+from deployment.local.ports import LOOPBACK
+from deployment.local.process import ManagedProcess
+from deployment.local.service import REPOSITORY, Service
+
+#: The account whose credentials the product itself has.
+PRIMARY_ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
+
+_ANY_KEY = "local"
+_SECONDS_TO_START = 90.0
+_SECONDS_PER_REQUEST = 30.0
+
+
+class Aws(Service):
+    """moto's server, extended by deployment.local.fake_aws."""
+
+    name = "aws"
+    title = "AWS"
+    configured_by = ("AWS_ENDPOINT_URL",)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The product's environment variables that point to this service."""
+        return {
+            "AWS_ENDPOINT_URL": self.address,
+            "AWS_ACCESS_KEY_ID": _ANY_KEY,
+            "AWS_SECRET_ACCESS_KEY": _ANY_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            # Nothing of a developer's own AWS set-up may get in.
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @property
+    def address(self) -> str:
+        """The endpoint of all services."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def launch(self) -> None:
+        """Start the server."""
+        self.process = ManagedProcess(
+            name=self.title,
+            command=[sys.executable, "-m", "deployment.local.fake_aws", str(self.port)],
+            log_file=self.surroundings.log_file(self.name),
+            watchdog=self.surroundings.watchdog,
+            directory=REPOSITORY,
+        )
+        self.reservation.release()
+        self.process.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers."""
+        assert self.process is not None
+        self.process.wait_until(self._answers, timeout=_SECONDS_TO_START)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.address}/_control/calls", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+
+class AwsControl:
+    """Clients for any account of the fake AWS, and its remote control."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._sessions: dict[str, boto3.Session] = {}
+        self._http = requests.Session()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def reset(self) -> None:
+        """Forget all accounts' resources, the faults and the calls."""
+        self._call("POST", "/moto-api/reset")
+        self._call("POST", "/_control/reset")
+
+    def client(
+        self, service: str, *, account_id: str = PRIMARY_ACCOUNT_ID, region: str = REGION
+    ) -> Any:
+        """Return a client that acts inside the account, by default the product's own."""
+        return self.assume(account_id).client(
+            service, region_name=region, endpoint_url=self.endpoint
+        )
+
+    def assume(self, account_id: str) -> boto3.Session:
+        """Return a session inside the account."""
+        if account_id not in self._sessions:
+            self._sessions[account_id] = self._make_session(account_id)
+        return self._sessions[account_id]
+
+    def _make_session(self, account_id: str) -> boto3.Session:
+        own = boto3.Session(aws_access_key_id=_ANY_KEY, aws_secret_access_key=_ANY_KEY)
+        if account_id == PRIMARY_ACCOUNT_ID:
+            return own
+        sts = own.client("sts", region_name=REGION, endpoint_url=self.endpoint)
+        credentials = sts.assume_role(
+            RoleArn=role_arn(account_id), RoleSessionName=f"inside-{account_id}"
+        )["Credentials"]
+        return boto3.Session(
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+        )
+
+    def provision_primary_account(self, environment_name: str) -> None:
+        """Create the buckets, queues and notifications that the product expects (spec 04 §5.3)."""
+        for bucket, queue, prefix, suffix in (
+            ("trails", "cloudtrail-s3", "AWSLogs/", ".json.gz"),
+            ("inspections", "inspections-s3", "InspectionResults/", ".json"),
+        ):
+            self._connect_bucket_to_queue(
+                bucket=f"{environment_name}-cloudigrade-{bucket}",
+                queue_arn=self._create_queue(f"{environment_name}-cloudigrade-{queue}"),
+                prefix=prefix,
+                suffix=suffix,
+            )
+
+    def _create_queue(self, name: str) -> str:
+        sqs = self.client("sqs")
+        dead_letters = sqs.create_queue(QueueName=f"{name[:76]}-dlq")["QueueUrl"]
+        redrive = {"deadLetterTargetArn": self._queue_arn(dead_letters), "maxReceiveCount": 5}
+        attributes = {"MessageRetentionPeriod": "345600", "RedrivePolicy": json.dumps(redrive)}
+        return self._queue_arn(sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+
+    def _queue_arn(self, url: str) -> str:
+        attributes = self.client("sqs").get_queue_attributes(
+            QueueUrl=url, AttributeNames=["QueueArn"]
+        )
+        arn: str = attributes["Attributes"]["QueueArn"]
+        return arn
+
+    def _connect_bucket_to_queue(
+        self, *, bucket: str, queue_arn: str, prefix: str, suffix: str
+    ) -> None:
+        s3 = self.client("s3")
+        s3.create_bucket(Bucket=bucket)
+        rules = [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]
+        notification = {
+            "Id": "Notifications",
+            "QueueArn": queue_arn,
+            "Events": ["s3:ObjectCreated:*"],
+            "Filter": {"Key": {"FilterRules": rules}},
+        }
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [notification]}
+        )
+
+    def refuse(
+        self,
+        service: str,
+        action: str,
+        code: str,
+        *,
+        account_id: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Answer this action with this error code; without ``times`` until the next reset."""
+        fault: dict[str, Any] = {"service": service, "action": action, "code": code}
+        if account_id is not None:
+            fault["account"] = account_id
+        if times is not None:
+            fault["times"] = times
+        self._call("POST", "/_control/faults", fault)
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return the calls so far, in order: service, action, account, region, dry_run."""
+        recorded: list[dict[str, Any]] = self._call("GET", "/_control/calls").json()
+        return recorded
+
+    def _call(self, method: str, path: str, content: Any = None) -> requests.Response:
+        response = self._http.request(
+            method, self.endpoint + path, json=content, timeout=_SECONDS_PER_REQUEST
+        )
+        response.raise_for_status()
+        return response
+
+
+def role_arn(account_id: str) -> str:
+    """Return the ARN of the role that a customer would make for us in the account."""
+    return f"arn:aws:iam::{account_id}:role/cloudigrade"

@@ -1,0 +1,91 @@
+"""The fake AWS under control: make it refuse calls, and ask which calls it got.
+
+``GET /_control/calls``       every call so far, in order: service, action, account, region, dry_run
+``POST /_control/faults``     ``{"service": "ec2", "action": "DescribeRegions", "code": "...",
+                              "message": "...", "account": "...", "times": n}``; all but service,
+                              action and code are optional
+``POST /_control/reset``      forget faults and calls
+
+Calls of S3 are neither recorded nor refused: moto treats them in a way of their own.
+"""
+
+import json
+import threading
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult, BaseResponse
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from werkzeug import Request, Response
+
+from deployment.local.fake_aws.extend import replaces
+
+_PREFIX = "/_control/"
+
+Fault = dict[str, Any]
+Call = dict[str, Any]
+
+_lock = threading.Lock()
+_faults: list[Fault] = []
+_calls: list[Call] = []
+
+
+@replaces(BaseResponse, "call_action")
+def call_action(original: Any, self: Any) -> Any:
+    """Record the call, then refuse it or let moto answer it."""
+    call = {
+        "service": self.service_name,
+        "action": self._get_action(),
+        "account": self.current_account,
+        "region": self.region,
+        "dry_run": self.querystring.get("DryRun", ["false"])[0] == "true",
+    }
+    fault = _take_fault(call)
+    if fault is None:
+        return original(self)
+    error = ServiceException(fault["code"], fault.get("message", "refused by the fake AWS"))
+    return self.serialized(ActionResult(error))
+
+
+def _take_fault(call: Call) -> Fault | None:
+    """Remember the call; return the first fault that holds for it, counting down its times."""
+    with _lock:
+        _calls.append(call)
+        for fault in _faults:
+            if _concerns(fault, call) and fault.get("times", 1) > 0:
+                if "times" in fault:
+                    fault["times"] -= 1
+                return fault
+    return None
+
+
+def _concerns(fault: Fault, call: Call) -> bool:
+    return all(fault.get(key, call[key]) == call[key] for key in ("service", "action", "account"))
+
+
+@replaces(DomainDispatcherApplication, "__call__")
+def dispatch(
+    original: Any, self: Any, environ: dict[str, Any], start_response: Any
+) -> Iterable[bytes]:
+    """Serve the control requests in front of all hosts and services."""
+    if environ["PATH_INFO"].startswith(_PREFIX):
+        return _control(Request(environ))(environ, start_response)
+    answer: Iterable[bytes] = original(self, environ, start_response)
+    return answer
+
+
+def _control(request: Request) -> Response:
+    with _lock:
+        match request.method, request.path.removeprefix(_PREFIX):
+            case "GET", "calls":
+                return Response(json.dumps(_calls), mimetype="application/json")
+            case "POST", "faults":
+                _faults.append(json.loads(request.get_data()))
+            case "POST", "reset":
+                _faults.clear()
+                _calls.clear()
+            case _:
+                return Response(status=HTTPStatus.NOT_FOUND)
+    return Response(status=HTTPStatus.NO_CONTENT)
