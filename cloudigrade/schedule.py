@@ -1,0 +1,111 @@
+"""The periodic tasks: under which name, what, and which setting holds the period (spec 08 §6.5)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A periodic task. Its name is what operators see and switch off."""
+
+    name: str
+    task: str
+    period_variable: str
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "check_and_cache_sqs_queues_lengths",
+        "api.tasks.check_and_cache_sqs_queues_lengths",
+        "CHECK_AND_CACHE_SQS_QUEUES_LENGTHS_SCHEDULE",
+    ),
+    Entry(
+        "delete_inactive_users",
+        "api.tasks.delete_inactive_users",
+        "DELETE_INACTIVE_USERS_SCHEDULE",
+    ),
+    Entry(
+        "delete_cloud_accounts_not_in_sources",
+        "api.tasks.delete_cloud_accounts_not_in_sources",
+        "DELETE_CLOUD_ACCOUNTS_NOT_IN_SOURCES_SCHEDULE",
+    ),
+    Entry(
+        "delete_orphaned_cloud_accounts",
+        "api.tasks.delete_orphaned_cloud_accounts",
+        "DELETE_ORPHANED_ACCOUNTS_SCHEDULE",
+    ),
+    Entry(
+        "delete_expired_synthetic_data",
+        "api.tasks.delete_expired_synthetic_data",
+        "DELETE_EXPIRED_SYNTHETIC_DATA_SCHEDULE",
+    ),
+    Entry(
+        "persist_inspection_cluster_results",
+        "api.tasks.persist_inspection_cluster_results_task",
+        "HOUNDIGRADE_ECS_PERSIST_INSPECTION_RESULTS_SCHEDULE",
+    ),
+    Entry(
+        "inspect_pending_images",
+        "api.tasks.inspect_pending_images",
+        "INSPECT_PENDING_IMAGES_SCHEDULE",
+    ),
+    Entry(
+        "recalculate_runs_for_all_cloud_accounts",
+        "api.tasks.recalculate_runs_for_all_cloud_accounts",
+        "RECALCULATE_RUNS_FOR_ALL_CLOUD_ACCOUNTS_SCHEDULE",
+    ),
+    Entry(
+        "recalculate_concurrent_usage_for_all_users",
+        "api.tasks.recalculate_concurrent_usage_for_all_users",
+        "RECALCULATE_CONCURRENT_USAGE_FOR_ALL_USERS_SCHEDULE",
+    ),
+    # The next three names tell of periods long past; operators know them, so they stay.
+    Entry(
+        "analyze_log_every_2_mins",
+        "api.clouds.aws.tasks.analyze_log",
+        "ANALYZE_LOG_SCHEDULE",
+    ),
+    Entry(
+        "repopulate_ec2_instance_mapping_every_week",
+        "api.clouds.aws.tasks.repopulate_ec2_instance_mapping",
+        "AWS_REPOPULATE_EC2_INSTANCE_MAPPING_SCHEDULE",
+    ),
+    Entry(
+        "repopulate_azure_instance_mapping_every_week",
+        "api.clouds.azure.tasks.repopulate_azure_instance_mapping",
+        "REPOPULATE_AZURE_INSTANCE_MAPPING_SCHEDULE",
+    ),
+    Entry(
+        "update_azure_instance_events_every_hour",
+        "api.clouds.azure.tasks.update_azure_instance_events",
+        "UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE",
+    ),
+    Entry(
+        "reconcile_aws_accounts",
+        "api.clouds.aws.tasks.reconcile_aws_accounts",
+        "AWS_RECONCILE_SCHEDULE",
+    ),
+    Entry(
+        "recalculate_stale_usage",
+        "api.tasks.recalculate_stale_usage",
+        "RECALCULATE_STALE_USAGE_SCHEDULE",
+    ),
+    Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
+)
+
+
+def beat_schedule(period_of: Callable[[str], int]) -> dict[str, dict[str, Any]]:
+    """Return Celery's beat schedule. A message that waited longer than its period is worthless.
+
+    ``period_of`` tells a variable's seconds; with 0 there is no entry.
+    """
+    return {
+        entry.name: {
+            "task": entry.task,
+            "schedule": period,
+            "options": {"expires": period},
+        }
+        for entry in ENTRIES
+        if (period := period_of(entry.period_variable))
+    }

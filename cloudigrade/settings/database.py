@@ -1,0 +1,49 @@
+"""PostgreSQL (spec 08 §4 C, §5)."""
+
+from typing import Any
+
+from cloudigrade.settings.environment import clowder, env
+from util.clowder import DatabasePlace, certificate_file
+
+
+def _place() -> DatabasePlace:
+    if clowder is not None:
+        return env.attempt(clowder.database, DatabasePlace("", "", 0, "", ""))
+    return DatabasePlace(
+        name=env("DJANGO_DATABASE_NAME"),
+        host=env("DJANGO_DATABASE_HOST"),
+        port=env("DJANGO_DATABASE_PORT"),
+        user=env("DJANGO_DATABASE_USER"),
+        password=env("DJANGO_DATABASE_PASSWORD"),
+    )
+
+
+def _options(place: DatabasePlace) -> dict[str, Any]:
+    options = {
+        "sslmode": place.sslmode or env("DJANGO_DATABASE_SSLMODE"),
+        "sslrootcert": certificate_file(place.ca)
+        if place.ca
+        else env("DJANGO_DATABASE_SSLROOTCERT"),
+    }
+    return {name: value for name, value in options.items() if value}
+
+
+_database = _place()
+
+DATABASES = {
+    "default": {
+        "ENGINE": env("DJANGO_DATABASE_ENGINE"),
+        "NAME": _database.name,
+        "HOST": _database.host,
+        "PORT": _database.port,
+        "USER": _database.user,
+        "PASSWORD": _database.password,
+        "ATOMIC_REQUESTS": env("DJANGO_ATOMIC_REQUESTS"),
+        "CONN_MAX_AGE": env("DJANGO_DATABASE_CONN_MAX_AGE"),
+        "CONN_HEALTH_CHECKS": env("DJANGO_DATABASE_CONN_HEALTH_CHECKS"),
+        # A pooler between us and PostgreSQL may hand each transaction another connection.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": _options(_database),
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,0 +1,18 @@
+"""URL roots (spec 08 §7)."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = []
+
+if not settings.IS_PRODUCTION:
+    urlpatterns += [
+        path("admin/", admin.site.urls),
+        path("api-auth/", include("rest_framework.urls")),
+    ]
+
+handler400 = "util.errors.bad_request"
+handler403 = "util.errors.forbidden"
+handler404 = "util.errors.not_found"
+handler500 = "util.errors.server_error"

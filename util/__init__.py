@@ -1,0 +1,1 @@
+"""What would serve any Django service on this platform. Knows nothing of clouds, images or usage."""

@@ -1,0 +1,79 @@
+"""One id for an HTTP request and for all that it causes (spec 01 §3, spec 08 §6.6, §7)."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.http import HttpRequest, HttpResponse
+
+RESPONSE_HEADER = "X-CLOUDIGRADE-REQUEST-ID"
+INSIGHTS_HEADER = "X-RH-INSIGHTS-REQUEST-ID"
+MESSAGE_HEADER = "request_id"
+INSIGHTS_MESSAGE_HEADER = "insights_request_id"
+
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_insights_request_id: ContextVar[str | None] = ContextVar("insights_request_id", default=None)
+
+
+def current_request_id() -> str | None:
+    """Return the id of the request or task in progress; None outside of both."""
+    return _request_id.get()
+
+
+def current_insights_request_id() -> str | None:
+    """Return the platform's id of the request that caused what is going on, if it sent one."""
+    return _insights_request_id.get()
+
+
+@contextmanager
+def request_context(request_id: str, insights_request_id: str | None = None) -> Iterator[None]:
+    """Work under a request id; what was current before is current again afterwards."""
+    token = _request_id.set(request_id)
+    insights_token = _insights_request_id.set(insights_request_id)
+    try:
+        yield
+    finally:
+        _insights_request_id.reset(insights_token)
+        _request_id.reset(token)
+
+
+class RequestIdMiddleware:
+    """Gives each HTTP request a fresh id and sends it back. It belongs outside all other middleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = str(uuid.uuid4())
+        with request_context(request_id, request.headers.get(INSIGHTS_HEADER)):
+            response = self.get_response(request)
+        response[RESPONSE_HEADER] = request_id
+        return response
+
+
+class RequestIdFilter(logging.Filter):
+    """Adds the ids to log records; lets every record pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Set ``requestid`` and ``insights_requestid``."""
+        record.requestid = current_request_id()
+        record.insights_requestid = current_insights_request_id()
+        return True
+
+
+def message_headers() -> dict[str, str]:
+    """Return the headers for a Celery message: the current ids, or a fresh id where there is none."""
+    headers = {MESSAGE_HEADER: current_request_id() or str(uuid.uuid4())}
+    insights_request_id = current_insights_request_id()
+    if insights_request_id:
+        headers[INSIGHTS_MESSAGE_HEADER] = insights_request_id
+    return headers
+
+
+def message_context(headers: Mapping[str, str | None]) -> tuple[str, str | None]:
+    """Return the ids that a task works under: its message's, else the current ones, else fresh ones."""
+    request_id = headers.get(MESSAGE_HEADER) or current_request_id() or str(uuid.uuid4())
+    insights = headers.get(INSIGHTS_MESSAGE_HEADER) or current_insights_request_id()
+    return request_id, insights

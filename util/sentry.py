@@ -1,0 +1,98 @@
+"""Sentry: what is sent, and how often (spec 08 §6.7, §9)."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import sentry_sdk
+from django.urls import NoReverseMatch, reverse
+from sentry_sdk.integrations import Integration
+
+logger = logging.getLogger(__name__)
+
+SECRET_HEADERS = frozenset(
+    {"x-rh-identity", "x-rh-internal-fake-identity", "x-rh-cloudigrade-psk", "authorization"}
+)
+MASK = "*" * 18
+
+Sampler = Callable[[dict[str, Any]], float]
+
+
+def parse_rates(variable: str, rates: Mapping[str, Any]) -> dict[str, float]:
+    """Return sampling rates as numbers; numeric text is taken too.
+
+    Raises ValueError, naming the variable and the entry, for anything that is not between 0 and 1.
+    """
+    parsed = {}
+    for name, rate in rates.items():
+        try:
+            parsed[name] = float(rate)
+        except (TypeError, ValueError):
+            parsed[name] = -1.0
+        if isinstance(rate, bool) or not 0 <= parsed[name] <= 1:
+            raise ValueError(f"{variable}: the rate of {name} is not a number between 0 and 1")
+    return parsed
+
+
+def task_sampler(rates: Mapping[str, float], default: float) -> Sampler:
+    """Return a sampler that goes by the exact name of the Celery task."""
+
+    def sample(context: dict[str, Any]) -> float:
+        job = context.get("celery_job") or {}
+        return rates.get(job.get("task"), default)
+
+    return sample
+
+
+def view_sampler(rates: Mapping[str, float], default: float) -> Sampler:
+    """Return a sampler that goes by the request's path, a trailing slash ignored.
+
+    The named views' paths are looked up at the first request; unknown names are ignored with one warning.
+    """
+
+    @cache
+    def rate_by_path() -> dict[str, float]:
+        paths: dict[str, float] = {}
+        for name, rate in rates.items():
+            try:
+                paths.setdefault(reverse(name).rstrip("/"), rate)
+            except NoReverseMatch:
+                logger.warning("Sentry's sampling rates name an unknown view: %s", name)
+        return paths
+
+    def sample(context: dict[str, Any]) -> float:
+        path = (context.get("wsgi_environ") or {}).get("PATH_INFO") or ""
+        return rate_by_path().get(path.rstrip("/"), default) if path else default
+
+    return sample
+
+
+def without_secrets(event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:
+    """Mask the headers of an event's request that hold identities and keys."""
+    headers = (event.get("request") or {}).get("headers") or {}
+    for name in headers:
+        if name.lower() in SECRET_HEADERS:
+            headers[name] = MASK
+    return event
+
+
+def set_up(
+    *,
+    dsn: str,
+    environment: str,
+    release: str | None,
+    sampler: Sampler,
+    integrations: list[Integration],
+) -> None:
+    """Start reporting errors and traces, without personal data."""
+    sentry_sdk.init(
+        dsn=dsn,
+        environment=environment,
+        release=release,
+        traces_sampler=sampler,
+        integrations=integrations,
+        before_send=without_secrets,  # type: ignore[arg-type]
+        before_send_transaction=without_secrets,  # type: ignore[arg-type]
+        send_default_pii=False,
+    )

@@ -1,0 +1,183 @@
+"""Celery tasks: how they are defined, retried, limited and queued (spec 08 §6)."""
+
+import datetime
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Task as CeleryTask
+from celery import current_app, shared_task
+from django.db import transaction
+from django.utils.dateparse import parse_date as parse_iso_date
+from django.utils.dateparse import parse_datetime as parse_iso_datetime
+
+MAX_RETRIES = 35
+MAX_BACKOFF = 120
+"""Seconds."""
+
+
+def retries_within(total_seconds: float, cap: int) -> int:
+    """Return how many retries fit into a time, with waits of 1, 2, 4, ... seconds up to a cap.
+
+    It is the largest number whose waits sum up to less than the time (spec 08 §6.3).
+    """
+    retries, waited, wait = 0, 0, 1
+    while waited + min(wait, cap) < total_seconds:
+        waited += min(wait, cap)
+        wait *= 2
+        retries += 1
+    return retries
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """After which errors a task is tried again, how often, and how patiently.
+
+    Waits double from one second up to ``max_backoff``, each shortened at random. ``total_seconds``, where it
+    is given, decides how many retries there are, in place of ``max_retries``.
+    """
+
+    errors: tuple[type[BaseException], ...]
+    max_retries: int = MAX_RETRIES
+    max_backoff: int = MAX_BACKOFF
+    total_seconds: float | None = None
+
+    @property
+    def retries(self) -> int:
+        """How often a task is tried again at most."""
+        if self.total_seconds is None:
+            return self.max_retries
+        return retries_within(self.total_seconds, self.max_backoff)
+
+    def options(self) -> dict[str, Any]:
+        """Return the policy as Celery's task options."""
+        return {
+            "autoretry_for": self.errors,
+            "max_retries": self.retries,
+            "retry_backoff": 1,
+            "retry_backoff_max": self.max_backoff,
+            "retry_jitter": True,
+        }
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long a task may run, in seconds: after ``soft`` it is told, after ``hard`` it is ended."""
+
+    soft: int
+    hard: int
+
+
+SHORT = TimeLimit(soft=120, hard=180)
+"""For one account, one message, one image."""
+LONG = TimeLimit(soft=1500, hard=1800)
+"""For a sweep over all of them, or for a whole customer's history."""
+
+
+class Task(CeleryTask):
+    """A task that is acknowledged when it is done, and delivered again if its worker is lost."""
+
+    abstract = True
+    acks_late = True
+    reject_on_worker_lost = True
+
+
+def task(
+    name: str, *, retry: RetryPolicy | None = None, limit: TimeLimit = SHORT, **options: Any
+) -> Callable[[Callable[..., Any]], CeleryTask]:
+    """Make a function a task with an explicit name, which is a contract and outlives the function's own."""
+    return shared_task(
+        name=name,
+        base=Task,
+        soft_time_limit=limit.soft,
+        time_limit=limit.hard,
+        **(retry.options() if retry else {}),
+        **options,
+    )
+
+
+def enqueue(
+    name: str,
+    *args: Any,
+    countdown: float | None = None,
+    headers: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> str:
+    """Queue a task by its name once the current transaction commits; at once if there is none.
+
+    Dates and times travel as ISO text. Returns the id that the task will have. A broker that is away is
+    logged and otherwise ignored: what was saved stays saved, and the periodic tasks make up for it.
+
+    Raises LookupError for a name without a route, TypeError for arguments that JSON cannot carry.
+    """
+    if name not in current_app.conf.task_routes:
+        raise LookupError(f"{name} is not the name of a task")
+    options = {
+        "args": plain(args),
+        "kwargs": plain(kwargs),
+        "countdown": countdown,
+        "headers": dict(headers or {}),
+        "task_id": str(uuid.uuid4()),
+    }
+    transaction.on_commit(lambda: publish(name, **options), robust=True)
+    return options["task_id"]
+
+
+def publish(name: str, **options: Any) -> None:
+    """Send a task's message now, or run the task here if Celery is set to be eager."""
+    if current_app.conf.task_always_eager:
+        current_app.loader.import_default_modules()
+        current_app.tasks[name].apply_async(**options)
+    else:
+        current_app.send_task(name, **options)
+
+
+def plain(value: Any) -> Any:
+    """Return arguments as JSON has them: dates as ISO text, tuples as lists. Raise TypeError if that fails."""
+    return json.loads(json.dumps(value, default=_text, allow_nan=False))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be an argument of a task")
+
+
+def parse_date(value: str | datetime.date | None) -> datetime.date | None:
+    """Return the date of an ISO date or date-time, as task arguments have it; None stays None.
+
+    A time of day and its offset are dropped, not converted. Raises ValueError for anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, datetime.date):
+        return value.date() if isinstance(value, datetime.datetime) else value
+    date = parse_iso_date(value)
+    if date is not None:
+        return date
+    moment = parse_iso_datetime(value)
+    if moment is None:
+        raise ValueError(f"{value!r} is not an ISO 8601 date")
+    return moment.date()
+
+
+def parse_datetime(value: str | datetime.datetime | None) -> datetime.datetime | None:
+    """Return the instant of an ISO date-time, in UTC; without an offset it is UTC already.
+
+    A bare date is its midnight. None stays None. Raises ValueError for anything else.
+    """
+    if value is None:
+        return None
+    moment = value if isinstance(value, datetime.datetime) else parse_iso_datetime(value)
+    if moment is None:
+        date = parse_iso_date(str(value))
+        if date is None:
+            raise ValueError(f"{value!r} is not an ISO 8601 date-time")
+        moment = datetime.datetime.combine(date, datetime.time())
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=datetime.UTC)
+    return moment.astimezone(datetime.UTC)
