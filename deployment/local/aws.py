@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import requests
 
+from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY, Service
@@ -65,7 +66,8 @@ class Aws(Service):
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.address}/_control/calls", timeout=5).ok
+            with local_session() as session:
+                return session.get(f"{self.address}/_control/calls", timeout=5).ok
         except requests.RequestException:
             return False
 
@@ -76,7 +78,7 @@ class AwsControl:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._sessions: dict[str, boto3.Session] = {}
-        self._http = requests.Session()
+        self._http = local_session()
 
     def close(self) -> None:
         """Close the connection."""

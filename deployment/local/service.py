@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from deployment.local.ports import PortReservation
-from deployment.local.process import ManagedProcess
+from deployment.local.process import LocalServiceError, ManagedProcess
 from deployment.local.watchdog import Watchdog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,6 +84,11 @@ class Service:
         Raises LocalServiceError if it does not.
         """
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise LocalServiceError if the server has ended by itself."""
+        if self.process is not None and (code := self.process.exit_code()) is not None:
+            raise LocalServiceError(self.process.describe_failure(f"ended with exit code {code}"))
 
     def request_stop(self) -> None:
         """Ask the server to stop and do not wait for it."""

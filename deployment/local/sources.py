@@ -3,9 +3,8 @@
 import sys
 from typing import Any
 
-import requests
-
 from deployment.local.fake_sources import Record
+from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK, is_listening
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY, Service
@@ -56,7 +55,7 @@ class SourcesControl:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self._session = requests.Session()
+        self._session = local_session()
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from deployment.local.aws import Aws
+from deployment.local.http import without_proxies
 from deployment.local.kafka import Kafka
 from deployment.local.postgres import Postgres
 from deployment.local.service import Service, Surroundings
@@ -54,7 +55,7 @@ class LocalServices:
     @property
     def env(self) -> dict[str, str]:
         """The product's environment variables for all embedded services (spec 08 §4)."""
-        variables: dict[str, str] = {}
+        variables = without_proxies(dict(self._environment))
         for service in self.embedded.values():
             variables |= service.env
         return variables
@@ -79,6 +80,11 @@ class LocalServices:
         except BaseException:
             self.stop()
             raise
+
+    def check(self) -> None:
+        """Raise LocalServiceError if a started service has ended by itself."""
+        for service in self._started:
+            service.check()
 
     def stop(self) -> None:
         """Stop what was started, last first, and remove the scratch folder. May be repeated."""
