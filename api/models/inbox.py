@@ -7,13 +7,19 @@ from util import clock
 
 
 class InboxMessage(models.Model):
-    """One relevant Kafka message; those of one customer are worked on in the order of their ids."""
+    """One relevant Kafka message; those of one customer are worked on in the order of their ids.
+
+    ``attempts`` counts those that failed or broke off. ``queued_at`` is when a task for the message
+    was last queued, or will be due; empty: none was yet. ``follow_ups`` names the tasks that have to
+    end before a message that was handed on counts as processed.
+    """
 
     class State(models.TextChoices):
         """Where the message stands."""
 
         WAITING = "waiting"
         WORKING = "working"
+        HANDED_ON = "handed_on"
         PROCESSED = "processed"
         FAILED = "failed"
         DEAD = "dead"
@@ -31,6 +37,8 @@ class InboxMessage(models.Model):
     reason = models.TextField(blank=True)
     received_at = models.DateTimeField(default=clock.now)
     not_before = models.DateTimeField(default=clock.now)
+    queued_at = models.DateTimeField(null=True)
+    follow_ups = models.JSONField(default=list)
     lease_until = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -45,7 +53,7 @@ class InboxMessage(models.Model):
             models.Index(
                 fields=["customer_key", "id"],
                 name="inboxmessage_unfinished",
-                condition=Q(state__in=["waiting", "working", "failed"]),
+                condition=Q(state__in=["waiting", "working", "handed_on", "failed"]),
             ),
             models.Index(fields=["finished_at"], name="inboxmessage_finished"),
         ]
