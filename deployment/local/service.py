@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -46,7 +47,7 @@ class Surroundings:
         return folder / f"{name}.log"
 
 
-class Service:
+class Service(ABC):
     """An embedded server on a free loopback port.
 
     The port is reserved at once, so that ``env`` is known before anything runs. ``launch`` starts
@@ -65,25 +66,25 @@ class Service:
         self.process: ManagedProcess | None = None
 
     @property
+    @abstractmethod
     def env(self) -> dict[str, str]:
         """The product's environment variables that point to this service (spec 08 §4)."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def address(self) -> str:
         """Where the service is found, to be shown to people."""
-        raise NotImplementedError
 
+    @abstractmethod
     def launch(self) -> None:
         """Start the server process."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_until_ready(self) -> None:
         """Wait until the server answers in its own protocol.
 
         Raises LocalServiceError if it does not.
         """
-        raise NotImplementedError
 
     def check(self) -> None:
         """Raise LocalServiceError if the server has ended by itself."""

@@ -1,0 +1,88 @@
+# All that a developer does here; `make help` lists it. Needs Python 3.11 to 3.14 and nothing else.
+
+PYTHON ?= python3
+POETRY ?= poetry
+# Further arguments for pytest, such as PYTEST_ARGS="-n 2 tests/api".
+PYTEST_ARGS ?=
+
+VENV_BIN := .venv/bin
+RUN := $(VENV_BIN)/python
+MANAGE := CLOUDIGRADE_ENVIRONMENT=local DJANGO_SETTINGS_MODULE=cloudigrade.settings.local $(RUN) manage.py
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup:  ## install the locked packages into .venv
+	@$(PYTHON) deployment/local/bootstrap.py
+
+.PHONY: demo
+demo: setup  ## start everything, play the story of two customers, serve; ONCE=1 checks it and ends
+	@$(RUN) -m deployment.local.demo $(if $(ONCE),--once)
+
+.PHONY: up
+up: setup  ## start everything without the story and serve until Ctrl-C
+	@$(RUN) -m deployment.local
+
+.PHONY: test
+test: setup  ## run all tests, on embedded services
+	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+.PHONY: unittest
+unittest: test  ## same as test
+
+.PHONY: test-fast
+test-fast: setup  ## run only the tests that need no services
+	@$(RUN) -m pytest -m "not services and not e2e" $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup  ## check style, format, types and who imports whom
+	$(VENV_BIN)/ruff check .
+	$(VENV_BIN)/ruff format --check .
+	$(VENV_BIN)/mypy .
+	$(VENV_BIN)/lint-imports
+
+.PHONY: bench
+bench: setup  ## measure, print a table and write build/bench.json
+	@$(RUN) -m tests.benchmarks
+
+.PHONY: docs
+docs: openapi docs-api-examples  ## write all generated documents
+
+.PHONY: docs-api-examples
+docs-api-examples: setup  ## write docs/rest-api-examples.rst from real responses
+	@$(RUN) -m docs.api_examples
+
+.PHONY: docs-api-examples-test
+docs-api-examples-test: setup  ## fail if docs/rest-api-examples.rst is stale
+	@$(RUN) -m docs.api_examples --check
+
+.PHONY: openapi
+openapi: setup  ## write openapi.json and openapi-internal.json
+	@$(RUN) -m docs.openapi
+
+.PHONY: openapi-test
+openapi-test: setup  ## fail if openapi.json or openapi-internal.json is stale
+	@$(RUN) -m docs.openapi --check
+
+.PHONY: checkceleryconfigs
+checkceleryconfigs: setup  ## compare tasks, routes, schedule and the deployment's queues
+	@$(MANAGE) checkceleryconfigs
+
+.PHONY: migrations
+migrations: setup  ## write migrations for changes of the models
+	@$(MANAGE) makemigrations api
+
+.PHONY: lock
+lock:  ## renew poetry.lock and the files exported from it (needs Poetry and its export plugin)
+	$(POETRY) lock
+	$(POETRY) export --format requirements.txt --with demo,dev --output requirements.lock
+	$(POETRY) export --format requirements.txt --output requirements-release.lock
+
+.PHONY: clean
+clean:  ## remove what is generated, .venv included
+	rm -rf .venv build static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

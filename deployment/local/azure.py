@@ -1,0 +1,161 @@
+"""The fake Azure and its remote control."""
+
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from deployment.local.certificate import write_certificate
+from deployment.local.ports import LOOPBACK
+from deployment.local.process import ManagedProcess
+from deployment.local.service import REPOSITORY, Service, Surroundings
+
+TENANT_ID = "2f7a5b8e-6c1d-4e0f-9a3b-7d8c9e0f1a2b"
+CLIENT_ID = "local-client-id"
+CLIENT_SECRET = "local-client-secret"  # noqa: S105 - known to the fake alone
+SP_OBJECT_ID = "local-sp-object-id"
+OWN_SUBSCRIPTION_ID = "00000000-0000-4000-8000-000000000001"
+
+_SECONDS_TO_START = 20.0
+_SECONDS_PER_REQUEST = 30.0
+
+Json = dict[str, Any]
+
+
+class Azure(Service):
+    """The fake login and resource manager of Azure.
+
+    Azure's SDK sends its tokens over HTTPS only; so the server has a certificate of its own, in a
+    folder whose name is known from the beginning and which exists while the server does.
+    """
+
+    name = "azure"
+    title = "Azure"
+    configured_by = ("AZURE_ARM_BASE_URL", "AZURE_AUTHORITY_HOST")
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._folder = Path(tempfile.gettempdir()) / f"cloudigrade-azure-{secrets.token_hex(8)}"
+        self.certificate = self._folder / "certificate.pem"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The product's environment variables that point to this service."""
+        return {
+            "AZURE_ARM_BASE_URL": self.address,
+            "AZURE_AUTHORITY_HOST": self.address,
+            "AZURE_CA_BUNDLE": str(self.certificate),
+            "AZURE_TENANT_ID": TENANT_ID,
+            "AZURE_CLIENT_ID": CLIENT_ID,
+            "AZURE_CLIENT_SECRET": CLIENT_SECRET,
+            "AZURE_SP_OBJECT_ID": SP_OBJECT_ID,
+            "AZURE_SUBSCRIPTION_ID": OWN_SUBSCRIPTION_ID,
+        }
+
+    @property
+    def address(self) -> str:
+        """The base URL of login and resource manager."""
+        return f"https://{LOOPBACK}:{self.port}"
+
+    def launch(self) -> None:
+        """Start the server."""
+        self._folder.mkdir(mode=0o700)
+        self.surroundings.watchdog.remove(self._folder)
+        key = self._folder / "key.pem"
+        write_certificate(self.certificate, key)
+        self.process = ManagedProcess(
+            name=self.title,
+            command=[
+                *(sys.executable, "-m", "deployment.local.fake_azure", str(self.port)),
+                *(self.certificate, key, TENANT_ID, CLIENT_ID, CLIENT_SECRET),
+            ],
+            log_file=self.surroundings.log_file(self.name),
+            watchdog=self.surroundings.watchdog,
+            directory=REPOSITORY,
+        )
+        self.reservation.release()
+        self.process.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers."""
+        assert self.process is not None
+        self.process.wait_until(self._answers, timeout=_SECONDS_TO_START)
+
+    def _answers(self) -> bool:
+        try:
+            url = f"{self.address}/_requests"
+            return requests.get(url, verify=str(self.certificate), timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> None:
+        """Stop the server and remove its certificate."""
+        super().stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class AzureControl:
+    """Hands resources and faults to a fake Azure, and asks what it was asked.
+
+    ``deployment.local.azure_resources`` makes the resources.
+    """
+
+    def __init__(self, base_url: str, certificate: str) -> None:
+        self.base_url = base_url
+        self._session = requests.Session()
+        self._session.verify = certificate
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def reset(self) -> None:
+        """Forget all resources, faults, tokens and recorded requests."""
+        self._call("DELETE", "/_control")
+
+    def delegate(self, subscription_id: object, **resources: Any) -> None:
+        """Let us see this subscription with these resources, in place of the former ones.
+
+        ``resources`` are ``machines``, ``scale_sets``, ``assignments`` and ``reverse_statuses``.
+        """
+        self._call("POST", "/_control", {"subscriptions": {str(subscription_id): resources}})
+
+    def withdraw(self, subscription_id: object) -> None:
+        """Hide this subscription from us."""
+        self._call("POST", "/_control", {"subscriptions": {str(subscription_id): None}})
+
+    def add_images(self, *images: Json) -> None:
+        """Publish images of the marketplace."""
+        self._call("POST", "/_control", {"images": list(images)})
+
+    def add_sizes(self, *sizes: Json) -> None:
+        """Offer sizes of machines, and other SKUs, to our own subscription."""
+        self._call("POST", "/_control", {"sizes": list(sizes)})
+
+    def set_page_size(self, entries: int) -> None:
+        """Answer lists with this many entries a page."""
+        self._call("POST", "/_control", {"page_size": entries})
+
+    def fail(self, request: str, **fault: Any) -> None:
+        """Misbehave for requests whose ``METHOD /path?query`` this regular expression is found in.
+
+        ``fault`` may have ``status``, ``code``, ``retry_after``, ``hang`` (both in seconds) and
+        ``times``; without the latter it holds until the next reset.
+        """
+        self._call("POST", "/_control", {"faults": [{"request": request, **fault}]})
+
+    def requests(self) -> list[Json]:
+        """Return the product's requests so far, in order: method, path and query."""
+        recorded: list[Json] = self._call("GET", "/_requests")
+        return recorded
+
+    def _call(self, method: str, path: str, content: Json | None = None) -> Any:
+        response = self._session.request(
+            method, self.base_url + path, json=content, timeout=_SECONDS_PER_REQUEST
+        )
+        response.raise_for_status()
+        return response.json()
