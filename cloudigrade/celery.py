@@ -3,11 +3,14 @@
 import os
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
+from django.apps import apps
 from django.conf import settings
 from sentry_sdk.integrations.celery import CeleryIntegration
 
+from cloudigrade.schedule import ENTRIES
 from util import sentry
+from util.request_id import message_context, message_headers, request_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 
@@ -16,10 +19,21 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"])
 
 
+@app.on_after_configure.connect
+def leave_logging_to_django(**_: Any) -> None:
+    """Keep the form of log lines in Celery's processes, unless Celery's own is wanted (§6.8)."""
+    if settings.CELERY_DISABLE_LOGGING_HIJACK:
+        signals.setup_logging.connect(_logging_is_set_up)
+
+
+def _logging_is_set_up(**_: Any) -> None:
+    """Do nothing: a listener to this signal is what keeps Celery from setting up logging."""
+
+
 @signals.celeryd_init.connect
 @signals.beat_init.connect
 def set_up_sentry(**_: Any) -> None:
-    """Report what goes wrong in workers and beat, if that is wanted."""
+    """Report what goes wrong in workers and beat, if that is wanted (§6.7)."""
     if settings.CELERY_ENABLE_SENTRY:
         sentry.set_up(
             dsn=settings.CELERY_SENTRY_DSN,
@@ -31,3 +45,34 @@ def set_up_sentry(**_: Any) -> None:
             ),
             integrations=[CeleryIntegration()],
         )
+
+
+@signals.beat_init.connect
+def remove_entries_without_period(**_: Any) -> None:
+    """Delete rows of periodic tasks that were installed once and are switched off now (§6.5)."""
+    unwanted = {entry.name for entry in ENTRIES} - set(settings.CELERY_BEAT_SCHEDULE)
+    periodic_tasks = apps.get_model("django_celery_beat", "PeriodicTask")
+    periodic_tasks.objects.filter(name__in=unwanted).delete()
+
+
+@signals.before_task_publish.connect
+def send_request_id(headers: dict[str, Any], **_: Any) -> None:
+    """Give a message the id of what caused it (§6.6)."""
+    for name, value in message_headers().items():
+        headers.setdefault(name, value)
+
+
+@signals.task_prerun.connect
+def adopt_request_id(task: Task, **_: Any) -> None:
+    """Work under the message's request id until the task ends."""
+    context = request_context(*message_context(task.request.headers or {}))
+    context.__enter__()
+    task.request.request_context = context
+
+
+@signals.task_postrun.connect
+def drop_request_id(task: Task, **_: Any) -> None:
+    """Return to what was current before the task."""
+    context = task.request.__dict__.pop("request_context", None)
+    if context is not None:
+        context.__exit__(None, None, None)

@@ -1,1 +1,4 @@
-"""What would serve any Django service on this platform. Knows nothing of clouds, images or usage."""
+"""What would serve any Django service on this platform.
+
+Knows nothing of clouds, images or usage.
+"""

@@ -1,4 +1,7 @@
-"""The application's cache: JSON values below one key prefix (spec 02 §12.2, §12.16; spec 08 §24.1)."""
+"""The application's cache.
+
+JSON values below one key prefix (spec 02 §12.2, §12.16; spec 08 §24.1).
+"""
 
 import json
 import logging
@@ -64,9 +67,9 @@ class RedisCache(DjangoRedisCache):
     """A Redis cache that shares its database with Celery, and so never flushes it."""
 
     def __init__(self, server: str | list[str], params: dict[str, Any]) -> None:
+        params = {**params, "OPTIONS": {"serializer": JSONSerializer, **params.get("OPTIONS", {})}}
         super().__init__(server, params)
         self._class = _SharedClient
-        self._options = {"serializer": JSONSerializer, **self._options}
 
     def clear(self) -> bool:
         """Delete all keys below the cache's prefix, and nothing else."""

@@ -39,7 +39,10 @@ class RedisPlace:
 
 @dataclass(frozen=True)
 class KafkaPlace:
-    """Where the Kafka brokers are and how to log in. What is None is left to the client's defaults."""
+    """Where the Kafka brokers are and how to log in.
+
+    What is None is left to the client's defaults.
+    """
 
     servers: tuple[str, ...]
     security_protocol: str | None = None
@@ -140,7 +143,7 @@ class Clowder:
         )
 
     def topic(self, requested: str, default: str) -> str:
-        """Return the real name of a requested topic; a topic that is not listed keeps its default."""
+        """Return the real name of a requested topic, its default if it is not listed."""
         for topic in (self._data.get("kafka") or {}).get("topics") or ():
             if topic.get("requestedName") == requested:
                 return topic.get("name") or default

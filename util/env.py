@@ -1,7 +1,8 @@
 """Typed reading of environment variables (spec 08 §2).
 
-A variable is declared once, as a :class:`Variable`, and read through an :class:`Environment`. Reading never
-raises: what is missing or malformed is remembered, and :meth:`Environment.check` reports all of it together.
+A variable is declared once, as a :class:`Variable`, and read through an :class:`Environment`.
+Reading never raises: what is missing or malformed is remembered, and :meth:`Environment.check`
+reports all of it together.
 """
 
 import json
@@ -22,7 +23,10 @@ DOTENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def parse_bool(text: str) -> bool:
-    """Tell whether a text means true: an integer other than 0, or a word of assent. All else is false."""
+    """Tell whether a text means true: an integer other than 0, or a word of assent.
+
+    All else is false.
+    """
     try:
         return int(text) != 0
     except ValueError:
@@ -30,7 +34,7 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_list(text: str) -> list[str]:
-    """Split a comma-separated text, dropping blanks around the items; empty text is an empty list."""
+    """Split a comma-separated text, dropping blanks around the items; empty text has no items."""
     return [item.strip() for item in text.split(",")] if text.strip() else []
 
 
@@ -80,8 +84,8 @@ class SameAs:
 class Variable:
     """One environment variable: everything that a program or a reader wants to know of it.
 
-    ``defaults`` holds the defaults that differ by settings module; a module in ``required_in`` has none.
-    ``fallbacks`` are older names, read in order where the variable itself is unset. With
+    ``defaults`` holds the defaults that differ by settings module; a module in ``required_in`` has
+    none. ``fallbacks`` are older names, read in order where the variable itself is unset. With
     ``placeholder_is_unset`` a literal ``${...}``, as templates leave behind, counts as unset.
     """
 
@@ -111,7 +115,8 @@ class Environment:
     def __call__(self, name: str, module: str = "base") -> Any:
         """Return a variable's value, or its default in the given settings module.
 
-        A malformed text is noted as a problem and answered with the default, so that reading goes on.
+        A malformed text is noted as a problem and answered with the default, so that reading goes
+        on.
         """
         variable = self.variables[name]
         text = self._text(variable)
@@ -142,7 +147,7 @@ class Environment:
         self._problems[message] = None
 
     def attempt(self, function: Callable[[], Any], fallback: Any = None) -> Any:
-        """Call a function; if it raises ValueError, note that as a problem and return the fallback."""
+        """Call a function; if it raises ValueError, note a problem and return the fallback."""
         try:
             return function()
         except ValueError as error:
@@ -185,7 +190,8 @@ class Environment:
 def parse_dotenv(text: str) -> dict[str, str]:
     """Read ``NAME=value`` lines; quotes around a value are removed, no reference is ever resolved.
 
-    Between double quotes a backslash escapes. Blank lines, comments and lines of any other form are skipped.
+    Between double quotes a backslash escapes. Blank lines, comments and lines of any other form are
+    skipped.
     """
     values = {}
     for line in text.splitlines():

@@ -23,8 +23,8 @@ FORBIDDEN = {"detail": "You do not have permission to perform this action."}
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     """Answer an exception that a view raised; the request's transaction is rolled back.
 
-    What a view did not mean to raise becomes a bare 500: the cause goes to the log only, never to the
-    client. A missing object's own message may name models and values, and is dropped as well.
+    What a view did not mean to raise becomes a bare 500: the cause goes to the log only, never to
+    the client. A missing object's own message may name models and values, and is dropped as well.
     """
     if isinstance(error, Http404):
         error = NotFound()
@@ -38,7 +38,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         _log(error, context)
     headers = {}
     if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait))  # type: ignore[attr-defined]
+        headers["Retry-After"] = str(int(error.wait))
     detail = error.detail
     body = detail if isinstance(detail, list | dict) else {"detail": detail}
     return Response(body, status=error.status_code, headers=headers)
@@ -82,12 +82,13 @@ def server_error(_request: HttpRequest) -> JsonResponse:
 
 
 class JSONNotFoundMiddleware:
-    """Keeps unmatched URLs a JSON 404 in debug mode too, but for who asks for HTML, as a browser does."""
+    """Keeps unmatched URLs a JSON 404 in debug mode too, but for a browser, which asks for HTML."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request."""
         response = self.get_response(request)
         if (
             response.status_code == status.HTTP_404_NOT_FOUND

@@ -42,8 +42,8 @@ def logging_config(
 ) -> dict[str, Any]:
     """Return the configuration for ``logging.config.dictConfig``.
 
-    ``levels`` maps the loggers that do not propagate to their levels. Every handler filters for itself, so
-    that a line has its request id whatever the other handlers' thresholds are.
+    ``levels`` maps the loggers that do not propagate to their levels. Every handler filters for
+    itself, so that a line has its request id whatever the other handlers' thresholds are.
     """
     common = {"formatter": "line", "filters": ["request_id"]}
     handlers: dict[str, dict[str, Any]] = {

@@ -12,7 +12,10 @@ MAX_LIMIT = 100
 
 
 class InsightsPagination(LimitOffsetPagination):
-    """Pages with a ``meta``, ``links`` and ``data`` envelope. No value of ``limit`` or ``offset`` is an error."""
+    """Pages with a ``meta``, ``links`` and ``data`` envelope.
+
+    No value of ``limit`` or ``offset`` is an error.
+    """
 
     default_limit = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
@@ -68,7 +71,10 @@ class InsightsPagination(LimitOffsetPagination):
         }
 
     def _link(self, offset: int | None) -> str:
-        """Return path and query of another page. Parameters that are not ours stay, sorted by name."""
+        """Return path and query of another page.
+
+        Parameters that are not ours stay, sorted by name.
+        """
         query = [
             (name, value)
             for name, values in self.request.query_params.lists()

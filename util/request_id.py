@@ -40,12 +40,16 @@ def request_context(request_id: str, insights_request_id: str | None = None) -> 
 
 
 class RequestIdMiddleware:
-    """Gives each HTTP request a fresh id and sends it back. It belongs outside all other middleware."""
+    """Gives each HTTP request a fresh id and sends it back.
+
+    It belongs outside all other middleware.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request."""
         request_id = str(uuid.uuid4())
         with request_context(request_id, request.headers.get(INSIGHTS_HEADER)):
             response = self.get_response(request)
@@ -64,7 +68,10 @@ class RequestIdFilter(logging.Filter):
 
 
 def message_headers() -> dict[str, str]:
-    """Return the headers for a Celery message: the current ids, or a fresh id where there is none."""
+    """Return the headers for a Celery message.
+
+    The current ids, or a fresh id where there is none.
+    """
     headers = {MESSAGE_HEADER: current_request_id() or str(uuid.uuid4())}
     insights_request_id = current_insights_request_id()
     if insights_request_id:
@@ -73,7 +80,10 @@ def message_headers() -> dict[str, str]:
 
 
 def message_context(headers: Mapping[str, str | None]) -> tuple[str, str | None]:
-    """Return the ids that a task works under: its message's, else the current ones, else fresh ones."""
+    """Return the ids that a task works under.
+
+    Its message's, else the current ones, else fresh ones.
+    """
     request_id = headers.get(MESSAGE_HEADER) or current_request_id() or str(uuid.uuid4())
     insights = headers.get(INSIGHTS_MESSAGE_HEADER) or current_insights_request_id()
     return request_id, insights

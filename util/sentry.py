@@ -40,7 +40,7 @@ def task_sampler(rates: Mapping[str, float], default: float) -> Sampler:
 
     def sample(context: dict[str, Any]) -> float:
         job = context.get("celery_job") or {}
-        return rates.get(job.get("task"), default)
+        return rates.get(job.get("task", ""), default)
 
     return sample
 
@@ -48,7 +48,8 @@ def task_sampler(rates: Mapping[str, float], default: float) -> Sampler:
 def view_sampler(rates: Mapping[str, float], default: float) -> Sampler:
     """Return a sampler that goes by the request's path, a trailing slash ignored.
 
-    The named views' paths are looked up at the first request; unknown names are ignored with one warning.
+    The named views' paths are looked up at the first request; unknown names are ignored with one
+    warning.
     """
 
     @cache

@@ -35,8 +35,8 @@ def retries_within(total_seconds: float, cap: int) -> int:
 class RetryPolicy:
     """After which errors a task is tried again, how often, and how patiently.
 
-    Waits double from one second up to ``max_backoff``, each shortened at random. ``total_seconds``, where it
-    is given, decides how many retries there are, in place of ``max_retries``.
+    Waits double from one second up to ``max_backoff``, each shortened at random. ``total_seconds``,
+    where it is given, decides how many retries there are, in place of ``max_retries``.
     """
 
     errors: tuple[type[BaseException], ...]
@@ -64,7 +64,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """How long a task may run, in seconds: after ``soft`` it is told, after ``hard`` it is ended."""
+    """How long a task may run, in seconds.
+
+    After ``soft`` it is told, after ``hard`` it is ended.
+    """
 
     soft: int
     hard: int
@@ -87,7 +90,7 @@ class Task(CeleryTask):
 def task(
     name: str, *, retry: RetryPolicy | None = None, limit: TimeLimit = SHORT, **options: Any
 ) -> Callable[[Callable[..., Any]], CeleryTask]:
-    """Make a function a task with an explicit name, which is a contract and outlives the function's own."""
+    """Make a function a task, with a name that is a contract and outlives the function's own."""
     return shared_task(
         name=name,
         base=Task,
@@ -107,8 +110,9 @@ def enqueue(
 ) -> str:
     """Queue a task by its name once the current transaction commits; at once if there is none.
 
-    Dates and times travel as ISO text. Returns the id that the task will have. A broker that is away is
-    logged and otherwise ignored: what was saved stays saved, and the periodic tasks make up for it.
+    Dates and times travel as ISO text. Returns the id that the task will have. A broker that is
+    away is logged and otherwise ignored: what was saved stays saved, and the periodic tasks make up
+    for it.
 
     Raises LookupError for a name without a route, TypeError for arguments that JSON cannot carry.
     """
@@ -135,7 +139,10 @@ def publish(name: str, **options: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return arguments as JSON has them: dates as ISO text, tuples as lists. Raise TypeError if that fails."""
+    """Return arguments as JSON has them: dates as ISO text, tuples as lists.
+
+    Raise TypeError if that fails.
+    """
     return json.loads(json.dumps(value, default=_text, allow_nan=False))
 
 

@@ -1,1 +1,4 @@
-"""Django settings: ``local``, ``test`` and ``prod`` are chosen from; ``base`` is what they share."""
+"""Django settings.
+
+``local``, ``test`` and ``prod`` are chosen from; ``base`` is what they share.
+"""

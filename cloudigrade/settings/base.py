@@ -5,12 +5,7 @@ from pathlib import Path
 from cloudigrade.settings.celery import *
 from cloudigrade.settings.clouds import *
 from cloudigrade.settings.database import *
-from cloudigrade.settings.environment import (
-    ACG_CONFIG,
-    CLOUDIGRADE_ENVIRONMENT,
-    CLOWDER_ENABLED,
-    env,
-)
+from cloudigrade.settings.environment import *
 from cloudigrade.settings.kafka import *
 from cloudigrade.settings.logging import *
 from cloudigrade.settings.redis import *

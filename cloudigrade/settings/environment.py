@@ -1,4 +1,7 @@
-"""Where the settings come from: the dotenv file, the process environment, Clowder (spec 08 CFG-3)."""
+"""Where the settings come from.
+
+The dotenv file, the process environment, Clowder (spec 08 CFG-3).
+"""
 
 import os
 
@@ -13,9 +16,16 @@ DOTENV_LOADED = load_dotenv(env("ENV_FILE_PATH"))
 CLOUDIGRADE_ENVIRONMENT: str = env("CLOUDIGRADE_ENVIRONMENT") or ""
 ACG_CONFIG: str | None = env("ACG_CONFIG")
 
-# None outside Clowder mode. An empty one, in place of a file that cannot be read, lets the
-# remaining settings be read too, so that all problems are reported together.
-clowder: Clowder | None = (
-    env.attempt(lambda: Clowder.load(ACG_CONFIG), Clowder({})) if ACG_CONFIG else None
-)
+
+def _clowder() -> Clowder | None:
+    """Return Clowder's configuration, None outside Clowder mode.
+
+    In place of a file that cannot be read it is an empty one, so that reading goes on and all
+    problems are reported together.
+    """
+    path = ACG_CONFIG
+    return env.attempt(lambda: Clowder.load(path), Clowder({})) if path else None
+
+
+clowder = _clowder()
 CLOWDER_ENABLED = clowder is not None

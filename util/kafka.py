@@ -1,0 +1,104 @@
+"""Kafka clients (spec 03 §1.3, spec 08 §5)."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+DELIVERY_TIMEOUT = 10
+"""Seconds after which the client gives an undelivered message up."""
+_POLL = 0.1
+
+
+class KafkaProducerError(Exception):
+    """A message could not be delivered."""
+
+
+def connection_config() -> dict[str, Any]:
+    """Return what consumer and producer need to reach the brokers.
+
+    It may hold a password: never log it.
+    """
+    config = {
+        "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        "security.protocol": settings.KAFKA_SERVER_SECURITY_PROTOCOL,
+        "sasl.mechanism": settings.KAFKA_SERVER_SASL_MECHANISM,
+        "sasl.username": settings.KAFKA_SERVER_SASL_USERNAME,
+        "sasl.password": settings.KAFKA_SERVER_SASL_PASSWORD,
+        "ssl.ca.location": settings.KAFKA_SERVER_CA_LOCATION,
+    }
+    return {name: value for name, value in config.items() if value}
+
+
+def consumer_config(group_id: str) -> dict[str, Any]:
+    """Return the configuration of a consumer that commits its offsets itself and misses nothing."""
+    config = {
+        **connection_config(),
+        "group.id": group_id,
+        "broker.address.family": settings.KAFKA_LISTENER_ADDRESS_FAMILY,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+    if settings.KAFKA_SESSION_TIMEOUT_MS:
+        config["session.timeout.ms"] = settings.KAFKA_SESSION_TIMEOUT_MS
+    return config
+
+
+def producer_config() -> dict[str, Any]:
+    """Return the configuration of a producer that hears from the broker of every message."""
+    return {
+        **connection_config(),
+        "acks": "all",
+        "delivery.timeout.ms": DELIVERY_TIMEOUT * 1000,
+    }
+
+
+# One long-lived producer per process. A forked child makes its own and leaves its parent's alone:
+# that one's threads do not exist in the child, and even destroying it would wait for them.
+_producers: dict[int, Producer] = {}
+
+
+def _producer() -> Producer:
+    pid = os.getpid()
+    if pid not in _producers:
+        _producers[pid] = Producer(producer_config(), logger=logger)
+    return _producers[pid]
+
+
+def publish(
+    topic: str,
+    *,
+    key: str | bytes | None,
+    headers: Sequence[tuple[str, str | bytes]],
+    value: bytes,
+    timeout: float = DELIVERY_TIMEOUT + 1,
+) -> None:
+    """Send a message and wait until the broker has it.
+
+    Raises KafkaProducerError if that fails or takes longer than ``timeout`` seconds. After a
+    timeout shorter than DELIVERY_TIMEOUT the message may be delivered still.
+    """
+    outcome: list[KafkaError | None] = []
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        outcome.append(error)
+
+    try:
+        producer = _producer()
+        producer.produce(topic, value=value, key=key, headers=list(headers), on_delivery=delivered)
+    except (KafkaException, BufferError) as error:
+        raise KafkaProducerError(f"Kafka refused a message for {topic}: {error}") from error
+    deadline = time.monotonic() + timeout
+    while not outcome and time.monotonic() < deadline:
+        producer.poll(_POLL)
+    if not outcome:
+        raise KafkaProducerError(f"Kafka did not confirm a message for {topic} in {timeout} s")
+    if outcome[0] is not None:
+        raise KafkaProducerError(f"Kafka lost a message for {topic}: {outcome[0].str()}")

@@ -1,0 +1,96 @@
+"""Prometheus metrics, whole in spite of several processes (spec 02 §9.1, spec 08 §10).
+
+With ``PROMETHEUS_MULTIPROC_DIR`` the processes share their values through that folder, and each of
+them can answer for all.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, Protocol
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Collector(Protocol):
+    """Anything that can say its metrics when it is asked."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+
+
+@cache
+def counter(name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
+    """Return the counter of that name, made at the first call."""
+    return Counter(name, help, labels)
+
+
+@cache
+def histogram(name: str, help: str, labels: tuple[str, ...] = ()) -> Histogram:
+    """Return the histogram of that name, in seconds, made at the first call."""
+    return Histogram(name, help, labels)
+
+
+class _Guarded:
+    """A collector whose failure costs its own series only."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            yield from list(self._collector.collect())
+        except Exception:
+            logger.warning("Metrics of %r are missing", self._collector, exc_info=True)
+
+
+def exposition(*collectors: Collector) -> bytes:
+    """Return all metrics in Prometheus' text format, with those of the given collectors."""
+    registry = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        MultiProcessCollector(registry)
+        PlatformCollector(registry)
+        ProcessCollector(registry=registry)
+        GCCollector(registry)
+    else:
+        registry.register(_Guarded(REGISTRY))
+    for collector in collectors:
+        registry.register(_Guarded(collector))
+    return generate_latest(registry)
+
+
+def also_on_port(
+    application: WSGIApplication, port: int, path: str, target: str
+) -> WSGIApplication:
+    """Return an application that serves, on one more port, nothing but one path of another one."""
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("SERVER_PORT") == str(port):
+            wanted = environ.get("PATH_INFO") == path
+            # Any path that there is not gets the application's own answer to that.
+            environ = {**environ, "PATH_INFO": target if wanted else "/not-on-this-port"}
+        return application(environ, start_response)
+
+    return serve
