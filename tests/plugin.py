@@ -6,8 +6,8 @@ With pytest-xdist each worker has services of its own. A service that the enviro
 already is used as it is.
 
 Session fixtures start a service: ``postgres`` (by itself for everything that touches the
-database), ``valkey``, ``kafka``, ``aws_server``, ``sources_server``. Function fixtures give a fresh
-one: ``redis_client``, ``aws``, ``sources_api``.
+database), ``valkey``, ``kafka``, ``aws_server``, ``azure_server``, ``sources_server``.
+Function fixtures give a fresh one: ``redis_client``, ``aws``, ``azure``, ``sources_api``.
 """
 
 import os
@@ -18,6 +18,7 @@ import redis
 from django.test import TransactionTestCase
 
 from deployment.local.aws import AwsControl
+from deployment.local.azure import AzureControl
 from deployment.local.sources import SourcesControl
 from deployment.local.world import MISLEADING_VARIABLES, LocalServices
 
@@ -25,7 +26,9 @@ from deployment.local.world import MISLEADING_VARIABLES, LocalServices
 # them, do not take the controller's services for real ones.
 _SET_BY_CONTROLLER = "CLOUDIGRADE_TEST_EMBEDDED_VARIABLES"
 
-_SERVICE_FIXTURES = frozenset({"postgres", "valkey", "kafka", "aws_server", "sources_server"})
+_SERVICE_FIXTURES = frozenset(
+    {"postgres", "valkey", "kafka", "aws_server", "azure_server", "sources_server"}
+)
 
 _BASIC_ENVIRONMENT = {
     "CLOUDIGRADE_ENVIRONMENT": "test",
@@ -126,6 +129,22 @@ def aws(aws_server: AwsControl) -> AwsControl:
     """An empty fake AWS: clients for any account, faults, and the record of calls."""
     aws_server.reset()
     return aws_server
+
+
+@pytest.fixture(scope="session")
+def azure_server(local_services: LocalServices) -> Iterator[AzureControl]:
+    """The fake Azure runs; its resources are shared by all tests: see ``azure``."""
+    local_services.start("azure")
+    control = AzureControl(os.environ["AZURE_ARM_BASE_URL"], os.environ["AZURE_CA_BUNDLE"])
+    yield control
+    control.close()
+
+
+@pytest.fixture
+def azure(azure_server: AzureControl) -> AzureControl:
+    """An Azure that has delegated nothing to us: add what the test needs, inject faults."""
+    azure_server.reset()
+    return azure_server
 
 
 @pytest.fixture(scope="session")

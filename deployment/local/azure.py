@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 from deployment.local.certificate import write_certificate
+from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY, Service, Surroundings
@@ -88,7 +89,8 @@ class Azure(Service):
     def _answers(self) -> bool:
         try:
             url = f"{self.address}/_requests"
-            return requests.get(url, verify=str(self.certificate), timeout=5).ok
+            with local_session() as session:
+                return session.get(url, verify=str(self.certificate), timeout=5).ok
         except requests.RequestException:
             return False
 
@@ -106,7 +108,7 @@ class AzureControl:
 
     def __init__(self, base_url: str, certificate: str) -> None:
         self.base_url = base_url
-        self._session = requests.Session()
+        self._session = local_session()
         self._session.verify = certificate
 
     def close(self) -> None:
@@ -114,7 +116,7 @@ class AzureControl:
         self._session.close()
 
     def reset(self) -> None:
-        """Forget all resources, faults, tokens and recorded requests."""
+        """Forget all resources, faults and recorded requests."""
         self._call("DELETE", "/_control")
 
     def delegate(self, subscription_id: object, **resources: Any) -> None:

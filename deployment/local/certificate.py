@@ -11,8 +11,9 @@ from cryptography.x509.oid import NameOID
 
 from deployment.local.ports import LOOPBACK
 
-_LIFETIME = datetime.timedelta(days=30)
-_CLOCK_SKEW = datetime.timedelta(days=1)
+# Of all times, so that it does not matter whether somebody has moved the clock.
+_VALID_FROM = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+_VALID_UNTIL = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
 def write_certificate(certificate_file: Path, key_file: Path) -> None:
@@ -23,16 +24,14 @@ def write_certificate(certificate_file: Path, key_file: Path) -> None:
         x509.DNSName("localhost"),
         x509.IPAddress(ipaddress.ip_address(LOOPBACK)),
     ]
-    # The tests that move the clock do so in their own process: TLS checks against the machine's.
-    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_before(_VALID_FROM)
+        .not_valid_after(_VALID_UNTIL)
         .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

@@ -1,12 +1,13 @@
 """A programmable stand-in for Azure's login and its resource manager, as one HTTPS process.
 
-Run as ``python -m deployment.local.fake_azure PORT CERTIFICATE KEY TENANT CLIENT_ID SECRET``. It answers
-the requests of spec 06 §3 for the holder of a token that it issued itself, from what is handed in:
+Run as ``python -m deployment.local.fake_azure PORT CERTIFICATE KEY TENANT CLIENT_ID SECRET``. It
+answers the requests of spec 06 §3 for the holder of a token that it issued itself, from what is
+handed in:
 
-``POST /_control``    ``{"subscriptions": {id: {...}}, "images": [...], "sizes": [...], "faults": [...],
-                      "page_size": n}``: each part is optional; a subscription replaces the known one
-                      of this id (null removes it), images are added, faults queue up
-``DELETE /_control``  forget everything
+``POST /_control``    ``{"subscriptions": {id: {...}}, "images": [...], "sizes": [...],
+                      "faults": [...], "page_size": n}``: each part is optional; a subscription
+                      replaces the known one of this id (null removes it), the lists grow
+``DELETE /_control``  forget everything but the tokens issued
 ``GET /_requests``    the requests received so far, in order
 
 A subscription has the members ``machines`` (virtual machines with their ``instanceView``),
@@ -17,7 +18,7 @@ machines; a machine with a member ``_no_status`` is missing there. ``images`` ar
 
 A fault is ``{"request": regular expression, "status": 500, "code": text, "retry_after": seconds,
 "hang": seconds, "times": n}``; it is searched in ``METHOD /path?query``, and all else is optional:
-without ``status`` the answer is the true one, without ``times`` the fault holds until the next reset.
+without ``status`` the answer is the true one, without ``times`` the fault holds until the reset.
 """
 
 import json
@@ -71,10 +72,11 @@ class State:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.tokens: set[str] = set()
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, issued tokens too."""
+        """Forget everything but the tokens issued: who is logged in stays so."""
         with self.lock:
             self.subscriptions: dict[str, Json] = {}
             self.images: list[Json] = []
@@ -82,7 +84,6 @@ class State:
             self.faults: list[Json] = []
             self.page_size = _DEFAULT_PAGE_SIZE
             self.requests: list[Json] = []
-            self.tokens: set[str] = set()
             self.operations: dict[str, int] = {}
 
     def program(self, instructions: Json) -> None:
@@ -272,9 +273,8 @@ def _list_machines(request: Request, identifier: str) -> Answer:
 def _without_status(machine: Json) -> Json:
     properties = machine.get("properties", {})
     shown = {name: value for name, value in properties.items() if name != "instanceView"}
-    return {
-        name: value for name, value in machine.items() if not name.startswith("_")
-    } | {"properties": shown}
+    public = {name: value for name, value in machine.items() if not name.startswith("_")}
+    return public | {"properties": shown}
 
 
 def _only_status(machine: Json) -> Json:

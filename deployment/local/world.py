@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from deployment.local.aws import Aws
+from deployment.local.azure import Azure
 from deployment.local.http import without_proxies
 from deployment.local.kafka import Kafka
 from deployment.local.postgres import Postgres
@@ -14,7 +15,7 @@ from deployment.local.service import Service, Surroundings
 from deployment.local.sources import Sources
 from deployment.local.valkey import Valkey
 
-SERVICES: tuple[type[Service], ...] = (Aws, Kafka, Valkey, Sources, Postgres)
+SERVICES: tuple[type[Service], ...] = (Aws, Azure, Kafka, Valkey, Sources, Postgres)
 ALL_SERVICES = tuple(service.name for service in SERVICES)
 
 # Variables of the surrounding shell that would lead the product, or an SDK, somewhere else.
