@@ -266,7 +266,6 @@ _AZURE = _group(
     _text("AZURE_SP_OBJECT_ID", "azure-sp-object-id", "principal of the Lighthouse offer", **_PROD),
     _text("AZURE_SUBSCRIPTION_ID", "azure-subscription-id", "own subscription", **_PROD),
     _text("AZURE_ARM_BASE_URL", "https://management.azure.com", "resource manager's URL"),
-    _text("AZURE_CA_BUNDLE", None, "file of the authorities to trust, for an Azure of one's own"),
     _text("AZURE_AUTHORITY_HOST", None, "login server, read by the SDK"),
     _text("AZURE_CA_BUNDLE", None, "CA file of both, where it is not a usual one"),
     _bool("ENABLE_AZURE_VM_DISCOVERY", True, "describe customers' Azure machines"),
