@@ -493,7 +493,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='instanceevent',
-            index=models.Index(fields=['cloud_account', 'created_at'], name='instanceevent_stored'),
+            index=models.Index(fields=['cloud_account', 'updated_at'], name='instanceevent_stored'),
         ),
         migrations.AddIndex(
             model_name='instanceevent',

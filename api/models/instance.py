@@ -89,7 +89,7 @@ class InstanceEvent(Timestamped):
             ),
         ]
         indexes = [
-            models.Index(fields=["cloud_account", "created_at"], name="instanceevent_stored"),
+            models.Index(fields=["cloud_account", "updated_at"], name="instanceevent_stored"),
             models.Index(fields=["cloud_account", "occurred_at"], name="instanceevent_occurred"),
         ]
 
