@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from cloudigrade.settings.environment import clowder, env
+from cloudigrade.start_up import log_configuration
 
 DEFAULT_PORT = 8080
 
@@ -77,6 +78,12 @@ access_log_format = (
 
 metrics_folder = _metrics_folder()
 raw_env = [f"PROMETHEUS_MULTIPROC_DIR={metrics_folder}"]
+
+
+def post_worker_init(worker: Any) -> None:
+    """Log the configuration, once for all workers."""
+    if worker.age == 1:
+        log_configuration()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

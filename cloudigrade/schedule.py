@@ -104,7 +104,8 @@ def beat_schedule(period_of: Callable[[str], int]) -> dict[str, dict[str, Any]]:
         entry.name: {
             "task": entry.task,
             "schedule": period,
-            "options": {"expires": period},
+            # As the database scheduler calls Celery's "expires".
+            "options": {"expire_seconds": period},
         }
         for entry in ENTRIES
         if (period := period_of(entry.period_variable))

@@ -26,12 +26,13 @@ def log_configuration() -> None:
         f"Sources: {settings.SOURCES_API_BASE_URL}",
     ]
     for group in GROUPS:
-        shown = [_shown(variable) for variable in env.variables.values() if variable.group == group]
-        lines.append(f"{group}: {', '.join(shown)}")
+        shown = (_shown(variable) for variable in env.variables.values() if variable.group == group)
+        lines.append(f"{group}: {', '.join(filter(None, shown))}")
     logger.info("Starting\n  %s", "\n  ".join(lines))
 
 
-def _shown(variable: Variable) -> str:
+def _shown(variable: Variable) -> str | None:
     if variable.secret:
         return f"{variable.name} {'present' if env.is_set(variable.name) else 'absent'}"
-    return f"{variable.name}={getattr(settings, variable.name, env(variable.name))}"
+    value = getattr(settings, variable.name, env(variable.name))
+    return None if value is None else f"{variable.name}={value}"

@@ -5,7 +5,6 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from cloudigrade.settings.environment import clowder
-from cloudigrade.start_up import log_configuration
 from util.metrics import also_on_port
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
@@ -15,5 +14,3 @@ if clowder is not None and clowder.metrics is not None:
     metrics_port, metrics_path = clowder.metrics
     if metrics_port != clowder.web_port:
         application = also_on_port(application, metrics_port, metrics_path, "/internal/metrics")
-
-log_configuration()

@@ -1,6 +1,7 @@
 """Errors as JSON, for the REST framework and for all that fails outside of it (spec 01 §4)."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,34 +15,35 @@ from rest_framework.response import Response
 
 logger = logging.getLogger(__name__)
 
-NOT_FOUND = {"detail": "Not found."}
-SERVER_ERROR = {"detail": "A server error occurred."}
-BAD_REQUEST = {"detail": "Bad request."}
-FORBIDDEN = {"detail": "You do not have permission to perform this action."}
-
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     """Answer an exception that a view raised; the request's transaction is rolled back.
 
     What a view did not mean to raise becomes a bare 500: the cause goes to the log only, never to
-    the client. A missing object's own message may name models and values, and is dropped as well.
+    the client.
     """
-    if isinstance(error, Http404):
-        error = NotFound()
-    elif isinstance(error, PermissionDenied):
-        error = RestPermissionDenied()
     _roll_back()
-    if not isinstance(error, APIException):
+    answer = _as_api_exception(error)
+    if answer.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         _log(error, context)
-        return Response(SERVER_ERROR, status=status.HTTP_500_INTERNAL_SERVER_ERROR)
-    if error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
-        _log(error, context)
-    headers = {}
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait))
-    detail = error.detail
-    body = detail if isinstance(detail, list | dict) else {"detail": detail}
-    return Response(body, status=error.status_code, headers=headers)
+    wait = getattr(answer, "wait", None)
+    detail = answer.detail
+    return Response(
+        detail if isinstance(detail, list | dict) else {"detail": detail},
+        status=answer.status_code,
+        headers={"Retry-After": str(math.ceil(wait))} if wait else None,
+    )
+
+
+def _as_api_exception(error: Exception) -> APIException:
+    if isinstance(error, APIException):
+        return error
+    if isinstance(error, Http404):
+        # Its own message may name models and values.
+        return NotFound()
+    if isinstance(error, PermissionDenied):
+        return RestPermissionDenied()
+    return APIException()
 
 
 def _roll_back() -> None:
@@ -61,24 +63,30 @@ def _log(error: Exception, context: dict[str, Any]) -> None:
     )
 
 
-def bad_request(_request: HttpRequest, _exception: Exception | None = None) -> JsonResponse:
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """Answer a request that Django itself refused, such as one for an unknown host."""
-    return JsonResponse(BAD_REQUEST, status=status.HTTP_400_BAD_REQUEST)
+    return _answer("Bad request.", status.HTTP_400_BAD_REQUEST)
 
 
-def forbidden(_request: HttpRequest, _exception: Exception | None = None) -> JsonResponse:
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """Answer a request that lacks permission outside the REST framework."""
-    return JsonResponse(FORBIDDEN, status=status.HTTP_403_FORBIDDEN)
+    return _answer(RestPermissionDenied.default_detail, status.HTTP_403_FORBIDDEN)
 
 
-def not_found(_request: HttpRequest, _exception: Exception | None = None) -> JsonResponse:
+def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """Answer a request for a URL that there is not."""
-    return JsonResponse(NOT_FOUND, status=status.HTTP_404_NOT_FOUND)
+    return _answer(NotFound.default_detail, status.HTTP_404_NOT_FOUND)
 
 
-def server_error(_request: HttpRequest) -> JsonResponse:
+def server_error(request: HttpRequest) -> JsonResponse:
     """Answer a request that failed outside the REST framework; Django has logged why."""
-    return JsonResponse(SERVER_ERROR, status=status.HTTP_500_INTERNAL_SERVER_ERROR)
+    return _answer(APIException.default_detail, status.HTTP_500_INTERNAL_SERVER_ERROR)
+
+
+def _answer(detail: object, code: int) -> JsonResponse:
+    return JsonResponse(
+        {"detail": str(detail)}, status=code, json_dumps_params={"separators": (",", ":")}
+    )
 
 
 class JSONNotFoundMiddleware:

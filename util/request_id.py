@@ -5,7 +5,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
+from django.core.signals import request_finished
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
 RESPONSE_HEADER = "X-CLOUDIGRADE-REQUEST-ID"
@@ -42,7 +45,8 @@ def request_context(request_id: str, insights_request_id: str | None = None) -> 
 class RequestIdMiddleware:
     """Gives each HTTP request a fresh id and sends it back.
 
-    It belongs outside all other middleware.
+    It belongs outside all other middleware. Django has more to log when the last middleware is
+    done, so the id stays current until the response is closed.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -51,10 +55,17 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer a request."""
         request_id = str(uuid.uuid4())
-        with request_context(request_id, request.headers.get(INSIGHTS_HEADER)):
-            response = self.get_response(request)
+        _request_id.set(request_id)
+        _insights_request_id.set(request.headers.get(INSIGHTS_HEADER))
+        response = self.get_response(request)
         response[RESPONSE_HEADER] = request_id
         return response
+
+
+@receiver(request_finished)
+def _forget_request_id(**_: Any) -> None:
+    _request_id.set(None)
+    _insights_request_id.set(None)
 
 
 class RequestIdFilter(logging.Filter):

@@ -3,7 +3,9 @@
 import datetime
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +103,19 @@ def task(
     )
 
 
+_must_succeed: ContextVar[bool] = ContextVar("publishing_must_succeed", default=False)
+
+
+@contextmanager
+def publishing_must_succeed() -> Iterator[None]:
+    """Let a broker that is away be an error, for work that is then repeated as a whole."""
+    token = _must_succeed.set(True)
+    try:
+        yield
+    finally:
+        _must_succeed.reset(token)
+
+
 def enqueue(
     name: str,
     *args: Any,
@@ -125,7 +140,8 @@ def enqueue(
         "headers": dict(headers or {}),
         "task_id": str(uuid.uuid4()),
     }
-    transaction.on_commit(lambda: publish(name, **options), robust=True)
+    robust = not _must_succeed.get()
+    transaction.on_commit(lambda: publish(name, **options), robust=robust)
     return options["task_id"]
 
 

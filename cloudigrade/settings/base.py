@@ -1,5 +1,6 @@
 """What all settings modules share (spec 08 §1). Never used alone."""
 
+import warnings
 from pathlib import Path
 
 from cloudigrade.settings.celery import *
@@ -92,7 +93,9 @@ USE_TZ = True
 
 STATIC_URL = env("DJANGO_STATIC_URL")
 STATIC_ROOT = env("DJANGO_STATIC_ROOT") or str(BASE_DIR / "static")
+# Static files are found in the packages too, so that nothing has to be collected.
 WHITENOISE_USE_FINDERS = True
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 # Metrics of migrations would query the database when a process starts.
 PROMETHEUS_EXPORT_MIGRATIONS = False

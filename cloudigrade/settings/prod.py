@@ -11,6 +11,9 @@ SECRET_KEY = env("DJANGO_SECRET_KEY", "prod")
 ALLOWED_HOSTS = env("DJANGO_ALLOWED_HOSTS", "prod")
 DEBUG = env("DJANGO_DEBUG") and not IS_PRODUCTION
 STATIC_ROOT = env("DJANGO_STATIC_ROOT", "prod")
+if IS_PRODUCTION:
+    # What needs static files, the admin and the API's explorer, is not there.
+    MIDDLEWARE.remove("whitenoise.middleware.WhiteNoiseMiddleware")
 
 env.require(
     "AZURE_CLIENT_ID",
