@@ -19,7 +19,6 @@ TASK_NAMES: tuple[str, ...] = (
     "api.tasks.pause_from_sources_kafka_message",
     "api.tasks.unpause_from_sources_kafka_message",
     "api.tasks.notify_application_availability_task",
-    "api.tasks.process_inbox",
     "api.tasks.sweep_inbox",
     # Runs and usage
     "api.tasks.fix_problematic_runs",

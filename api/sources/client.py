@@ -1,0 +1,184 @@
+"""Asks the sources service about applications, authentications and sources (spec 03 §4)."""
+
+import logging
+import time
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from django.conf import settings
+
+from api.sources.messages import Tenant
+from util.identity import KAFKA_ACCOUNT_NUMBER_HEADER as ACCOUNT_NUMBER_HEADER
+from util.identity import KAFKA_ORG_ID_HEADER as ORG_ID_HEADER
+
+logger = logging.getLogger(__name__)
+
+PSK_HEADER = "x-rh-sources-psk"
+APPLICATION_TYPE_NAME = "/insights/platform/cloud-meter"
+PAGE_SIZE = 1000
+LOGGED_CHARACTERS = 500
+
+Record = dict[str, Any]
+
+
+class SourcesError(Exception):
+    """The sources service did not tell us what we asked."""
+
+
+class SourcesUnavailableError(SourcesError):
+    """It can not answer now: no connection, no answer in time, an error of its own, or nonsense."""
+
+
+class SourcesRefusedError(SourcesError):
+    """It refuses to answer us; asking again will not change that."""
+
+
+class _Session(requests.Session):
+    """A session that shows our secrets to the sources service alone, whatever it redirects to."""
+
+    def rebuild_auth(self, prepared_request, response):
+        """Drop our headers from a request that is redirected to another place."""
+        super().rebuild_auth(prepared_request, response)
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            for name in (PSK_HEADER, ACCOUNT_NUMBER_HEADER, ORG_ID_HEADER):
+                prepared_request.headers.pop(name, None)
+
+
+@cache
+def _session() -> requests.Session:
+    """Return the process's session, which keeps connections open between requests."""
+    return _Session()
+
+
+def get_authentication(authentication_id: object, *, tenant: Tenant) -> Record | None:
+    """Get an authentication with its secret; None if it does not exist. Raises ``SourcesError``."""
+    base = settings.SOURCES_INTERNAL_API_BASE_URL
+    return _get(
+        f"{base}/authentications/{_segment(authentication_id)}",
+        tenant=tenant,
+        query={"expose_encrypted_attribute[]": "password"},
+    )
+
+
+def get_application(application_id: object, *, tenant: Tenant) -> Record | None:
+    """Get an application; None if it does not exist. Raises ``SourcesError``."""
+    return _get(_public(f"applications/{_segment(application_id)}"), tenant=tenant)
+
+
+def get_source(source_id: object, *, tenant: Tenant) -> Record | None:
+    """Get a source; None if it does not exist. Raises ``SourcesError``."""
+    return _get(_public(f"sources/{_segment(source_id)}"), tenant=tenant)
+
+
+def list_application_authentications(authentication_id: object, *, tenant: Tenant) -> list[Record]:
+    """List what ties applications to an authentication, all pages of it. Raises ``SourcesError``."""
+    found: list[Record] = []
+    while True:
+        query = {"filter[authentication_id]": str(authentication_id)}
+        if found:
+            query |= {"limit": str(PAGE_SIZE), "offset": str(len(found))}
+        page = _get(_public("application_authentications"), tenant=tenant, query=query)
+        rows = _rows(page) if page is not None else []
+        found += rows
+        if not rows or len(found) >= _count(page):
+            return found
+
+
+_remembered: dict[str, tuple[str, float]] = {}
+
+
+def application_type_id(*, tenant: Tenant) -> str:
+    """Return the id of our own application type, which is the same for every tenant.
+
+    It is remembered for ``CACHE_TTL_SOURCES_APPLICATION_TYPE_ID`` seconds. Raises ``SourcesError``,
+    also when sources does not know our type: that is an answer to ask for again.
+    """
+    known, until = _remembered.get(APPLICATION_TYPE_NAME, ("", 0.0))
+    if time.monotonic() < until:
+        return known
+    reply = _get(
+        _public("application_types"),
+        tenant=tenant,
+        query={"filter[name]": APPLICATION_TYPE_NAME},
+    )
+    rows = _rows(reply or {})
+    if not rows or not rows[0].get("id"):
+        raise SourcesUnavailableError("sources does not know our application type")
+    known = str(rows[0]["id"])
+    until = time.monotonic() + settings.CACHE_TTL_SOURCES_APPLICATION_TYPE_ID
+    _remembered[APPLICATION_TYPE_NAME] = (known, until)
+    return known
+
+
+def forget_application_type() -> None:
+    """Ask sources again for our application type when it is needed next."""
+    _remembered.clear()
+
+
+def _public(path: str) -> str:
+    return f"{settings.SOURCES_API_EXTERNAL_BASE_URL}/{path}"
+
+
+def _segment(identifier: object) -> str:
+    return quote(str(identifier), safe="")
+
+
+def _rows(page: Record) -> list[Record]:
+    rows = page.get("data")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise SourcesUnavailableError("a list of sources has no data")
+    return rows
+
+
+def _count(page: Record | None) -> int:
+    meta = (page or {}).get("meta")
+    count = meta.get("count") if isinstance(meta, dict) else None
+    return count if isinstance(count, int) else 0
+
+
+def _get(url: str, *, tenant: Tenant, query: dict[str, str] | None = None) -> Record | None:
+    if not settings.SOURCES_PSK:
+        raise SourcesRefusedError("there is no pre-shared key for sources, so it is not asked")
+    headers = {PSK_HEADER: settings.SOURCES_PSK}
+    if tenant.account_number:
+        headers[ACCOUNT_NUMBER_HEADER] = tenant.account_number
+    if tenant.org_id:
+        headers[ORG_ID_HEADER] = tenant.org_id
+    try:
+        reply = _session().get(
+            url,
+            params=query,
+            headers=headers,
+            timeout=(settings.SOURCES_API_CONNECT_TIMEOUT, settings.SOURCES_API_READ_TIMEOUT),
+            verify=settings.SOURCES_API_VERIFY,
+        )
+    except requests.exceptions.RequestException as error:
+        raise SourcesUnavailableError(f"no answer from {url}: {type(error).__name__}") from error
+    return _decode(reply, url, tenant)
+
+
+def _decode(reply: requests.Response, url: str, tenant: Tenant) -> Record | None:
+    if reply.status_code == requests.codes.not_found:
+        return None
+    if reply.status_code != requests.codes.ok:
+        logger.info(
+            "Sources answered %s to %s for account %s, org %s: %s",
+            reply.status_code,
+            url,
+            tenant.account_number,
+            tenant.org_id,
+            reply.text[:LOGGED_CHARACTERS],
+        )
+        message = f"{url} was answered {reply.status_code}"
+        if reply.status_code in range(400, 500) and reply.status_code != 429:
+            raise SourcesRefusedError(message)
+        raise SourcesUnavailableError(message)
+    try:
+        content = reply.json()
+    except ValueError as error:
+        raise SourcesUnavailableError(f"{url} was answered with no JSON") from error
+    if not isinstance(content, dict):
+        raise SourcesUnavailableError(f"{url} was answered with no JSON object")
+    return content

@@ -1,0 +1,268 @@
+"""Takes the sources service's messages from Kafka into the inbox (spec 03 §1, decision 27).
+
+A message's offset is given to Kafka only after the message was stored or deliberately skipped. Neither
+the database nor Redis nor Kafka being away ends the listener or loses its place: it waits for the
+database, queues later what it could not queue, and the Kafka client reconnects by itself.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from api.sources import inbox
+from api.sources.inbox import Received
+from api.sources.listener_metrics import (
+    DATABASE_FAILURES,
+    HEARTBEAT,
+    LAG,
+    LAST_MESSAGE,
+    MESSAGES,
+    PUBLISH_FAILURES,
+)
+from api.sources.messages import (
+    EVENT_TYPE_HEADER,
+    TASKS,
+    MalformedMessageError,
+    customer_key,
+    decode_body,
+    decode_headers,
+    first_header,
+    kept_headers,
+    tenant_of,
+)
+from util.identity import KAFKA_IDENTITY_HEADER
+from util.kafka import consumer_config
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+MOST_AT_ONCE = 500
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 8.0
+PUBLISH_PAUSE_SECONDS = 5.0
+"""How long queueing rests after the broker was away."""
+
+HEARTBEAT_SECONDS = 5.0
+LOGGED_BYTES = 2000
+COMMIT_INTERVAL_MS = 1000
+
+
+def make_consumer() -> Consumer:
+    """Make a consumer that has joined the listener's group for its topic.
+
+    Kafka is told in the background, at least every second and when the consumer is closed, how far
+    the listener has come by ``store_offsets``, and never more than that.
+    """
+    config = consumer_config(settings.LISTENER_GROUP_ID) | {
+        "enable.auto.commit": True,
+        "auto.commit.interval.ms": COMMIT_INTERVAL_MS,
+    }
+    consumer = Consumer(config, logger=logger)
+    consumer.subscribe([settings.LISTENER_TOPIC])
+    return consumer
+
+
+class Listener:
+    """One consumer's way through its messages, until it is told to stop."""
+
+    def __init__(self, consumer: Consumer, *, heartbeat_file: str | None = None) -> None:
+        self._consumer = consumer
+        self._heartbeat_file = Path(heartbeat_file) if heartbeat_file else None
+        self._heartbeat_at = 0.0
+        self._stopped = False
+        # When the tasks of stored messages that have none yet are queued; None: all have theirs.
+        self._publish_at: float | None = 0.0
+
+    def stop(self) -> None:
+        """End the loop once the messages in hand are done with."""
+        self._stopped = True
+
+    def run(self) -> None:
+        """Consume until stopped; the caller closes the consumer."""
+        while not self._stopped:
+            self._beat()
+            if self._publish_at is not None and time.monotonic() >= self._publish_at:
+                self._publish(inbox.publish_unqueued)
+            messages = self._poll(POLL_SECONDS)
+            if messages:
+                self._work_on(messages)
+
+    def _poll(self, timeout: float) -> list[Message]:
+        """Wait for a message, then take those too that have come along with it."""
+        try:
+            first = self._consumer.poll(timeout)
+            if first is None:
+                return []
+            messages = [first, *self._consumer.consume(MOST_AT_ONCE - 1, 0)]
+        except KafkaException as error:
+            logger.warning("Kafka: %s", error)
+            return []
+        for message in messages:
+            if message.error() is not None:
+                logger.warning("Kafka: %s", message.error())
+        return [message for message in messages if message.error() is None]
+
+    def _work_on(self, messages: list[Message]) -> None:
+        """Store messages, tell Kafka, queue their tasks: in this order."""
+        stored = self._store_patiently(messages)
+        if stored is None:
+            return
+        self._let_go(messages)
+        if self._publish_at is None:
+            self._publish(lambda: inbox.publish_new(stored))
+
+    def _store_patiently(self, messages: list[Message]) -> list[tuple[int, Received]] | None:
+        """Store messages however long the database is away; None if stopped before it is back.
+
+        The consumer rests meanwhile but stays in its group. What it hands out nevertheless, of
+        partitions that it has just been given, joins the messages in hand.
+        """
+        wanted = _decode_all(messages)
+        wait = FIRST_WAIT_SECONDS
+        while not self._stopped:
+            try:
+                stored, rejected = inbox.store(wanted)
+            except (OperationalError, InterfaceError) as error:
+                DATABASE_FAILURES.inc()
+                logger.warning("The database is away, %s messages wait: %s", len(wanted), error)
+                connection.close()
+                more = self._rest(wait)
+                messages += more
+                wanted += _decode_all(more)
+                wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+                continue
+            if wait > FIRST_WAIT_SECONDS:
+                self._consumer.resume(self._consumer.assignment())
+            _count(stored, rejected)
+            return stored
+        return None
+
+    def _rest(self, seconds: float) -> list[Message]:
+        """Wait without taking messages, but do not look dead to Kafka nor to whoever watches us."""
+        until = time.monotonic() + seconds
+        taken: list[Message] = []
+        while not self._stopped and (left := until - time.monotonic()) > 0:
+            self._beat()
+            self._consumer.pause(self._consumer.assignment())
+            taken += self._poll(min(left, POLL_SECONDS))
+        return taken
+
+    def _let_go(self, messages: list[Message]) -> None:
+        """Let Kafka know that these messages are safe."""
+        last: dict[tuple[str, int], Message] = {}
+        for message in messages:
+            last[message.topic(), message.partition()] = message
+        offsets = [
+            TopicPartition(topic, partition, message.offset() + 1)
+            for (topic, partition), message in last.items()
+        ]
+        try:
+            self._consumer.store_offsets(offsets=offsets)
+        except KafkaException as error:
+            logger.warning("Kafka will send some messages again, which is harmless: %s", error)
+        self._measure(last)
+
+    def _measure(self, last: dict[tuple[str, int], Message]) -> None:
+        for (topic, partition), message in last.items():
+            _, written_at = message.timestamp()
+            LAST_MESSAGE.set(written_at / 1000)
+            try:
+                _, end = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), cached=True
+                )
+            except KafkaException:
+                continue
+            LAG.labels(str(partition)).set(max(end - message.offset() - 1, 0))
+
+    def _publish(self, publish: Callable[[], object]) -> None:
+        try:
+            publish()
+        except Exception as error:
+            PUBLISH_FAILURES.inc()
+            logger.warning("Tasks of stored messages are queued later: %s", error)
+            connection.close()
+            self._publish_at = time.monotonic() + PUBLISH_PAUSE_SECONDS
+        else:
+            self._publish_at = None
+
+    def _beat(self) -> None:
+        if time.monotonic() < self._heartbeat_at:
+            return
+        self._heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
+        HEARTBEAT.set_to_current_time()
+        if self._heartbeat_file is not None:
+            try:
+                self._heartbeat_file.touch()
+            except OSError as error:
+                logger.warning("The heartbeat file can not be written: %s", error)
+
+
+def _decode_all(messages: list[Message]) -> list[Received]:
+    return [received for message in messages if (received := _decode(message)) is not None]
+
+
+def _decode(message: Message) -> Received | None:
+    """Decode a message; None, with a line in the log and a count, if it does not concern us."""
+    coordinates = (message.topic(), message.partition(), message.offset())
+    event_type = None
+    try:
+        headers = decode_headers(message.headers())
+        event_type = first_header(headers, EVENT_TYPE_HEADER)
+        if event_type not in TASKS:
+            _ignore(coordinates, f"event type {event_type!r} does not concern us", None)
+            return None
+        if not _is_switched_on():
+            _ignore(coordinates, f"{event_type} while data management is off", event_type)
+            return None
+        value = decode_body(message.value())
+    except MalformedMessageError as error:
+        _reject(coordinates, str(error), _excerpt(message), event_type)
+        return None
+    return Received(
+        *coordinates,
+        event_type=event_type,
+        customer_key=customer_key(tenant_of(headers), message.partition()),
+        value=value,
+        headers=headers,
+        kept_headers=kept_headers(headers),
+    )
+
+
+def _count(stored: list[tuple[int, Received]], rejected: list[Received]) -> None:
+    for _, received in stored:
+        MESSAGES.labels(received.event_type, "stored").inc()
+    for received in rejected:
+        _reject(received.coordinates, "the database can not hold it", "", received.event_type)
+
+
+def _is_switched_on() -> bool:
+    return (
+        settings.SOURCES_ENABLE_DATA_MANAGEMENT
+        and settings.SOURCES_ENABLE_DATA_MANAGEMENT_FROM_KAFKA
+    )
+
+
+def _ignore(coordinates: tuple[str, int, int], reason: str, event_type: str | None) -> None:
+    MESSAGES.labels(event_type or "other", "ignored").inc()
+    logger.info("Message %s/%s/%s is ignored: %s", *coordinates, reason)
+
+
+def _reject(
+    coordinates: tuple[str, int, int], reason: str, excerpt: str, event_type: str | None
+) -> None:
+    known = event_type if event_type in TASKS else "other"
+    MESSAGES.labels(known, "malformed").inc()
+    logger.error("Message %s/%s/%s is skipped: %s", *coordinates, reason)
+    if excerpt:
+        logger.warning("Message %s/%s/%s was %s", *coordinates, excerpt)
+
+
+def _excerpt(message: Message) -> str:
+    """Show what can be shown of a malformed message: not who sent it."""
+    headers = [pair for pair in message.headers() or () if pair[0] != KAFKA_IDENTITY_HEADER]
+    return f"{(message.value() or b'')[:LOGGED_BYTES]!r} with headers {headers!r}"

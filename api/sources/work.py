@@ -1,0 +1,294 @@
+"""Work on stored messages: one customer's strictly in order and one at a time (decision 27).
+
+A worker leases the customer's first unfinished message, and keeps the lease while it works. A message
+may queue *follow-ups*, other tasks that carry its work on: it counts as processed, and the customer's
+next message gets its turn, when the last of them has ended. A follow-up that is lost is queued again by
+working on the message once more, which is harmless: everything done for a message is idempotent.
+"""
+
+import datetime
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, connection
+
+from api.models import InboxMessage
+from api.sources.client import SourcesRefusedError
+from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
+from util import clock
+from util.tasks import MAX_BACKOFF, MAX_RETRIES, plain, publish, publishing_must_succeed
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30
+"""When a message that a lost worker held may be taken over."""
+
+RENEWAL_SECONDS = 10
+FOLLOW_UP_SECONDS = 120
+"""When follow-ups that have not ended are taken for lost."""
+
+TURN_SECONDS = 60
+"""How long one task goes on taking up a customer's next message."""
+
+REASON_LENGTH = 1000
+
+_CLAIM_FIRST = """
+UPDATE api_inboxmessage
+SET state = 'working', lease_token = %(token)s, lease_until = %(until)s,
+    attempts = attempts + CASE WHEN state = 'working' THEN 1 ELSE 0 END
+WHERE id = (
+        SELECT min(id) FROM api_inboxmessage
+        WHERE customer_key = %(customer_key)s
+          AND state IN ('waiting', 'working', 'handed_on', 'failed'))
+  AND state IN ('waiting', 'working', 'handed_on', 'failed')
+  AND not_before <= %(now)s
+  AND (lease_until IS NULL OR lease_until < %(now)s)
+RETURNING *
+"""
+
+_CLAIM_FOLLOW_UP = """
+UPDATE api_inboxmessage
+SET state = 'working', lease_token = %(token)s, lease_until = %(until)s
+WHERE id = %(id)s AND state = 'handed_on' AND follow_ups @> to_jsonb(%(name)s::text)
+RETURNING *
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A task that carries on a message's work.
+
+    ``name`` tells it from the message's other follow-ups, and is the same when the message is worked
+    on again. ``headers`` go into the Celery message.
+    """
+
+    name: str
+    task: str
+    args: tuple[Any, ...]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a message, in words for operators, and the tasks that carry it on."""
+
+    summary: str
+    follow_ups: Sequence[FollowUp] = ()
+
+
+class BusyError(Exception):
+    """Another worker is at the message; the follow-up has to wait for its turn."""
+
+
+Handle = Callable[[InboxMessage], Outcome]
+GiveUp = Callable[[InboxMessage], None]
+
+
+def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> bool:
+    """Work on the messages of the customer who sent this one, as long as any is ready.
+
+    ``handle`` does a message's work; ``give_up`` is called for one that failed for good. Returns
+    whether nothing had to be done because another worker is at the customer's first message.
+    """
+    key = InboxMessage.objects.filter(id=inbox_id).values_list("customer_key", flat=True).first()
+    if key is None:
+        logger.info("Message %s of the inbox is gone", inbox_id)
+        return False
+    return _work_for_customer(key, handle, give_up)
+
+
+def work_on_follow_up(
+    inbox_id: int, name: str, *, work: Handle, handle: Handle, give_up: GiveUp
+) -> None:
+    """Do a follow-up's work, then go on with the customer's next messages.
+
+    Raises ``BusyError`` if another worker is at the message. A follow-up whose message needs it no
+    more is left out.
+    """
+    message = _claim(_CLAIM_FOLLOW_UP, id=inbox_id, name=name)
+    if message is None:
+        if _is_busy(inbox_id):
+            raise BusyError
+        logger.info("Message %s of the inbox does not need %s any more", inbox_id, name)
+        return
+    rest = [other for other in message.follow_ups if other != name]
+    _work_on(message, work, give_up, rest)
+    if not rest:
+        _work_for_customer(message.customer_key, handle, give_up)
+
+
+def _work_for_customer(key: str, handle: Handle, give_up: GiveUp) -> bool:
+    stop_at = time.monotonic() + TURN_SECONDS
+    worked = False
+    while time.monotonic() < stop_at:
+        message = _claim(_CLAIM_FIRST, customer_key=key)
+        if message is None:
+            return not worked and _someone_works_for(key)
+        if message.attempts > MAX_RETRIES:
+            _bury(message, "its workers were lost again and again", give_up)
+        else:
+            _work_on(message, handle, give_up, [])
+        worked = True
+    _pass_on(key)
+    return False
+
+
+def _claim(statement: str, **parameters: Any) -> InboxMessage | None:
+    now = clock.now()
+    until = now + datetime.timedelta(seconds=LEASE_SECONDS)
+    parameters |= {"now": now, "until": until, "token": uuid.uuid4()}
+    return next(iter(InboxMessage.objects.raw(statement, parameters)), None)
+
+
+def _is_busy(inbox_id: int) -> bool:
+    return InboxMessage.objects.filter(id=inbox_id, state=State.WORKING).exists()
+
+
+def _someone_works_for(key: str) -> bool:
+    return InboxMessage.objects.filter(
+        customer_key=key, state=State.WORKING, lease_until__gte=clock.now()
+    ).exists()
+
+
+def _pass_on(key: str) -> None:
+    """Queue a task for what is still waiting after this one's turn."""
+    ready = InboxMessage.objects.filter(customer_key=key, state__in=[State.WAITING, State.FAILED])
+    message = ready.order_by("id").first()
+    if message is not None:
+        publish_later(message, seconds=(message.not_before - clock.now()).total_seconds())
+
+
+def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[str]) -> None:
+    """Do the work of a leased message and write down what came of it.
+
+    ``rest`` names follow-ups of the message that have to end too.
+    """
+    try:
+        with _kept_lease(message), publishing_must_succeed():
+            outcome = work(message)
+        _hand_on(message, outcome, rest)
+    except SourcesRefusedError as error:
+        _bury(message, _reason(error), give_up)
+    except Exception as error:
+        logger.exception("%s failed", message)
+        _fail(message, error, give_up)
+
+
+def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
+    waited_for = [*rest, *(follow_up.name for follow_up in outcome.follow_ups)]
+    now = clock.now()
+    if not waited_for:
+        _finish(message, State.PROCESSED, reason=outcome.summary)
+        return
+    # Written down first: a follow-up may run before this function returns.
+    held = _update(
+        message,
+        state=State.HANDED_ON,
+        follow_ups=waited_for,
+        reason=outcome.summary[:REASON_LENGTH],
+        lease_token=None,
+        lease_until=now + datetime.timedelta(seconds=FOLLOW_UP_SECONDS),
+    )
+    if held:
+        _publish_follow_ups(message, outcome.follow_ups)
+
+
+def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -> None:
+    for follow_up in follow_ups:
+        ties = {INBOX_ID_HEADER: str(message.id), FOLLOW_UP_HEADER: follow_up.name}
+        publish(follow_up.task, args=plain(list(follow_up.args)), headers=follow_up.headers | ties)
+
+
+def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
+    attempts = message.attempts + 1
+    if attempts > MAX_RETRIES:
+        _bury(message, _reason(error), give_up)
+        return
+    delay = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
+    not_before = clock.now() + datetime.timedelta(seconds=delay)
+    held = _update(
+        message,
+        state=State.FAILED,
+        attempts=attempts,
+        reason=_reason(error),
+        not_before=not_before,
+        follow_ups=[],
+        lease_token=None,
+        lease_until=None,
+    )
+    if held:
+        try:
+            publish_later(message, seconds=delay)
+        except Exception:
+            logger.warning("%s could not be queued again; the sweep will", message, exc_info=True)
+
+
+def _bury(message: InboxMessage, reason: str, give_up: GiveUp) -> None:
+    """Give a message up for good: the customer's later ones go on, an operator may revive it."""
+    logger.error("%s is given up: %s", message, reason)
+    _finish(message, State.DEAD, reason=reason)
+    try:
+        give_up(message)
+    except Exception:
+        logger.exception("Giving up %s failed", message)
+
+
+def _finish(message: InboxMessage, state: str, *, reason: str) -> None:
+    _update(
+        message,
+        state=state,
+        reason=reason[:REASON_LENGTH],
+        follow_ups=[],
+        finished_at=clock.now(),
+        lease_token=None,
+        lease_until=None,
+    )
+
+
+def _update(message: InboxMessage, **columns: Any) -> bool:
+    """Change a message unless its lease was lost meanwhile; tell whether it was changed."""
+    mine = InboxMessage.objects.filter(id=message.id, lease_token=message.lease_token)
+    held = mine.update(**columns) == 1
+    if not held:
+        logger.warning("%s was taken over by another worker", message)
+    return held
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:REASON_LENGTH]
+
+
+@contextmanager
+def _kept_lease(message: InboxMessage) -> Iterator[None]:
+    """Renew the lease from a thread until the work is done, however long that takes."""
+    done = threading.Event()
+    renewer = threading.Thread(
+        target=_renew, args=(message.id, message.lease_token, done), daemon=True
+    )
+    renewer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewer.join()
+
+
+def _renew(inbox_id: int, token: uuid.UUID, done: threading.Event) -> None:
+    try:
+        while not done.wait(RENEWAL_SECONDS):
+            until = clock.now() + datetime.timedelta(seconds=LEASE_SECONDS)
+            mine = InboxMessage.objects.filter(id=inbox_id, lease_token=token)
+            try:
+                mine.update(lease_until=until)
+            except DatabaseError:
+                logger.warning("The lease of message %s was not renewed", inbox_id, exc_info=True)
+                connection.close()
+    finally:
+        connection.close()
