@@ -30,7 +30,7 @@ class StoryError(Exception):
 
 
 def wait_for(
-    what: str, look: Callable[[], Thing], *, product: Product, seconds: float = 60
+    what: str, look: Callable[[], Thing | None], *, product: Product, seconds: float = 60
 ) -> Thing:
     """Look until there is something to see, and return it.
 

@@ -1,0 +1,57 @@
+"""Who plays in the story."""
+
+from dataclasses import dataclass
+
+from deployment.local.aws import role_arn
+from deployment.local.demo.doors import identity_of
+
+RED_HAT_ACCOUNT = "309956199498"
+"""The AWS account that publishes Red Hat's cloud access images."""
+
+CLOUD_ACCESS_NAME = "RHEL-9.4.0_HVM-20240605-x86_64-77-Access2-GP3"
+
+
+@dataclass(frozen=True)
+class Customer:
+    """One customer with one AWS account."""
+
+    name: str
+    ids: dict[str, str]
+    aws_account_id: str
+    authentication_id: int
+    application_id: int
+    source_id: int
+
+    @property
+    def identity(self) -> str:
+        """The header with which the console acts for the customer."""
+        return identity_of(**{name.replace("-", "_"): value for name, value in self.ids.items()})
+
+    @property
+    def tenant(self) -> dict[str, str]:
+        """The ids as the sources service names them in Kafka headers."""
+        return self.ids
+
+    @property
+    def arn(self) -> str:
+        """The role that the customer made for us."""
+        return role_arn(self.aws_account_id)
+
+
+ACME = Customer(
+    name="Acme",
+    ids={"account-number": "1701", "org-id": "3340851"},
+    aws_account_id="514321987655",
+    authentication_id=22,
+    application_id=11,
+    source_id=9,
+)
+GLOBEX = Customer(
+    name="Globex",
+    ids={"org-id": "7704412"},
+    aws_account_id="012345678905",
+    authentication_id=23,
+    application_id=12,
+    source_id=10,
+)
+CUSTOMERS = (ACME, GLOBEX)

@@ -1,0 +1,451 @@
+"""The story: two customers come in, run instances, tag an image; a third has a month of history."""
+
+import gzip
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+
+from deployment.local.app import Product
+from deployment.local.aws import AwsControl
+from deployment.local.demo import tables
+from deployment.local.demo.cast import (
+    ACME,
+    CLOUD_ACCESS_NAME,
+    CUSTOMERS,
+    GLOBEX,
+    RED_HAT_ACCOUNT,
+    Customer,
+)
+from deployment.local.demo.doors import (
+    INTERNAL,
+    PUBLIC,
+    Api,
+    Platform,
+    Records,
+    StoryError,
+    identity_of,
+    wait_for,
+)
+from deployment.local.demo.ledger import check_records, row_counts
+from deployment.local.demo.oracle import TOTAL, Category, Span, expected_usage
+from deployment.local.sources import SourcesControl
+from deployment.local.world import LocalServices
+from tests.generators import cloudtrail
+
+SETTINGS = {
+    "ANALYZE_LOG_SCHEDULE": "2",
+    "RECALCULATE_STALE_USAGE_SCHEDULE": "3",
+    "KAFKA_SESSION_TIMEOUT_MS": "6000",
+}
+"""What is set differently from the defaults: nobody wants to wait for a story."""
+
+HISTORY_DAYS = 30
+HISTORY_INSTANCES = 40
+
+_SECONDS_FOR_HISTORY = 120
+
+
+class Story:
+    """Plays the story against a running product, and checks each number."""
+
+    def __init__(
+        self, *, console: Console, services: LocalServices, product: Product, started: float
+    ) -> None:
+        self._console = console
+        self._product = product
+        self._started = started
+        environment = {**product.environment, **services.env}
+        self._api = Api(product.url)
+        self._aws = AwsControl(environment["AWS_ENDPOINT_URL"])
+        self._sources = SourcesControl(environment["SOURCES_API_BASE_URL"])
+        self._platform = Platform(
+            f"{environment['KAFKA_SERVER_HOST']}:{environment['KAFKA_SERVER_PORT']}"
+        )
+        self._records = Records(environment)
+        self._bucket = f"{environment['CLOUDIGRADE_ENVIRONMENT']}-cloudigrade-trails"
+        self._expected_spans: dict[Customer, list[Span]] = {}
+        self._files: dict[str, bytes] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for door in (self._platform, self._records, self._aws, self._sources):
+            door.close()
+
+    def play(self) -> None:
+        """Play all chapters. Raises StoryError at the first thing that is not as it must be."""
+        history = self._ask_for_history()
+        images = self._register_images()
+        self._onboard()
+        self._switch_instances(images)
+        self._see_instances()
+        self._see_todays_usage()
+        self._tag_image(images["golden"])
+        self._see_todays_usage()
+        self._deliver_everything_again()
+        self._see_history(history)
+        self._check_ledger()
+        self._show_doors()
+
+    def _ask_for_history(self) -> int:
+        with self._chapter(f"A made-up customer with {HISTORY_DAYS} days of history is requested"):
+            request = self._api.post(
+                f"{INTERNAL}/syntheticdatarequests/",
+                {
+                    "cloud_type": "aws",
+                    "since_days_ago": HISTORY_DAYS,
+                    "instance_count": HISTORY_INSTANCES,
+                    "run_count_per_instance_mean": 6,
+                    "hours_per_run_mean": 30,
+                    "hours_between_runs_mean": 40,
+                    "image_rhel_chance": 0.8,
+                },
+            )
+        return int(request["id"])
+
+    def _register_images(self) -> dict[str, str]:
+        with self._chapter("Images appear in AWS: Red Hat's own, Acme's golden one, a plain Linux"):
+            return {
+                "rhel": self._register(RED_HAT_ACCOUNT, CLOUD_ACCESS_NAME, "x86_64", public=True),
+                "golden": self._register(ACME.aws_account_id, "acme-golden", "arm64"),
+                "plain": self._register(GLOBEX.aws_account_id, "plain-linux", "x86_64"),
+            }
+
+    def _register(self, account: str, name: str, arch: str, *, public: bool = False) -> str:
+        ec2 = self._aws.client("ec2", account_id=account)
+        image_id: str = ec2.register_image(
+            Name=name,
+            Architecture=arch,
+            RootDeviceName="/dev/sda1",
+            BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 10}}],
+        )["ImageId"]
+        if public:
+            ec2.modify_image_attribute(
+                ImageId=image_id, LaunchPermission={"Add": [{"Group": "all"}]}
+            )
+        return image_id
+
+    def _onboard(self) -> None:
+        with self._chapter("Two customers connect AWS; a broken message lies in between"):
+            for customer in CUSTOMERS:
+                self._sources.add_customer_application(
+                    authentication_id=customer.authentication_id,
+                    application_id=customer.application_id,
+                    source_id=customer.source_id,
+                    username=customer.arn,
+                )
+                self._platform.publish(
+                    "ApplicationAuthentication.create",
+                    {
+                        "id": customer.authentication_id,
+                        "application_id": customer.application_id,
+                        "authentication_id": customer.authentication_id,
+                    },
+                    tenant=customer.tenant,
+                )
+                self._platform.publish(
+                    "Application.pause", b"this is not json", tenant=customer.tenant
+                )
+            for customer in CUSTOMERS:
+                status = wait_for(
+                    f"a status of {customer.name}",
+                    lambda customer=customer: self._platform.status_of(customer.application_id),  # type: ignore[misc]
+                    product=self._product,
+                )
+                _require(
+                    status["status"] == "available" and status["error"] == "",
+                    f"sources was told {status}",
+                )
+        accounts = [
+            (customer, account)
+            for customer in CUSTOMERS
+            for account in self._api.all(f"{PUBLIC}/accounts/", identity=customer.identity) or []
+        ]
+        _require(
+            [account["content_object"]["aws_account_id"] for _, account in accounts]
+            == [customer.aws_account_id for customer in CUSTOMERS],
+            "the accounts are not those of the two customers",
+        )
+        _require(all(account["is_enabled"] for _, account in accounts), "an account is disabled")
+        for customer in CUSTOMERS:
+            trails = self._aws.client("cloudtrail", account_id=customer.aws_account_id)
+            names = [trail["Name"] for trail in trails.describe_trails()["trailList"]]
+            _require(len(names) == 1, f"{customer.name} has the trails {names}")
+        self._console.print(tables.accounts(accounts))
+
+    def _switch_instances(self, images: dict[str, str]) -> None:
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+
+        def at(seconds: int) -> datetime:
+            return start + timedelta(seconds=seconds)
+
+        rhel, golden, plain = images["rhel"], images["golden"], images["plain"]
+        acme = self._records_of(
+            ACME,
+            _launch(at(0), rhel, "m5.large", "i-0acme000001", "i-0acme000002"),
+            _launch(at(1), golden, "m6g.large", "i-0acme000003", template="lt-0acme"),
+            partial(cloudtrail.noise, 1, at=at(1)),
+            partial(cloudtrail.stop_instances, "i-0acme000001", at=at(2)),
+            _launch(at(2), rhel, "m5.xlarge", "i-0acme000004"),
+            partial(cloudtrail.start_instances, "i-0acme000001", at=at(3)),
+            partial(cloudtrail.terminate_instances, "i-0acme000002", at=at(4)),
+        )
+        globex = self._records_of(
+            GLOBEX,
+            _launch(at(0), rhel, "t3.micro", "i-0globex00001"),
+            _launch(at(0), plain, "t3.micro", "i-0globex00002", "i-0globex00003"),
+        )
+        self._expected_spans = {
+            ACME: [
+                Span(at(0), at(2), "x86_64"),
+                Span(at(0), at(4), "x86_64"),
+                Span(at(2), None, "x86_64"),
+                Span(at(3), None, "x86_64"),
+            ],
+            GLOBEX: [Span(at(0), None, "x86_64")],
+        }
+        self._golden_span = Span(at(1), None, "arm64")
+        with self._chapter("Instances start and stop; CloudTrail delivers, with rubbish among it"):
+            self._deliver(ACME, cloudtrail.log_file(acme))
+            self._deliver(ACME, gzip.compress(b"this is not json"))
+            self._deliver(GLOBEX, cloudtrail.log_file(globex))
+            self._announce_test_event()
+
+    def _deliver(self, customer: Customer, content: bytes) -> None:
+        key = cloudtrail.log_key(
+            account=customer.aws_account_id,
+            at=datetime.now(UTC),
+            name=f"demo{len(self._files):012}",
+        )
+        self._files[key] = content
+        self._aws.client("s3").put_object(Bucket=self._bucket, Key=key, Body=content)
+
+    def _announce_test_event(self) -> None:
+        self._aws.client("sqs").send_message(
+            QueueUrl=self._queue_url(), MessageBody=cloudtrail.s3_test_event(self._bucket)
+        )
+
+    def _queue_url(self) -> str:
+        environment = self._product.environment["CLOUDIGRADE_ENVIRONMENT"]
+        url: str = self._aws.client("sqs").get_queue_url(
+            QueueName=f"{environment}-cloudigrade-cloudtrail-s3"
+        )["QueueUrl"]
+        return url
+
+    def _see_instances(self) -> None:
+        with self._chapter("cloudigrade reads the logs and describes what they do not say"):
+            expected = {ACME: 4, GLOBEX: 3}
+            for customer, number in expected.items():
+                wait_for(
+                    f"{number} instances of {customer.name}",
+                    lambda customer=customer, number=number: (  # type: ignore[misc]
+                        len(self._instances(customer)) == number
+                    ),
+                    product=self._product,
+                )
+        rows = []
+        running = {ACME: 3, GLOBEX: 3}
+        for customer in CUSTOMERS:
+            found = self._instances(customer, running_since=_text(datetime.now(UTC) + _A_MINUTE))
+            _require(len(found) == running[customer], f"{customer.name}: {len(found)} are running")
+            images = {
+                image["image_id"]: image
+                for image in self._api.all(f"{PUBLIC}/images/", identity=customer.identity) or []
+            }
+            rows += [(customer, instance, images) for instance in found]
+        self._console.print(tables.instances(rows))
+
+    def _instances(self, customer: Customer, **query: Any) -> list[Any]:
+        return self._api.all(f"{PUBLIC}/instances/", identity=customer.identity, **query) or []
+
+    def _see_todays_usage(self) -> None:
+        with self._chapter("Today's usage is calculated"):
+            for customer, spans in self._expected_spans.items():
+                for day in _days_of(spans):
+                    expected = expected_usage(spans, day)
+                    wait_for(
+                        f"the usage of {customer.name} on {day} to be {expected[TOTAL]}",
+                        lambda customer=customer, day=day, expected=expected: (  # type: ignore[misc]
+                            self._usage(customer.identity, day, day).get(day) == expected
+                        ),
+                        product=self._product,
+                    )
+        rows = {
+            customer.name: self._usage(customer.identity, today, today)
+            for customer in CUSTOMERS
+            for today in [datetime.now(UTC).date()]
+        }
+        self._console.print(tables.usage_today(rows))
+
+    def _usage(self, identity: str, first: date, last: date) -> dict[date, dict[Category, int]]:
+        """Return usage as the internal API shows it, today's too; nothing if it says "not yet"."""
+        days = self._api.all(
+            f"{INTERNAL}/concurrent/",
+            identity=identity,
+            start_date=first.isoformat(),
+            end_date=(last + timedelta(days=1)).isoformat(),
+        )
+        return {date.fromisoformat(day["date"]): _counts(day) for day in days or []}
+
+    def _tag_image(self, image_id: str) -> None:
+        with self._chapter("Acme tags its golden image as RHEL; the numbers follow by themselves"):
+            now = datetime.now(UTC)
+            records = self._records_of(
+                ACME,
+                partial(cloudtrail.record, "RunInstances", at=now),
+                partial(cloudtrail.create_tags, image_id, at=now),
+            )
+            self._deliver(ACME, cloudtrail.log_file(records))
+            self._expected_spans[ACME].append(self._golden_span)
+
+    @staticmethod
+    def _records_of(
+        customer: Customer, *makers: Callable[..., cloudtrail.Record]
+    ) -> list[cloudtrail.Record]:
+        return [make(account=customer.aws_account_id) for make in makers]
+
+    def _deliver_everything_again(self) -> None:
+        with self._chapter("Every log file is delivered a second time; nothing may double"):
+            self._wait_until_read()
+            before = row_counts(self._records)
+            for key, content in self._files.items():
+                self._aws.client("s3").put_object(Bucket=self._bucket, Key=key, Body=content)
+            self._wait_until_read()
+            after = row_counts(self._records)
+            _require(before == after, f"row counts before {before}, after {after}")
+
+    def _wait_until_read(self) -> None:
+        """Wait until all that was announced has been taken from the queue."""
+        sqs = self._aws.client("sqs")
+
+        def is_read() -> bool:
+            attributes = sqs.get_queue_attributes(
+                QueueUrl=self._queue_url(), AttributeNames=["ApproximateNumberOfMessages"]
+            )["Attributes"]
+            return int(attributes["ApproximateNumberOfMessages"]) == 0
+
+        wait_for("the queue to be empty", is_read, product=self._product)
+        time.sleep(2)
+        wait_for("the queue to be empty", is_read, product=self._product)
+
+    def _see_history(self, request_id: int) -> None:
+        path = f"{INTERNAL}/syntheticdatarequests/{request_id}/"
+        with self._chapter(f"The {HISTORY_DAYS} days of history are there"):
+            request = wait_for(
+                "the history",
+                lambda: next((r for r in [self._api.get(path)] if r["is_ready"]), None),
+                product=self._product,
+                seconds=_SECONDS_FOR_HISTORY,
+            )
+            user = self._api.get(f"{INTERNAL}/users/{request['user']}/")
+            identity = identity_of(org_id=user["org_id"])
+            today = datetime.now(UTC).date()
+            first = datetime.fromisoformat(user["date_joined"]).date()
+            yesterday = today - timedelta(days=1)
+            spans = self._spans_of(user["org_id"])
+            usage = self._usage(identity, first, yesterday)
+            for day in sorted(usage):
+                _require(
+                    usage[day] == expected_usage(spans, day),
+                    f"the usage of {day} is not what the runs give",
+                )
+            _require(len(usage) == (yesterday - first).days + 1, "days of the history are missing")
+        self._console.print(tables.history(usage))
+
+    def _spans_of(self, org_id: str) -> list[Span]:
+        images = {
+            image["image_id"]: image
+            for image in self._api.all(f"{PUBLIC}/images/", identity=identity_of(org_id=org_id))
+            or []
+        }
+        runs = self._api.all(f"{INTERNAL}/runs/", org_id=org_id) or []
+        _require(bool(runs), "the history has no runs")
+        return [_span(run, images[run["machineimage"]]) for run in runs if _is_rhel(run, images)]
+
+    def _check_ledger(self) -> None:
+        with self._chapter("Every number can be explained: the records behind it are complete"):
+            check_records(self._records, self._aws.client("s3"))
+
+    def _show_doors(self) -> None:
+        url, identity = self._product.url, ACME.identity
+        self._console.print("\nLook around yourself:", style="bold")
+        for path in ("accounts/", "instances/", "images/", "concurrent/", "sysconfig/"):
+            self._console.print(
+                f"  curl -s -H 'X-RH-IDENTITY: {identity}' {url}{PUBLIC}/{path}", markup=False
+            )
+        self._console.print(f"  curl -s {url}{INTERNAL}/users/", markup=False)
+        self._console.print(f"  curl -s {url}/internal/metrics", markup=False)
+
+    @contextmanager
+    def _chapter(self, title: str) -> Iterator[None]:
+        begun = time.monotonic()
+        self._console.print(f"[{begun - self._started:5.1f} s] {title} ...", markup=False)
+        with self._console.status("working"):
+            yield
+        took = time.monotonic() - begun
+        self._console.print(f"          done in {took:.1f} s", style="dim", markup=False)
+
+
+_A_MINUTE = timedelta(minutes=1)
+
+
+def _launch(
+    at: datetime, image: str, size: str, *instance_ids: str, template: str | None = None
+) -> Callable[..., cloudtrail.Record]:
+    items = [
+        cloudtrail.launched(instance_id, image=image, type=size, at=at)
+        for instance_id in instance_ids
+    ]
+    return partial(cloudtrail.run_instances, *items, type=size, template=template, at=at)
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise StoryError(problem)
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _days_of(spans: list[Span]) -> list[date]:
+    first = min(span.start for span in spans).date()
+    today = datetime.now(UTC).date()
+    return [first + timedelta(days=n) for n in range((today - first).days + 1)]
+
+
+def _counts(day: dict[str, Any]) -> dict[Category, int]:
+    return {
+        (c["arch"], c["role"], c["sla"], c["usage"], c["service_type"]): c["instances_count"]
+        for c in day["maximum_counts"]
+    }
+
+
+def _is_rhel(run: dict[str, Any], images: dict[int, Any]) -> bool:
+    image = images.get(run["machineimage"])
+    return image is not None and image["rhel_detected"]
+
+
+def _span(run: dict[str, Any], image: dict[str, Any]) -> Span:
+    purpose = image["syspurpose"] or {}
+    return Span(
+        start=datetime.fromisoformat(run["start_time"]),
+        end=datetime.fromisoformat(run["end_time"]) if run["end_time"] else None,
+        arch=image["architecture"] or "",
+        role=purpose.get("role") or "",
+        sla=purpose.get("service_level_agreement") or "",
+        usage=purpose.get("usage") or "",
+        service_type=purpose.get("service_type") or "",
+    )
