@@ -1,0 +1,1 @@
+"""Life of customers and of their cloud accounts."""

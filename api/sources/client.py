@@ -73,7 +73,7 @@ def get_source(source_id: object, *, tenant: Tenant) -> Record | None:
 
 
 def list_application_authentications(authentication_id: object, *, tenant: Tenant) -> list[Record]:
-    """List what ties applications to an authentication, all pages of it. Raises ``SourcesError``."""
+    """List all that ties applications to an authentication. Raises ``SourcesError``."""
     found: list[Record] = []
     while True:
         query = {"filter[authentication_id]": str(authentication_id)}

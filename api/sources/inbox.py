@@ -1,4 +1,4 @@
-"""The inbox: messages of the sources service, safely stored before Kafka forgets them (decision 27).
+"""The inbox: messages of the sources service, stored before Kafka forgets them (decision 27).
 
 The listener stores and queues them here; ``api.sources.work`` takes them out in order.
 """
@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DataError, connection, transaction
 from django.db.models import Count, Min
@@ -35,20 +35,22 @@ State = InboxMessage.State
 UNFINISHED = (State.WAITING, State.WORKING, State.HANDED_ON, State.FAILED)
 
 _STORE = """
-INSERT INTO api_inboxmessage (topic, "partition", "offset", event_type, customer_key, value, headers,
-                              state, attempts, reason, received_at, not_before, follow_ups)
+INSERT INTO api_inboxmessage (topic, "partition", "offset", event_type, customer_key, value,
+                              headers, state, attempts, reason, received_at, not_before, follow_ups)
 SELECT topic, place, number, event_type, customer_key, value::jsonb, headers::jsonb,
        'waiting', 0, '', %(now)s, %(now)s, '[]'
-FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[], %(event_types)s::text[],
-            %(customer_keys)s::text[], %(values)s::text[], %(headers)s::text[])
-     WITH ORDINALITY AS arrived (topic, place, number, event_type, customer_key, value, headers, turn)
+FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[],
+            %(event_types)s::text[], %(customer_keys)s::text[], %(values)s::text[],
+            %(headers)s::text[])
+     WITH ORDINALITY
+     AS arrived (topic, place, number, event_type, customer_key, value, headers, turn)
 ORDER BY turn
 ON CONFLICT (topic, "partition", "offset") DO NOTHING
 RETURNING id, topic, "partition", "offset"
 """
 
-# The first unfinished message of each customer, if it may be worked on and no task for it was queued
-# for a while: at first a minute, then as long again as it has been waiting, up to ten minutes.
+# The first unfinished message of each customer, if it may be worked on and no task for it was
+# queued for a while: at first a minute, then as long again as it has waited, up to ten minutes.
 _DUE = """
 SELECT head.id
 FROM (
@@ -75,23 +77,27 @@ WHERE id IN (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A relevant message as it came from Kafka, decoded; ``headers`` are all of them."""
+class Coordinates(NamedTuple):
+    """Where in Kafka a message is."""
 
     topic: str
     partition: int
     offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A relevant message as it came from Kafka, decoded; ``headers`` are all of them."""
+
+    coordinates: Coordinates
     event_type: str
     customer_key: str
     value: dict[str, Any]
     headers: list[list[str | None]]
     kept_headers: list[list[str | None]]
-
-    @property
-    def coordinates(self) -> tuple[str, int, int]:
-        """Where in Kafka the message is."""
-        return (self.topic, self.partition, self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,9 @@ def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:
     by_coordinates = {message.coordinates: message for message in messages}
     parameters = {
         "now": clock.now(),
-        "topics": [message.topic for message in messages],
-        "partitions": [message.partition for message in messages],
-        "offsets": [message.offset for message in messages],
+        "topics": [message.coordinates.topic for message in messages],
+        "partitions": [message.coordinates.partition for message in messages],
+        "offsets": [message.coordinates.offset for message in messages],
         "event_types": [message.event_type for message in messages],
         "customer_keys": [message.customer_key for message in messages],
         "values": [json.dumps(message.value) for message in messages],
@@ -142,7 +148,7 @@ def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_STORE, parameters)
         rows = cursor.fetchall()
-    return [(row[0], by_coordinates[tuple(row[1:])]) for row in sorted(rows)]
+    return [(row[0], by_coordinates[Coordinates(*row[1:])]) for row in sorted(rows)]
 
 
 def publish_new(stored: Iterable[tuple[int, Received]]) -> None:
@@ -169,8 +175,8 @@ def publish_unqueued() -> None:
 def publish_due() -> int:
     """Queue a task for each customer whose turn has come and for whom none seems to be queued.
 
-    One task is enough, as it goes on with the customer's next message. Returns how many were queued;
-    raises what the broker's client raises.
+    One task is enough, as it goes on with the customer's next message. Returns how many were
+    queued; raises what the broker's client raises.
     """
     due = _due()
     _publish_all(due)
@@ -235,7 +241,7 @@ def statistics() -> Statistics:
         .values("state")
         .annotate(count=Count("id"), oldest=Min("received_at"))
     )
-    counts = {state.value: 0 for state in (*UNFINISHED, State.DEAD)}
+    counts = {str(state): 0 for state in (*UNFINISHED, State.DEAD)}
     counts |= {row["state"]: row["count"] for row in rows}
     waiting = [row["oldest"] for row in rows if row["state"] != State.DEAD]
     age = (clock.now() - min(waiting)).total_seconds() if waiting else 0.0

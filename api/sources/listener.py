@@ -1,21 +1,22 @@
 """Takes the sources service's messages from Kafka into the inbox (spec 03 §1, decision 27).
 
-A message's offset is given to Kafka only after the message was stored or deliberately skipped. Neither
-the database nor Redis nor Kafka being away ends the listener or loses its place: it waits for the
-database, queues later what it could not queue, and the Kafka client reconnects by itself.
+A message's offset is given to Kafka only after the message was stored or deliberately skipped.
+Neither the database nor Redis nor Kafka being away ends the listener or loses its place: it waits
+for the database, queues later what it could not queue, and the Kafka client reconnects by itself.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from api.sources import inbox
-from api.sources.inbox import Received
+from api.sources.inbox import Coordinates, Received
 from api.sources.listener_metrics import (
     DATABASE_FAILURES,
     HEARTBEAT,
@@ -154,30 +155,31 @@ class Listener:
 
     def _let_go(self, messages: list[Message]) -> None:
         """Let Kafka know that these messages are safe."""
-        last: dict[tuple[str, int], Message] = {}
+        last: dict[tuple[str, int], tuple[Coordinates, Message]] = {}
         for message in messages:
-            last[message.topic(), message.partition()] = message
+            place = _place(message)
+            last[place.topic, place.partition] = (place, message)
         offsets = [
-            TopicPartition(topic, partition, message.offset() + 1)
-            for (topic, partition), message in last.items()
+            TopicPartition(place.topic, place.partition, place.offset + 1)
+            for place, _ in last.values()
         ]
         try:
             self._consumer.store_offsets(offsets=offsets)
         except KafkaException as error:
             logger.warning("Kafka will send some messages again, which is harmless: %s", error)
-        self._measure(last)
+        for place, message in last.values():
+            self._measure(place, message)
 
-    def _measure(self, last: dict[tuple[str, int], Message]) -> None:
-        for (topic, partition), message in last.items():
-            _, written_at = message.timestamp()
-            LAST_MESSAGE.set(written_at / 1000)
-            try:
-                _, end = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), cached=True
-                )
-            except KafkaException:
-                continue
-            LAG.labels(str(partition)).set(max(end - message.offset() - 1, 0))
+    def _measure(self, place: Coordinates, message: Message) -> None:
+        _, written_at = message.timestamp()
+        LAST_MESSAGE.set(written_at / 1000)
+        partition = TopicPartition(place.topic, place.partition)
+        try:
+            known = self._consumer.get_watermark_offsets(partition, cached=True)
+        except KafkaException:
+            return
+        if known:
+            LAG.labels(str(place.partition)).set(max(known[1] - place.offset - 1, 0))
 
     def _publish(self, publish: Callable[[], object]) -> None:
         try:
@@ -206,27 +208,35 @@ def _decode_all(messages: list[Message]) -> list[Received]:
     return [received for message in messages if (received := _decode(message)) is not None]
 
 
+def _place(message: Message) -> Coordinates:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Coordinates(topic, partition, offset)
+
+
 def _decode(message: Message) -> Received | None:
     """Decode a message; None, with a line in the log and a count, if it does not concern us."""
-    coordinates = (message.topic(), message.partition(), message.offset())
+    place = _place(message)
     event_type = None
     try:
-        headers = decode_headers(message.headers())
+        headers = decode_headers(_headers(message))
         event_type = first_header(headers, EVENT_TYPE_HEADER)
-        if event_type not in TASKS:
-            _ignore(coordinates, f"event type {event_type!r} does not concern us", None)
+        if event_type is None or event_type not in TASKS:
+            _ignore(place, f"event type {event_type!r} does not concern us", None)
             return None
         if not _is_switched_on():
-            _ignore(coordinates, f"{event_type} while data management is off", event_type)
+            _ignore(place, f"{event_type} while data management is off", event_type)
             return None
         value = decode_body(message.value())
     except MalformedMessageError as error:
-        _reject(coordinates, str(error), _excerpt(message), event_type)
+        _reject(place, str(error), _excerpt(message), event_type)
         return None
     return Received(
-        *coordinates,
+        place,
         event_type=event_type,
-        customer_key=customer_key(tenant_of(headers), message.partition()),
+        customer_key=customer_key(tenant_of(headers), place.partition),
         value=value,
         headers=headers,
         kept_headers=kept_headers(headers),
@@ -247,22 +257,24 @@ def _is_switched_on() -> bool:
     )
 
 
-def _ignore(coordinates: tuple[str, int, int], reason: str, event_type: str | None) -> None:
+def _ignore(place: Coordinates, reason: str, event_type: str | None) -> None:
     MESSAGES.labels(event_type or "other", "ignored").inc()
-    logger.info("Message %s/%s/%s is ignored: %s", *coordinates, reason)
+    logger.info("Message %s is ignored: %s", place, reason)
 
 
-def _reject(
-    coordinates: tuple[str, int, int], reason: str, excerpt: str, event_type: str | None
-) -> None:
-    known = event_type if event_type in TASKS else "other"
-    MESSAGES.labels(known, "malformed").inc()
-    logger.error("Message %s/%s/%s is skipped: %s", *coordinates, reason)
+def _reject(place: Coordinates, reason: str, excerpt: str, event_type: str | None) -> None:
+    MESSAGES.labels(event_type if event_type in TASKS else "other", "malformed").inc()
+    logger.error("Message %s is skipped: %s", place, reason)
     if excerpt:
-        logger.warning("Message %s/%s/%s was %s", *coordinates, excerpt)
+        logger.warning("Message %s was %s", place, excerpt)
 
 
 def _excerpt(message: Message) -> str:
     """Show what can be shown of a malformed message: not who sent it."""
-    headers = [pair for pair in message.headers() or () if pair[0] != KAFKA_IDENTITY_HEADER]
+    headers = [pair for pair in _headers(message) or () if pair[0] != KAFKA_IDENTITY_HEADER]
     return f"{(message.value() or b'')[:LOGGED_BYTES]!r} with headers {headers!r}"
+
+
+def _headers(message: Message) -> Sequence[tuple[str, bytes | None]] | None:
+    """Give the headers the type that they have in messages that were received."""
+    return cast("Sequence[tuple[str, bytes | None]] | None", message.headers())

@@ -1,9 +1,10 @@
 """Work on stored messages: one customer's strictly in order and one at a time (decision 27).
 
-A worker leases the customer's first unfinished message, and keeps the lease while it works. A message
-may queue *follow-ups*, other tasks that carry its work on: it counts as processed, and the customer's
-next message gets its turn, when the last of them has ended. A follow-up that is lost is queued again by
-working on the message once more, which is harmless: everything done for a message is idempotent.
+A worker leases the customer's first unfinished message, and keeps the lease while it works. A
+message may queue *follow-ups*, other tasks that carry its work on: it counts as processed, and the
+customer's next message gets its turn, when the last of them has ended. A follow-up that is lost is
+queued again by working on the message once more, which is harmless: all that is done for a message
+is idempotent.
 """
 
 import datetime
@@ -65,8 +66,8 @@ RETURNING *
 class FollowUp:
     """A task that carries on a message's work.
 
-    ``name`` tells it from the message's other follow-ups, and is the same when the message is worked
-    on again. ``headers`` go into the Celery message.
+    ``name`` tells it from the message's other follow-ups, and is the same when the message is
+    worked on again. ``headers`` go into the Celery message.
     """
 
     name: str
@@ -201,9 +202,16 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
 
 
 def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -> None:
-    for follow_up in follow_ups:
-        ties = {INBOX_ID_HEADER: str(message.id), FOLLOW_UP_HEADER: follow_up.name}
-        publish(follow_up.task, args=plain(list(follow_up.args)), headers=follow_up.headers | ties)
+    try:
+        for follow_up in follow_ups:
+            ties = {INBOX_ID_HEADER: str(message.id), FOLLOW_UP_HEADER: follow_up.name}
+            publish(
+                follow_up.task, args=plain(list(follow_up.args)), headers=follow_up.headers | ties
+            )
+    except Exception as error:
+        logger.warning("Follow-ups of %s were not queued, the sweep will: %s", message, error)
+        handed_on = InboxMessage.objects.filter(id=message.id, state=State.HANDED_ON)
+        handed_on.update(lease_until=clock.now(), queued_at=None)
 
 
 def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
