@@ -1,0 +1,1 @@
+"""Amazon Web Services: roles, trails, logs, instances and their types (spec 04)."""
