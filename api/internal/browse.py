@@ -1,0 +1,79 @@
+"""The machinery of the internal API's read routes: a resource is declared, not programmed.
+
+A ``Resource`` says where the rows come from, what is shown of each and how they can be filtered; from
+that follow serializer, query parameters, list and detail route and the names in the OpenAPI document
+(spec 02 §5). Lists take two statements however long they are: one counts, one reads the page.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.viewsets import GenericViewSet
+
+from api.internal.fields import serializer_for
+from api.internal.filters import filter_set
+from api.internal.views import InternalView
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of the internal API.
+
+    ``name`` is its route, ``model`` its name in the OpenAPI document.
+    """
+
+    name: str
+    model: str
+    rows: Callable[[], QuerySet]
+    fields: Mapping[str, serializers.Field]
+    filters: Mapping[str, filters.Filter] = field(default_factory=dict)
+    timestamped: bool = True
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """By age; rows that do not know theirs by id (spec 02 §2.2)."""
+        return ("created_at", "id") if self.timestamped else ("id",)
+
+    @cached_property
+    def schema_name(self) -> str:
+        """The component's name in the OpenAPI document (spec 02 §10)."""
+        return f"Internal{self.model}"
+
+    @cached_property
+    def serializer(self) -> type[serializers.Serializer]:
+        """What is shown of a row."""
+        return serializer_for(self.schema_name, dict(self.fields), timestamped=self.timestamped)
+
+    @cached_property
+    def filter_set(self) -> type[filters.FilterSet]:
+        """How the rows can be filtered."""
+        return filter_set(self.schema_name, self.filters)
+
+
+class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSet):
+    """List and detail of one resource."""
+
+    resource: Resource
+
+    def get_queryset(self) -> QuerySet:
+        """Give the resource's rows, oldest first."""
+        return self.resource.rows().order_by(*self.resource.order)
+
+
+def browse(resource: Resource) -> type[BrowseView]:
+    """Make the view class of a resource; those that can be written to inherit from it."""
+    return type(
+        f"{resource.model}View",
+        (BrowseView,),
+        {
+            "__doc__": f"Browse `{resource.name}`.",
+            "resource": resource,
+            "serializer_class": resource.serializer,
+            "filterset_class": resource.filter_set,
+        },
+    )

@@ -1,0 +1,137 @@
+"""What the product depends on, asked one by one, each within a time (spec 02 §8, 08 §10)."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+import boto3
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from health_check.backends import HealthCheck
+from health_check.exceptions import ServiceUnavailable
+
+from util import redis
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 0.8
+"""Seconds that a check may take: probes give up after one."""
+
+Check = Callable[[], None]
+
+
+def check_database() -> None:
+    """Read from the database, over a connection of this thread's own."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+    finally:
+        connection.close()
+
+
+def check_redis() -> None:
+    """Ask Redis for a sign of life."""
+    redis.client().ping()
+
+
+def check_kafka() -> None:
+    """Reach one of the brokers."""
+    _reach_any(settings.KAFKA_BOOTSTRAP_SERVERS)
+
+
+def check_aws() -> None:
+    """Reach the queue service, the part of AWS that the workers ask most often."""
+    _reach_any(_queue_service())
+
+
+@cache
+def _queue_service() -> str:
+    place = urlsplit(boto3.session.Session().client("sqs").meta.endpoint_url)
+    return f"{place.hostname}:{place.port or (443 if place.scheme == 'https' else 80)}"
+
+
+def _reach_any(places: str) -> None:
+    error: OSError | None = None
+    for place in places.split(","):
+        host, _, port = place.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=TIMEOUT / 2).close()
+            return
+        except OSError as failure:
+            error = failure
+    raise error or OSError("no place is configured")
+
+
+DEPENDENCIES: Mapping[str, Check] = {
+    "database": check_database,
+    "redis": check_redis,
+    "kafka": check_kafka,
+    "aws": check_aws,
+}
+
+
+@dataclass
+class Outcome:
+    """How one check ended."""
+
+    error: Exception | None = None
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def status(self) -> str:
+        """``working``, or why it does not: never a place or a secret."""
+        if not self.finished:
+            return "no answer in time"
+        return "working" if self.error is None else f"failed: {type(self.error).__name__}"
+
+
+def run_checks(checks: Mapping[str, Check], timeout: float = TIMEOUT) -> dict[str, Outcome]:
+    """Run checks side by side and give their outcomes after ``timeout`` seconds at the latest.
+
+    A check that hangs is left to end by itself; its thread does not keep the process alive.
+    """
+    outcomes = {name: Outcome() for name in checks}
+    threads = [
+        threading.Thread(target=_run, args=(check, outcomes[name]), daemon=True)
+        for name, check in checks.items()
+    ]
+    deadline = time.monotonic() + timeout
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    return outcomes
+
+
+def _run(check: Check, outcome: Outcome) -> None:
+    started = time.perf_counter()
+    try:
+        check()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is the answer
+        outcome.error = error
+    outcome.seconds = time.perf_counter() - started
+    outcome.finished = True
+
+
+class DatabaseBackend(HealthCheck):
+    """The one check that decides whether this process is given requests."""
+
+    def check_status(self) -> None:
+        """Read from the database. Raises ServiceUnavailable."""
+        outcome = run_checks({"database": check_database})["database"]
+        if outcome.error is not None and not isinstance(outcome.error, DatabaseError):
+            logger.error("Database check failed", exc_info=outcome.error)
+        if outcome.error is not None or not outcome.finished:
+            raise ServiceUnavailable("Database error") from outcome.error
+
+    def pretty_status(self) -> str:
+        """Tell the errors, or that it is working."""
+        return "\n".join(str(error) for error in self.errors) or "working"

@@ -1,0 +1,116 @@
+"""Columns of the internal resources that need more than a plain serializer field."""
+
+import enum
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from api.models import CloudType
+
+
+class Kind(enum.IntEnum):
+    """Which sort of record an ``object_id`` names; the tens digit of its ``content_type``."""
+
+    ACCOUNT = 1
+    INSTANCE = 2
+    IMAGE = 3
+    EVENT = 4
+
+
+_CLOUD_NUMBERS = {CloudType.AWS: 1, CloudType.AZURE: 2}
+
+
+def content_type_number(kind: Kind, cloud_type: str) -> int:
+    """Give the constant that stands for one kind of record of one cloud (spec 02 §5.2)."""
+    return kind * 10 + _CLOUD_NUMBERS[CloudType(cloud_type)]
+
+
+class ContentTypeField(serializers.IntegerField):
+    """The constant for the row's kind and cloud."""
+
+    def __init__(self, kind: Kind, source: str = "cloud_type") -> None:
+        super().__init__(source=source, read_only=True)
+        self.kind = kind
+
+    def to_representation(self, value: str) -> int:
+        """Turn the cloud's name into the constant."""
+        return content_type_number(self.kind, value)
+
+
+def pointer(kind: Kind, *, cloud_type: str = "cloud_type") -> dict[str, serializers.Field]:
+    """Make the members that lead to the cloud's own record, which shares the row's id.
+
+    ``cloud_type`` is the attribute that names the row's cloud.
+    """
+    return {
+        "content_type": ContentTypeField(kind, cloud_type),
+        "object_id": serializers.IntegerField(source="id", read_only=True),
+        "cloud_type": serializers.ChoiceField(
+            choices=CloudType.choices,
+            read_only=True,
+            **({} if cloud_type == "cloud_type" else {"source": cloud_type}),
+        ),
+    }
+
+
+def integer(**options: Any) -> serializers.IntegerField:
+    """Make a read-only whole number."""
+    return serializers.IntegerField(read_only=True, **options)
+
+
+def number(**options: Any) -> serializers.FloatField:
+    """Make a read-only number."""
+    return serializers.FloatField(read_only=True, **options)
+
+
+def text(**options: Any) -> serializers.CharField:
+    """Make read-only text."""
+    return serializers.CharField(read_only=True, **options)
+
+
+def boolean(**options: Any) -> serializers.BooleanField:
+    """Make a read-only truth value."""
+    return serializers.BooleanField(read_only=True, **options)
+
+
+def moment(**options: Any) -> serializers.DateTimeField:
+    """Make a read-only date-time."""
+    return serializers.DateTimeField(read_only=True, **options)
+
+
+def choice(choices: list[tuple[str, str]], **options: Any) -> serializers.ChoiceField:
+    """Make a read-only choice."""
+    return serializers.ChoiceField(choices=choices, read_only=True, **options)
+
+
+def reference(name: str, **options: Any) -> serializers.IntegerField:
+    """Make the id of the row that the foreign key ``name`` points to."""
+    return serializers.IntegerField(source=f"{name}_id", read_only=True, **options)
+
+
+@extend_schema_field({"nullable": True, "description": "Any JSON value."})
+class AnyJSONField(serializers.JSONField):
+    """Whatever JSON the cloud gave."""
+
+
+class RowSerializer(serializers.Serializer):
+    """What all resources show first; the others' members come from their declarations."""
+
+    id = integer()
+
+
+class TimestampedSerializer(RowSerializer):
+    """A row that tells when it was made and last changed."""
+
+    created_at = moment()
+    updated_at = moment()
+
+
+def serializer_for(
+    name: str, members: dict[str, serializers.Field], *, timestamped: bool = True
+) -> type[serializers.Serializer]:
+    """Make the serializer class of one resource, to be called ``name`` in the OpenAPI document."""
+    base = TimestampedSerializer if timestamped else RowSerializer
+    return type(f"{name}Serializer", (base,), dict(members))
+

@@ -1,0 +1,132 @@
+"""Query parameters of the internal lists, with the error texts of spec 02 §2.3."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+
+Filters = Mapping[str, filters.Filter]
+
+BIGINT_END = 2**63
+AWS_ACCOUNT_ID_END = 10**12
+
+
+class NumberFilter(filters.NumberFilter):
+    """Equality with a number; one that no row can have gives an empty list."""
+
+    def __init__(self, *args, convert: Callable[[Decimal], object], end: float, **options):
+        super().__init__(*args, **options)
+        self.convert = convert
+        self.end = end
+
+    def get_max_validator(self) -> None:
+        """Refuse no number for its size."""
+
+    def value_of(self, number: Decimal) -> object:
+        """Give the number in the type that the column has; None if no row can have it."""
+        # Magnitude first: turning 1e999999999 into a whole number would take all memory.
+        return self.convert(number) if -self.end < number < self.end else None
+
+    def filter(self, qs: QuerySet, value: Decimal | None) -> QuerySet:
+        """Keep the rows with the number."""
+        if value is None:
+            return qs
+        converted = self.value_of(value)
+        return qs.none() if converted is None else self.matching(qs, converted)
+
+    def matching(self, rows: QuerySet, value: object) -> QuerySet:
+        """Keep the rows with a value that rows can have."""
+        return super().filter(rows, value)
+
+
+def _whole(value: Decimal) -> int | None:
+    return int(value) if value == value.to_integral_value() else None
+
+
+def _aws_account_id(value: Decimal) -> str | None:
+    number = _whole(value)
+    return None if number is None or number < 0 else f"{number:012d}"
+
+
+class WholeNumberFilter(NumberFilter):
+    """Equality with a whole number."""
+
+    def __init__(self, field_name: str) -> None:
+        super().__init__(field_name, convert=_whole, end=BIGINT_END)
+
+
+def whole_number(field_name: str) -> WholeNumberFilter:
+    """Filter a column of whole numbers."""
+    return WholeNumberFilter(field_name)
+
+
+def decimal_number(field_name: str) -> NumberFilter:
+    """Filter a column of numbers that may have a fraction."""
+    return NumberFilter(field_name, convert=float, end=1e15)
+
+
+def aws_account_id(field_name: str) -> NumberFilter:
+    """Filter a column of AWS account ids; leading zeros may be left out."""
+    return NumberFilter(field_name, convert=_aws_account_id, end=AWS_ACCOUNT_ID_END)
+
+
+def text(field_name: str) -> filters.CharFilter:
+    """Filter a column of text, exactly."""
+    return filters.CharFilter(field_name)
+
+
+def boolean(field_name: str) -> filters.BooleanFilter:
+    """Filter a column by true, false, 1 or 0; anything else is ignored."""
+    return filters.BooleanFilter(field_name)
+
+
+def choice(field_name: str, choices: list[tuple[str, str]]) -> filters.ChoiceFilter:
+    """Filter a column by one of its values."""
+    return filters.ChoiceFilter(field_name, choices=choices)
+
+
+def uuid(field_name: str) -> filters.UUIDFilter:
+    """Filter a column of UUIDs."""
+    return filters.UUIDFilter(field_name)
+
+
+def reference(field_name: str, rows: Callable[[], QuerySet]) -> filters.ModelChoiceFilter:
+    """Filter by the id of another row, which must exist."""
+    return filters.ModelChoiceFilter(field_name, queryset=lambda request: rows())
+
+
+def moments(*field_names: str) -> dict[str, filters.Filter]:
+    """Filter columns of date-times: the moment itself, and strictly before and after."""
+    return {
+        f"{name}{suffix}": filters.IsoDateTimeFilter(name, lookup)
+        for name in field_names
+        for suffix, lookup in (("", "exact"), ("__lt", "lt"), ("__gt", "gt"))
+    }
+
+
+def days(name: str) -> dict[str, filters.Filter]:
+    """Filter a column of dates: the day itself, and strictly before and after."""
+    return {
+        f"{name}{suffix}": filters.DateFilter(name, lookup, input_formats=["%Y-%m-%d"])
+        for suffix, lookup in (("", "exact"), ("__lt", "lt"), ("__gt", "gt"))
+    }
+
+
+def times() -> dict[str, filters.Filter]:
+    """Filter by when the row was made and last changed."""
+    return moments("created_at", "updated_at")
+
+
+def identity(user: str) -> dict[str, filters.Filter]:
+    """Filter by the customer that owns the row; ``user`` leads there."""
+    return {
+        "account_number": text(f"{user}__account_number"),
+        "org_id": text(f"{user}__org_id"),
+        "username": text(f"{user}__account_number"),
+    }
+
+
+def filter_set(name: str, members: Filters) -> type[filters.FilterSet]:
+    """Make the class that reads all the query parameters of one resource."""
+    return type(f"{name}Filters", (filters.FilterSet,), dict(members))

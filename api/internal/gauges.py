@@ -1,0 +1,247 @@
+"""Gauges that tell the state of the whole system, looked up when they are scraped (spec 02 §9.1).
+
+Whichever process answers tells the global number. A source that fails, or takes too long, costs its own
+series only; nothing here runs when a process starts.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from psycopg2.errors import QueryCanceled
+from redis import RedisError
+
+from api.metering.problems import problematic_runs
+from api.models import InboxMessage, StaleUsage
+from util import clock, redis
+
+logger = logging.getLogger(__name__)
+
+SQS_QUEUES = (
+    "houndigrade_results",
+    "houndigrade_results_dlq",
+    "cloudtrail_notifications",
+    "cloudtrail_notifications_dlq",
+)
+STATEMENT_TIMEOUT = 3000
+"""Milliseconds for one statement of a scrape."""
+
+UNFINISHED = (
+    InboxMessage.State.WAITING,
+    InboxMessage.State.WORKING,
+    InboxMessage.State.FAILED,
+)
+
+
+def sqs_queues() -> Iterator[Metric]:
+    """Lengths of SQS queues as last seen by the periodic task, and when that was."""
+    keys = {name: f"sqs_message_count_{name}" for name in SQS_QUEUES}
+    times = {name: f"{key}_checked_at" for name, key in keys.items()}
+    cached = cache.get_many([*keys.values(), *times.values()])
+    length = _family("sqs_queue_length", "Messages in an SQS queue when last checked", "queue_name")
+    checked = _family(
+        "sqs_queue_length_checked_timestamp_seconds",
+        "When the length of an SQS queue was last checked",
+        "queue_name",
+    )
+    for name in SQS_QUEUES:
+        _add(length, name, cached.get(keys[name], 0))
+        _add(checked, name, cached.get(times[name]))
+    yield length
+    yield checked
+
+
+def celery_queues() -> Iterator[Metric]:
+    """Lengths of the queues that workers consume."""
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    names = [queue.name for queue in settings.CELERY_TASK_QUEUES]
+    pipeline = redis.client().pipeline(transaction=False)
+    for name in names:
+        pipeline.llen(f"{prefix}{name}")
+    family = _family("celery_queue_length", "Tasks that wait in a Celery queue", "queue_name")
+    for name, length in zip(names, pipeline.execute(), strict=True):
+        _add(family, name, length)
+    yield family
+
+
+def tables() -> Iterator[Metric]:
+    """Sizes of the database's tables with indexes and TOAST, and the planner's numbers of rows."""
+    size = _family("db_table_size", "Bytes of a table with all that belongs to it", "table_name")
+    rows = _family("db_table_rows", "Estimated number of live rows in a table", "table_name")
+    for name, is_ordinary, bytes_, estimate in _select(
+        """
+        SELECT relname, relkind = 'r', pg_total_relation_size(c.oid), greatest(reltuples, 0)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE nspname = 'public' AND relkind IN ('r', 'p', 'm')
+        ORDER BY relname
+        """
+    ):
+        _add(size, name, bytes_)
+        if is_ordinary:
+            _add(rows, name, estimate)
+    yield size
+    yield rows
+
+
+def ingest_lag() -> Iterator[Metric]:
+    """How old the newest processed CloudTrail log of each enabled account is."""
+    family = _family(
+        "ingest_newest_log_age_seconds",
+        "Age of the newest processed CloudTrail log of an AWS account",
+        "aws_account_id",
+    )
+    # Each account's newest hour is one step into the index that begins with account and hour.
+    for aws_account_id, age in _select(
+        """
+        SELECT a.aws_account_id, extract(epoch FROM %s - newest.at)
+        FROM api_cloudaccount a CROSS JOIN LATERAL (
+            SELECT coalesce(max(h.newest_event_at), max(h.hour)) AS at
+            FROM api_ingesthour h
+            WHERE h.aws_account_id = a.aws_account_id AND h.hour = (
+                SELECT max(hour) FROM api_ingesthour WHERE aws_account_id = a.aws_account_id
+            )
+        ) newest
+        WHERE a.cloud_type = 'aws' AND a.is_enabled AND newest.at IS NOT NULL
+        """,
+        [clock.now()],
+    ):
+        _add(family, aws_account_id, age)
+    yield family
+
+
+def stale_usage() -> Iterator[Metric]:
+    """Days of usage that wait for their calculation."""
+    [(marks, days, oldest)] = _select(
+        f"""
+        SELECT count(*), coalesce(sum(greatest(coalesce(last_day, %s) - first_day + 1, 0)), 0),
+               min(marked_at)
+        FROM {StaleUsage._meta.db_table}
+        """,  # noqa: S608 - the table's name is ours
+        [clock.today()],
+    )
+    yield _single("stale_usage_ranges", "Ranges of days that wait to be calculated", marks)
+    yield _single("stale_usage_days", "User-days that wait to be calculated", days)
+    yield _single("stale_usage_oldest_seconds", "Age of the oldest such range", _age(oldest))
+
+
+def inbox() -> Iterator[Metric]:
+    """Messages of the sources service that are not done with."""
+    counts = dict.fromkeys((*UNFINISHED, InboxMessage.State.DEAD), 0)
+    oldest = None
+    for state, count, received in _select(
+        f"""
+        SELECT state, count(*), min(received_at) FROM {InboxMessage._meta.db_table}
+        WHERE state IN ('waiting', 'working', 'failed') GROUP BY state
+        UNION ALL
+        SELECT state, count(*), NULL FROM {InboxMessage._meta.db_table}
+        WHERE state = 'dead' GROUP BY state
+        """  # noqa: S608 - the table's name is ours
+    ):
+        counts[state] = count
+        oldest = min(filter(None, (oldest, received)), default=None)
+    family = _family("inbox_messages", "Stored messages of the sources service", "state")
+    for state, count in counts.items():
+        _add(family, state, count)
+    yield family
+    yield _single("inbox_oldest_seconds", "Age of the oldest unfinished message", _age(oldest))
+
+
+def problems() -> Iterator[Metric]:
+    """Runs that are open although their instance was switched off."""
+    with _bounded_cursor():
+        count = problematic_runs().count()
+    yield _single("problematic_runs", "Open runs whose instance was switched off", count)
+
+
+def _family(name: str, text: str, label: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"cloudigrade_{name}", text, labels=[label])
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"cloudigrade_{name}", text, value=float(value))
+
+
+def _add(family: GaugeMetricFamily, label: str, value: Any) -> None:
+    """Add a sample, unless the value is no number: anybody can write to the cache."""
+    if not isinstance(value, bool) and isinstance(value, int | float | Decimal):
+        family.add_metric([label], float(value))
+
+
+def _age(moment: Any) -> float:
+    return (clock.now() - moment).total_seconds() if moment else 0.0
+
+
+def _select(sql: str, params: Iterable[Any] = ()) -> list[tuple]:
+    with _bounded_cursor() as cursor:
+        cursor.execute(sql, list(params))
+        return cursor.fetchall()
+
+
+@contextmanager
+def _bounded_cursor() -> Iterator[Any]:
+    """Open a short transaction in which no statement takes long."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT}")
+        yield cursor
+
+
+@dataclass
+class Source:
+    """Gauges that are looked up together, in one of our stores, and kept for some seconds."""
+
+    collect: Callable[[], Iterable[Metric]]
+    store: type[Exception]
+    keep: float = 0.0
+    metrics: list[Metric] = field(default_factory=list)
+    until: float = 0.0
+
+    def read(self) -> list[Metric]:
+        """Give the gauges, from memory if they are young enough."""
+        if time.monotonic() >= self.until:
+            self.metrics = list(self.collect())
+            self.until = time.monotonic() + self.keep
+        return self.metrics
+
+
+class SystemCollector(Collector):
+    """All gauges of this module."""
+
+    def __init__(self) -> None:
+        self.sources = [
+            Source(sqs_queues, RedisError),
+            Source(celery_queues, RedisError),
+            Source(tables, DatabaseError, keep=60),
+            Source(ingest_lag, DatabaseError, keep=30),
+            Source(stale_usage, DatabaseError, keep=15),
+            Source(inbox, DatabaseError, keep=15),
+            Source(problems, DatabaseError, keep=60),
+        ]
+
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand, so that registering looks nothing up."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Give what can be had. A store that is away is asked once in a scrape."""
+        away: set[type[Exception]] = set()
+        for source in self.sources:
+            if source.store in away:
+                continue
+            try:
+                yield from source.read()
+            except source.store as error:
+                logger.warning("Gauges %s: %s", source.collect.__name__, type(error).__name__)
+                if not isinstance(error.__cause__, QueryCanceled):
+                    away.add(source.store)
+            except Exception:
+                logger.exception("Gauges %s failed", source.collect.__name__)

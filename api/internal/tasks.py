@@ -1,0 +1,93 @@
+"""Celery tasks by name, and what became of them (spec 02 §7)."""
+
+import json
+import logging
+import uuid
+from typing import Any
+
+from celery import Task, current_app, states
+from celery.exceptions import NotRegistered
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.internal.views import ActionView
+from util.tasks import publish
+
+logger = logging.getLogger(__name__)
+
+
+class TaskSerializer(serializers.Serializer):
+    """A task's name and its keyword arguments."""
+
+    task_name = serializers.CharField()
+    kwargs = serializers.DictField(required=False, default=dict)
+
+
+class TasksView(ActionView):
+    """Queue any task."""
+
+    def post(self, request: Request) -> Response:
+        """Queue it, if it is known and the arguments fit its signature."""
+        serializer = TaskSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        name, kwargs = serializer.validated_data["task_name"], serializer.validated_data["kwargs"]
+        self.audit(f"task {name}")
+        _check_arguments(_registered(name), kwargs)
+        task_id = str(uuid.uuid4())
+        publish(name, kwargs=kwargs, task_id=task_id)
+        return Response({"async_result_id": task_id}, status=status.HTTP_201_CREATED)
+
+
+def _registered(name: str) -> Task:
+    current_app.loader.import_default_modules()
+    try:
+        return current_app.tasks[name]
+    except NotRegistered as error:
+        raise ValidationError({"error": f"not a registered task name: {name}"}) from error
+
+
+def _check_arguments(task: Task, kwargs: dict[str, Any]) -> None:
+    try:
+        task.__header__(**kwargs)
+    except TypeError as error:
+        raise ValidationError({"error": str(error)}) from error
+
+
+class TaskResultView(ActionView):
+    """What became of a task."""
+
+    def get(self, request: Request, async_result_id: str) -> Response:
+        """Tell whether it ended and with what: a result, or the exception that it raised."""
+        return Response({"async_result_id": async_result_id, **_outcome(async_result_id)})
+
+
+def _outcome(task_id: str) -> dict[str, Any]:
+    try:
+        meta = current_app.backend.get_task_meta(task_id)
+        state, value = meta["status"], meta["result"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Anybody can write to Redis what is no result.
+        logger.warning("The result of task %r cannot be read", task_id)
+        state, value = states.PENDING, None
+    if state not in states.READY_STATES:
+        return {"ready": False, "result": None}
+    if isinstance(value, NotRegistered):
+        return {"error": f"not a registered task name: {value.args[0] if value.args else ''}"}
+    if isinstance(value, BaseException):
+        kind = type(value)
+        return {
+            "error_class": f"{kind.__module__}.{kind.__qualname__}",
+            "error_args": [str(argument) for argument in value.args],
+        }
+    return {"ready": True, "result": _plain(value)}
+
+
+def _plain(value: Any) -> Any:
+    """Give the value if JSON can carry it, else its text."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
