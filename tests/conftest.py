@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest_plugins = ["tests.celery_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres, django_db_modify_db_settings):

@@ -12,8 +12,6 @@ from typing import Any
 from celery import Task as CeleryTask
 from celery import current_app, shared_task
 from django.db import transaction
-from django.utils.dateparse import parse_date as parse_iso_date
-from django.utils.dateparse import parse_datetime as parse_iso_datetime
 
 MAX_RETRIES = 35
 MAX_BACKOFF = 120
@@ -175,32 +173,22 @@ def parse_date(value: str | datetime.date | None) -> datetime.date | None:
 
     A time of day and its offset are dropped, not converted. Raises ValueError for anything else.
     """
-    if value is None:
-        return None
-    if isinstance(value, datetime.date):
-        return value.date() if isinstance(value, datetime.datetime) else value
-    date = parse_iso_date(value)
-    if date is not None:
-        return date
-    moment = parse_iso_datetime(value)
-    if moment is None:
-        raise ValueError(f"{value!r} is not an ISO 8601 date")
-    return moment.date()
+    return None if value is None else _from_iso(value).date()
 
 
-def parse_datetime(value: str | datetime.datetime | None) -> datetime.datetime | None:
+def parse_datetime(value: str | datetime.date | None) -> datetime.datetime | None:
     """Return the instant of an ISO date-time, in UTC; without an offset it is UTC already.
 
     A bare date is its midnight. None stays None. Raises ValueError for anything else.
     """
     if value is None:
         return None
-    moment = value if isinstance(value, datetime.datetime) else parse_iso_datetime(value)
-    if moment is None:
-        date = parse_iso_date(str(value))
-        if date is None:
-            raise ValueError(f"{value!r} is not an ISO 8601 date-time")
-        moment = datetime.datetime.combine(date, datetime.time())
+    moment = _from_iso(value)
     if moment.tzinfo is None:
         return moment.replace(tzinfo=datetime.UTC)
     return moment.astimezone(datetime.UTC)
+
+
+def _from_iso(value: str | datetime.date) -> datetime.datetime:
+    text = value if isinstance(value, str) else value.isoformat()
+    return datetime.datetime.fromisoformat(text)
