@@ -1,0 +1,6 @@
+"""Benchmarks: ``make bench``, or ``python -m tests.benchmarks [part of a name ...]``.
+
+Each module ``bench_*.py`` of this package holds subclasses of ``suite.Suite`` with the operations
+to measure. Every operation runs several times against an embedded PostgreSQL; the table and
+``build/bench.json`` show medians. Nothing here is run by pytest.
+"""

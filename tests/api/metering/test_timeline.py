@@ -1,6 +1,7 @@
 """Events to runs (spec 07 §3)."""
 
 import datetime
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,7 +132,7 @@ def test_order_of_arrival_and_repetition_make_no_difference(events, random):
 @given(EVENTS)
 def test_runs_are_ordered_and_never_overlap(events):
     found = runs_from_events(events)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.end is not None
         assert before.end <= after.start
     assert all(run.end is None or run.start <= run.end for run in found)

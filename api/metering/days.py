@@ -1,0 +1,57 @@
+"""Ranges of days: how they are merged, and in which windows they are worked off. Pure."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from typing import NamedTuple
+
+ONE_DAY = timedelta(days=1)
+
+
+class Days(NamedTuple):
+    """Days from the first to the last, both included; without a last one they never end."""
+
+    first: date
+    last: date | None
+
+    def holds(self, day: date) -> bool:
+        """Tell whether a day is one of these."""
+        return self.first <= day and (self.last is None or day <= self.last)
+
+
+def merge(ranges: Iterable[Days]) -> list[Days]:
+    """Give the same days as few ranges: ordered, neither overlapping nor touching."""
+    merged: list[Days] = []
+    for first, last in sorted(ranges, key=lambda days: days.first):
+        if merged:
+            before = merged[-1]
+            if before.last is None:
+                break
+            if first <= before.last or first == before.last + ONE_DAY:
+                later = None if last is None else max(last, before.last)
+                merged[-1] = Days(before.first, later)
+                continue
+        merged.append(Days(first, last))
+    return merged
+
+
+def each_day(first: date, last: date) -> Iterator[date]:
+    """Give the days from the first to the last, both included."""
+    for number in range((last - first).days + 1):
+        yield first + timedelta(days=number)
+
+
+def windows(days: Iterable[date], *, gap: int, length: int) -> list[list[date]]:
+    """Group days so that each group can be worked off at once.
+
+    A group spans at most ``length`` days and has no hole of more than ``gap`` days: reading the
+    history of a longer hole would cost more than starting again after it.
+    """
+    groups: list[list[date]] = []
+    for day in sorted(days):
+        if groups:
+            group = groups[-1]
+            if (day - group[-1]).days <= gap and (day - group[0]).days < length:
+                group.append(day)
+                continue
+        groups.append([day])
+    return groups

@@ -1,0 +1,237 @@
+"""Keep the stored runs of instances equal to what their events say (spec 07 §3, §4).
+
+A batch of instances costs the same few statements however many they are; what is right already is
+not written.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.db import connection, transaction
+
+from api.metering.definitions import Size, sizes_of
+from api.metering.difference import Difference, Facts, StoredRun, WantedRun
+from api.metering.locking import lock_metering
+from api.metering.staleness import mark_days_stale
+from api.metering.timeline import PowerRun, runs_from_events
+from api.models import Cause
+from util import clock
+
+logger = logging.getLogger(__name__)
+
+INSTANCES_AT_ONCE = 1000
+EVENTS_AT_ONCE = 100_000
+"""Bounds of a batch, which bound the memory of a worker."""
+
+# Instants are whole microseconds since 1970: as numbers they pass between PostgreSQL and Python
+# several times faster than aware datetimes do.
+
+_COUNT_EVENTS = """
+SELECT instance.id, count(event.id)
+FROM api_instance instance
+LEFT JOIN api_instanceevent event ON event.instance_id = instance.id
+WHERE instance.id = ANY(%s)
+GROUP BY instance.id
+ORDER BY instance.id
+"""
+
+_INSTANCES = """
+SELECT instance.id, instance.cloud_account_id, instance.machine_image_id, instance.cloud_type
+FROM api_instance instance
+JOIN api_cloudaccount account ON account.id = instance.cloud_account_id
+WHERE instance.id = ANY(%s) AND account.user_id = %s
+"""
+
+_EVENTS = """
+SELECT instance_id, (date_part('epoch', occurred_at) * 1000000)::bigint, event_type, instance_type
+FROM api_instanceevent
+WHERE instance_id = ANY(%s)
+ORDER BY instance_id, occurred_at, id
+"""
+
+_RUNS = """
+SELECT instance_id, id,
+       (date_part('epoch', start_time) * 1000000)::bigint,
+       (date_part('epoch', end_time) * 1000000)::bigint,
+       machine_image_id, instance_type, vcpu, memory
+FROM api_run
+WHERE instance_id = ANY(%s)
+ORDER BY instance_id
+"""
+
+_REMOVE = "DELETE FROM api_run WHERE id = ANY(%s)"
+
+_CHANGE = """
+UPDATE api_run run
+SET end_time = TIMESTAMPTZ 'epoch' + wanted.ends * INTERVAL '1 microsecond',
+    machine_image_id = wanted.image, instance_type = wanted.instance_type,
+    vcpu = wanted.vcpu, memory = wanted.memory,
+    updated_at = %s
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::float8[])
+     AS wanted (id, ends, image, instance_type, vcpu, memory)
+WHERE run.id = wanted.id
+"""
+
+_ADD = """
+WITH added AS (
+    INSERT INTO api_run (instance_id, cloud_account_id, start_time, end_time, machine_image_id,
+                         instance_type, vcpu, memory, created_at, updated_at)
+    SELECT instance, account,
+           TIMESTAMPTZ 'epoch' + starts * INTERVAL '1 microsecond',
+           TIMESTAMPTZ 'epoch' + ends * INTERVAL '1 microsecond',
+           image, instance_type, vcpu, memory, %s, %s
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
+                %s::integer[], %s::float8[])
+         AS wanted (instance, account, starts, ends, image, instance_type, vcpu, memory)
+    RETURNING id
+)
+SELECT id FROM added ORDER BY id LIMIT 10
+"""
+
+
+@dataclass
+class RunChanges:
+    """How many runs were written."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+    def __bool__(self) -> bool:
+        """Tell whether any was."""
+        return bool(self.added or self.changed or self.removed)
+
+    def count(self, difference: Difference) -> None:
+        """Add what one batch wrote."""
+        self.added += len(difference.added)
+        self.changed += len(difference.changed)
+        self.removed += len(difference.removed)
+
+
+def recalculate_runs(*, user_id: int, instance_ids: Iterable[int]) -> RunChanges:
+    """Make the runs of a customer's instances right, and withdraw the days that this touches.
+
+    Works in batches, each in a transaction of its own that holds the customer's metering lock: no
+    two recalculations of one instance run at once. Instances that are gone, or another's, are left
+    out. Only differing runs are written.
+    """
+    changes = RunChanges()
+    for batch in _batches(sorted(set(instance_ids))):
+        changes.count(_recalculate_batch(user_id, batch))
+    if changes:
+        logger.info(
+            "Recalculated runs of user %s: %s added, %s changed, %s removed",
+            user_id,
+            changes.added,
+            changes.changed,
+            changes.removed,
+        )
+    return changes
+
+
+def _batches(instance_ids: Sequence[int]) -> Iterator[list[int]]:
+    """Split instances so that no batch has too many of them, or too many events."""
+    for first in range(0, len(instance_ids), INSTANCES_AT_ONCE):
+        batch: list[int] = []
+        events = 0
+        ids = list(instance_ids[first : first + INSTANCES_AT_ONCE])
+        for instance_id, count in _fetch(_COUNT_EVENTS, [ids]):
+            if batch and events + count > EVENTS_AT_ONCE:
+                yield batch
+                batch, events = [], 0
+            batch.append(instance_id)
+            events += count
+        if batch:
+            yield batch
+
+
+@transaction.atomic
+def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
+    lock_metering(user_id)
+    instances = {row[0]: row[1:] for row in _fetch(_INSTANCES, [instance_ids, user_id])}
+    power_runs = _power_runs(list(instances))
+    sizes = sizes_of(run.instance_type for runs in power_runs.values() for run in runs)
+    stored = _stored_runs(list(instances))
+    difference = Difference()
+    for instance_id, instance in instances.items():
+        wanted = [
+            _wanted(instance_id, instance, run, sizes) for run in power_runs.get(instance_id, ())
+        ]
+        difference.compare(stored.get(instance_id, ()), wanted)
+    if difference:
+        _store(user_id, difference)
+    return difference
+
+
+def _power_runs(instance_ids: list[int]) -> dict[int, list[PowerRun]]:
+    events = _fetch(_EVENTS, [instance_ids])
+    return {
+        instance_id: runs_from_events([(at, kind, size) for _, at, kind, size in group])
+        for instance_id, group in groupby(events, itemgetter(0))
+    }
+
+
+def _stored_runs(instance_ids: list[int]) -> dict[int, list[StoredRun]]:
+    return {
+        instance_id: [StoredRun(run[1], run[2], Facts(*run[3:])) for run in group]
+        for instance_id, group in groupby(_fetch(_RUNS, [instance_ids]), itemgetter(0))
+    }
+
+
+def _wanted(
+    instance_id: int,
+    instance: tuple[int, int | None, str],
+    run: PowerRun,
+    sizes: dict[tuple[str, str], Size],
+) -> WantedRun:
+    account_id, image_id, cloud_type = instance
+    vcpu, memory = sizes.get((cloud_type, run.instance_type or ""), (None, None))
+    facts = Facts(run.end, image_id, run.instance_type, vcpu, memory)
+    return WantedRun(instance_id, account_id, run.start, facts)
+
+
+def _store(user_id: int, difference: Difference) -> None:
+    """Remove, change, add, in this order: so no two runs of an instance overlap in between."""
+    now = clock.now()
+    added_ids: list[int] = []
+    changed_ids = [run_id for run_id, _ in difference.changed]
+    with connection.cursor() as cursor:
+        if difference.removed:
+            cursor.execute(_REMOVE, [difference.removed])
+        if difference.changed:
+            facts = _columns([facts for _, facts in difference.changed])
+            cursor.execute(_CHANGE, [now, changed_ids, *facts])
+        if difference.added:
+            runs = difference.added
+            cursor.execute(
+                _ADD,
+                [
+                    now,
+                    now,
+                    [run.instance_id for run in runs],
+                    [run.account_id for run in runs],
+                    [run.start for run in runs],
+                    *_columns([run.facts for run in runs]),
+                ],
+            )
+            added_ids = [row[0] for row in cursor.fetchall()]
+    for days, cause, refs in (
+        (difference.days_of_added, Cause.RUN_ADDED, added_ids),
+        (difference.days_of_changed, Cause.RUN_CHANGED, changed_ids),
+        (difference.days_of_removed, Cause.RUN_REMOVED, difference.removed),
+    ):
+        mark_days_stale(user_id=user_id, days=days, cause=cause, refs=refs)
+
+
+def _columns(rows: Sequence[Facts]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _fetch(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()

@@ -1,0 +1,108 @@
+"""Days whose usage must be calculated again (spec 07 §7, 09 P10, P11).
+
+Whoever changes a run, or what counts of an image, says so here in the same transaction. From its
+commit on the days are withdrawn, that is they answer as if they had no usage, until
+``api.metering.usage`` has calculated them and deletes the marks that it read. Marks are only ever
+inserted, so that customers who share an image do not wait for each other.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from api.metering.days import Days, merge
+from api.metering.locking import lock_metering
+from api.models import Cause, CloudAccount, StaleUsage
+from util import clock
+from util.tasks import enqueue
+
+RECALCULATION = "api.tasks.recalculate_stale_usage"
+
+REFS = 10
+"""How many ids of runs or images a mark carries."""
+
+_MARK_DAYS_OF_RUNS = """
+INSERT INTO api_staleusage (user_id, first_day, last_day, cause, refs, marked_at)
+SELECT user_id, lower(days), CASE WHEN NOT upper_inf(days) THEN upper(days) - 1 END,
+       %(cause)s, refs, %(now)s
+FROM (
+    SELECT account.user_id,
+           unnest(range_agg(daterange(
+               (run.start_time AT TIME ZONE 'UTC')::date,
+               (run.end_time AT TIME ZONE 'UTC')::date,
+               '[]'))) AS days,
+           to_jsonb((array_agg(DISTINCT {ref}))[1:{refs}]) AS refs
+    FROM api_run run
+    JOIN api_cloudaccount account ON account.id = run.cloud_account_id
+    WHERE {condition} AND run.machine_image_id IS NOT NULL
+    GROUP BY account.user_id
+) touched
+"""
+
+
+def mark_days_stale(
+    *, user_id: int, days: Iterable[Days], cause: str, refs: Sequence[int] = ()
+) -> None:
+    """Withdraw days of one customer; ``refs`` are ids of what caused it."""
+    now = clock.now()
+    marks = [
+        StaleUsage(
+            user_id=user_id,
+            first_day=first,
+            last_day=last,
+            cause=cause,
+            refs=list(refs[:REFS]),
+            marked_at=now,
+        )
+        for first, last in merge(days)
+    ]
+    if marks:
+        StaleUsage.objects.bulk_create(marks, batch_size=1000)
+        enqueue(RECALCULATION)
+
+
+def mark_images_stale(*, image_ids: Iterable[int], cause: str = Cause.IMAGE_CHANGED) -> None:
+    """Withdraw, for all customers, the days on which runs of these images were on.
+
+    To be called when RHEL, architecture or syspurpose of the images changed (README decision 22).
+    """
+    _mark_days_of_runs("run.machine_image_id = ANY(%(ids)s)", image_ids, "machine_image_id", cause)
+
+
+def mark_accounts_stale(*, account_ids: Iterable[int], cause: str = Cause.ACCOUNT_DELETED) -> None:
+    """Withdraw the days on which instances of these accounts were on.
+
+    To be called before their runs are deleted. Holds the metering locks of the accounts' customers
+    until the transaction ends, so that nobody adds runs or usage in between (spec 07 §8 c).
+    """
+    ids = list(account_ids)
+    owners = CloudAccount.objects.filter(id__in=ids).values_list("user_id", flat=True)
+    for user_id in owners.order_by("user_id").distinct():
+        lock_metering(user_id)
+    _mark_days_of_runs("run.cloud_account_id = ANY(%(ids)s)", ids, "id", cause)
+
+
+def _mark_days_of_runs(condition: str, ids: Iterable[int], ref: str, cause: str) -> None:
+    wanted = list(ids)
+    if not wanted:
+        return
+    statement = _MARK_DAYS_OF_RUNS.format(condition=condition, ref=f"run.{ref}", refs=REFS)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"ids": wanted, "cause": cause, "now": clock.now()})
+        if cursor.rowcount:
+            enqueue(RECALCULATION)
+
+
+def covering_marks() -> QuerySet[StaleUsage]:
+    """Select the marks that cover the row of an outer query with ``user_id`` and ``date``."""
+    return StaleUsage.objects.filter(
+        Q(last_day__isnull=True) | Q(last_day__gte=OuterRef("date")),
+        user_id=OuterRef("user_id"),
+        first_day__lte=OuterRef("date"),
+    )
+
+
+def is_withdrawn() -> Exists:
+    """Tell in a query of usage rows which of them act as if they were gone (09 P10)."""
+    return Exists(covering_marks())

@@ -1,0 +1,102 @@
+"""Calculate a customer's daily concurrent usage where it is missing or stale (spec 07 §6).
+
+Days that lie close together are calculated in one sweep, see ``api.metering.window``.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date
+
+from django.db import transaction
+
+from api.metering.days import Days, each_day, windows
+from api.metering.locking import lock_metering, try_lock_metering
+from api.metering.window import Mark, Window
+from api.models import ConcurrentUsage, StaleUsage, User
+from util import clock
+
+logger = logging.getLogger(__name__)
+
+DAYS_AT_ONCE = 366
+LARGEST_HOLE = 31
+"""Days are swept together if no more than this many in between need no calculation."""
+
+
+@dataclass
+class UsageChanges:
+    """What a calculation of one customer's usage came to."""
+
+    calculated: int = 0
+    written: int = 0
+    busy: bool = False
+    """Another transaction is at it, so nothing was done."""
+
+
+@transaction.atomic
+def calculate_usage(
+    *, user_id: int, missing: Days | None = None, wait: bool = True
+) -> UsageChanges:
+    """Calculate a customer's stale days, and those days of ``missing`` that have no row.
+
+    Never calculates a day of the future; of the days before the customer joined only those that
+    have a row already or are asked for by ``missing``. One transaction, under the customer's
+    metering lock; without ``wait`` it gives up if the lock is taken. Nothing happens for a customer
+    who is gone.
+    """
+    if wait:
+        lock_metering(user_id)
+    elif not try_lock_metering([user_id]):
+        return UsageChanges(busy=True)
+    joined = User.objects.filter(id=user_id).values_list("date_joined", flat=True).first()
+    if joined is None:
+        return UsageChanges()
+    marks = _marks(user_id)
+    stored = _stored_days(user_id, [missing, *(mark.days for mark in marks)])
+    wanted = _wanted(marks, missing, stored, joined.astimezone(UTC).date())
+    changes = UsageChanges(calculated=len(wanted))
+    for window in windows(wanted, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
+        changes.written += Window(user_id, window, marks).calculate()
+    StaleUsage.objects.filter(id__in=[mark.id for mark in marks]).delete()
+    if changes.written:
+        logger.info(
+            "Calculated %s days of user %s, %s changed",
+            changes.calculated,
+            user_id,
+            changes.written,
+        )
+    return changes
+
+
+def _marks(user_id: int) -> list[Mark]:
+    rows = StaleUsage.objects.filter(user_id=user_id).order_by("id")
+    return [
+        Mark(number, Days(first, last), cause, refs)
+        for number, first, last, cause, refs in rows.values_list(
+            "id", "first_day", "last_day", "cause", "refs"
+        )
+    ]
+
+
+def _stored_days(user_id: int, ranges: Iterable[Days | None]) -> set[date]:
+    firsts = [days.first for days in ranges if days is not None]
+    if not firsts:
+        return set()
+    rows = ConcurrentUsage.objects.filter(user_id=user_id, date__gte=min(firsts))
+    return set(rows.values_list("date", flat=True))
+
+
+def _wanted(
+    marks: Sequence[Mark], missing: Days | None, stored: Collection[date], joined: date
+) -> set[date]:
+    today = clock.today()
+    wanted: set[date] = set()
+    for mark in marks:
+        first, last = mark.days
+        until = today if last is None else min(last, today)
+        wanted.update(each_day(max(first, joined), until))
+        wanted.update(day for day in stored if first <= day <= until)
+    if missing is not None:
+        until = today if missing.last is None else min(missing.last, today)
+        wanted.update(day for day in each_day(missing.first, until) if day not in stored)
+    return wanted

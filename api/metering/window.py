@@ -1,0 +1,211 @@
+"""Calculate and store some days of one customer's concurrent usage in one sweep (spec 07 §5).
+
+The runs that touch the days are read once; only rows whose counts differ are written.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+from api.metering.concurrency import Peaks, Span, daily_peaks
+from api.metering.days import Days
+from api.metering.facets import TOTAL, Facets, Key
+from api.models import ConcurrentUsage, MachineImage, UsageRevision
+from util import clock
+
+ALGORITHM = "sweep-1"
+"""Names the rules by which rows were calculated; changes with them (09 P10)."""
+
+ROWS_AT_ONCE = 20_000
+CHANGED_KEYS = 20
+REFS = 10
+
+_RUNS = """
+SELECT (date_part('epoch', start_time) * 1000000)::bigint,
+       (date_part('epoch', end_time) * 1000000)::bigint,
+       machine_image_id
+FROM api_run
+WHERE cloud_account_id IN (SELECT id FROM api_cloudaccount WHERE user_id = %(user)s)
+  AND start_time < %(limit)s
+  AND (end_time >= %(begin)s OR end_time IS NULL)
+  AND machine_image_id IS NOT NULL
+"""
+
+_STORE = """
+INSERT INTO api_concurrentusage AS stored
+    (user_id, date, maximum_counts, revision, computed_at, algorithm, code_version,
+     created_at, updated_at)
+SELECT %(user)s, fresh.day, fresh.counts,
+       COALESCE((SELECT max(revision) FROM api_usagerevision
+                 WHERE user_id = %(user)s AND date = fresh.day), 1),
+       %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
+FROM unnest(%(days)s::date[], %(counts)s::jsonb[]) AS fresh (day, counts)
+ON CONFLICT (user_id, date) DO UPDATE
+SET maximum_counts = EXCLUDED.maximum_counts, revision = stored.revision + 1,
+    computed_at = EXCLUDED.computed_at, algorithm = EXCLUDED.algorithm,
+    code_version = EXCLUDED.code_version, updated_at = EXCLUDED.updated_at
+"""
+
+_STORED = """
+SELECT date, maximum_counts::text, revision
+FROM api_concurrentusage
+WHERE user_id = %s AND date = ANY(%s)
+"""
+
+
+class Mark(NamedTuple):
+    """A stored mark of stale days."""
+
+    id: int
+    days: Days
+    cause: str
+    refs: list[int]
+
+
+class Window:
+    """Calculation of some days of one customer that lie close together."""
+
+    def __init__(self, user_id: int, days: Sequence[date], marks: Sequence[Mark]) -> None:
+        self._user_id = user_id
+        self._days = days
+        self._marks = marks
+        self._now = clock.now()
+
+    def calculate(self) -> int:
+        """Calculate the days and write those that differ; give their number."""
+        first, last = self._days[0], self._days[-1]
+        wanted = set(self._days)
+        stored = self._stored()
+        encoder = _Encoder()
+        differing: dict[date, str] = {}
+        same: list[date] = []
+        revisions: list[UsageRevision] = []
+        for day, peaks in daily_peaks(*self._spans(first, last), first, last):
+            if day not in wanted:
+                continue
+            counts = encoder.encode(peaks)
+            old, revision = stored.get(day, (None, 0))
+            if old == counts:
+                same.append(day)
+                continue
+            if old is not None:
+                before, after = _decode(old), dict(peaks)
+                if before == after:
+                    same.append(day)
+                    continue
+                revisions.append(self._revision(day, revision + 1, before, after))
+            differing[day] = counts
+        self._store(differing)
+        self._confirm(same)
+        UsageRevision.objects.bulk_create(revisions, batch_size=1000)
+        return len(differing)
+
+    def _stored(self) -> dict[date, tuple[str, int]]:
+        with connection.cursor() as cursor:
+            cursor.execute(_STORED, [self._user_id, list(self._days)])
+            return {day: (counts, revision) for day, counts, revision in cursor.fetchall()}
+
+    def _spans(self, first: date, last: date) -> tuple[list[Span], list[Facets]]:
+        """Read the runs of RHEL images that touch the days, with the facets that they refer to."""
+        runs: list[tuple[int, int | None, int]] = []
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _RUNS, {"user": self._user_id, "begin": first, "limit": last + timedelta(days=1)}
+            )
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                runs.extend(rows)
+        by_image = _facets_of({image for _, _, image in runs})
+        facets = sorted(set(by_image.values()))
+        place = {combination: number for number, combination in enumerate(facets)}
+        places = {image: place[combination] for image, combination in by_image.items()}
+        spans = [(start, end, places[image]) for start, end, image in runs if image in places]
+        return spans, facets
+
+    def _store(self, differing: dict[date, str]) -> None:
+        if not differing:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _STORE,
+                {
+                    "user": self._user_id,
+                    "now": self._now,
+                    "algorithm": ALGORITHM,
+                    "version": settings.CLOUDIGRADE_VERSION or "",
+                    "days": list(differing),
+                    "counts": list(differing.values()),
+                },
+            )
+
+    def _confirm(self, same: Collection[date]) -> None:
+        """Note when unchanged days were last calculated; they keep ``updated_at`` and revision."""
+        if same:
+            ConcurrentUsage.objects.filter(user_id=self._user_id, date__in=same).update(
+                computed_at=self._now
+            )
+
+    def _revision(
+        self, day: date, revision: int, before: dict[Key, int], after: dict[Key, int]
+    ) -> UsageRevision:
+        """Tell what moved and why (09 P11)."""
+        marks = [mark for mark in self._marks if mark.days.holds(day)]
+        refs = dict.fromkeys(ref for mark in marks for ref in mark.refs)
+        return UsageRevision(
+            user_id=self._user_id,
+            date=day,
+            revision=revision,
+            computed_at=self._now,
+            total_before=before.get(TOTAL, 0),
+            total_after=after.get(TOTAL, 0),
+            changed_keys=_largest_changes(before, after),
+            causes=list(dict.fromkeys(mark.cause for mark in marks)),
+            refs=list(refs)[:REFS],
+        )
+
+
+def _facets_of(image_ids: Collection[int]) -> dict[int, Facets]:
+    """Find the facets of those images that are RHEL now."""
+    images = MachineImage.objects.filter(id__in=image_ids, is_rhel=True)
+    return {
+        image: Facets(arch or "", *others)
+        for image, arch, *others in images.values_list(
+            "id", "architecture", "role", "sla", "usage", "service_type"
+        )
+    }
+
+
+def _largest_changes(before: dict[Key, int], after: dict[Key, int]) -> list[list[Any]]:
+    """Give up to 20 keys with their counts before and after, the largest differences first."""
+    changes = [
+        (key, before.get(key, 0), after.get(key, 0)) for key in dict.fromkeys((*before, *after))
+    ]
+    changes = [change for change in changes if change[1] != change[2]]
+    changes.sort(key=lambda change: -abs(change[2] - change[1]))
+    return [[*key, old, new] for key, old, new in changes[:CHANGED_KEYS]]
+
+
+def _decode(counts: str) -> dict[Key, int]:
+    return {Key(*entry[:5]): entry[5] for entry in json.loads(counts)}
+
+
+class _Encoder:
+    """Writes peaks as JSON, formatted as PostgreSQL gives it back.
+
+    So equal counts are mostly equal texts. The text of a key, which most days share, is made once.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[Key, str] = {}
+
+    def encode(self, peaks: Peaks) -> str:
+        return "[" + ", ".join([f"{self._text(key)}{count}]" for key, count in peaks]) + "]"
+
+    def _text(self, key: Key) -> str:
+        text = self._texts.get(key)
+        if text is None:
+            text = self._texts[key] = json.dumps(key, ensure_ascii=False)[:-1] + ", "
+        return text

@@ -1,0 +1,248 @@
+"""Data set L: a year of one large customer, operations O1 to O7 (spec 07 §14.3, §14.4)."""
+
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from api.images.changes import change_images
+from api.metering import recalculate
+from api.metering.facets import ANY
+from api.metering.runs import recalculate_runs
+from api.metering.staleness import mark_accounts_stale
+from api.models import (
+    CloudAccount,
+    ConcurrentUsage,
+    ImageFact,
+    Instance,
+    InstanceEvent,
+    Run,
+    StaleUsage,
+    UsageRevision,
+    User,
+)
+from tests import factories
+from tests.benchmarks import bare, bulk, dataset
+from tests.benchmarks.suite import Operation, Suite
+
+OTHER_CUSTOMERS = 1000
+TODAY = datetime(2023, 1, 1, tzinfo=UTC)
+
+
+in_2023 = bulk.at(dataset.NOW)
+
+
+class Year(Suite):
+    """Each operation leaves the data as the next one needs them."""
+
+    title = "data set L: 5,000 instances, 101,000 runs, 366 days"
+
+    def load(self) -> None:
+        """Store the customer, images, instances and events, in the order of the specification."""
+        with bulk.at(dataset.NOW):
+            self.user = factories.make_user(date_joined=dataset.JOINED)
+            self.accounts = [
+                factories.make_aws_account(user=self.user) for _ in range(dataset.ACCOUNTS)
+            ]
+            self.images = bulk.store_images(
+                [dataset.image(number) for number in range(dataset.IMAGES)]
+            )
+            self.instances = bulk.store_instances(
+                self.accounts,
+                [self.images[number % dataset.IMAGES] for number in range(dataset.INSTANCES)],
+            )
+            bulk.store_events(
+                (instance, second, kind)
+                for number, instance in enumerate(self.instances)
+                for second, kind in dataset.power_seconds(number)
+            )
+            factories.make_definition(instance_type=dataset.INSTANCE_TYPE, vcpu=1, memory_mib=1024)
+
+    def operations(self) -> list[Operation]:
+        """Give O1 to O7, with the same work done barely beside O1 and O2."""
+        return [
+            Operation(
+                "O1 all runs from all events",
+                in_2023(self.runs),
+                prepare=self.forget_runs,
+                check=self.check_runs,
+                target={"wall_s": 20, "statements": 250, "peak_rss_mib": 300},
+            ),
+            Operation(
+                "O1 barely: one INSERT ... SELECT",
+                bare.insert_runs,
+                prepare=self.forget_runs,
+                check=self.check_runs,
+            ),
+            Operation(
+                "O2 usage of 366 days, cold",
+                in_2023(self.usage),
+                prepare=self.forget_usage,
+                check=self.check_usage,
+                target={"wall_s": 5, "statements": 20, "rows": 367, "peak_rss_mib": 300},
+            ),
+            Operation(
+                "O2 barely: two SELECTs and a sweep",
+                lambda: bare.sweep(self.user.id, dataset.FIRST_DAY, dataset.TODAY),
+                check=lambda days: self.check_bare(days),
+            ),
+            Operation(
+                "O3 hourly passes, nothing changed, 1,000 customers",
+                in_2023(self.passes),
+                prepare=in_2023(self.add_customers),
+                target={"wall_s": 5, "statements": 100, "rows": 0},
+            ),
+            Operation(
+                "O4 1,000 new events today",
+                in_2023(self.passes),
+                prepare=in_2023(self.add_events),
+                check=self.check_today,
+                target={"wall_s": 3, "peak_rss_mib": 300},
+            ),
+            Operation(
+                "O5 one image becomes RHEL",
+                in_2023(lambda: self.turn_image(True)),
+                prepare=in_2023(lambda: self.turn_image(False)),
+                check=self.check_turned,
+                target={"wall_s": 6, "peak_rss_mib": 300},
+            ),
+            Operation(
+                "O7 delete an account with a quarter of all",
+                in_2023(self.delete_account),
+                check=self.check_deleted,
+                target={"wall_s": 15, "peak_rss_mib": 300},
+                rounds=1,
+            ),
+        ]
+
+    def forget_runs(self) -> None:
+        """Undo O1."""
+        StaleUsage.objects.all().delete()
+        bulk.truncate("api_run")
+
+    def runs(self) -> None:
+        """Calculate the runs of all accounts."""
+        for account in self.accounts:
+            recalculate.recalculate_runs_of_account(account_id=account.id, since=dataset.JOINED)
+
+    def check_runs(self, _) -> None:
+        """Compare with the check values."""
+        assert Run.objects.count() == dataset.RUNS
+        assert Run.objects.filter(end_time=None).count() == dataset.OPEN_RUNS
+        assert Run.objects.filter(machine_image__is_rhel=True).count() == dataset.RHEL_RUNS
+
+    def forget_usage(self) -> None:
+        """Undo O2."""
+        StaleUsage.objects.all().delete()
+        bulk.truncate("api_concurrentusage")
+        bulk.analyze()
+
+    def usage(self) -> None:
+        """Calculate the year."""
+        recalculate.recalculate_usage_of_user(user_id=self.user.id, since=dataset.FIRST_DAY)
+
+    def check_usage(self, _) -> None:
+        """Compare with the check values and the digest."""
+        totals = self.totals()
+        assert len(totals) == 366
+        assert {day: totals[day] for day in dataset.TOTALS} == dataset.TOTALS
+        rows = self.rows_of_2022()
+        assert sum(totals[day] for day, _ in rows) == dataset.SUM_OF_TOTALS
+        assert dataset.digest(counts for _, counts in rows) == dataset.DIGEST
+
+    def check_bare(self, days) -> None:
+        """The bare sweep must have found the same."""
+        assert dataset.digest(list(days.values())[:-1]) == dataset.DIGEST
+
+    def passes(self) -> None:
+        """Do what the schedule does in an hour."""
+        recalculate.recalculate_runs_of_all_accounts()
+        recalculate.recalculate_usage_of_all_users()
+        recalculate.recalculate_stale_usage()
+
+    def add_customers(self) -> None:
+        """Add other customers, with one account each, and let the passes settle."""
+        missing = OTHER_CUSTOMERS + 1 - User.objects.count()
+        for _ in range(missing):
+            factories.make_aws_account(user=factories.make_user(date_joined=dataset.JOINED))
+        self.passes()
+        bulk.analyze()
+
+    def add_events(self) -> None:
+        """Store 1,000 events of today, after undoing those of the round before."""
+        today = InstanceEvent.objects.filter(occurred_at__gte=TODAY)
+        changed = list(today.values_list("instance_id", flat=True).distinct())
+        today.delete()
+        recalculate_runs(user_id=self.user.id, instance_ids=changed)
+        recalculate.recalculate_stale_usage()
+        begin = int(TODAY.timestamp())
+        off = [
+            (instance, begin + 60 + number, "power_off")
+            for number, instance in enumerate(self.instances[:500])
+        ]
+        pairs = [
+            (instance, begin + 120 + number + 300 * (kind == "power_off"), kind)
+            for number, instance in enumerate(self.instances[1000:1250])
+            for kind in ("power_on", "power_off")
+        ]
+        bulk.store_events(off + pairs)
+
+    def check_today(self, _) -> None:
+        """Today has been calculated again, the other days have not changed."""
+        assert not StaleUsage.objects.exists()
+        rows = self.rows_of_2022()
+        assert dataset.digest(counts for _, counts in rows) == dataset.DIGEST
+
+    def turn_image(self, tagged: bool) -> None:
+        """Change what is known of the image and let the days become right."""
+        change_images(
+            image_ids=[self.images[dataset.TURNED_IMAGE].id],
+            change=lambda image: setattr(image, "rhel_detected_by_tag", tagged),
+            reason=ImageFact.Reason.TAG,
+        )
+        recalculate.recalculate_stale_usage()
+
+    def check_turned(self, _) -> None:
+        """Compare with the check values."""
+        totals = self.totals()
+        year = [total for day, total in totals.items() if day <= dataset.LAST_DAY]
+        assert sum(year) == dataset.TURNED_SUM
+        assert max(year) == dataset.TURNED_LARGEST
+        assert {day: totals[day] for day in dataset.TURNED_TOTALS} == dataset.TURNED_TOTALS
+        assert UsageRevision.objects.exists()
+
+    def delete_account(self) -> None:
+        """Delete the first account's part of the data and calculate what that changed."""
+        account = self.accounts[0]
+        with transaction.atomic():
+            mark_accounts_stale(account_ids=[account.id])
+            Run.objects.filter(cloud_account=account)._raw_delete("default")
+            InstanceEvent.objects.filter(cloud_account=account)._raw_delete("default")
+            Instance.objects.filter(cloud_account=account)._raw_delete("default")
+            CloudAccount.objects.filter(id=account.id).delete()
+        recalculate.recalculate_stale_usage()
+
+    def check_deleted(self, _) -> None:
+        """What is left is what the bare sweep finds."""
+        assert not StaleUsage.objects.exists()
+        days = bare.sweep(self.user.id, dataset.FIRST_DAY, dataset.TODAY)
+        expected = {day: sorted(map(list, entries)) for day, entries in days.items()}
+        assert {day: sorted(counts) for day, counts in self.rows()} == expected
+
+    def rows(self):
+        """Give the customer's days with their counts."""
+        return (
+            ConcurrentUsage.objects.filter(user=self.user)
+            .order_by("date")
+            .values_list("date", "maximum_counts")
+        )
+
+    def rows_of_2022(self):
+        """Give those of the days that the digest covers."""
+        return list(self.rows().filter(date__lte=dataset.LAST_DAY))
+
+    def totals(self):
+        """Give each day's number over everything."""
+        return {
+            day: next((entry[5] for entry in counts if entry[:5] == [ANY] * 5), 0)
+            for day, counts in self.rows()
+        }

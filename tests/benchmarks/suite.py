@@ -1,0 +1,105 @@
+"""How a benchmark is written, and how it is run."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from tests.benchmarks.measure import Cost, measured
+
+Step = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing to measure.
+
+    ``prepare`` is run before each round and not measured; ``check`` gets what ``run`` returned and
+    asserts that it is right. ``target`` says what the figures should not exceed, by the names of
+    ``Cost``; ``total_cpu_s`` stands for processor time on both sides.
+    """
+
+    name: str
+    run: Step
+    prepare: Step | None = None
+    check: Callable[[Any], None] | None = None
+    target: dict[str, float] | None = None
+    rounds: int = 3
+
+
+class Suite:
+    """Operations on one set of data. Each suite starts with an empty database."""
+
+    title: ClassVar[str]
+
+    def load(self) -> None:
+        """Store the data; not measured."""
+
+    def operations(self) -> list[Operation]:
+        """Give the operations, in the order in which they are run."""
+        raise NotImplementedError
+
+
+@dataclass
+class Result:
+    """The medians of an operation's rounds."""
+
+    name: str
+    suite: str
+    rounds: int
+    cost: Cost
+    target: dict[str, float]
+
+    @property
+    def total_cpu_s(self) -> float:
+        """Processor time of the process and of PostgreSQL."""
+        return self.cost.cpu_s + (self.cost.db_cpu_s or 0.0)
+
+    @property
+    def missed(self) -> list[str]:
+        """The names of the figures that exceed their target."""
+        figures = asdict(self.cost) | {"total_cpu_s": self.total_cpu_s}
+        return [name for name, most in self.target.items() if figures[name] > most]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the figures for build/bench.json."""
+        figures = {
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in asdict(self.cost).items()
+        }
+        return {"name": self.name, "suite": self.suite, "rounds": self.rounds, **figures} | (
+            {"target": self.target, "missed": self.missed} if self.target else {}
+        )
+
+
+def run(operation: Operation, suite: str, rounds: int | None = None) -> Result:
+    """Measure an operation; raises AssertionError if it did not do what it should."""
+    costs = []
+    for _ in range(rounds or operation.rounds):
+        if operation.prepare:
+            operation.prepare()
+        with measured() as cost:
+            outcome = operation.run()
+        costs.append(cost)
+        if operation.check:
+            operation.check(outcome)
+    return Result(operation.name, suite, len(costs), _median(costs), operation.target or {})
+
+
+def _median(costs: list[Cost]) -> Cost:
+    median = Cost()
+    for name in asdict(median):
+        values = [getattr(cost, name) for cost in costs]
+        setattr(median, name, None if None in values else statistics.median_low(values))
+    return median
+
+
+def paced(step: Step, times: int) -> list[float]:
+    """Run a step several times; give the seconds of each, for percentiles."""
+    seconds = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - begin)
+    return seconds
