@@ -22,7 +22,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     What a view did not mean to raise becomes a bare 500: the cause goes to the log only, never to
     the client.
     """
-    _roll_back()
+    _roll_back(context)
     answer = _as_api_exception(error)
     if answer.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         _log(error, context)
@@ -46,9 +46,13 @@ def _as_api_exception(error: Exception) -> APIException:
     return APIException()
 
 
-def _roll_back() -> None:
+def _roll_back(context: dict[str, Any]) -> None:
+    """Undo the request's transaction; a view that is exempt from having one minds its own."""
+    match = getattr(context.get("request"), "resolver_match", None)
+    exempt = getattr(getattr(match, "func", None), "_non_atomic_requests", ())
     for connection in connections.all():
-        if connection.settings_dict["ATOMIC_REQUESTS"] and connection.in_atomic_block:
+        atomic = connection.settings_dict["ATOMIC_REQUESTS"] and connection.alias not in exempt
+        if atomic and connection.in_atomic_block:
             connection.set_rollback(True)
 
 
