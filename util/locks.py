@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -51,6 +51,18 @@ def try_lock(namespace: str, identifier: object) -> bool:
             "SELECT pg_try_advisory_xact_lock(%s)", [advisory_key(namespace, identifier)]
         )
         return cursor.fetchone()[0]
+
+
+def try_locks(namespace: str, identifiers: Iterable[int]) -> list[int]:
+    """Take those locks of numbered things that are free now; return the numbers got."""
+    _require_transaction()
+    by_key = {advisory_key(namespace, identifier): identifier for identifier in identifiers}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT key FROM unnest(%s::bigint[]) AS key WHERE pg_try_advisory_xact_lock(key)",
+            [list(by_key)],
+        )
+        return [by_key[row[0]] for row in cursor.fetchall()]
 
 
 def _require_transaction() -> None:
