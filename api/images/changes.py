@@ -33,7 +33,9 @@ def change_images(
     counted facts changed; usage is withdrawn for those alone (README decision 22).
     """
     images = list(
-        MachineImage.objects.select_for_update().filter(id__in=list(image_ids)).order_by("id")
+        MachineImage.objects.select_for_update(no_key=True)
+        .filter(id__in=list(image_ids))
+        .order_by("id")
     )
     history: list[ImageFact] = []
     recounted: list[int] = []
