@@ -4,7 +4,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/cloudigrade/v2/", include("api.public.urls")),
+]
 
 if not settings.IS_PRODUCTION:
     urlpatterns += [

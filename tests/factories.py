@@ -1,4 +1,4 @@
-"""Rows for tests: plain functions that make one thing each, with defaults for all that does not matter.
+"""Rows for tests: plain functions that make one thing each, with defaults for what does not matter.
 
 Every function takes the columns to set as keywords and returns the stored row. Numbers in default
 names count up, so that rows made with defaults never collide.
@@ -8,6 +8,7 @@ import datetime
 import itertools
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 from api.images import facts
 from api.models import (
@@ -59,7 +60,7 @@ def platform_ids() -> dict[str, int]:
 
 
 def make_aws_account(*, user: User | None = None, **columns) -> CloudAccount:
-    """Make an enabled AWS account; ``aws_account_id`` and ``account_arn`` fit each other by default."""
+    """Make an enabled AWS account; by default its ARN fits its ``aws_account_id``."""
     columns.setdefault("aws_account_id", f"{100_000_000_000 + number()}")
     columns.setdefault("account_arn", f"arn:aws:iam::{columns['aws_account_id']}:role/metering")
     return _make_account(user, CloudType.AWS, columns)
@@ -71,7 +72,7 @@ def make_azure_account(*, user: User | None = None, **columns) -> CloudAccount:
     return _make_account(user, CloudType.AZURE, columns)
 
 
-def _make_account(user: User | None, cloud_type: CloudType, columns: dict) -> CloudAccount:
+def _make_account(user: User | None, cloud_type: Any, columns: dict) -> CloudAccount:
     defaults = {"is_enabled": True, "enabled_at": clock.now(), **platform_ids()}
     return CloudAccount.objects.create(
         user=user or make_user(), cloud_type=cloud_type, **(defaults | columns)
@@ -79,7 +80,7 @@ def _make_account(user: User | None, cloud_type: CloudType, columns: dict) -> Cl
 
 
 def make_account(
-    *, user: User | None = None, cloud_type: str = CloudType.AWS, **columns
+    *, user: User | None = None, cloud_type: Any = CloudType.AWS, **columns
 ) -> CloudAccount:
     """Make an enabled account of either cloud."""
     maker = make_aws_account if cloud_type == CloudType.AWS else make_azure_account

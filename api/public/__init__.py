@@ -1,0 +1,1 @@
+"""The public REST API, version 2 (spec 01)."""

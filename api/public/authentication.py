@@ -1,0 +1,120 @@
+"""Who a request is for: identity headers, pre-shared keys and our users (spec 01 §2, 02 §3)."""
+
+import logging
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from api.models import User
+from util.identity import Caller, IdentityError, MissingTenant, read_caller
+from util.metrics import counter
+from util.request_id import INSIGHTS_HEADER
+
+logger = logging.getLogger(__name__)
+
+tenant_mismatches = counter(
+    "cloudigrade_tenant_mismatches_total",
+    "Requests with the account number of one customer and the org id of another",
+)
+
+
+class IdentityHeaderAuthentication(BaseAuthentication):
+    """The rule of the public routes: the caller names a customer, and we know that customer.
+
+    Other routes differ by the class attributes. ``request.auth`` is the ``Caller``. Failures are
+    answered with 403, never 401 (spec 01 §2.2).
+    """
+
+    tenant_required = True
+    """Whether an account number or an org id must be given."""
+
+    user_required = True
+    """Whether the customer must be known to us; otherwise the request goes on anonymously."""
+
+    fake_identity_allowed = False
+    """Whether the fake identity header stands in for the real one."""
+
+    def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Caller] | None:
+        """Return user and caller; None if the headers say nothing of a caller.
+
+        Raises AuthenticationFailed.
+        """
+        try:
+            caller = read_caller(
+                request.headers,
+                psks=settings.CLOUDIGRADE_PSKS,
+                fake_identity_allowed=self.fake_identity_allowed,
+            )
+            if caller is not None and not caller.has_tenant and self.tenant_required:
+                raise MissingTenant
+        except IdentityError as error:
+            logger.info("Request refused: %s", error.message)
+            raise AuthenticationFailed(error.message) from error
+        user = self.find_user(caller) if caller is not None and caller.has_tenant else None
+        _log(request, caller, user)
+        if user is None and self.user_required:
+            raise AuthenticationFailed
+        return None if caller is None else (user or AnonymousUser(), caller)
+
+    def find_user(self, caller: Caller) -> User | None:
+        """Return the customer that a caller with an account number or an org id means, if known."""
+        return find_user(caller)
+
+
+class UserNotRequiredAuthentication(IdentityHeaderAuthentication):
+    """For what customers must see before we know them."""
+
+    user_required = False
+
+
+class InternalOptionalAuthentication(IdentityHeaderAuthentication):
+    """For internal routes: nobody has to say who is calling."""
+
+    tenant_required = False
+    user_required = False
+
+
+class InternalFakeIdentityAuthentication(IdentityHeaderAuthentication):
+    """For internal routes on which associates look through a customer's eyes."""
+
+    fake_identity_allowed = True
+
+
+def find_user(caller: Caller) -> User | None:
+    """Return the user with the caller's account number, or else the one with the org id.
+
+    If both are known, of different customers, the account number's wins and a warning is logged
+    (README decision 8).
+    """
+    wanted = Q(account_number=caller.account_number) if caller.account_number else Q()
+    if caller.org_id:
+        wanted |= Q(org_id=caller.org_id)
+    users = list(User.objects.filter(wanted))
+    if not caller.account_number:
+        return users[0] if users else None
+    for user in users:
+        if user.account_number == caller.account_number:
+            if len(users) > 1 or (caller.org_id and user.org_id not in (None, caller.org_id)):
+                tenant_mismatches.inc()
+                logger.warning("Account number of user %s came with another's org id", user.id)
+            return user
+    return users[0] if users else None
+
+
+def _log(request: Request, caller: Caller | None, user: User | None) -> None:
+    if caller is None:
+        return
+    logger.info(
+        "Request of account %r, org %r, service %s: user %s, insights request %r",
+        caller.account_number,
+        caller.org_id,
+        caller.service,
+        user and user.id,
+        request.headers.get(INSIGHTS_HEADER),
+    )
+    if settings.VERBOSE_INSIGHTS_IDENTITY_HEADER_LOGGING and caller.identity is not None:
+        logger.info("Identity: %r", caller.identity)

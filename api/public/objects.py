@@ -1,0 +1,154 @@
+"""What clients see of accounts, instances and images: from rows to JSON objects (spec 01 §6, §7).
+
+The functions are plain because lists of a hundred objects pass through them; that they keep to the
+components of the OpenAPI document is tested.
+"""
+
+from typing import Any
+
+from api.models import CloudAccount, CloudType, Instance, MachineImage
+from api.public.moments import render_instant
+
+JSONObject = dict[str, Any]
+
+INSTANCE_COLUMNS = (
+    "id",
+    "created_at",
+    "updated_at",
+    "cloud_account_id",
+    "machine_image_id",
+    "cloud_type",
+    "cloud_instance_id",
+    "region",
+)
+"""The columns that ``instance_object`` reads."""
+
+IMAGE_COLUMNS_UNSHOWN = (
+    "user",
+    "publisher",
+    "offer",
+    "marketplace",
+    "reference_image",
+    "role",
+    "sla",
+    "usage",
+    "service_type",
+)
+"""The columns that ``image_object`` does not read."""
+
+
+def account_object(account: CloudAccount) -> JSONObject:
+    """Show a cloud account (spec 01 §6.2)."""
+    times = _times(account)
+    content: JSONObject
+    if account.cloud_type == CloudType.AWS:
+        content = {
+            "aws_cloud_account_id": account.id,
+            "account_arn": account.account_arn,
+            "aws_account_id": account.aws_account_id,
+            **times,
+        }
+    else:
+        content = {
+            "azure_cloud_account_id": account.id,
+            "subscription_id": str(account.subscription_id),
+            **times,
+        }
+    return {
+        "account_id": account.id,
+        **times,
+        "user_id": account.user_id,
+        "cloud_type": account.cloud_type,
+        "content_object": content,
+        "is_enabled": account.is_enabled,
+        "platform_authentication_id": account.platform_authentication_id,
+        "platform_application_id": account.platform_application_id,
+        "platform_application_is_paused": account.platform_application_is_paused,
+        "platform_source_id": account.platform_source_id,
+    }
+
+
+def instance_object(instance: Instance) -> JSONObject:
+    """Show an instance (spec 01 §7.1)."""
+    times = _times(instance)
+    if instance.cloud_type == CloudType.AWS:
+        content = {
+            "aws_instance_id": instance.id,
+            "ec2_instance_id": instance.cloud_instance_id,
+            "region": instance.region,
+            **times,
+        }
+    else:
+        content = {
+            "azure_instance_id": instance.id,
+            "resource_id": instance.cloud_instance_id,
+            "region": instance.region,
+            **times,
+        }
+    return {
+        "instance_id": instance.id,
+        "cloud_account_id": instance.cloud_account_id,
+        "machine_image_id": instance.machine_image_id,
+        **times,
+        "cloud_type": instance.cloud_type,
+        "content_object": content,
+    }
+
+
+def image_object(image: MachineImage) -> JSONObject:
+    """Show an image (spec 01 §7.2)."""
+    times = _times(image)
+    if image.cloud_type == CloudType.AWS:
+        content = {
+            "aws_image_id": image.id,
+            "id": image.id,
+            "ec2_ami_id": image.cloud_image_id,
+            "owner_aws_account_id": image.owner_aws_account_id,
+            "platform": image.platform,
+            "region": image.region,
+            "is_cloud_access": image.is_cloud_access,
+            "is_marketplace": image.is_marketplace,
+            "product_codes": image.product_codes,
+            "platform_details": image.platform_details,
+            "usage_operation": image.usage_operation,
+            **times,
+        }
+    else:
+        content = {
+            "azure_image_id": image.id,
+            "id": image.id,
+            "resource_id": image.cloud_image_id,
+            "region": image.region,
+            "is_marketplace": image.is_marketplace,
+            **times,
+        }
+    syspurpose = image.syspurpose
+    return {
+        "image_id": image.id,
+        "architecture": image.architecture,
+        "name": image.name,
+        "status": image.status,
+        "is_encrypted": image.is_encrypted,
+        "inspection_json": image.inspection_json,
+        "rhel": image.is_rhel,
+        "rhel_detected": image.is_rhel,
+        "rhel_detected_by_tag": image.rhel_detected_by_tag,
+        "rhel_enabled_repos_found": image.rhel_enabled_repos_found,
+        "rhel_product_certs_found": image.rhel_product_certs_found,
+        "rhel_release_files_found": image.rhel_release_files_found,
+        "rhel_signed_packages_found": image.rhel_signed_packages_found,
+        "rhel_version": image.rhel_version,
+        "syspurpose": syspurpose if isinstance(syspurpose, dict) else None,
+        "openshift": image.openshift_detected,
+        "openshift_detected": image.openshift_detected,
+        **times,
+        "cloud_type": image.cloud_type,
+        "content_object": content,
+    }
+
+
+def _times(row: CloudAccount | Instance | MachineImage) -> JSONObject:
+    return {
+        "created_at": render_instant(row.created_at),
+        "updated_at": render_instant(row.updated_at),
+    }

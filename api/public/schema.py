@@ -1,0 +1,136 @@
+"""The OpenAPI document of the public API (spec 01 §11), generated from its views."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.serializers import Serializer
+
+from api.models import CloudType, MachineImage
+from api.public import components
+from util.identity import (
+    IDENTITY_HEADER,
+    PSK_ACCOUNT_NUMBER_HEADER,
+    PSK_HEADER,
+    PSK_ORG_ID_HEADER,
+)
+
+OPENAPI_VERSION = "3.0.2"
+TITLE_SERVED = "Cloudigrade"
+TITLE_KEPT = "Cloudigrade public API v2"
+"""The title of the copy at the root of the repository."""
+
+_PUBLIC_URLS = "api.public.urls"
+
+_FIELD_ERRORS = {
+    "type": "object",
+    "description": "For each wrong parameter what is wrong with it.",
+    "additionalProperties": {"type": "array", "items": {"type": "string"}},
+}
+
+
+def query(name: str, description: str, kind: Any = str, **more: Any) -> OpenApiParameter:
+    """Describe an optional query parameter."""
+    return OpenApiParameter(name, kind, description=description, **more)
+
+
+ID = OpenApiParameter("id", str, OpenApiParameter.PATH)
+ACCOUNT_FILTERS = [
+    query("cloud_type", "Only accounts of this cloud.", enum=CloudType.values),
+    query("is_enabled", "Only accounts that are metered now, or are not.", bool),
+]
+INSTANCE_FILTERS = [
+    query(
+        "running_since",
+        "Only instances that have run without a break since this ISO 8601 date-time.",
+    ),
+    query("cloud_account_id", "Only instances in this account.", int),
+    query("machine_image_id", "Only instances of this image.", int),
+]
+IMAGE_FILTERS = [
+    query("architecture", "Only images for this architecture."),
+    query("status", "Only images of this status.", enum=MachineImage.Status.values),
+    query("rhel_detected", "Only images that count as RHEL, or do not.", bool),
+]
+DAYS = [
+    query("start_date", "First day: by default yesterday.", OpenApiTypes.DATE),
+    query("end_date", "Day after the last day: by default today.", OpenApiTypes.DATE),
+]
+
+
+def operation(
+    operation_id: str,
+    answer: Serializer | dict[str, Any],
+    *,
+    description: str = "",
+    tags: Sequence[str] = (),
+    parameters: Sequence[OpenApiParameter] = (),
+    errors: Sequence[int] = (),
+) -> Callable:
+    """Describe a view's GET: decorate the method with it."""
+    responses: dict[int, Any] = {200: answer}
+    for status in errors:
+        responses[status] = _FIELD_ERRORS if status == 400 else components.Error
+    return extend_schema(
+        operation_id=operation_id,
+        description=description,
+        tags=list(tags),
+        parameters=list(parameters),
+        responses=responses,
+    )
+
+
+class IdentityHeaderScheme(OpenApiAuthenticationExtension):
+    """Tells in the document by which headers a customer is named (spec 01 §2)."""
+
+    target_class = "api.public.authentication.IdentityHeaderAuthentication"
+    match_subclasses = True
+    name = ["identity", "psk", "pskAccountNumber", "pskOrgId"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        """Give the combinations that do: an identity, or a key with either number."""
+        return [
+            {"identity": []},
+            {"psk": [], "pskOrgId": []},
+            {"psk": [], "pskAccountNumber": []},
+        ]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        """Give the headers."""
+        return [
+            _header(IDENTITY_HEADER, "Base64 of the platform's identity as JSON."),
+            _header(PSK_HEADER, "Pre-shared key of a calling service."),
+            _header(PSK_ACCOUNT_NUMBER_HEADER, "Account number that the service acts for."),
+            _header(PSK_ORG_ID_HEADER, "Org id that the service acts for."),
+        ]
+
+
+def _header(name: str, description: str) -> dict[str, str]:
+    return {"type": "apiKey", "in": "header", "name": name, "description": description}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the document as it is served."""
+    return finish(SchemaGenerator(urlconf=_PUBLIC_URLS).get_schema(public=True), TITLE_SERVED)
+
+
+def finish(document: dict[str, Any], title: str) -> dict[str, Any]:
+    """Set the head of a generated document, and put the envelopes of pages where they are used."""
+    schemas = document["components"]["schemas"]
+    pages = {
+        f"#/components/schemas/{name}": schemas.pop(name)
+        for name in list(schemas)
+        if name.startswith("Paginated")
+    }
+    for operations in document["paths"].values():
+        for details in operations.values():
+            for response in details["responses"].values():
+                for content in response.get("content", {}).values():
+                    reference = content["schema"].get("$ref")
+                    content["schema"] = pages.get(reference, content["schema"])
+    return {**document, "openapi": OPENAPI_VERSION, "info": {"title": title, "version": ""}}

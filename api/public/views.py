@@ -1,0 +1,297 @@
+"""The routes below ``/api/cloudigrade/v2/`` (spec 01). All of them only read."""
+
+import datetime
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from django.urls import reverse as path_of
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from api.clouds.aws.policy import policy_document
+from api.clouds.aws.session import primary_account_id
+from api.clouds.azure.offer import offer_template
+from api.public import components, listings, schema, usage
+from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
+from api.public.filters import AccountFilter, ImageFilter, InstanceFilter, read_filter
+from api.public.objects import account_object, image_object, instance_object
+from api.public.renderers import CompactJSONRenderer, OpenAPIRenderer
+from util.pagination import InsightsPagination
+
+LARGEST_ID = 2**63 - 1
+SECONDS_TO_KEEP_OFFER = 3600
+
+API = ["api-v2"]
+
+
+class ReadOnlyView(APIView):
+    """What the public routes share: JSON out, nothing in, and no transaction around reading."""
+
+    authentication_classes: list[Any] = [IdentityHeaderAuthentication]
+    permission_classes: list[Any] = [IsAuthenticated]
+    renderer_classes: list[Any] = [CompactJSONRenderer]
+    http_method_names = ["get", "head", "options"]
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view function."""
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Read query parameters as UTF-8, whatever charset the body is said to have."""
+        request.encoding = "utf-8"
+        return super().initialize_request(request, *args, **kwargs)
+
+
+class ListView(ReadOnlyView):
+    """A route with pages."""
+
+    pagination_class = InsightsPagination
+
+    def page(self, request: Request, rows: Any, show: Callable[[Any], Any]) -> Response:
+        """Answer with the requested page of what can be counted and sliced."""
+        paginator = self.pagination_class()
+        page = paginator.paginate_queryset(rows, request, view=self)
+        return paginator.get_paginated_response([show(row) for row in page])
+
+
+def one(rows: QuerySet, id_text: str) -> Any:
+    """Return the row with the id of a path. Raises Http404 for what is no id of any of the rows."""
+    if not (id_text.isascii() and id_text.isdigit()) or int(id_text) > LARGEST_ID:
+        raise Http404
+    row = rows.filter(id=int(id_text)).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+class RootView(ReadOnlyView):
+    """Cloudigrade's public API."""
+
+    @schema.extend_schema(exclude=True)
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Tell where the resources are."""
+        names = ("accounts", "instances", "images", "sysconfig", "azure-offer-template")
+        return Response(
+            {
+                name: reverse(f"public:{name}", request=request, format=format)
+                for name in (*names, "concurrent")
+            }
+        )
+
+
+class AccountsView(ListView):
+    """Cloud accounts."""
+
+    @schema.operation(
+        "listCloudAccounts",
+        components.CloudAccount(many=True),
+        description="List cloud accounts.",
+        tags=API,
+        parameters=schema.ACCOUNT_FILTERS,
+        errors=[400, 403],
+    )
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Give a page of the customer's accounts."""
+        query = read_filter(AccountFilter, request)
+        rows = query.narrow(listings.accounts_of(request.user.id))
+        return self.page(request, rows, account_object)
+
+
+class AccountView(ReadOnlyView):
+    """A cloud account."""
+
+    @schema.operation(
+        "retrieveCloudAccount",
+        components.CloudAccount(),
+        description="Retrieve a cloud account.",
+        tags=API,
+        parameters=[schema.ID, *schema.ACCOUNT_FILTERS],
+        errors=[400, 403, 404],
+    )
+    def get(self, request: Request, id: str, format: str | None = None) -> Response:
+        """Give one of the customer's accounts."""
+        query = read_filter(AccountFilter, request)
+        rows = query.narrow(listings.accounts_of(request.user.id))
+        return Response(account_object(one(rows, id)))
+
+
+class InstancesView(ListView):
+    """Instances."""
+
+    @schema.operation(
+        "listInstances",
+        components.Instance(many=True),
+        description="List instances.",
+        tags=API,
+        parameters=schema.INSTANCE_FILTERS,
+        errors=[400, 403],
+    )
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Give a page of the customer's instances."""
+        query = read_filter(InstanceFilter, request)
+        rows = listings.InstanceListing(request.user.id, query)
+        return self.page(request, rows, instance_object)
+
+
+class InstanceView(ReadOnlyView):
+    """An instance."""
+
+    @schema.operation(
+        "retrieveInstance",
+        components.Instance(),
+        description="Retrieve an instance.",
+        tags=API,
+        parameters=[schema.ID, *schema.INSTANCE_FILTERS],
+        errors=[400, 403, 404],
+    )
+    def get(self, request: Request, id: str, format: str | None = None) -> Response:
+        """Give one of the customer's instances."""
+        query = read_filter(InstanceFilter, request)
+        rows = query.narrow(listings.instances_of(request.user.id))
+        return Response(instance_object(one(rows, id)))
+
+
+class ImagesView(ListView):
+    """Machine images."""
+
+    @schema.operation(
+        "listMachineImages",
+        components.MachineImage(many=True),
+        description="List images.",
+        tags=API,
+        parameters=schema.IMAGE_FILTERS,
+        errors=[400, 403],
+    )
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Give a page of the images that the customer's instances use."""
+        query = read_filter(ImageFilter, request)
+        rows = listings.ImageListing(request.user.id, query)
+        return self.page(request, rows, image_object)
+
+
+class ImageView(ReadOnlyView):
+    """A machine image."""
+
+    @schema.operation(
+        "retrieveMachineImage",
+        components.MachineImage(),
+        description="Retrieve an image.",
+        tags=API,
+        parameters=[schema.ID, *schema.IMAGE_FILTERS],
+        errors=[400, 403, 404],
+    )
+    def get(self, request: Request, id: str, format: str | None = None) -> Response:
+        """Give one of the images that the customer's instances use."""
+        query = read_filter(ImageFilter, request)
+        rows = query.narrow(listings.images_of(request.user.id))
+        return Response(image_object(one(rows, id)))
+
+
+class DailyConcurrentUsageView(ListView):
+    """Daily concurrent usage of RHEL."""
+
+    start = usage.START
+    end = usage.END
+
+    @schema.operation(
+        "listDailyConcurrentUsages",
+        components.DailyConcurrentUsage(many=True),
+        parameters=schema.DAYS,
+        errors=[400, 403, 425],
+    )
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Give a page of days. Raises UsageUnavailable if one of them is not calculated."""
+        joined = request.user.date_joined.astimezone(datetime.UTC).date()
+        days = usage.read_days(request.query_params, joined=joined, start=self.start, end=self.end)
+        paginator = self.pagination_class()
+        page = paginator.paginate_queryset(days, request, view=self)
+        return paginator.get_paginated_response(usage.render_days(request.user.id, page))
+
+
+@cache
+def own_aws_account_id() -> str:
+    """Return the id of our own AWS account; AWS is asked until it has told us once."""
+    account_id = primary_account_id()
+    if account_id is None:
+        raise RuntimeError("AWS does not accept our credentials")
+    return account_id
+
+
+class SysconfigView(ReadOnlyView):
+    """What customers need to know of us to set up their accounts."""
+
+    authentication_classes = [UserNotRequiredAuthentication]
+    permission_classes = [AllowAny]
+
+    @schema.operation("listSysconfigViewSets", components.Sysconfig(), errors=[403])
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Give our AWS account, the policy to grant it, the Azure offer and our version."""
+        return Response(
+            {
+                "aws_account_id": own_aws_account_id(),
+                "aws_policies": {"traditional_inspection": policy_document()},
+                "azure_offer_template_path": path_of("public:azure-offer-template"),
+                "version": settings.CLOUDIGRADE_VERSION,
+            }
+        )
+
+
+class AzureOfferTemplateView(ReadOnlyView):
+    """The Azure Lighthouse offer, which Azure's portal fetches from its own pages."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    @schema.operation(
+        "listAzureOfferTemplateViewSets",
+        {"type": "object", "additionalProperties": True},
+        description="Give the template by which a customer lets cloudigrade see a subscription.",
+    )
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Give the template."""
+        template = offer_template(
+            name=settings.AZURE_LIGHTHOUSE_OFFER_NAME,
+            tenant_id=settings.AZURE_TENANT_ID,
+            principal_id=settings.AZURE_SP_OBJECT_ID,
+        )
+        return Response(
+            template,
+            headers={
+                "Access-Control-Allow-Origin": "*",
+                "Cache-Control": f"public, max-age={SECONDS_TO_KEEP_OFFER}",
+            },
+        )
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Answer a browser's preflight; who just asks what there is gets that, without CORS."""
+        response = super().options(request, *args, **kwargs)
+        if "Access-Control-Request-Method" in request.headers:
+            response["Access-Control-Allow-Origin"] = "*"
+            response["Access-Control-Allow-Methods"] = ", ".join(self.allowed_methods)
+            response["Access-Control-Max-Age"] = str(SECONDS_TO_KEEP_OFFER)
+            asked = request.headers.get("Access-Control-Request-Headers")
+            if asked:
+                response["Access-Control-Allow-Headers"] = "*"
+        return response
+
+
+class OpenAPIView(ReadOnlyView):
+    """The OpenAPI document."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    renderer_classes = [OpenAPIRenderer, CompactJSONRenderer]
+
+    @schema.extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        """Give the document."""
+        return Response(schema.document())
