@@ -529,7 +529,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='instance',
-            index=models.Index(fields=['cloud_account', 'created_at', 'id'], name='instance_account'),
+            index=models.Index(fields=['cloud_account', 'created_at', 'id'], include=('machine_image',), name='instance_account'),
         ),
         migrations.AddIndex(
             model_name='instance',

@@ -29,7 +29,12 @@ class Instance(Timestamped):
             ),
         ]
         indexes = [
-            models.Index(fields=["cloud_account", "created_at", "id"], name="instance_account"),
+            # Holds the image too: a customer's images are read off it alone.
+            models.Index(
+                fields=["cloud_account", "created_at", "id"],
+                include=["machine_image"],
+                name="instance_account",
+            ),
             models.Index(fields=["machine_image", "cloud_account"], name="instance_image"),
             models.Index(fields=["created_at", "id"], name="instance_created"),
         ]
