@@ -1,30 +1,39 @@
 """The lock under which one customer's runs and usage are written (spec 07 §8).
 
-It belongs to a transaction and ends with it, as a pooler between us and PostgreSQL needs. Work for
-different customers never meets. It is not the task lock of ``api.models.locking``: a transaction
-that needs both, such as the deletion of an account, takes that one first.
+It ends with its transaction. Work for different customers never meets. It is not the task lock of
+``api.models.locking``; a transaction takes locks in this order: task lock, rows of accounts, then
+this one.
 """
 
 from collections.abc import Iterable
 
 from django.db import connection
 
-# The number of a lock has 64 bits, so that two customers do not share one by chance.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('cloudigrade.metering', %s))"
-_TRY_LOCK = """
-SELECT id FROM unnest(%s::bigint[]) AS id
-WHERE pg_try_advisory_xact_lock(hashtextextended('cloudigrade.metering', id))
+from util import locks
+
+_NAMESPACE = "metering"
+
+# Waits for a transaction that is about to delete an account, before that one waits for us.
+_KEEP_ACCOUNTS = """
+SELECT id FROM api_cloudaccount WHERE user_id = %s ORDER BY id FOR KEY SHARE
 """
 
 
-def lock_metering(user_id: int) -> None:
-    """Become the only transaction that writes this customer's runs and usage; waits its turn."""
+def lock_metering(*user_ids: int) -> None:
+    """Become the only transaction that writes these customers' runs and usage; wait for that.
+
+    Whoever deletes runs, usage or a customer calls it first.
+    """
+    locks.lock(_NAMESPACE, *user_ids)
+
+
+def lock_metering_of_accounts(user_id: int) -> None:
+    """Do the same, keeping the customer's accounts from being deleted; before runs are added."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [user_id])
+        cursor.execute(_KEEP_ACCOUNTS, [user_id])
+    lock_metering(user_id)
 
 
 def try_lock_metering(user_ids: Iterable[int]) -> list[int]:
     """Become that for several customers without waiting; give those whose lock was free."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TRY_LOCK, [list(user_ids)])
-        return [row[0] for row in cursor.fetchall()]
+    return locks.try_locks(_NAMESPACE, user_ids)

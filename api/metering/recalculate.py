@@ -153,7 +153,7 @@ def recalculate_usage_of_user(*, user_id: int, since: date | None = None) -> Non
     joined = User.objects.filter(id=user_id).values_list("date_joined", flat=True).first()
     if joined is not None:
         first_day = max(_first_day(since), joined.astimezone(UTC).date())
-        calculate_usage(user_id=user_id, missing=Days(first_day, None))
+        calculate_usage(user_id=user_id, missing=[Days(first_day, None)])
 
 
 def recalculate_usage_of_user_on(*, user_id: int, day: date) -> None:
@@ -161,7 +161,7 @@ def recalculate_usage_of_user_on(*, user_id: int, day: date) -> None:
 
     The customer's stale days are calculated as well. A day of the future never is.
     """
-    calculate_usage(user_id=user_id, missing=Days(day, day))
+    calculate_usage(user_id=user_id, missing=[Days(day, day)])
 
 
 def recalculate_stale_usage() -> int:

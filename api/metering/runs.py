@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from api.metering.definitions import Size, sizes_of
 from api.metering.difference import Difference, Facts, StoredRun, WantedRun
-from api.metering.locking import lock_metering
+from api.metering.locking import lock_metering_of_accounts
 from api.metering.staleness import mark_days_stale
 from api.metering.timeline import PowerRun, runs_from_events
 from api.models import Cause
@@ -151,7 +151,7 @@ def _batches(instance_ids: Sequence[int]) -> Iterator[list[int]]:
 
 @transaction.atomic
 def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
-    lock_metering(user_id)
+    lock_metering_of_accounts(user_id)
     instances = {row[0]: row[1:] for row in _fetch(_INSTANCES, [instance_ids, user_id])}
     power_runs = _power_runs(list(instances))
     sizes = sizes_of(run.instance_type for runs in power_runs.values() for run in runs)

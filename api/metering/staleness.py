@@ -77,9 +77,7 @@ def mark_accounts_stale(*, account_ids: Iterable[int], cause: str = Cause.ACCOUN
     until the transaction ends, so that nobody adds runs or usage in between (spec 07 §8 c).
     """
     ids = list(account_ids)
-    owners = CloudAccount.objects.filter(id__in=ids).values_list("user_id", flat=True)
-    for user_id in owners.order_by("user_id").distinct():
-        lock_metering(user_id)
+    lock_metering(*CloudAccount.objects.filter(id__in=ids).values_list("user_id", flat=True))
     _mark_days_of_runs("run.cloud_account_id = ANY(%(ids)s)", ids, "id", cause)
 
 

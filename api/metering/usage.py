@@ -4,7 +4,7 @@ Days that lie close together are calculated in one sweep, see ``api.metering.win
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
@@ -35,7 +35,7 @@ class UsageChanges:
 
 @transaction.atomic
 def calculate_usage(
-    *, user_id: int, missing: Days | None = None, wait: bool = True
+    *, user_id: int, missing: Sequence[Days] = (), wait: bool = True
 ) -> UsageChanges:
     """Calculate a customer's stale days, and those days of ``missing`` that have no row.
 
@@ -52,7 +52,7 @@ def calculate_usage(
     if joined is None:
         return UsageChanges()
     marks = _marks(user_id)
-    stored = _stored_days(user_id, [missing, *(mark.days for mark in marks)])
+    stored = _stored_days(user_id, [*missing, *(mark.days for mark in marks)])
     wanted = _wanted(marks, missing, stored, joined.astimezone(UTC).date())
     changes = UsageChanges(calculated=len(wanted))
     for window in windows(wanted, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
@@ -78,16 +78,16 @@ def _marks(user_id: int) -> list[Mark]:
     ]
 
 
-def _stored_days(user_id: int, ranges: Iterable[Days | None]) -> set[date]:
-    firsts = [days.first for days in ranges if days is not None]
-    if not firsts:
+def _stored_days(user_id: int, ranges: Sequence[Days]) -> set[date]:
+    if not ranges:
         return set()
-    rows = ConcurrentUsage.objects.filter(user_id=user_id, date__gte=min(firsts))
+    first = min(days.first for days in ranges)
+    rows = ConcurrentUsage.objects.filter(user_id=user_id, date__gte=first)
     return set(rows.values_list("date", flat=True))
 
 
 def _wanted(
-    marks: Sequence[Mark], missing: Days | None, stored: Collection[date], joined: date
+    marks: Sequence[Mark], missing: Sequence[Days], stored: Collection[date], joined: date
 ) -> set[date]:
     today = clock.today()
     wanted: set[date] = set()
@@ -96,7 +96,7 @@ def _wanted(
         until = today if last is None else min(last, today)
         wanted.update(each_day(max(first, joined), until))
         wanted.update(day for day in stored if first <= day <= until)
-    if missing is not None:
-        until = today if missing.last is None else min(missing.last, today)
-        wanted.update(day for day in each_day(missing.first, until) if day not in stored)
+    for first, last in missing:
+        until = today if last is None else min(last, today)
+        wanted.update(day for day in each_day(first, until) if day not in stored)
     return wanted

@@ -1,0 +1,56 @@
+"""Runs that are open although their instance was switched off (spec 07 §9)."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from api.metering.runs import recalculate_runs
+from api.models import InstanceEvent, Run
+
+
+def problematic_runs(*, user_id: int | None = None) -> QuerySet[Run]:
+    """Select open runs with a power-off of their instance after they began, in the order of ids.
+
+    A power-off at the very moment at which a run begins ends it only if it was stored after the
+    power-on of that moment.
+    """
+    runs = Run.objects.filter(Exists(_ending_power_offs()), end_time__isnull=True).order_by("id")
+    return runs if user_id is None else runs.filter(cloud_account__user_id=user_id)
+
+
+def fix_problematic_runs(*, run_ids: Iterable[int]) -> None:
+    """Recalculate the instances of those runs that do not end at their first power-off.
+
+    Runs that are gone, that no power-off follows, or that end there already are left alone.
+    """
+    first_off = _ending_power_offs().order_by("occurred_at").values("occurred_at")[:1]
+    runs = (
+        Run.objects.filter(id__in=run_ids)
+        .annotate(right_end=Subquery(first_off))
+        .filter(Q(end_time__isnull=True) | ~Q(end_time=F("right_end")), right_end__isnull=False)
+        .order_by("cloud_account__user_id")
+        .values_list("cloud_account__user_id", "instance_id")
+    )
+    for user_id, group in groupby(runs, itemgetter(0)):
+        recalculate_runs(user_id=user_id, instance_ids=[instance_id for _, instance_id in group])
+
+
+def _ending_power_offs() -> QuerySet[InstanceEvent]:
+    """Select the power-offs that end the run of an outer query."""
+    events = InstanceEvent.objects.filter(instance=OuterRef("instance"))
+    power_on = InstanceEvent.objects.filter(
+        instance=OuterRef("instance"),
+        occurred_at=OuterRef("occurred_at"),
+        event_type=InstanceEvent.Type.POWER_ON,
+    )
+    return (
+        events.filter(event_type=InstanceEvent.Type.POWER_OFF)
+        .annotate(switched_on=Coalesce(Subquery(power_on.values("id")[:1]), Value(0)))
+        .filter(
+            Q(occurred_at__gt=OuterRef("start_time"))
+            | Q(occurred_at=OuterRef("start_time"), id__gt=F("switched_on"))
+        )
+    )
