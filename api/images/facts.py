@@ -64,7 +64,12 @@ def derive(image: MachineImage) -> ImageFacts:
         **found,
         rhel_version=None if version is None else without_nul(str(version)),
         syspurpose=syspurpose,
-        is_rhel=image.rhel_detected_by_tag or is_cloud_access or any(found.values()),
+        is_rhel=(
+            image.rhel_detected_by_tag
+            or image.rhel_detected_by_license
+            or is_cloud_access
+            or any(found.values())
+        ),
         role=facet(purpose.get("role")),
         sla=facet(purpose.get("service_level_agreement")),
         usage=facet(purpose.get("usage")),

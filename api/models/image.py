@@ -55,7 +55,11 @@ class MachineImage(Timestamped):
     )
 
     rhel_detected_by_tag = models.BooleanField(default=False)
+    rhel_detected_by_license = models.BooleanField(default=False)
     openshift_detected = models.BooleanField(default=False)
+    marks_by_account = models.JSONField(
+        default=dict, help_text="Azure: what the machines of each account said of it"
+    )
     inspection_json = models.TextField(null=True)  # noqa: DJ001
 
     is_cloud_access = models.BooleanField(default=False)
