@@ -1,0 +1,106 @@
+"""Log lines (08 §8)."""
+
+import json
+import logging
+import logging.config
+import re
+
+import pytest
+
+from util.logging import LINE_FORMAT, JSONFormatter, logging_config
+from util.request_id import RequestIdFilter, request_context
+
+
+@pytest.fixture
+def configure():
+    """Configure loggers of the test's own; nothing of it is left afterwards."""
+    root = logging.getLogger()
+    before = (root.level, root.handlers[:])
+
+    def apply(**options):
+        config = logging_config(
+            **{"levels": {"probe": "INFO"}, "root_level": "INFO", "console_level": "INFO"} | options
+        )
+        logging.config.dictConfig(config)
+        return logging.getLogger("probe")
+
+    yield apply
+    logging.getLogger("probe").handlers.clear()
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+
+
+def test_the_form_of_a_line(configure, capsys):
+    logger = configure()
+    with request_context("the-id"):
+        logger.info("hello %s", "world")
+    logger.warning("outside")
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \| INFO \| \d+ \| "
+        r"test_logging.py:test_the_form_of_a_line:\d+ \| requestid:the-id \| hello world",
+        first,
+    )
+    assert "| requestid:None | outside" in second
+
+
+def test_own_loggers_do_not_propagate(configure, capsys):
+    configure().info("once")
+    assert capsys.readouterr().err.count("once") == 1
+
+
+class Memory(logging.Handler):
+    def __init__(self, lines):
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record):
+        self.lines.append(self.format(record))
+
+
+def test_every_handler_has_the_field_whatever_the_others_levels(configure, capsys, monkeypatch):
+    """08 §26.15."""
+    lines = []
+    monkeypatch.setattr("util.cloudwatch.cloudwatch_handler", lambda **_: Memory(lines))
+    logger = configure(console_level="ERROR", cloudwatch={"level": "INFO", "region": "r"})
+    logger.info("hello")
+    logging.getLogger("another").info("from the root logger")
+    assert capsys.readouterr().err == ""
+    assert "| requestid:None | hello" in lines[0]
+    assert "| requestid:None | from the root logger" in lines[1]
+
+
+def test_json_lines_have_the_same_fields(configure, capsys):
+    logger = configure(line_format="json")
+    with request_context("the-id", "platform"):
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            logger.exception("it failed")
+    fields = json.loads(capsys.readouterr().err)
+    assert fields["level"] == "ERROR"
+    assert fields["message"] == "it failed"
+    assert (fields["requestid"], fields["insights_requestid"]) == ("the-id", "platform")
+    assert "ZeroDivisionError" in fields["exception"]
+    assert fields["place"].startswith("test_logging.py:test_json_lines_have_the_same_fields:")
+
+
+def test_a_record_that_no_filter_saw_is_still_json():
+    line = JSONFormatter().format(logging.makeLogRecord({"msg": "bare"}))
+    assert json.loads(line)["requestid"] is None
+
+
+def test_the_line_format_is_the_contract():
+    record = logging.makeLogRecord(
+        {
+            "levelname": "INFO",
+            "process": 1,
+            "filename": "f.py",
+            "funcName": "g",
+            "lineno": 2,
+            "msg": "m",
+        }
+    )
+    RequestIdFilter().filter(record)
+    line = logging.Formatter(LINE_FORMAT).format(record)
+    assert line.partition(" | ")[2] == "INFO | 1 | f.py:g:2 | requestid:None | m"
