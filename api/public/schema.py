@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.serializers import Serializer
 
 from api.models import CloudType, MachineImage
@@ -26,10 +25,38 @@ TITLE_KEPT = "Cloudigrade public API v2"
 
 _PUBLIC_URLS = "api.public.urls"
 
+
+def _header(name: str, description: str) -> dict[str, str]:
+    return {"type": "apiKey", "in": "header", "name": name, "description": description}
+
+
+SECURITY_SCHEMES = {
+    "identity": _header(IDENTITY_HEADER, "Base64 of the platform's identity as JSON."),
+    "psk": _header(PSK_HEADER, "Pre-shared key of a calling service."),
+    "pskAccountNumber": _header(
+        PSK_ACCOUNT_NUMBER_HEADER, "Account number that the service acts for."
+    ),
+    "pskOrgId": _header(PSK_ORG_ID_HEADER, "Org id that the service acts for."),
+}
+SECURITY: list[dict[str, list[str]]] = [
+    {"identity": []},
+    {"psk": [], "pskOrgId": []},
+    {"psk": [], "pskAccountNumber": []},
+]
+"""The headers that do: an identity, or a key with either number (spec 01 §2)."""
+
 _FIELD_ERRORS = {
     "type": "object",
     "description": "For each wrong parameter what is wrong with it.",
     "additionalProperties": {"type": "array", "items": {"type": "string"}},
+}
+
+_REASONS = {
+    400: "A parameter is wrong.",
+    403: "The headers do not name a customer that is known.",
+    404: "There is no such object of the customer, or the parameters exclude it.",
+    406: "JSON is not accepted.",
+    425: "A day of the page is not calculated yet.",
 }
 
 
@@ -56,6 +83,13 @@ IMAGE_FILTERS = [
     query("status", "Only images of this status.", enum=MachineImage.Status.values),
     query("rhel_detected", "Only images that count as RHEL, or do not.", bool),
 ]
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    description="Seconds after which to try again.",
+    response=[425],
+)
 DAYS = [
     query("start_date", "First day: by default yesterday.", OpenApiTypes.DATE),
     query("end_date", "Day after the last day: by default today.", OpenApiTypes.DATE),
@@ -66,57 +100,42 @@ def operation(
     operation_id: str,
     answer: Serializer | dict[str, Any],
     *,
-    description: str = "",
+    description: str,
     tags: Sequence[str] = (),
     parameters: Sequence[OpenApiParameter] = (),
     errors: Sequence[int] = (),
+    security: Sequence[Any] = SECURITY,
 ) -> Callable:
     """Describe a view's GET: decorate the method with it."""
     responses: dict[int, Any] = {200: answer}
-    for status in errors:
-        responses[status] = _FIELD_ERRORS if status == 400 else components.Error
+    for status in sorted({*errors, 406}):
+        responses[status] = OpenApiResponse(
+            _FIELD_ERRORS if status == 400 else components.Error, description=_REASONS[status]
+        )
     return extend_schema(
         operation_id=operation_id,
         description=description,
         tags=list(tags),
         parameters=list(parameters),
         responses=responses,
+        auth=list(security),
     )
-
-
-class IdentityHeaderScheme(OpenApiAuthenticationExtension):
-    """Tells in the document by which headers a customer is named (spec 01 §2)."""
-
-    target_class = "api.public.authentication.IdentityHeaderAuthentication"
-    match_subclasses = True
-    name = ["identity", "psk", "pskAccountNumber", "pskOrgId"]
-
-    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        """Give the combinations that do: an identity, or a key with either number."""
-        return [
-            {"identity": []},
-            {"psk": [], "pskOrgId": []},
-            {"psk": [], "pskAccountNumber": []},
-        ]
-
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
-        """Give the headers."""
-        return [
-            _header(IDENTITY_HEADER, "Base64 of the platform's identity as JSON."),
-            _header(PSK_HEADER, "Pre-shared key of a calling service."),
-            _header(PSK_ACCOUNT_NUMBER_HEADER, "Account number that the service acts for."),
-            _header(PSK_ORG_ID_HEADER, "Org id that the service acts for."),
-        ]
-
-
-def _header(name: str, description: str) -> dict[str, str]:
-    return {"type": "apiKey", "in": "header", "name": name, "description": description}
 
 
 @cache
 def document() -> dict[str, Any]:
     """Return the document as it is served."""
     return finish(SchemaGenerator(urlconf=_PUBLIC_URLS).get_schema(public=True), TITLE_SERVED)
+
+
+def document_to_keep() -> dict[str, Any]:
+    """Return the copy that is kept in the repository; it differs by its title only."""
+    return with_title(document(), TITLE_KEPT)
+
+
+def with_title(document: dict[str, Any], title: str) -> dict[str, Any]:
+    """Return a document with another title."""
+    return {**document, "info": {**document["info"], "title": title}}
 
 
 def finish(document: dict[str, Any], title: str) -> dict[str, Any]:
@@ -133,4 +152,5 @@ def finish(document: dict[str, Any], title: str) -> dict[str, Any]:
                 for content in response.get("content", {}).values():
                     reference = content["schema"].get("$ref")
                     content["schema"] = pages.get(reference, content["schema"])
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
     return {**document, "openapi": OPENAPI_VERSION, "info": {"title": title, "version": ""}}

@@ -10,29 +10,28 @@ from api.public import pages, views
 app_name = "public"
 
 
-class JSONSuffix:
-    """The end ``.json`` of a path, which does as well as a slash."""
+class JSONFormat:
+    """The format in paths such as ``accounts.json``."""
 
-    regex = r"\.json"
+    regex = "json"
 
     def to_python(self, value: str) -> str:
         """Return the format's name."""
-        return value.removeprefix(".")
+        return value
 
     def to_url(self, value: str) -> str:
         """Return the end of the path."""
-        return f".{value}"
+        return value
 
 
-register_converter(JSONSuffix, "json_suffix")
+register_converter(JSONFormat, "json_format")
 
 
 def route(name: str, view: Any, where: str) -> list[URLPattern]:
-    """Make the plain form of a route and the one with suffix."""
-    plain = f"{where}/" if where else ""
+    """Make the plain form of a route, and the one with a suffix in place of the slash."""
     return [
-        path(plain, view.as_view(), name=name),
-        path(f"{where}<json_suffix:format>", view.as_view(), name=name),
+        path(f"{where}/" if where else "", view.as_view(), name=name),
+        path(f"{where}.<json_format:format>", view.as_view(), name=name),
     ]
 
 

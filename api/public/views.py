@@ -205,7 +205,8 @@ class DailyConcurrentUsageView(ListView):
     @schema.operation(
         "listDailyConcurrentUsages",
         components.DailyConcurrentUsage(many=True),
-        parameters=schema.DAYS,
+        description="List the daily maximum use of RHEL.",
+        parameters=[*schema.DAYS, schema.RETRY_AFTER],
         errors=[400, 403, 425],
     )
     def get(self, request: Request, format: str | None = None) -> Response:
@@ -232,7 +233,12 @@ class SysconfigView(ReadOnlyView):
     authentication_classes = [UserNotRequiredAuthentication]
     permission_classes = [AllowAny]
 
-    @schema.operation("listSysconfigViewSets", components.Sysconfig(), errors=[403])
+    @schema.operation(
+        "listSysconfigViewSets",
+        components.Sysconfig(),
+        description="Retrieve what is needed to set up a cloud account.",
+        errors=[403],
+    )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Give our AWS account, the policy to grant it, the Azure offer and our version."""
         return Response(
@@ -254,7 +260,8 @@ class AzureOfferTemplateView(ReadOnlyView):
     @schema.operation(
         "listAzureOfferTemplateViewSets",
         {"type": "object", "additionalProperties": True},
-        description="Give the template by which a customer lets cloudigrade see a subscription.",
+        description="Retrieve the template by which a customer delegates a subscription.",
+        security=[],
     )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Give the template."""
