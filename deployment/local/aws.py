@@ -85,7 +85,11 @@ class AwsControl:
         self._http.close()
 
     def reset(self) -> None:
-        """Forget all accounts' resources, the faults and the calls."""
+        """Forget all accounts' resources, the faults and the calls.
+
+        Clients inside other accounts, made before, lose these: they would act in the primary one.
+        """
+        self._sessions.clear()
         self._call("POST", "/moto-api/reset")
         self._call("POST", "/_control/reset")
 

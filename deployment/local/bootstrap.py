@@ -97,6 +97,8 @@ def _install():
         "PIP_ROOT_USER_ACTION": "ignore",
         "UV_CACHE_DIR": str(VENV / "cache"),
         "UV_NO_CONFIG": "1",
+        # Safe since the hashes decide. By default one index with an old version hides the others.
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
     }
     pip = _find_pip()
     uv = shutil.which("uv") or (_install_uv(pip, environment) if pip else None)
@@ -108,7 +110,7 @@ def _install():
             " (or python3-pip), then run make again."
         )
     print("uv did not work; installing with pip, which takes a few minutes", flush=True)
-    command = [*pip, "install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
+    command = [*pip, "install", "-qq", "--require-hashes", "--requirement", str(LOCK)]
     if subprocess.call(command, env=environment) != 0:
         _give_up("The packages could not be installed; see above.")
 
@@ -128,7 +130,7 @@ def _find_pip():
 def _install_uv(pip, environment):
     uv = TOOLS / "bin" / "uv"
     if not uv.exists():
-        command = [*pip, "install", "--quiet", "--target", str(TOOLS), "uv"]
+        command = [*pip, "install", "-qq", "--target", str(TOOLS), "uv>=0.8,<1"]
         subprocess.run(command, env=environment, check=False)
     return str(uv) if uv.exists() else None
 

@@ -57,19 +57,27 @@ class Postgres(Service):
         return f"postgresql://postgres:postgres@{LOOPBACK}:{self.port}/postgres"
 
     def launch(self) -> None:
-        """Create the data folder and start the server on it."""
-        home = self.surroundings.scratch / "postgres"
-        home.mkdir()
+        """Create the data folder and start the server on it, as a user that is not root."""
         binaries = find_binaries()
-        wrapper: tuple[str, ...] = ()
-        run_as: int | None = None
-        if os.geteuid() == 0:
-            if user_namespaces_work():
-                wrapper = _AS_ORDINARY_USER
-            else:
-                run_as = _NOBODY
-                binaries = _copy_for_everybody(binaries, home / "program")
-                os.chown(home, run_as, run_as)
+        if os.geteuid() != 0:
+            self._launch(self.surroundings.folder(self.name), binaries)
+        elif user_namespaces_work():
+            home = self.surroundings.folder(self.name)
+            self._launch(home, binaries, wrapper=_AS_ORDINARY_USER)
+        else:
+            home = self.surroundings.folder_for_everybody(self.name)
+            os.chown(home, _NOBODY, _NOBODY)
+            binaries = _copy_for_everybody(binaries, home / "program")
+            self._launch(home, binaries, run_as=_NOBODY)
+
+    def _launch(
+        self,
+        home: Path,
+        binaries: Path,
+        *,
+        wrapper: tuple[str, ...] = (),
+        run_as: int | None = None,
+    ) -> None:
         self._initialise(home, binaries, wrapper, run_as)
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
         self.process = ManagedProcess(
@@ -155,6 +163,14 @@ def user_namespaces_work() -> bool:
 
 
 def _copy_for_everybody(binaries: Path, target: Path) -> Path:
-    """Copy the installation to where "nobody" may read it: not below a closed home folder."""
-    shutil.copytree(binaries.parent, target, symlinks=True)
-    return target / binaries.name
+    """Copy the installation to where "nobody" may read it: not below a closed home folder.
+
+    The programs look for their libraries in a folder beside their package, so the copy keeps the
+    positions of both.
+    """
+    installation, package = binaries.parent, binaries.parent.parent
+    shutil.copytree(installation, target / package.name / installation.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, target / libraries.name)
+    return target / package.name / installation.name / binaries.name

@@ -1,6 +1,7 @@
 """What every embedded service is to the supervisor."""
 
 import shutil
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,6 +13,9 @@ from deployment.local.watchdog import Watchdog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Where any user may have files, on every Unix.
+_COMMON_FOLDER = Path("/var/tmp")  # noqa: S108 - only folders of mkdtemp are made in it
+
 
 class Surroundings:
     """What a service gets from the supervisor: one scratch folder, one watchdog."""
@@ -20,6 +24,7 @@ class Surroundings:
         self.watchdog = Watchdog()
         self._scratch_parent = scratch_parent
         self._scratch: Path | None = None
+        self._folders: list[Path] = []
 
     @property
     def scratch(self) -> Path:
@@ -28,23 +33,50 @@ class Surroundings:
         It may be entered by everybody, since as root the database server runs as another user.
         """
         if self._scratch is None:
-            self._scratch = Path(tempfile.mkdtemp(prefix="cloudigrade-", dir=self._scratch_parent))
-            self.watchdog.remove(self._scratch)
-            self._scratch.chmod(0o711)
+            self._scratch = self._make_folder(self._scratch_parent)
         return self._scratch
+
+    def folder(self, name: str) -> Path:
+        """Create a folder of this name in the scratch folder."""
+        folder = self.scratch / name
+        folder.mkdir()
+        return folder
+
+    def folder_for_everybody(self, name: str) -> Path:
+        """Create a folder that every user of this machine can reach.
+
+        It lies in the scratch folder, unless that lies below a folder which is closed to others.
+        """
+        if _others_may_enter(self.scratch):
+            return self.folder(name)
+        folder = self._make_folder(_COMMON_FOLDER) / name
+        folder.mkdir()
+        return folder
 
     def close(self) -> None:
         """Remove the scratch folder and end the watchdog."""
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._folders.clear()
+        self._scratch = None
         self.watchdog.close()
+
+    def _make_folder(self, parent: Path | None) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="cloudigrade-", dir=parent))
+        self._folders.append(folder)
+        self.watchdog.remove(folder)
+        folder.chmod(0o711)
+        return folder
 
     def log_file(self, name: str) -> Path:
         """Return where the process of this name writes its log."""
         folder = self.scratch / "logs"
         folder.mkdir(exist_ok=True)
         return folder / f"{name}.log"
+
+
+def _others_may_enter(folder: Path) -> bool:
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
 
 
 class Service(ABC):

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deployment.local.ports import LOOPBACK
 from deployment.local.process import LocalServiceError, ManagedProcess
@@ -33,8 +35,7 @@ class Valkey(Service):
 
     def launch(self) -> None:
         """Start the server."""
-        folder = self.surroundings.scratch / "valkey"
-        folder.mkdir()
+        folder = self.surroundings.folder(self.name)
         self.process = ManagedProcess(
             name=self.title,
             command=[
@@ -52,7 +53,10 @@ class Valkey(Service):
     def wait_until_ready(self) -> None:
         """Wait until the server answers PING."""
         assert self.process is not None
-        with redis.Redis(host=LOOPBACK, port=self.port, socket_timeout=2) as client:
+        impatient = Retry(NoBackoff(), 0)
+        with redis.Redis(
+            host=LOOPBACK, port=self.port, socket_timeout=2, retry=impatient
+        ) as client:
             self.process.wait_until(lambda: _answers(client), timeout=_SECONDS_TO_START)
 
 

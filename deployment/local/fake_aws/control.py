@@ -12,11 +12,13 @@ Calls of S3 are neither recorded nor refused: moto treats them in a way of their
 import json
 import threading
 from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, BaseResponse
+from moto.core.responses import BaseResponse
+from moto.core.utils import camelcase_to_underscores
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from werkzeug import Request, Response
 
@@ -32,6 +34,13 @@ _faults: list[Fault] = []
 _calls: list[Call] = []
 
 
+class Refusal(ServiceException):
+    """An error that somebody asked for.
+
+    moto takes an error's service from the module of its class; this one belongs to all services.
+    """
+
+
 @replaces(BaseResponse, "call_action")
 def call_action(original: Any, self: Any) -> Any:
     """Record the call, then refuse it or let moto answer it."""
@@ -43,10 +52,14 @@ def call_action(original: Any, self: Any) -> Any:
         "dry_run": self.querystring.get("DryRun", ["false"])[0] == "true",
     }
     fault = _take_fault(call)
-    if fault is None:
-        return original(self)
-    error = ServiceException(fault["code"], fault.get("message", "refused by the fake AWS"))
-    return self.serialized(ActionResult(error))
+    if fault is not None:
+        # The object lives for this one request, and its own attribute hides the class's method.
+        setattr(self, camelcase_to_underscores(call["action"]), partial(_refuse, fault))
+    return original(self)
+
+
+def _refuse(fault: Fault) -> NoReturn:
+    raise Refusal(fault["code"], fault.get("message", "refused by the fake AWS"))
 
 
 def _take_fault(call: Call) -> Fault | None:

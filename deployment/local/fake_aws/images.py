@@ -81,5 +81,7 @@ def modify_image_attribute(original: Any, self: Any) -> Any:
     product_codes = self._get_param("ProductCodes")
     if not product_codes:
         return original(self)
-    self.ec2_backend.amis[self._get_param("ImageId")].product_codes = set(product_codes)
+    self.ec2_backend.amis[self._get_param("ImageId")].product_codes = [
+        {"ProductCodeId": code, "ProductCodeType": "marketplace"} for code in product_codes
+    ]
     return EmptyResult()

@@ -1,0 +1,47 @@
+"""What runs on this machine, and waiting for it to change."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the ids of all processes below this one."""
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    children: dict[int, list[int]] = {}
+    for line in listing.stdout.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found.update(below)
+        waiting += below
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether the process exists and is more than a zombie."""
+    status = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True, check=False
+    )
+    return status.returncode == 0 and not status.stdout.strip().startswith("Z")
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> bool:
+    """Wait until the condition holds; tell whether it did in the end."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return an environment that configures no service, with these variables added."""
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **variables}

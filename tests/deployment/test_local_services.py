@@ -1,0 +1,196 @@
+"""The embedded services: each answers, gives way to a real one, names itself when it fails."""
+
+import os
+import signal
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import boto3
+import psycopg2
+import pytest
+import redis
+import requests
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from deployment.local import kafka, postgres, valkey
+from deployment.local.ports import PortReservation, is_listening
+from deployment.local.process import LocalServiceError
+from deployment.local.world import ALL_SERVICES, LocalServices
+from tests.deployment.processes import is_running, wait_for
+
+pytestmark = pytest.mark.services
+
+
+def select_version(address):
+    with closing(psycopg2.connect(address)) as session, session.cursor() as cursor:
+        cursor.execute("SELECT version()")
+        (version,) = cursor.fetchone() or ("",)
+        return version
+
+
+def pid_of(service):
+    assert service.process is not None
+    return service.process.pid
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with LocalServices(
+        environment={}, scratch_parent=tmp_path_factory.mktemp("scratch")
+    ) as services:
+        yield services
+
+
+def test_postgresql_answers(world):
+    assert select_version(world.embedded["postgres"].address).startswith("PostgreSQL 16.")
+
+
+def test_valkey_answers(world):
+    with redis.Redis.from_url(world.embedded["valkey"].address) as client:
+        assert client.ping()
+
+
+def test_kafka_has_the_topics_of_the_sources_service(world):
+    client = AdminClient({"bootstrap.servers": world.embedded["kafka"].address})
+    topics = client.list_topics(timeout=10).topics
+    assert {"platform.sources.event-stream", "platform.sources.status"} <= set(topics)
+
+
+def test_aws_answers(world):
+    sts = boto3.client(
+        "sts",
+        endpoint_url=world.env["AWS_ENDPOINT_URL"],
+        region_name=world.env["AWS_DEFAULT_REGION"],
+        aws_access_key_id=world.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=world.env["AWS_SECRET_ACCESS_KEY"],
+    )
+    assert sts.get_caller_identity()["Account"] == "123456789012"
+
+
+def test_sources_answers(world):
+    url = f"{world.env['SOURCES_API_BASE_URL']}/api/sources/v3.0/sources/1"
+    assert requests.get(url, timeout=10).status_code == 404
+
+
+def test_all_files_are_below_the_scratch_parent(world, tmp_path_factory):
+    assert world.surroundings.scratch.parent.parent == tmp_path_factory.getbasetemp()
+
+
+def test_stop_leaves_no_process_port_or_file(tmp_path):
+    services = LocalServices(["valkey", "postgres"], environment={}, scratch_parent=tmp_path)
+    services.start()
+    pids = [pid_of(service) for service in services.embedded.values()]
+    ports = [service.port for service in services.embedded.values()]
+    assert all(map(is_running, pids))
+    assert all(map(is_listening, ports))
+    services.stop()
+    assert not any(map(is_running, pids))
+    assert not any(map(is_listening, ports))
+    assert list(tmp_path.iterdir()) == []
+    services.stop()
+
+
+def test_services_that_were_never_started_leave_nothing(tmp_path):
+    services = LocalServices(environment={}, scratch_parent=tmp_path)
+    services.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_services_can_be_started_one_after_the_other(tmp_path):
+    services = LocalServices(["valkey", "sources"], environment={}, scratch_parent=tmp_path)
+    services.start("valkey")
+    assert not is_listening(services.embedded["sources"].port)
+    services.start("valkey")
+    services.start("sources")
+    assert is_listening(services.embedded["sources"].port)
+    services.stop()
+
+
+@pytest.mark.parametrize(
+    ("variable", "replaced"),
+    [
+        ("DJANGO_DATABASE_HOST", "postgres"),
+        ("REDIS_HOST", "valkey"),
+        ("REDIS_URL", "valkey"),
+        ("KAFKA_SERVER_HOST", "kafka"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka"),
+        ("AWS_ENDPOINT_URL", "aws"),
+        ("SOURCES_API_BASE_URL", "sources"),
+    ],
+)
+def test_a_configured_service_is_not_embedded(variable, replaced):
+    services = LocalServices(environment={variable: "somewhere.example.com"})
+    assert set(services.embedded) == set(ALL_SERVICES) - {replaced}
+    assert variable not in services.env
+    services.stop()
+
+
+def test_a_failing_service_is_named_with_its_last_output_and_takes_all_down(tmp_path, monkeypatch):
+    program = tmp_path / "valkey-server"
+    program.write_text("#!/bin/sh\necho 'no memory for you' >&2\nexit 3\n")
+    program.chmod(stat.S_IRWXU)
+    monkeypatch.setattr(valkey, "find_server", lambda: program)
+    scratch_parent = tmp_path / "scratch"
+    scratch_parent.mkdir()
+    services = LocalServices(["sources", "valkey"], environment={}, scratch_parent=scratch_parent)
+    with pytest.raises(LocalServiceError, match=r"(?s)Valkey.*exit code 3.*no memory for you"):
+        services.start()
+    assert not is_listening(services.embedded["sources"].port)
+    assert list(scratch_parent.iterdir()) == []
+
+
+def test_a_missing_program_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(valkey, "find_server", lambda: tmp_path / "nowhere")
+    services = LocalServices(["valkey"], environment={}, scratch_parent=tmp_path)
+    with pytest.raises(LocalServiceError, match=r"Valkey.*could not be started"):
+        services.start()
+
+
+def test_a_service_that_dies_later_is_noticed(tmp_path):
+    with LocalServices(["sources"], environment={}, scratch_parent=tmp_path) as services:
+        services.check()
+        os.kill(pid_of(services.embedded["sources"]), signal.SIGKILL)
+        assert wait_for(lambda: not is_running(pid_of(services.embedded["sources"])))
+        with pytest.raises(LocalServiceError, match="Sources API ended"):
+            services.check()
+
+
+def test_a_reserved_port_is_given_to_nobody_else():
+    reservations = [PortReservation() for _ in range(20)]
+    assert len({reservation.number for reservation in reservations}) == 20
+    for reservation in reservations:
+        reservation.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another user")
+def test_root_steps_down_where_user_namespaces_are_forbidden(tmp_path, monkeypatch):
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(postgres, "user_namespaces_work", lambda: False)
+    with LocalServices(["postgres"], environment={}, scratch_parent=tmp_path) as services:
+        assert select_version(services.embedded["postgres"].address).startswith("PostgreSQL")
+        assert list(Path("/var/tmp").glob("cloudigrade-*/postgres/data"))
+    assert not list(Path("/var/tmp").glob("cloudigrade-*/postgres/data"))
+
+
+def test_the_mock_cluster_stands_in_where_the_broker_cannot_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(kafka, "find_broker", lambda: None)
+    with LocalServices(["kafka"], environment={}, scratch_parent=tmp_path) as services:
+        address = services.embedded["kafka"].address
+        producer = Producer({"bootstrap.servers": address})
+        producer.produce("platform.sources.event-stream", b"hello")
+        assert producer.flush(20) == 0
+        consumer = Consumer(
+            {
+                "bootstrap.servers": address,
+                "group.id": "test",
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": 6000,
+            }
+        )
+        consumer.subscribe(["platform.sources.event-stream"])
+        message = consumer.poll(30)
+        consumer.close()
+        assert message is not None
+        assert message.value() == b"hello"

@@ -1,0 +1,59 @@
+"""What ``make setup`` installs is what poetry.lock says."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deployment.local.service import REPOSITORY
+
+_PINNED = re.compile(r"^(?P<name>[\w.-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)", re.MULTILINE)
+_HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
+
+
+def locked_packages(groups):
+    """Return the hashes that poetry.lock knows, by name and version, of all packages of groups."""
+    lock = tomllib.loads((REPOSITORY / "poetry.lock").read_text())
+    return {
+        (package["name"], package["version"]): {file["hash"] for file in package["files"]}
+        for package in lock["package"]
+        if not groups.isdisjoint(package["groups"])
+    }
+
+
+def exported_packages(path):
+    text = path.read_text().replace("\\\n", " ")
+    return {
+        (match["name"], match["version"]): set(_HASH.findall(line))
+        for line in text.splitlines()
+        if (match := _PINNED.match(line))
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("requirements.lock", {"main", "demo", "dev"}),
+        ("requirements-release.lock", {"main"}),
+    ],
+)
+def test_the_exported_file_is_that_of_poetry_lock(name, groups):
+    exported = exported_packages(REPOSITORY / name)
+    assert exported == locked_packages(groups)
+    assert all(exported.values())
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-release.lock"])
+def test_no_index_is_named(name):
+    assert "://" not in (REPOSITORY / name).read_text()
+
+
+def test_every_declared_package_is_locked():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    groups = project["tool"]["poetry"]["group"]
+    declared = {re.split(r"[\[<>=! ]", item)[0] for item in project["project"]["dependencies"]}
+    for group in groups.values():
+        declared |= set(group["dependencies"])
+    locked = {name for name, _ in exported_packages(Path(REPOSITORY / "requirements.lock"))}
+    assert {name.lower() for name in declared} <= locked

@@ -1,0 +1,90 @@
+"""``python -m deployment.local`` as a process: however it ends, nothing of it remains."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from deployment.local.service import REPOSITORY
+from tests.deployment.processes import clean_environment, descendants, is_running, wait_for
+
+pytestmark = pytest.mark.services
+
+
+@contextlib.contextmanager
+def supervisor(tmp_path, **variables):
+    """Run the supervisor with services only, below ``tmp_path``; all that is started is stopped."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployment.local", "--services-only"],
+        cwd=REPOSITORY,
+        env=clean_environment(TMPDIR=str(tmp_path), **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_until_ready(process):
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("# ready"):
+            break
+    return lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_remains_after_a_signal(tmp_path, number):
+    with supervisor(
+        tmp_path, KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
+    ) as process:
+        exports = read_until_ready(process)
+        assert any(line.startswith("export DJANGO_DATABASE_PORT=") for line in exports)
+        started = descendants(process.pid)
+        assert len(started) >= 4
+        process.send_signal(number)
+        process.wait(30)
+        assert wait_for(lambda: not any(map(is_running, started)))
+        assert wait_for(lambda: not list(tmp_path.iterdir()))
+        if number != signal.SIGKILL:
+            assert process.returncode == 128 + number
+
+
+def test_the_exports_are_lines_for_a_shell(tmp_path):
+    with supervisor(tmp_path) as process:
+        exports = "".join(read_until_ready(process))
+        shell = f'{exports}\necho "$KAFKA_SERVER_HOST:$REDIS_PASSWORD:$AWS_DEFAULT_REGION"'
+        printed = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+        assert printed.stdout == "127.0.0.1::us-east-1\n"
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def test_the_supervisor_ends_and_says_why_when_a_service_dies(tmp_path):
+    with supervisor(
+        tmp_path, KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
+    ) as process:
+        read_until_ready(process)
+        started = descendants(process.pid)
+        (victim,) = [pid for pid in started if "valkey-server" in command_of(pid)]
+        os.kill(victim, signal.SIGKILL)
+        assert process.wait(30) == 1
+        assert "Valkey (Redis) ended with exit code -9" in process.stderr.read()
+        assert wait_for(lambda: not any(map(is_running, started)))
+        assert list(tmp_path.iterdir()) == []
+
+
+def command_of(pid):
+    listing = subprocess.run(
+        ["ps", "-ww", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False
+    )
+    return listing.stdout
