@@ -1,8 +1,8 @@
 """The lock under which one customer's runs and usage are written (spec 07 §8).
 
 It ends with its transaction. Work for different customers never meets. It is not the task lock of
-``api.models.locking``; a transaction takes locks in this order: task lock, rows of accounts, then
-this one.
+``api.models.locking``; a transaction takes locks in this order: task lock, rows of accounts, this
+one, rows of images.
 """
 
 from collections.abc import Iterable

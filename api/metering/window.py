@@ -14,7 +14,7 @@ from django.db import connection
 from api.metering.concurrency import Peaks, Span, daily_peaks
 from api.metering.days import Days
 from api.metering.facets import TOTAL, Facets, Key
-from api.models import ConcurrentUsage, MachineImage, UsageRevision
+from api.models import ConcurrentUsage, UsageRevision
 from util import clock
 
 ALGORITHM = "sweep-1"
@@ -33,6 +33,17 @@ WHERE cloud_account_id IN (SELECT id FROM api_cloudaccount WHERE user_id = %(use
   AND start_time < %(limit)s
   AND (end_time >= %(begin)s OR end_time IS NULL)
   AND machine_image_id IS NOT NULL
+"""
+
+# A change of an image that is not committed yet may not have seen, and so not marked, the days of a
+# run that was committed meanwhile. Waiting for it here, whatever the image counts as until then,
+# makes sure that one of the two sees the other.
+_IMAGES = """
+SELECT id, is_rhel, architecture, role, sla, usage, service_type
+FROM api_machineimage
+WHERE id = ANY(%s)
+ORDER BY id
+FOR SHARE
 """
 
 _STORE = """
@@ -169,13 +180,13 @@ class Window:
 
 def _facets_of(image_ids: Collection[int]) -> dict[int, Facets]:
     """Find the facets of those images that are RHEL now."""
-    images = MachineImage.objects.filter(id__in=image_ids, is_rhel=True)
-    return {
-        image: Facets(arch or "", *others)
-        for image, arch, *others in images.values_list(
-            "id", "architecture", "role", "sla", "usage", "service_type"
-        )
-    }
+    with connection.cursor() as cursor:
+        cursor.execute(_IMAGES, [list(image_ids)])
+        return {
+            image: Facets(arch or "", *others)
+            for image, is_rhel, arch, *others in cursor.fetchall()
+            if is_rhel
+        }
 
 
 def _largest_changes(before: dict[Key, int], after: dict[Key, int]) -> list[list[Any]]:
