@@ -201,6 +201,12 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
         _publish_follow_ups(message, outcome.follow_ups)
 
 
+def publish_untied(follow_ups: Sequence[FollowUp]) -> None:
+    """Queue tasks that carry on the work of a message that is not stored."""
+    for follow_up in follow_ups:
+        publish(follow_up.task, args=plain(list(follow_up.args)), headers=follow_up.headers)
+
+
 def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -> None:
     try:
         for follow_up in follow_ups:

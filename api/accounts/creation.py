@@ -1,0 +1,158 @@
+"""Create cloud accounts (spec 03 §6.2, §6.3)."""
+
+import logging
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from api.accounts.errors import (
+    AccountError,
+    DuplicateAccountError,
+    PlatformIdsTakenError,
+    UserGoneError,
+)
+from api.accounts.identity import CloudIdentity, identify, refuse_duplicate
+from api.accounts.states import Change, Trigger, record, record_refusal
+from api.accounts.verification import prepare, release, verify
+from api.clouds.provider import AccountRef, provider_for
+from api.models import CloudAccount, User
+from api.models.locking import lock_users
+from api.sources.codes import ErrorCode
+from api.sources.messages import Tenant, platform_id
+from api.sources.status import notify_available, notify_code
+from util import clock
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformIds:
+    """What the sources service calls an account."""
+
+    authentication_id: int
+    application_id: int
+    source_id: int
+
+    @classmethod
+    def read(
+        cls, authentication_id: object, application_id: object, source_id: object
+    ) -> "PlatformIds | None":
+        """Take the ids as sources spells them; None if one of them is no number."""
+        authentication = platform_id(authentication_id)
+        application = platform_id(application_id)
+        source = platform_id(source_id)
+        if authentication is None or application is None or source is None:
+            return None
+        return cls(authentication_id=authentication, application_id=application, source_id=source)
+
+
+def create_account(
+    *,
+    user: User,
+    cloud_type: str,
+    token: object,
+    platform_ids: PlatformIds,
+    trigger: Trigger,
+    paused: bool = False,
+) -> CloudAccount:
+    """Create an account and enable it, or leave nothing behind; either way sources is told.
+
+    ``token`` is the ARN or the subscription id. With ``paused`` the account is only verified, and
+    waits, disabled, for the end of its application's pause. Not to be called in a transaction.
+
+    Raises an ``AccountError`` that carries the code told to sources, or an error that is
+    ``WORTH_REPEATING``, of which sources was not told.
+    """
+    tenant = Tenant(user.account_number, user.org_id)
+    try:
+        identity = identify(cloud_type=cloud_type, token=token)
+        account = _create(user, identity, platform_ids, trigger, paused)
+    except AccountError as error:
+        notify_code(
+            tenant=tenant,
+            application_id=platform_ids.application_id,
+            code=error.code,
+            detail=error.detail,
+        )
+        raise
+    if not paused:
+        provider_for(cloud_type).discover(AccountRef.of(account))
+    notify_available(tenant=tenant, application_id=platform_ids.application_id)
+    return account
+
+
+def _create(
+    user: User,
+    identity: CloudIdentity,
+    platform_ids: PlatformIds,
+    trigger: Trigger,
+    paused: bool,
+) -> CloudAccount:
+    ref = identity.ref()
+    refuse_duplicate(identity)
+    try:
+        if paused:
+            verify(ref)
+        else:
+            prepare(ref)
+    except AccountError as refusal:
+        record_refusal(
+            ref,
+            user.id,
+            trigger=trigger,
+            code=refusal.code,
+            application_id=platform_ids.application_id,
+        )
+        raise
+    try:
+        return _store(user, identity, platform_ids, trigger, paused)
+    except Exception:
+        # Removes what was set up, unless an account that was quicker needs it.
+        release(ref)
+        raise
+
+
+def _store(
+    user: User,
+    identity: CloudIdentity,
+    platform_ids: PlatformIds,
+    trigger: Trigger,
+    paused: bool,
+) -> CloudAccount:
+    with lock_users([user.id]) as held:
+        if not held:
+            raise UserGoneError(ErrorCode.CG1000, f"user {user.id} was deleted meanwhile")
+        account = CloudAccount(
+            user=user,
+            is_enabled=not paused,
+            enabled_at=None if paused else clock.now(),
+            platform_application_is_paused=paused,
+            platform_authentication_id=platform_ids.authentication_id,
+            platform_application_id=platform_ids.application_id,
+            platform_source_id=platform_ids.source_id,
+            **identity.columns,
+        )
+        try:
+            with transaction.atomic():
+                account.save(force_insert=True)
+        except IntegrityError as error:
+            raise _collision(identity, platform_ids) from error
+        record(account, Change.CREATED, trigger=trigger)
+        if paused:
+            record(account, Change.PAUSED, trigger=trigger, from_state=Change.CREATED)
+        else:
+            record(account, Change.ENABLED, trigger=trigger, from_state=Change.CREATED)
+    return account
+
+
+def _collision(identity: CloudIdentity, platform_ids: PlatformIds) -> AccountError:
+    """Tell which unique value another account got first."""
+    try:
+        refuse_duplicate(identity)
+    except DuplicateAccountError as duplicate:
+        return duplicate
+    return PlatformIdsTakenError(
+        ErrorCode.CG3000,
+        f"authentication {platform_ids.authentication_id} and application "
+        f"{platform_ids.application_id} belong to another account",
+    )

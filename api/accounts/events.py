@@ -1,0 +1,258 @@
+"""What each message of the sources service makes us do (spec 03 §6, §9.1).
+
+Every handler may be repeated for the same message: the end is the same.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.accounts.deletion import delete_account
+from api.accounts.lifecycle import pause_application, tenant_of_account, unpause_application
+from api.accounts.onboarding import APPLICATION_PAUSED_HEADER, CREATION_TASKS
+from api.accounts.relocation import change_token
+from api.accounts.states import KAFKA, Trigger
+from api.accounts.users import UserConflictError, get_or_create_user
+from api.models import CloudAccount, CloudType, InboxMessage
+from api.sources import client
+from api.sources.codes import ErrorCode
+from api.sources.messages import (
+    CREATE,
+    DESTROY,
+    PAUSE,
+    TASKS,
+    UNPAUSE,
+    UPDATE,
+    Headers,
+    MalformedMessageError,
+    Tenant,
+    checked_headers,
+    platform_id,
+    tenant_of,
+)
+from api.sources.status import RESOURCE_TYPE, notify_code
+from api.sources.work import FollowUp, Outcome
+from util.metrics import counter
+
+logger = logging.getLogger(__name__)
+
+CLOUDS = {
+    "cloud-meter-arn": CloudType.AWS,
+    "lighthouse_subscription_id": CloudType.AZURE,
+}
+"""The authentication types that we support, and the cloud of each (spec 03 §5)."""
+
+EVENTS = counter(
+    "cloudigrade_sources_events_total",
+    "Messages of the sources service that were worked on, by type and result.",
+    ("event_type", "result"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message of the sources service, understood as far as all types have in common."""
+
+    event_type: str
+    value: Mapping[str, Any]
+    headers: Headers
+    tenant: Tenant
+    trigger: Trigger
+
+
+def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> Outcome:
+    """Do what a stored message asks for; ``headers`` are all it came with, if they are known."""
+    return handle(
+        event_type=message.event_type,
+        value=message.value,
+        headers=message.headers if headers is None else headers,
+        trigger=Trigger.of_message(message),
+    )
+
+
+def handle(*, event_type: str, value: object, headers: object, trigger: Trigger = KAFKA) -> Outcome:
+    """Do what a message asks for, but for the tasks that its outcome names.
+
+    A message that makes no sense is logged and has no effect. Raises ``SourcesError`` and errors
+    that are ``WORTH_REPEATING``.
+    """
+    try:
+        event = _read(event_type, value, headers, trigger)
+        outcome = _HANDLERS[event_type](event)
+    except MalformedMessageError as error:
+        place = f"{trigger.topic}/{trigger.partition}/{trigger.offset}"
+        logger.error("%s message %s has no effect: %s", event_type, place, error)
+        EVENTS.labels(event_type, "malformed").inc()
+        return Outcome(f"malformed: {error}")
+    EVENTS.labels(event_type, "done").inc()
+    logger.info("%s %s: %s", event_type, value, outcome.summary)
+    return outcome
+
+
+def give_up(message: InboxMessage) -> None:
+    """Tell the customer that something failed for good which he is waiting for."""
+    application_id = {
+        CREATE: message.value.get("application_id"),
+        UNPAUSE: message.value.get("id"),
+    }.get(message.event_type)
+    tenant = tenant_of(message.headers)
+    if tenant and platform_id(application_id):
+        notify_code(
+            tenant=tenant,
+            application_id=application_id,
+            code=ErrorCode.CG3000,
+            detail=f"message {message.id} is given up: {message.reason}",
+        )
+
+
+def _read(event_type: str, value: object, headers: object, trigger: Trigger) -> Event:
+    if not isinstance(value, Mapping):
+        raise MalformedMessageError("the body is not a JSON object")
+    pairs = checked_headers(headers)
+    tenant = tenant_of(pairs)
+    if not tenant:
+        raise MalformedMessageError("it names neither account number nor org id")
+    return Event(event_type, value, pairs, tenant, trigger)
+
+
+def _id(event: Event, name: str) -> int:
+    """Read one of the body's ids. Raises ``MalformedMessageError``."""
+    number = platform_id(event.value.get(name))
+    if number is None:
+        raise MalformedMessageError(f"its {name} is {event.value.get(name)!r}")
+    return number
+
+
+def _create(event: Event) -> Outcome:
+    """Look at a new authentication of an application, and have its account created (§6.1)."""
+    _id(event, "authentication_id"), _id(event, "application_id")
+    authentication_id = event.value["authentication_id"]
+    application_id = event.value["application_id"]
+    application = client.get_application(application_id, tenant=event.tenant)
+    if application is None:
+        return Outcome("sources does not know the application")
+    our_type = client.application_type_id(tenant=event.tenant)
+    if str(application.get("application_type_id")) != our_type:
+        return Outcome("the application is none of ours")
+    authentication = client.get_authentication(authentication_id, tenant=event.tenant)
+    code = _problem(authentication)
+    if authentication is None or code is not None:
+        return _tell(event, application_id, code or ErrorCode.CG2000)
+    try:
+        user = get_or_create_user(**event.tenant._asdict())
+    except UserConflictError as conflict:
+        return _tell(event, application_id, ErrorCode.CG1000, str(conflict))
+    task = CREATION_TASKS[CLOUDS[authentication["authtype"]]]
+    follow_up = FollowUp(
+        name=f"configure {application_id}/{authentication_id}",
+        task=task,
+        args=(
+            user.account_number,
+            user.org_id,
+            _token(authentication),
+            authentication_id,
+            application_id,
+            application.get("source_id"),
+        ),
+        headers={APPLICATION_PAUSED_HEADER: "true"} if application.get("paused_at") else {},
+    )
+    return Outcome(f"user {user.id} has an account to be created", [follow_up])
+
+
+def _problem(authentication: client.Record | None) -> ErrorCode | None:
+    """Name the first thing that is wrong with an authentication."""
+    if authentication is None:
+        return ErrorCode.CG2000
+    if authentication.get("authtype") not in CLOUDS:
+        return ErrorCode.CG2001
+    if authentication.get("resource_type") != RESOURCE_TYPE:
+        return ErrorCode.CG2002
+    return None if _token(authentication) else ErrorCode.CG2004
+
+
+def _token(authentication: client.Record) -> str | None:
+    """Return the ARN or subscription id, in whichever of its two places it is."""
+    return authentication.get("username") or authentication.get("password") or None
+
+
+def _tell(event: Event, application_id: object, code: ErrorCode, detail: str = "") -> Outcome:
+    notify_code(tenant=event.tenant, application_id=application_id, code=code, detail=detail)
+    return Outcome(f"{code.name} {detail}".strip())
+
+
+def _update(event: Event) -> Outcome:
+    """Take over what has changed about an authentication (§6.4)."""
+    authentication_id = _id(event, "id")
+    accounts = list(
+        CloudAccount.objects.filter(platform_authentication_id=authentication_id).order_by("id")
+    )
+    if not accounts:
+        return _create_from_update(event)
+    authentication = client.get_authentication(event.value["id"], tenant=event.tenant)
+    if authentication is None:
+        return Outcome("sources does not know the authentication")
+    if authentication.get("resource_type") != RESOURCE_TYPE:
+        return Outcome("the authentication is not an application's")
+    application_id = authentication.get("resource_id")
+    if client.get_application(application_id, tenant=event.tenant) is None:
+        return Outcome("sources does not know the application")
+    token = _token(authentication)
+    if token is None:
+        return _tell(event, application_id, ErrorCode.CG2004)
+    cloud_type = CLOUDS.get(authentication.get("authtype") or "")
+    results = [
+        change_token(account_id=account.id, token=token, tenant=event.tenant, trigger=event.trigger)
+        for account in accounts
+        if account.cloud_type == cloud_type
+    ]
+    return Outcome(f"{sum(results)} of {len(accounts)} accounts can be metered")
+
+
+def _create_from_update(event: Event) -> Outcome:
+    """Try once more to create the accounts of an authentication that we refused before."""
+    found = client.list_application_authentications(event.value["id"], tenant=event.tenant)
+    follow_ups = [
+        FollowUp(
+            name=f"create {link.get('application_id')}/{link.get('authentication_id')}",
+            task=TASKS[CREATE],
+            args=(link, event.headers),
+        )
+        for link in found
+    ]
+    return Outcome(f"{len(follow_ups)} accounts may have to be created", follow_ups)
+
+
+def _destroy(event: Event) -> Outcome:
+    """Delete the account of an authentication and application (§9.1)."""
+    _id(event, "id")
+    accounts = CloudAccount.objects.select_related("user").filter(
+        platform_application_id=_id(event, "application_id"),
+        platform_authentication_id=_id(event, "authentication_id"),
+    )
+    deleted = 0
+    for account in accounts:
+        owner = tenant_of_account(account)
+        if not set(filter(None, owner)) & set(filter(None, event.tenant)):
+            logger.warning("Account %s of %s is deleted by %s", account.id, owner, event.tenant)
+        deleted += delete_account(account_id=account.id, trigger=event.trigger)
+    return Outcome(f"{deleted} accounts were deleted")
+
+
+def _pause(event: Event) -> Outcome:
+    found = pause_application(application_id=_id(event, "id"), trigger=event.trigger)
+    return Outcome(f"{found} accounts are paused")
+
+
+def _unpause(event: Event) -> Outcome:
+    found = unpause_application(application_id=_id(event, "id"), trigger=event.trigger)
+    return Outcome(f"{found} accounts are not paused")
+
+
+_HANDLERS: Mapping[str, Callable[[Event], Outcome]] = {
+    CREATE: _create,
+    DESTROY: _destroy,
+    UPDATE: _update,
+    PAUSE: _pause,
+    UNPAUSE: _unpause,
+}

@@ -1,0 +1,162 @@
+"""Tasks that carry out and answer messages of the sources service (spec 03 §3, decision 27).
+
+A task that is tied to a stored message works from the inbox, on whatever message of that customer
+is next. One without such a tie, started by its name, does what its arguments say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Task
+
+from api.accounts import events
+from api.accounts.states import Trigger
+from api.accounts.verification import WORTH_REPEATING
+from api.models import InboxMessage
+from api.sources import inbox, work
+from api.sources.client import SourcesUnavailableError
+from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE, Tenant
+from api.sources.status import ISSUED_HEADER, is_superseded, send_status
+from api.sources.work import BusyError, Outcome
+from util.kafka import KafkaProducerError
+from util.locks import single_flight
+from util.tasks import LONG, RetryPolicy, task
+
+RETRY = RetryPolicy(errors=(SourcesUnavailableError, *WORTH_REPEATING))
+"""For tasks without a stored message; those with one are repeated by the inbox."""
+
+BUSY_SECONDS = 2
+MOST_BUSY_RETRIES = 300
+SWEEP_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """The stored message that a task is for, and the follow-up of it that the task is."""
+
+    inbox_id: int
+    follow_up: str | None
+
+    @classmethod
+    def of(cls, running: Task) -> "Tie | None":
+        """Read the tie of a running task; None if it has none."""
+        headers = running.request.headers or {}
+        inbox_id = headers.get(inbox.INBOX_ID_HEADER)
+        if inbox_id is None:
+            return None
+        return cls(int(inbox_id), headers.get(inbox.FOLLOW_UP_HEADER))
+
+
+@task("api.tasks.create_from_sources_kafka_message", bind=True, retry=RETRY, limit=LONG)
+def create_from_sources_kafka_message(self: Task, message: Any, headers: Any) -> None:
+    """Have the account created that a customer added to one of his applications."""
+    _take(self, CREATE, message, headers)
+
+
+@task("api.tasks.delete_from_sources_kafka_message", bind=True, retry=RETRY, limit=LONG)
+def delete_from_sources_kafka_message(self: Task, message: Any, headers: Any) -> None:
+    """Delete the account that a customer removed from one of his applications."""
+    _take(self, DESTROY, message, headers)
+
+
+@task("api.tasks.update_from_sources_kafka_message", bind=True, retry=RETRY, limit=LONG)
+def update_from_sources_kafka_message(self: Task, message: Any, headers: Any) -> None:
+    """Take over what a customer changed about an authentication."""
+    _take(self, UPDATE, message, headers)
+
+
+@task("api.tasks.pause_from_sources_kafka_message", bind=True, retry=RETRY, limit=LONG)
+def pause_from_sources_kafka_message(self: Task, message: Any, headers: Any) -> None:
+    """Pause the accounts of an application."""
+    _take(self, PAUSE, message, headers)
+
+
+@task("api.tasks.unpause_from_sources_kafka_message", bind=True, retry=RETRY, limit=LONG)
+def unpause_from_sources_kafka_message(self: Task, message: Any, headers: Any) -> None:
+    """End the pause of an application's accounts."""
+    _take(self, UNPAUSE, message, headers)
+
+
+@task(
+    "api.tasks.notify_application_availability_task",
+    bind=True,
+    retry=RetryPolicy(errors=(KafkaProducerError,)),
+)
+def notify_application_availability_task(
+    self: Task,
+    account_number: str | None,
+    org_id: str | None,
+    application_id: int | str,
+    availability_status: str,
+    availability_status_error: str = "",
+) -> None:
+    """Send a status to the sources service; a late one gives way to a newer one."""
+    issued_at = (self.request.headers or {}).get(ISSUED_HEADER)
+    if self.request.retries and is_superseded(application_id=application_id, issued_at=issued_at):
+        return
+    send_status(
+        tenant=Tenant(account_number or None, org_id or None),
+        application_id=application_id,
+        availability_status=availability_status,
+        error=availability_status_error or "",
+    )
+
+
+@task("api.tasks.sweep_inbox", limit=LONG)
+def sweep_inbox() -> None:
+    """Queue again what seems to have been lost, and forget what was done long ago."""
+    with single_flight("sweep_inbox", SWEEP_SECONDS) as alone:
+        if alone:
+            inbox.publish_due()
+            inbox.prune()
+
+
+def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> None:
+    """Do a follow-up's work once its stored message is free for it."""
+    assert tie.follow_up is not None
+    try:
+        work.work_on_follow_up(
+            tie.inbox_id,
+            tie.follow_up,
+            work=do,
+            handle=events.handle_message,
+            give_up=events.give_up,
+        )
+    except BusyError:
+        raise running.retry(countdown=BUSY_SECONDS, max_retries=MOST_BUSY_RETRIES) from None
+
+
+def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
+    tie = Tie.of(running)
+    if tie is None:
+        outcome = events.handle(event_type=event_type, value=message, headers=headers)
+        work.publish_untied(outcome.follow_ups)
+    elif tie.follow_up is None:
+        _work_for_customer(running, tie.inbox_id, headers)
+    else:
+        follow(
+            running,
+            tie,
+            lambda stored: events.handle(
+                event_type=event_type,
+                value=message,
+                headers=headers,
+                trigger=Trigger.of_message(stored),
+            ),
+        )
+
+
+def _work_for_customer(running: Task, inbox_id: int, headers: Any) -> None:
+    busy = work.work_for_customer_of(
+        inbox_id,
+        handle=lambda stored: events.handle_message(
+            # The arguments hold all headers of the task's own message, the inbox a few of them.
+            stored,
+            headers=headers if stored.id == inbox_id else None,
+        ),
+        give_up=events.give_up,
+    )
+    if busy and (running.request.delivery_info or {}).get("redelivered"):
+        # The worker that had this task was lost, and probably it holds the lease.
+        raise running.retry(countdown=work.LEASE_SECONDS + 1, max_retries=MOST_BUSY_RETRIES)
