@@ -3,14 +3,14 @@
 import datetime
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from celery import Signature, current_app, shared_task
 from celery import Task as CeleryTask
-from celery import current_app, shared_task
 from django.db import transaction
 
 MAX_RETRIES = 35
@@ -119,28 +119,40 @@ def enqueue(
     *args: Any,
     countdown: float | None = None,
     headers: Mapping[str, str] | None = None,
+    then: Sequence[str] = (),
     **kwargs: Any,
 ) -> str:
     """Queue a task by its name once the current transaction commits; at once if there is none.
 
     Dates and times travel as ISO text. Returns the id that the task will have. A broker that is
     away is logged and otherwise ignored: what was saved stays saved, and the periodic tasks make up
-    for it.
+    for it. Each task of ``then`` starts when the one before has succeeded, and gets its result.
 
     Raises LookupError for a name without a route, TypeError for arguments that JSON cannot carry.
     """
-    if name not in current_app.conf.task_routes:
-        raise LookupError(f"{name} is not the name of a task")
-    options = {
+    for needed in (name, *then):
+        if needed not in current_app.conf.task_routes:
+            raise LookupError(f"{needed} is not the name of a task")
+    options: dict[str, Any] = {
         "args": plain(args),
         "kwargs": plain(kwargs),
         "countdown": countdown,
         "headers": dict(headers or {}),
         "task_id": str(uuid.uuid4()),
     }
+    if then:
+        options["link"] = _linked(then)
     robust = not _must_succeed.get()
     transaction.on_commit(lambda: publish(name, **options), robust=robust)
     return options["task_id"]
+
+
+def _linked(names: Sequence[str]) -> Signature:
+    """Make tasks that follow one another one callback."""
+    first = current_app.signature(names[0])
+    if len(names) > 1:
+        first.link(_linked(names[1:]))
+    return first
 
 
 def publish(name: str, **options: Any) -> None:
