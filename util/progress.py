@@ -2,17 +2,19 @@
 
 import logging
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sized
+from datetime import timedelta
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from util.clock import now
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-SECONDS_BETWEEN_LINES = 10
+BETWEEN_LINES = timedelta(seconds=10)
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
@@ -26,11 +28,11 @@ def progress(items: Iterable[Item], label: str, total: int | None = None) -> Ite
         yield from tqdm(items, desc=label, total=total)
         return
     known = f"{total:,}" if total is not None else "?"
-    done, spoken = 0, time.monotonic()
+    done, spoken = 0, now()
     for item in items:
         yield item
         done += 1
-        if time.monotonic() - spoken >= SECONDS_BETWEEN_LINES:
-            spoken = time.monotonic()
+        if now() - spoken >= BETWEEN_LINES:
+            spoken = now()
             logger.info("%s: %s of %s", label, f"{done:,}", known)
     logger.info("%s: %s done", label, f"{done:,}")
