@@ -1,11 +1,14 @@
 """The fake AWS service, its remote control, and what the product needs in its own account."""
 
+import functools
 import json
 import sys
 from typing import Any
 
 import boto3
+import botocore.session
 import requests
+from botocore.loaders import Loader
 
 from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK
@@ -108,14 +111,14 @@ class AwsControl:
         return self._sessions[account_id]
 
     def _make_session(self, account_id: str) -> boto3.Session:
-        own = boto3.Session(aws_access_key_id=_ANY_KEY, aws_secret_access_key=_ANY_KEY)
+        own = _session(aws_access_key_id=_ANY_KEY, aws_secret_access_key=_ANY_KEY)
         if account_id == PRIMARY_ACCOUNT_ID:
             return own
         sts = own.client("sts", region_name=REGION, endpoint_url=self.endpoint)
         credentials = sts.assume_role(
             RoleArn=role_arn(account_id), RoleSessionName=f"inside-{account_id}"
         )["Credentials"]
-        return boto3.Session(
+        return _session(
             aws_access_key_id=credentials["AccessKeyId"],
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials["SessionToken"],
@@ -192,6 +195,18 @@ class AwsControl:
         )
         response.raise_for_status()
         return response
+
+
+def _session(**credentials: str) -> boto3.Session:
+    """Return a session that shares the descriptions of the services, which take long to read."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _service_descriptions())
+    return boto3.Session(botocore_session=core, **credentials)
+
+
+@functools.cache
+def _service_descriptions() -> Loader:
+    return botocore.session.Session().get_component("data_loader")
 
 
 def role_arn(account_id: str) -> str:

@@ -86,11 +86,11 @@ class TestPermissionCheck:
 
 class TestControl:
     def test_a_fault_ends_after_its_times(self, aws):
-        aws.refuse("ec2", "DescribeRegions", "RequestLimitExceeded", times=1)
+        aws.refuse("ec2", "DescribeRegions", "UnauthorizedOperation", times=1)
         ec2 = aws.client("ec2")
         with pytest.raises(ClientError) as error:
             ec2.describe_regions()
-        assert code_of(error) == "RequestLimitExceeded"
+        assert code_of(error) == "UnauthorizedOperation"
         assert ec2.describe_regions()["Regions"]
 
     @pytest.mark.parametrize(
