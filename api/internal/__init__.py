@@ -1,0 +1,1 @@
+"""The internal API: everything below ``/internal/`` (spec 02)."""

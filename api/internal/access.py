@@ -52,7 +52,7 @@ class IsKnownCaller(BasePermission):
 
 
 class IsKnownCallerOrTenant(IsKnownCaller):
-    """Lets any customer's identity pass too: all that the sources service has (README decision 19)."""
+    """Lets any customer pass too: an identity is all that the sources service has (decision 19)."""
 
     def is_known(self, caller: Caller) -> bool:
         """Tell whether the caller may ask for a check of a source."""

@@ -1,8 +1,9 @@
 """The machinery of the internal API's read routes: a resource is declared, not programmed.
 
-A ``Resource`` says where the rows come from, what is shown of each and how they can be filtered; from
-that follow serializer, query parameters, list and detail route and the names in the OpenAPI document
-(spec 02 §5). Lists take two statements however long they are: one counts, one reads the page.
+A ``Resource`` says where the rows come from, what is shown of each and how they can be filtered;
+from that follow serializer, query parameters, list and detail route and the names in the OpenAPI
+document (spec 02 §5). Lists take two statements however long they are: one counts, one reads the
+page.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from django.db.models import QuerySet
-from django_filters import rest_framework as filters
+from django_filters.rest_framework import FilterSet
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.viewsets import GenericViewSet
 
 from api.internal.fields import serializer_for
-from api.internal.filters import filter_set
+from api.internal.filters import Filters, filter_set
+from api.internal.schema import ResourceSchema
 from api.internal.views import InternalView
 
 
@@ -31,7 +33,7 @@ class Resource:
     model: str
     rows: Callable[[], QuerySet]
     fields: Mapping[str, serializers.Field]
-    filters: Mapping[str, filters.Filter] = field(default_factory=dict)
+    filters: Filters = field(default_factory=dict)
     timestamped: bool = True
 
     @property
@@ -50,7 +52,7 @@ class Resource:
         return serializer_for(self.schema_name, dict(self.fields), timestamped=self.timestamped)
 
     @cached_property
-    def filter_set(self) -> type[filters.FilterSet]:
+    def filter_set(self) -> type[FilterSet]:
         """How the rows can be filtered."""
         return filter_set(self.schema_name, self.filters)
 
@@ -59,21 +61,27 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
     """List and detail of one resource."""
 
     resource: Resource
+    schema = ResourceSchema()
 
     def get_queryset(self) -> QuerySet:
         """Give the resource's rows, oldest first."""
         return self.resource.rows().order_by(*self.resource.order)
 
 
-def browse(resource: Resource) -> type[BrowseView]:
-    """Make the view class of a resource; those that can be written to inherit from it."""
+def browse(
+    resource: Resource, serializer: type[serializers.BaseSerializer] | None = None
+) -> type[BrowseView]:
+    """Make the view class of a resource; those that can be written to inherit from it.
+
+    A resource that can be written to may bring a serializer of its own.
+    """
     return type(
         f"{resource.model}View",
         (BrowseView,),
         {
             "__doc__": f"Browse `{resource.name}`.",
             "resource": resource,
-            "serializer_class": resource.serializer,
+            "serializer_class": serializer or resource.serializer,
             "filterset_class": resource.filter_set,
         },
     )

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.cache import cache
-from rest_framework import status
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response

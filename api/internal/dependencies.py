@@ -115,7 +115,7 @@ def _run(check: Check, outcome: Outcome) -> None:
     started = time.perf_counter()
     try:
         check()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong is the answer
+    except Exception as error:
         outcome.error = error
     outcome.seconds = time.perf_counter() - started
     outcome.finished = True

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.internal.views import ActionView
-from api.public.concurrent import ResultsUnavailable
+from api.public.usage import UsageUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +36,14 @@ class NotImplementedAPIException(exceptions.APIException):
 
 
 FAILURES: Mapping[str, type[Exception]] = {
+    "ResultsUnavailable": UsageUnavailable,
+} | {
     kind.__name__: kind
     for kind in (
         Http404,
         MaximumNumberOfTrailsExceededException,
         NotImplementedAPIException,
         NotReadyException,
-        ResultsUnavailable,
         exceptions.APIException,
         exceptions.NotFound,
         exceptions.ParseError,

@@ -113,4 +113,3 @@ def serializer_for(
     """Make the serializer class of one resource, to be called ``name`` in the OpenAPI document."""
     base = TimestampedSerializer if timestamped else RowSerializer
     return type(f"{name}Serializer", (base,), dict(members))
-

@@ -1,7 +1,7 @@
 """Gauges that tell the state of the whole system, looked up when they are scraped (spec 02 §9.1).
 
-Whichever process answers tells the global number. A source that fails, or takes too long, costs its own
-series only; nothing here runs when a process starts.
+Whichever process answers tells the global number. A source that fails, or takes too long, costs its
+own series only; nothing here runs when a process starts.
 """
 
 import logging
@@ -22,7 +22,8 @@ from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
 from api.metering.problems import problematic_runs
-from api.models import InboxMessage, StaleUsage
+from api.models import StaleUsage
+from api.sources import inbox
 from util import clock, redis
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,6 @@ SQS_QUEUES = (
 )
 STATEMENT_TIMEOUT = 3000
 """Milliseconds for one statement of a scrape."""
-
-UNFINISHED = (
-    InboxMessage.State.WAITING,
-    InboxMessage.State.WORKING,
-    InboxMessage.State.FAILED,
-)
 
 
 def sqs_queues() -> Iterator[Metric]:
@@ -134,26 +129,19 @@ def stale_usage() -> Iterator[Metric]:
     yield _single("stale_usage_oldest_seconds", "Age of the oldest such range", _age(oldest))
 
 
-def inbox() -> Iterator[Metric]:
+def inbox_messages() -> Iterator[Metric]:
     """Messages of the sources service that are not done with."""
-    counts = dict.fromkeys((*UNFINISHED, InboxMessage.State.DEAD), 0)
-    oldest = None
-    for state, count, received in _select(
-        f"""
-        SELECT state, count(*), min(received_at) FROM {InboxMessage._meta.db_table}
-        WHERE state IN ('waiting', 'working', 'failed') GROUP BY state
-        UNION ALL
-        SELECT state, count(*), NULL FROM {InboxMessage._meta.db_table}
-        WHERE state = 'dead' GROUP BY state
-        """  # noqa: S608 - the table's name is ours
-    ):
-        counts[state] = count
-        oldest = min(filter(None, (oldest, received)), default=None)
+    with _bounded_cursor():
+        statistics = inbox.statistics()
     family = _family("inbox_messages", "Stored messages of the sources service", "state")
-    for state, count in counts.items():
+    for state, count in statistics.counts.items():
         _add(family, state, count)
     yield family
-    yield _single("inbox_oldest_seconds", "Age of the oldest unfinished message", _age(oldest))
+    yield _single(
+        "inbox_oldest_seconds",
+        "Age of the oldest unfinished message",
+        statistics.oldest_waiting_seconds,
+    )
 
 
 def problems() -> Iterator[Metric]:
@@ -223,7 +211,7 @@ class SystemCollector(Collector):
             Source(tables, DatabaseError, keep=60),
             Source(ingest_lag, DatabaseError, keep=30),
             Source(stale_usage, DatabaseError, keep=15),
-            Source(inbox, DatabaseError, keep=15),
+            Source(inbox_messages, DatabaseError, keep=15),
             Source(problems, DatabaseError, keep=60),
         ]
 

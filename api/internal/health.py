@@ -1,4 +1,4 @@
-"""Probes: is this process alive, can it serve, what does each dependency say (spec 02 §8, 08 §10)."""
+"""Probes: is this process alive, can it serve, what does it depend on (spec 02 §8, 08 §10)."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class HealthzView(HealthCheckView):
     """Answer the readiness probe: 200 if the database can be read, else 500."""
 
     template_name = "internal/health.html"
-    checks = [DatabaseBackend]
+    checks = [(DatabaseBackend, {})]
     # The check brings a thread of its own, with a limit of time.
     use_threading = False
 
@@ -54,7 +54,7 @@ class ReadyzView(View):
     """Tell the dependencies apart, for people who look for what is wrong."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
-        """Give each dependency's status; 503 if there is no database, without which nothing works."""
+        """Give each dependency's status; 503 without the database, on which everything depends."""
         outcomes = run_checks(DEPENDENCIES)
         ready = outcomes["database"].status == "working"
         body = {

@@ -10,7 +10,7 @@ from rest_framework.exceptions import ParseError
 
 
 class StrictJSONParser(parsers.JSONParser):
-    """JSON that can be stored and sent back: finite numbers, whole characters, no endless nesting."""
+    """JSON that can be stored and sent back: finite numbers, whole characters, bounded nesting."""
 
     def parse(self, stream, media_type=None, parser_context=None):
         """Read the body. Raises ParseError, whose text begins with ``JSON parse error``."""

@@ -1,12 +1,11 @@
 """Routes for the sources service and for playing its messages by hand (spec 02 §7)."""
 
+import base64
+import json
 import logging
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.cache import cache
-from django.db import transaction
-from django.utils.decorators import method_decorator
 from redis import RedisError
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
@@ -14,11 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.accounts import events
+from api.accounts.states import OPERATOR
 from api.internal.access import IsKnownCallerOrTenant
 from api.internal.parsing import BIGINT_END
 from api.internal.views import ActionView
 from api.models import CloudAccount
-from util.identity import KAFKA_IDENTITY_HEADER, IdentityError, decode_identity
+from api.sources import work
+from api.sources.messages import TASKS, MalformedMessageError, checked_headers
+from util.identity import KAFKA_IDENTITY_HEADER
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -62,3 +64,56 @@ def _first_check_lately(account_id: int) -> bool:
         return cache.add(f"availability-check-{account_id}", 1, COLLAPSE_SECONDS)
     except RedisError:
         return True
+
+
+class QueueTaskView(ActionView):
+    """Queue one task, without arguments."""
+
+    task_name: str
+
+    def post(self, request: Request) -> Response:
+        """Queue it."""
+        enqueue(self.task_name)
+        return Response(status=status.HTTP_202_ACCEPTED)
+
+
+class DeleteCloudAccountsNotInSourcesView(QueueTaskView):
+    """Delete the accounts that the sources service does not know."""
+
+    task_name = "api.tasks.delete_cloud_accounts_not_in_sources"
+
+
+class MigrateAccountNumbersView(QueueTaskView):
+    """Look up the org ids of users who have none."""
+
+    task_name = "api.tasks.migrate_account_numbers_to_org_ids"
+
+
+class SourcesKafkaView(ActionView):
+    """Play a message of the sources service, without Kafka."""
+
+    def post(self, request: Request) -> Response:
+        """Do at once what the message asks for, and queue what that leads to."""
+        members = self.input(request)
+        asked = {name: members.get(name) for name in ("event_type", "value", "headers")}
+        event_type, headers = asked["event_type"], asked["headers"]
+        if not _has_identity(headers):
+            raise ValidationError({"headers": INVALID_HEADERS})
+        self.audit(f"event {event_type}")
+        task_name = TASKS.get(event_type) if isinstance(event_type, str) else None
+        if task_name:
+            outcome = events.handle(
+                event_type=event_type, value=asked["value"], headers=headers, trigger=OPERATOR
+            )
+            work.publish_untied(outcome.follow_ups)
+        function = task_name.rpartition(".")[2] if task_name else None
+        return Response({"request": asked, "function": function})
+
+
+def _has_identity(headers: Any) -> bool:
+    """Tell whether Kafka headers hold an identity document that is not empty."""
+    try:
+        encoded = dict(checked_headers(headers)).get(KAFKA_IDENTITY_HEADER)
+        return bool(json.loads(base64.b64decode(encoded or "")))
+    except (MalformedMessageError, ValueError, RecursionError):
+        return False

@@ -13,25 +13,15 @@ from api.internal import fields, filters
 from api.internal.browse import Resource, browse
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage, Run
+from api.public.components import MaximumCount
 from api.public.usage import MEMBERS
-
-
-class CountSerializer(serializers.Serializer):
-    """The largest number of instances on at once of one combination of facets."""
-
-    arch = fields.text()
-    role = fields.text()
-    sla = fields.text()
-    usage = fields.text()
-    service_type = fields.text()
-    instances_count = fields.integer()
 
 
 class MaximumCountsField(serializers.ListField):
     """A day's counts, which are stored as plain lists."""
 
     def __init__(self) -> None:
-        super().__init__(child=CountSerializer(), read_only=True)
+        super().__init__(child=MaximumCount(), read_only=True)
 
     def to_representation(self, value: list[list[Any]]) -> list[dict[str, Any]]:
         """Name the parts of each count."""
@@ -99,7 +89,9 @@ class ConcurrentUsagesView(browse(CONCURRENT_USAGES)):  # type: ignore[misc]
     def get_queryset(self) -> QuerySet:
         """Give the days, with their runs if these are wanted."""
         rows = super().get_queryset()
-        return rows.annotate(potentially_related_runs=_related_runs()) if self.includes_runs else rows
+        return (
+            rows.annotate(potentially_related_runs=_related_runs()) if self.includes_runs else rows
+        )
 
     def get_serializer_class(self) -> type[serializers.Serializer]:
         """Show the runs if they are wanted."""

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
+from django.utils.encoding import escape_uri_path
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
@@ -32,6 +33,11 @@ class InternalView(APIView):
     metadata_class = None
     audited = ""
 
+    @classmethod
+    def as_view(cls, *args: Any, **initkwargs: Any) -> Any:
+        """Return the view function. What writes opens a transaction itself, around no cloud call."""
+        return transaction.non_atomic_requests(super().as_view(*args, **initkwargs))
+
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Read query parameters as UTF-8, whatever charset the body is said to have."""
         request.encoding = "utf-8"
@@ -48,7 +54,7 @@ class InternalView(APIView):
             logger.info(
                 "Audit: %s %s %sby %s: %d",
                 request.method,
-                request.path,
+                escape_uri_path(request.path),
                 f"({self.audited}) " if self.audited else "",
                 caller_name(request),
                 response.status_code,
