@@ -16,7 +16,7 @@ from django.db.models import Count, Min
 from api.models import InboxMessage
 from api.sources.messages import TASKS
 from util import clock
-from util.tasks import plain, publish
+from util.tasks import enqueue, publishing_must_succeed
 
 logger = logging.getLogger(__name__)
 
@@ -258,9 +258,11 @@ def _due() -> list[InboxMessage]:
 def _publish(
     inbox_id: int, event_type: str, value: Any, headers: Any, countdown: float | None = None
 ) -> None:
-    publish(
-        TASKS[event_type],
-        args=plain([value, headers]),
-        headers={INBOX_ID_HEADER: str(inbox_id)},
-        countdown=countdown,
-    )
+    with publishing_must_succeed():
+        enqueue(
+            TASKS[event_type],
+            value,
+            headers,
+            countdown=countdown,
+            headers={INBOX_ID_HEADER: str(inbox_id)},
+        )

@@ -24,7 +24,7 @@ from api.models import InboxMessage
 from api.sources.client import SourcesRefusedError
 from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
 from util import clock
-from util.tasks import MAX_BACKOFF, MAX_RETRIES, plain, publish, publishing_must_succeed
+from util.tasks import MAX_BACKOFF, MAX_RETRIES, enqueue, publishing_must_succeed
 
 logger = logging.getLogger(__name__)
 
@@ -204,16 +204,15 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
 def publish_untied(follow_ups: Sequence[FollowUp]) -> None:
     """Queue tasks that carry on the work of a message that is not stored."""
     for follow_up in follow_ups:
-        publish(follow_up.task, args=plain(list(follow_up.args)), headers=follow_up.headers)
+        enqueue(follow_up.task, *follow_up.args, headers=follow_up.headers)
 
 
 def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -> None:
     try:
-        for follow_up in follow_ups:
-            ties = {INBOX_ID_HEADER: str(message.id), FOLLOW_UP_HEADER: follow_up.name}
-            publish(
-                follow_up.task, args=plain(list(follow_up.args)), headers=follow_up.headers | ties
-            )
+        with publishing_must_succeed():
+            for follow_up in follow_ups:
+                ties = {INBOX_ID_HEADER: str(message.id), FOLLOW_UP_HEADER: follow_up.name}
+                enqueue(follow_up.task, *follow_up.args, headers=follow_up.headers | ties)
     except Exception as error:
         logger.warning("Follow-ups of %s were not queued, the sweep will: %s", message, error)
         handed_on = InboxMessage.objects.filter(id=message.id, state=State.HANDED_ON)

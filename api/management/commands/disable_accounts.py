@@ -57,12 +57,15 @@ class Command(BaseCommand):
 
 def _disable(account_id: int) -> bool:
     """Disable an account; if sources can not be told, without telling it."""
-    for notify in (True, False):
-        try:
-            with publishing_must_succeed():
-                return disable_account(
-                    account_id=account_id, trigger=OPERATOR, power_off=False, notify=notify
-                )
-        except Exception:
-            logger.exception("Account %s was not disabled, telling sources: %s", account_id, notify)
-    return False
+    try:
+        with publishing_must_succeed():
+            return disable_account(account_id=account_id, trigger=OPERATOR, power_off=False)
+    except Exception:
+        logger.exception("Account %s is disabled without telling sources", account_id)
+    try:
+        return disable_account(
+            account_id=account_id, trigger=OPERATOR, power_off=False, notify=False
+        )
+    except Exception:
+        logger.exception("Account %s could not be disabled", account_id)
+        return False
