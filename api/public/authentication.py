@@ -49,8 +49,8 @@ class IdentityHeaderAuthentication(BaseAuthentication):
                 psks=settings.CLOUDIGRADE_PSKS,
                 fake_identity_allowed=self.fake_identity_allowed,
             )
-            if caller is not None and not caller.has_tenant and self.tenant_required:
-                raise MissingTenant
+            if self.tenant_required:
+                _require_tenant(caller)
         except IdentityError as error:
             logger.info("Request refused: %s", error.message)
             raise AuthenticationFailed(error.message) from error
@@ -103,6 +103,13 @@ def find_user(caller: Caller) -> User | None:
                 logger.warning("Account number of user %s came with another's org id", user.id)
             return user
     return users[0] if users else None
+
+
+def _require_tenant(caller: Caller | None) -> None:
+    if caller is None:
+        raise IdentityError
+    if not caller.has_tenant:
+        raise MissingTenant
 
 
 def _log(request: Request, caller: Caller | None, user: User | None) -> None:

@@ -1,77 +1,74 @@
-"""Customers and a client that speaks for them."""
-
-import base64
-import json
-from dataclasses import dataclass
-from typing import Any
+"""The customers of the specification (01 §16), and who speaks for them."""
 
 import pytest
-from django.test import Client
 
 from api.models import User
+from api.public import views
 from tests import factories
+from tests.api.public.callers import Caller, caller
 
-BASE = "/api/cloudigrade/v2"
 NOW = factories.utc("2019-04-17T10:00:00")
-
-
-def identity(*, account_number: Any = None, org_id: Any = None, **members: Any) -> str:
-    """Encode an identity header; ids that are None are left out."""
-    ids = {"account_number": account_number, "org_id": org_id}
-    given = {name: value for name, value in ids.items() if value is not None}
-    return encode({"identity": given | members})
-
-
-def encode(document: Any) -> str:
-    """Encode anything as the identity header is encoded."""
-    return base64.b64encode(json.dumps(document).encode()).decode()
-
-
-@dataclass
-class Caller:
-    """Somebody who sends requests to paths below the base path."""
-
-    headers: dict[str, str]
-
-    def get(self, path: str, *, method: str = "get", **headers: str):
-        """Send a request; keywords are further headers, with underscores for hyphens."""
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
-        send = getattr(Client(raise_request_exception=False), method.lower())
-        return send(f"{BASE}{path}", headers=self.headers | more)
-
-
-def caller(**identity_members: Any) -> Caller:
-    """Make a caller with an identity header."""
-    return Caller({"X-RH-IDENTITY": identity(**identity_members)})
-
-
-def caller_for(user: User) -> Caller:
-    """Make a caller with the identity of a user."""
-    return caller(account_number=user.account_number, org_id=user.org_id)
-
-
-ANYBODY = Caller({})
+OWN_AWS_ACCOUNT = "123456789012"
 
 
 @pytest.fixture
-def customer(db) -> User:
-    """Customer A of the specification."""
+def customer_a(db) -> User:
+    """A customer with account number and org id."""
     return factories.make_user(account_number="100001", org_id="200002")
 
 
 @pytest.fixture
-def account_only(db) -> User:
-    """Customer B of the specification."""
+def customer_b(db) -> User:
+    """A customer with an account number only."""
     return factories.make_user(account_number="300003")
 
 
 @pytest.fixture
-def org_only(db) -> User:
-    """Customer C of the specification."""
+def customer_c(db) -> User:
+    """A customer with an org id only."""
     return factories.make_user(org_id="400004")
 
 
 @pytest.fixture
-def as_customer(customer) -> Caller:
+def as_a(customer_a) -> Caller:
     """Whoever speaks for customer A, by account number."""
     return caller(account_number="100001")
+
+
+@pytest.fixture
+def as_b(customer_b) -> Caller:
+    """Whoever speaks for customer B."""
+    return caller(account_number="300003")
+
+
+@pytest.fixture
+def as_c(customer_c) -> Caller:
+    """Whoever speaks for customer C."""
+    return caller(org_id="400004")
+
+
+@pytest.fixture
+def spring_2019(time_machine) -> None:
+    """It is the morning of 2019-04-17."""
+    time_machine.move_to(NOW, tick=False)
+
+
+@pytest.fixture
+def usage_of_a(spring_2019, customer_a) -> None:
+    """Customer A has a stored result for each day of 2019 until yesterday, but 10 February."""
+    for first, last in (("2019-01-01", "2019-02-09"), ("2019-02-11", "2019-04-16")):
+        factories.make_usage_between(
+            user=customer_a,
+            first_day=factories.utc(first).date(),
+            last_day=factories.utc(last).date(),
+            counts=[["_ANY", "_ANY", "_ANY", "_ANY", "_ANY", 3]],
+        )
+
+
+@pytest.fixture
+def own_aws_account(monkeypatch) -> str:
+    """AWS knows who we are."""
+    views.own_aws_account_id.cache_clear()
+    monkeypatch.setattr(views, "primary_account_id", lambda: OWN_AWS_ACCOUNT)
+    yield OWN_AWS_ACCOUNT
+    views.own_aws_account_id.cache_clear()
