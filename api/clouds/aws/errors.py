@@ -1,0 +1,130 @@
+"""What AWS's refusals and failures mean to us (spec 04 §3.5, §3.6, §6.2)."""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from api.clouds.provider import TransientCloudError
+
+logger = logging.getLogger(__name__)
+
+ACCESS_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "InsufficientDependencyServiceAccessPermissionException",
+        "OptInRequired",
+        "UnauthorizedOperation",
+    }
+)
+THROTTLING = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+OUTAGE = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServerInternal",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "Unavailable",
+    }
+)
+TROUBLE = (
+    TransientCloudError,
+    ConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+_SERVER_ERROR = 500
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class AwsThrottlingError(TransientCloudError):
+    """AWS wants us to be slower; the same call succeeds later."""
+
+
+class AwsError(RuntimeError):
+    """An error of AWS in plain text, as a task's result can carry it."""
+
+
+class NotReadyError(Exception):
+    """What we wait for in AWS is not there yet; the task is to be tried again."""
+
+
+def code_of(error: BaseException) -> str:
+    """Give AWS's code of an error, or an empty text if it is no answer of AWS."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def is_access_denied(error: BaseException) -> bool:
+    """Tell whether AWS refuses us because the customer grants us too little."""
+    return code_of(error) in ACCESS_DENIED
+
+
+def is_throttling(error: BaseException) -> bool:
+    """Tell whether AWS refuses us because we ask too much."""
+    return isinstance(error, AwsThrottlingError) or code_of(error) in THROTTLING
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same call may succeed later: throttling, an outage, a broken connection."""
+    if isinstance(error, TROUBLE) or is_throttling(error):
+        return True
+    if not isinstance(error, ClientError):
+        return False
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return code_of(error) in OUTAGE or status >= _SERVER_ERROR
+
+
+def translated(function: Callable[Arguments, Result]) -> Callable[Arguments, Result | None]:
+    """Apply the policy for errors that reach the edge of a task (spec 04 §3.6).
+
+    Access denied ends the task quietly, with a warning and no result: the availability checks of
+    the sources service find the broken account. Raises ``AwsThrottlingError`` for throttling,
+    ``AwsError`` for all else that AWS answers; other exceptions pass through.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | None:
+        try:
+            return function(*args, **kwargs)
+        except ClientError as error:
+            if is_access_denied(error):
+                logger.warning("%s: AWS denied access: %s", function.__name__, error)
+                return None
+            if is_throttling(error):
+                raise AwsThrottlingError(str(error)) from error
+            raise AwsError(f"{type(error).__name__} {code_of(error)}: {error}") from error
+
+    return wrapper

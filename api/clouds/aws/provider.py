@@ -1,0 +1,85 @@
+"""AWS as the life of accounts sees it (spec 04 §4, §6)."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import ClientError
+
+from api.clouds.aws.arn import Arn, parse_arn
+from api.clouds.aws.errors import code_of, is_access_denied, is_transient
+from api.clouds.aws.policy import refused_actions
+from api.clouds.aws.session import clients
+from api.clouds.aws.trail import LIMIT_EXCEEDED, configure_trail
+from api.clouds.provider import (
+    AccountRef,
+    Finding,
+    TransientCloudError,
+    VerificationFailedError,
+)
+from api.models import CloudType
+from util.tasks import enqueue
+
+logger = logging.getLogger(__name__)
+
+DELETE_TRAIL = "api.clouds.aws.tasks.delete_cloudtrail"
+DESCRIBE = "api.clouds.aws.tasks.initial_aws_describe_instances"
+
+
+class AwsProvider:
+    """The door to AWS; ``api.clouds.provider.Provider`` says what each method promises."""
+
+    cloud_type = str(CloudType.AWS)
+
+    def verify(self, account: AccountRef) -> None:
+        """Assume the role and try every action of the policy (spec 04 §3.4)."""
+        arn = _arn(account)
+        # A session from before would not show that the role has gone.
+        clients.forget(arn)
+        with _findings(account):
+            refused = refused_actions(clients.of_customer(arn, "ec2"))
+        if refused:
+            raise VerificationFailedError(Finding.POLICY, ", ".join(refused))
+
+    def configure(self, account: AccountRef) -> None:
+        """Create or update the trail."""
+        with _findings(account):
+            configure_trail(_arn(account))
+
+    def release(self, account: AccountRef) -> None:
+        """Queue the deletion of the trail; it works without the account's row."""
+        enqueue(DELETE_TRAIL, account.account_arn, account.aws_account_id)
+
+    def forget(self, account: AccountRef) -> None:
+        """Do nothing: a role is the customer's own to delete."""
+
+    def discover(self, account: AccountRef) -> None:
+        """Queue the description of all instances."""
+        enqueue(DESCRIBE, account.id)
+
+
+def _arn(account: AccountRef) -> Arn:
+    return parse_arn(account.account_arn or "")
+
+
+@contextmanager
+def _findings(account: AccountRef) -> Iterator[None]:
+    """Say what an error means for the account (spec 04 §6.1, §6.2)."""
+    try:
+        yield
+    except Exception as error:
+        if is_transient(error):
+            raise TransientCloudError(str(error)) from error
+        raise VerificationFailedError(_finding(account, error), str(error)) from error
+
+
+def _finding(account: AccountRef, error: Exception) -> Finding:
+    number = account.aws_account_id
+    if not isinstance(error, ClientError):
+        logger.error("Could not verify AWS account %s", number, exc_info=error)
+        return Finding.UNKNOWN
+    if code_of(error) == LIMIT_EXCEEDED:
+        return Finding.TRAIL_LIMIT
+    level = logging.WARNING if is_access_denied(error) else logging.ERROR
+    logger.log(level, "AWS account %s refuses us: %s", number, error)
+    return Finding.ACCESS

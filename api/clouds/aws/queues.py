@@ -1,0 +1,303 @@
+"""Our SQS queues: found or made, configured, read (spec 04 §8.1, §10.1, §10.2, §10.4)."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.cache import cache
+
+from api.clouds.aws.errors import code_of
+from api.clouds.aws.pipes import Pipe, dead_letter_name, inspection_pipe, pipes, trail_pipe
+from api.clouds.aws.session import sqs
+
+logger = logging.getLogger(__name__)
+
+RETENTION = 345_600
+DEAD_LETTER_RETENTION = 1_209_600
+"""Seconds that a message is kept."""
+
+BATCH = 10
+"""Messages that SQS hands out, or takes back, at once."""
+
+LONG_POLL = 2
+"""Seconds that an empty queue is waited for; some, so that SQS asks all of its servers."""
+
+_LENGTH = "ApproximateNumberOfMessages"
+LENGTH_KEY = "sqs_message_count_{label}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message that we hold for a while."""
+
+    id: str
+    receipt: str
+    body: str
+    sent_at: datetime | None
+    receives: int
+
+
+class _Urls:
+    """Queue URLs, remembered by this process for a moment."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, float]] = {}
+
+    def get(self, name: str) -> str | None:
+        url, until = self._known.get(name, ("", 0.0))
+        return url if time.monotonic() < until else None
+
+    def remember(self, name: str, url: str) -> str:
+        self._known[name] = (url, time.monotonic() + settings.CACHE_TTL_DEFAULT)
+        return url
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
+urls = _Urls()
+
+
+def queue_url(pipe: Pipe) -> str:
+    """Find a pipe's queue by its name; one that does not exist is made, with all it needs."""
+    return urls.get(pipe.queue) or urls.remember(
+        pipe.queue, _find(pipe.queue) or _create_queue(pipe)
+    )
+
+
+def queue_arn(pipe: Pipe) -> str:
+    """Give the ARN of a pipe's queue, made if it does not exist."""
+    return _attributes(queue_url(pipe), "QueueArn")["QueueArn"]
+
+
+def _find(name: str) -> str | None:
+    try:
+        return str(sqs().get_queue_url(QueueName=name)["QueueUrl"])
+    except ClientError as error:
+        if is_missing_queue(error):
+            return None
+        raise
+
+
+def is_missing_queue(error: ClientError) -> bool:
+    """Tell whether SQS says that there is no such queue."""
+    return code_of(error).endswith((".NonExistentQueue", "QueueDoesNotExist"))
+
+
+def _create_queue(pipe: Pipe) -> str:
+    logger.warning("SQS queue %s does not exist and is created", pipe.queue)
+    url = _create(pipe.queue, RETENTION)
+    _configure(pipe, url)
+    return url
+
+
+def _create(name: str, retention: int) -> str:
+    attributes = {"MessageRetentionPeriod": str(retention)}
+    return str(sqs().create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+
+
+def configure_queue(pipe: Pipe) -> None:
+    """Make sure that a pipe's queue exists and is as it has to be (spec 04 §10.2).
+
+    What is right already is left alone. Raises what AWS raises, after logging it.
+    """
+    url = None
+    try:
+        url = _find(pipe.queue) or _create_queue(pipe)
+        _configure(pipe, url)
+    except (ClientError, BotoCoreError):
+        logger.exception("Could not configure SQS queue %s (%s)", pipe.queue, url)
+        raise
+
+
+def _configure(pipe: Pipe, url: str) -> None:
+    present = _attributes(url, "QueueArn", "Policy", "RedrivePolicy", "VisibilityTimeout")
+    wanted = {
+        "Policy": _policy(present, pipe),
+        "RedrivePolicy": _redrive_policy(present, pipe),
+    }
+    if pipe == trail_pipe():
+        wanted["VisibilityTimeout"] = str(settings.AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT)
+    changes = {key: value for key, value in wanted.items() if value != present.get(key)}
+    if changes:
+        sqs().set_queue_attributes(QueueUrl=url, Attributes=changes)
+
+
+def _attributes(url: str, *names: str) -> dict[str, str]:
+    answer = sqs().get_queue_attributes(QueueUrl=url, AttributeNames=list(names))
+    attributes: dict[str, str] = answer.get("Attributes", {})
+    return attributes
+
+
+def _policy(present: dict[str, str], pipe: Pipe) -> str:
+    """Give the policy that the queue is to have: any that lets its bucket send will do."""
+    text = present.get("Policy", "")
+    if pipe.bucket_arn in text:
+        return text
+    return json.dumps(pipe.queue_policy(present["QueueArn"]))
+
+
+def _redrive_policy(present: dict[str, str], pipe: Pipe) -> str:
+    """Give the redrive policy that the queue is to have, with a dead letter queue that exists."""
+    text = present.get("RedrivePolicy", "")
+    target, count = _parse_redrive(text)
+    if target and count == settings.AWS_SQS_MAX_RECEIVE_COUNT and _find(target):
+        return text
+    name = pipe.dead_letter_queue
+    url = _find(name) or _create(name, DEAD_LETTER_RETENTION)
+    return json.dumps(
+        {
+            "deadLetterTargetArn": _attributes(url, "QueueArn")["QueueArn"],
+            "maxReceiveCount": settings.AWS_SQS_MAX_RECEIVE_COUNT,
+        }
+    )
+
+
+def _parse_redrive(text: str) -> tuple[str, int]:
+    """Give the name of a policy's dead letter queue, and its count; empty where it has none."""
+    try:
+        policy = json.loads(text)
+        arn, count = str(policy["deadLetterTargetArn"]), int(policy["maxReceiveCount"])
+    except (ValueError, LookupError, TypeError):
+        return "", 0
+    # arn:aws:sqs:{region}:{account}:{name}
+    parts = arn.split(":")
+    return (parts[5] if len(parts) == 6 and parts[:3] == ["arn", "aws", "sqs"] else ""), count
+
+
+def configure_queues() -> Iterator[str]:
+    """Configure both queues, giving the name of each before it is worked on."""
+    for pipe in pipes():
+        yield pipe.queue
+        configure_queue(pipe)
+
+
+def receive(pipe: Pipe, *, limit: int, seconds: int) -> Iterator[list[Message]]:
+    """Take messages in batches until the queue shows none, or as many as the limit were taken.
+
+    They are shown to nobody else for some seconds, and are the caller's to hold and to delete. A
+    queue that vanishes meanwhile is an empty one, with a warning.
+    """
+    url = queue_url(pipe)
+    while limit > 0:
+        try:
+            answer = sqs().receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=min(BATCH, limit),
+                WaitTimeSeconds=LONG_POLL,
+                VisibilityTimeout=seconds,
+                AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+            )
+        except ClientError as error:
+            if not is_missing_queue(error):
+                raise
+            logger.warning("SQS queue %s does not exist", pipe.queue)
+            urls.forget()
+            return
+        messages = [_message(raw) for raw in answer.get("Messages", ())]
+        if not messages:
+            return
+        limit -= len(messages)
+        yield messages
+
+
+def _message(raw: dict[str, Any]) -> Message:
+    attributes = raw.get("Attributes", {})
+    sent = attributes.get("SentTimestamp")
+    return Message(
+        id=raw["MessageId"],
+        receipt=raw["ReceiptHandle"],
+        body=raw["Body"],
+        sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else None,
+        receives=int(attributes.get("ApproximateReceiveCount", 1)),
+    )
+
+
+@contextmanager
+def held(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> Iterator[None]:
+    """Keep messages from being shown to others while the block works on them.
+
+    ``seconds`` is for how long they are held already, and how long at a time they will be.
+    """
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(max(seconds / 3, 1)):
+            _prolong(pipe, messages, seconds)
+
+    keeper = threading.Thread(target=renew, name="sqs-visibility", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+
+
+def _prolong(pipe: Pipe, messages: Sequence[Message], seconds: int) -> None:
+    try:
+        sqs().change_message_visibility_batch(
+            QueueUrl=queue_url(pipe),
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": one.receipt, "VisibilityTimeout": seconds}
+                for number, one in enumerate(messages)
+            ],
+        )
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("Messages of %s may be shown again too early: %s", pipe.queue, error)
+
+
+def delete(pipe: Pipe, messages: Sequence[Message]) -> list[Message]:
+    """Delete messages that are done with; gives those that SQS kept, which will be shown again."""
+    kept: list[Message] = []
+    for first in range(0, len(messages), BATCH):
+        batch = messages[first : first + BATCH]
+        answer = sqs().delete_message_batch(
+            QueueUrl=queue_url(pipe),
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": one.receipt}
+                for number, one in enumerate(batch)
+            ],
+        )
+        for failure in answer.get("Failed", ()):
+            message = batch[int(failure["Id"])]
+            logger.warning("SQS kept message %s: %s", message.id, failure.get("Message"))
+            kept.append(message)
+    return kept
+
+
+def labelled_queues() -> dict[str, str]:
+    """Give the names of all queues by the labels that the metrics know them by."""
+    results, trails = inspection_pipe(), trail_pipe()
+    return {
+        "houndigrade_results": results.queue,
+        "houndigrade_results_dlq": dead_letter_name(results.queue),
+        "cloudtrail_notifications": trails.queue,
+        "cloudtrail_notifications_dlq": dead_letter_name(trails.queue),
+    }
+
+
+def cache_lengths() -> None:
+    """Remember how many messages each queue holds (spec 04 §10.4).
+
+    A queue that can not be read keeps its old value, and is never made by this.
+    """
+    for label, name in labelled_queues().items():
+        try:
+            url = sqs().get_queue_url(QueueName=name)["QueueUrl"]
+            length = int(_attributes(url, _LENGTH)[_LENGTH])
+            cache.set(
+                LENGTH_KEY.format(label=label),
+                length,
+                settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL,
+            )
+        except Exception:
+            logger.exception("Could not tell the length of SQS queue %s", name)

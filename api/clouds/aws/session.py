@@ -1,0 +1,160 @@
+"""Clients of AWS: our own, and those inside customers' accounts (spec 04 §3.1).
+
+Clients are made once and shared by all threads of a process. Those of a customer live as long as
+the credentials of the role they act in; a session is never wider than our policy.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from django.conf import settings
+
+from api.clouds.aws.arn import Arn
+from api.clouds.aws.errors import code_of
+from api.clouds.aws.policy import policy_text
+from util import clock
+
+HOME_REGION = "us-east-1"
+"""Where a customer's trail lives, and where the regions are asked for."""
+
+MAX_CLIENTS = 64
+MAX_ROLES = 512
+"""How much a process remembers (a client takes more than 1 MB); the least used is forgotten."""
+
+RENEW_BEFORE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Temporary credentials of a customer's role."""
+
+    access_key_id: str
+    secret_access_key: str
+    token: str
+    expires_at: datetime
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether they last for more than a moment."""
+        return clock.now() + RENEW_BEFORE < self.expires_at
+
+
+class Clients:
+    """The clients of one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._session = boto3.Session()
+        self._roles: OrderedDict[str, Credentials] = OrderedDict()
+        self._clients: OrderedDict[tuple, tuple[Credentials | None, Any]] = OrderedDict()
+
+    def own(self, service: str, region: str) -> Any:
+        """Give a client with our own credentials."""
+        return self._client(service, region, None, None)
+
+    def of_customer(self, arn: Arn, service: str, region: str = HOME_REGION) -> Any:
+        """Give a client in a customer's role; raises ``ClientError`` if the role is refused."""
+        return self._client(service, region, arn, self._credentials(arn))
+
+    def forget(self, arn: Arn) -> None:
+        """Assume the role anew the next time, so that what the customer changed is seen."""
+        with self._lock:
+            self._roles.pop(arn.text, None)
+
+    def _credentials(self, arn: Arn) -> Credentials:
+        with self._lock:
+            known = self._roles.get(arn.text)
+            if known and known.usable:
+                self._roles.move_to_end(arn.text)
+                return known
+        # Asking takes its time, and other threads have other roles to ask for.
+        fresh = self._assume(arn)
+        with self._lock:
+            self._roles[arn.text] = fresh
+            self._trim(self._roles, MAX_ROLES)
+        return fresh
+
+    def _assume(self, arn: Arn) -> Credentials:
+        answer = self.own("sts", settings.AWS_DEFAULT_REGION).assume_role(
+            RoleArn=arn.text,
+            RoleSessionName=f"cloudigrade-{arn.account_id}",
+            Policy=policy_text(),
+        )["Credentials"]
+        return Credentials(
+            access_key_id=answer["AccessKeyId"],
+            secret_access_key=answer["SecretAccessKey"],
+            token=answer["SessionToken"],
+            expires_at=answer["Expiration"],
+        )
+
+    def _client(
+        self, service: str, region: str, arn: Arn | None, credentials: Credentials | None
+    ) -> Any:
+        key = (service, region, arn and arn.text)
+        with self._lock:
+            made_with, client = self._clients.get(key, (None, None))
+            if client is None or made_with != credentials:
+                client = self._make(service, region, credentials)
+                self._clients[key] = (credentials, client)
+                self._trim(self._clients, MAX_CLIENTS)
+            self._clients.move_to_end(key)
+            return client
+
+    def _make(self, service: str, region: str, credentials: Credentials | None) -> Any:
+        keys = {}
+        if credentials:
+            keys = {
+                "aws_access_key_id": credentials.access_key_id,
+                "aws_secret_access_key": credentials.secret_access_key,
+                "aws_session_token": credentials.token,
+            }
+        return self._session.client(service, region_name=region, config=_config(), **keys)
+
+    @staticmethod
+    def _trim(memory: OrderedDict, size: int) -> None:
+        while len(memory) > size:
+            memory.popitem(last=False)
+
+
+def _config() -> Config:
+    """Let the SDK itself repeat, patiently and a few times, what was throttled or failed.
+
+    AWS_MAX_ATTEMPTS says how often; what reaches us is past its patience.
+    """
+    return Config(
+        connect_timeout=5,
+        read_timeout=30,
+        retries={"mode": "standard"},
+        max_pool_connections=32,
+        user_agent_extra="cloudigrade",
+    )
+
+
+clients = Clients()
+
+
+def sqs() -> Any:
+    """Give our client of SQS."""
+    return clients.own("sqs", settings.SQS_DEFAULT_REGION)
+
+
+def s3() -> Any:
+    """Give our client of S3."""
+    return clients.own("s3", settings.S3_DEFAULT_REGION)
+
+
+def primary_account_id() -> str | None:
+    """Give the id of our own AWS account, or None if our credentials are not accepted."""
+    try:
+        identity = clients.own("sts", settings.AWS_DEFAULT_REGION).get_caller_identity()
+    except ClientError as error:
+        if code_of(error) == "InvalidClientTokenId":
+            return None
+        raise
+    return str(identity["Account"])

@@ -1,0 +1,78 @@
+"""The trail in a customer's account that reports its events to us (spec 04 §5)."""
+
+import logging
+from typing import Any
+
+from botocore.exceptions import ClientError
+from django.conf import settings
+
+from api.clouds.aws.arn import Arn, parse_arn
+from api.clouds.aws.errors import code_of, is_access_denied, is_transient
+from api.clouds.aws.session import clients
+from api.models import CloudAccount
+
+logger = logging.getLogger(__name__)
+
+LIMIT_EXCEEDED = "MaximumNumberOfTrailsExceededException"
+NOT_FOUND = "TrailNotFoundException"
+
+
+def trail_name(aws_account_id: str) -> str:
+    """Give the name of our trail in an account."""
+    return f"{settings.AWS_CLOUDTRAIL_NAME_PREFIX}{aws_account_id}"
+
+
+def configure_trail(arn: Arn) -> None:
+    """Create or update our trail and switch it on (spec 04 §5.1). Raises ``ClientError``."""
+    cloudtrail = clients.of_customer(arn, "cloudtrail")
+    name = trail_name(arn.account_id)
+    trails = cloudtrail.describe_trails(trailNameList=[name])["trailList"]
+    exists = any(trail["Name"] == name for trail in trails)
+    write = cloudtrail.update_trail if exists else cloudtrail.create_trail
+    write(
+        Name=name,
+        S3BucketName=settings.AWS_CLOUDTRAIL_BUCKET_NAME,
+        IncludeGlobalServiceEvents=True,
+        IsMultiRegionTrail=True,
+    )
+    cloudtrail.put_event_selectors(TrailName=name, EventSelectors=[{"ReadWriteType": "WriteOnly"}])
+    cloudtrail.start_logging(Name=name)
+    for old_name in _names_without_zeros(arn.account_id):
+        # It would deliver every event twice, and the customer would pay for both.
+        _delete(cloudtrail, old_name)
+
+
+def delete_trail(*, arn: str, aws_account_id: str) -> bool:
+    """Delete our trail from an account that is no longer metered (spec 04 §5.2).
+
+    Nothing happens if an account with this id is enabled by now. Returns whether the trail is gone;
+    what AWS refuses is logged and given up. Raises for trouble that may pass, to be tried again.
+    """
+    if CloudAccount.objects.filter(aws_account_id=aws_account_id, is_enabled=True).exists():
+        logger.info("AWS account %s is enabled again and keeps its trail", aws_account_id)
+        return False
+    try:
+        cloudtrail = clients.of_customer(parse_arn(arn), "cloudtrail")
+        for name in (trail_name(aws_account_id), *_names_without_zeros(aws_account_id)):
+            _delete(cloudtrail, name)
+    except ClientError as error:
+        if is_transient(error):
+            raise
+        level = logging.WARNING if is_access_denied(error) else logging.ERROR
+        logger.log(level, "The trail of AWS account %s stays: %s", aws_account_id, error)
+        return False
+    return True
+
+
+def _names_without_zeros(aws_account_id: str) -> list[str]:
+    """Give the name that an older version gave the trail, if it was another one (decision 2)."""
+    shorter = aws_account_id.lstrip("0")
+    return [trail_name(shorter)] if shorter != aws_account_id else []
+
+
+def _delete(cloudtrail: Any, name: str) -> None:
+    try:
+        cloudtrail.delete_trail(Name=name)
+    except ClientError as error:
+        if code_of(error) != NOT_FOUND:
+            raise

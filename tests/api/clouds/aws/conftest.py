@@ -1,0 +1,53 @@
+"""The fake AWS for these tests, and a look at what we ask of it."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from api.clouds.aws import queues
+from api.clouds.aws.session import clients
+from deployment.local.aws import AwsControl
+
+
+class Request(NamedTuple):
+    """One call of an AWS client, with its parameters."""
+
+    service: str
+    action: str
+    parameters: dict[str, Any]
+
+
+@pytest.fixture
+def aws(aws: AwsControl, monkeypatch: pytest.MonkeyPatch) -> AwsControl:
+    """An empty fake AWS of which this process remembers nothing; calls are not repeated."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    clients._roles.clear()
+    clients._clients.clear()
+    queues.urls.forget()
+    return aws
+
+
+@pytest.fixture
+def requests(aws: AwsControl) -> Iterator[list[Request]]:
+    """The calls that our clients made, in order; a call that is answered by a page is one each."""
+    made: list[Request] = []
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        made.append(Request(model.service_model.service_name, model.name, dict(params)))
+
+    events = clients._session.events
+    events.register("before-parameter-build", note, unique_id="tests")
+    yield made
+    events.unregister("before-parameter-build", unique_id="tests")
+
+
+@pytest.fixture
+def pipes_ready(aws: AwsControl) -> AwsControl:
+    """Buckets and queues as the infrastructure code makes them."""
+    aws.provision_primary_account("test")
+    # Making the buckets sends test messages, which most tests have no use for.
+    sqs = aws.client("sqs")
+    for url in sqs.list_queues()["QueueUrls"]:
+        sqs.purge_queue(QueueUrl=url)
+    return aws

@@ -1,0 +1,281 @@
+"""Verification and trails as the life of accounts sees them (spec 04 §3.4, §4-§6, §14)."""
+
+import logging
+
+import pytest
+
+from api.clouds.aws import policy
+from api.clouds.aws.provider import AwsProvider
+from api.clouds.aws.session import clients
+from api.clouds.aws.trail import delete_trail
+from api.clouds.provider import (
+    AccountRef,
+    Finding,
+    TransientCloudError,
+    VerificationFailedError,
+)
+from tests.factories import make_aws_account
+
+provider = AwsProvider()
+
+ACCOUNT = "123456789013"
+ZEROS = "001234567890"
+DRY_RUNS = [
+    "DescribeImages",
+    "DescribeInstances",
+    "ModifySnapshotAttribute",
+    "DescribeSnapshotAttribute",
+    "DescribeSnapshots",
+    "CopyImage",
+    "CreateTags",
+    "DescribeRegions",
+]
+
+
+def ref(number=ACCOUNT):
+    return AccountRef(
+        id=1,
+        cloud_type="aws",
+        aws_account_id=number,
+        account_arn=f"arn:aws:iam::{number}:role/r",
+        subscription_id=None,
+        is_synthetic=False,
+    )
+
+
+@pytest.fixture
+def bucket(aws):
+    aws.client("s3").create_bucket(Bucket="test-cloudigrade-trails")
+    return aws
+
+
+def trails(aws, number=ACCOUNT):
+    found = aws.client("cloudtrail", account_id=number).describe_trails()["trailList"]
+    return [trail["Name"] for trail in found]
+
+
+def calls(aws):
+    return [call["action"] for call in aws.calls()]
+
+
+def test_the_policy_document():
+    document = policy.policy_document()
+    (statement,) = document["Statement"]
+    assert document["Version"] == "2012-10-17"
+    assert (statement["Sid"], statement["Effect"]) == ("CloudigradePolicy", "Allow")
+    assert statement["Resource"] == "*"
+    assert statement["Action"] == [
+        "ec2:DescribeImages",
+        "ec2:DescribeInstances",
+        "ec2:ModifySnapshotAttribute",
+        "ec2:DescribeSnapshotAttribute",
+        "ec2:DescribeSnapshots",
+        "ec2:CopyImage",
+        "ec2:CreateTags",
+        "ec2:DescribeRegions",
+        "cloudtrail:CreateTrail",
+        "cloudtrail:UpdateTrail",
+        "cloudtrail:PutEventSelectors",
+        "cloudtrail:DescribeTrails",
+        "cloudtrail:StartLogging",
+        "cloudtrail:DeleteTrail",
+    ]
+
+
+def test_scenario_20_a_new_account(bucket, requests):
+    provider.verify(ref())
+    provider.configure(ref())
+    assert calls(bucket) == [
+        "AssumeRole",
+        *DRY_RUNS,
+        "DescribeTrails",
+        "CreateTrail",
+        "PutEventSelectors",
+        "StartLogging",
+    ]
+    assert all(call["dry_run"] for call in bucket.calls() if call["action"] in DRY_RUNS)
+    assert {call["region"] for call in bucket.calls()} == {"us-east-1"}
+    assert {call["account"] for call in bucket.calls()[1:]} == {ACCOUNT}
+    asked = {request.action: request.parameters for request in requests}
+    assert asked["DescribeTrails"] == {"trailNameList": [f"test-{ACCOUNT}"]}
+    assert asked["CreateTrail"] == {
+        "Name": f"test-{ACCOUNT}",
+        "S3BucketName": "test-cloudigrade-trails",
+        "IncludeGlobalServiceEvents": True,
+        "IsMultiRegionTrail": True,
+    }
+    assert asked["PutEventSelectors"] == {
+        "TrailName": f"test-{ACCOUNT}",
+        "EventSelectors": [{"ReadWriteType": "WriteOnly"}],
+    }
+    assert asked["StartLogging"] == {"Name": f"test-{ACCOUNT}"}
+    assert asked["DescribeSnapshotAttribute"]["SnapshotId"] == "snap-0f423c31dd96866b2"
+    assert asked["ModifySnapshotAttribute"]["OperationType"] == "add"
+    assert asked["CopyImage"]["SourceImageId"] == "ami-0f94fa2a144c74cf1"
+
+
+def test_scenario_21_the_trail_exists(bucket):
+    provider.configure(ref())
+    before = len(bucket.calls())
+    provider.configure(ref())
+    assert calls(bucket)[before:] == [
+        "DescribeTrails",
+        "UpdateTrail",
+        "PutEventSelectors",
+        "StartLogging",
+    ]
+    assert trails(bucket) == [f"test-{ACCOUNT}"]
+
+
+def test_scenario_22_a_refused_action_does_not_end_the_check(aws, caplog):
+    aws.refuse("ec2", "CopyImage", "UnauthorizedOperation")
+    aws.refuse("ec2", "DescribeImages", "UnauthorizedOperation")
+    with pytest.raises(VerificationFailedError) as raised:
+        provider.verify(ref())
+    assert raised.value.finding is Finding.POLICY
+    assert raised.value.detail == "ec2:DescribeImages, ec2:CopyImage"
+    assert calls(aws) == ["AssumeRole", *DRY_RUNS]
+    assert "does not grant ec2:CopyImage" in caplog.text
+
+
+def test_an_unknown_action_counts_as_refused(aws, monkeypatch):
+    monkeypatch.setattr(policy, "ACTIONS", ("ec2:DescribeImages", "ec2:Rejoice"))
+    assert policy.refused_actions(clients.own("ec2", "us-east-1")) == ["ec2:Rejoice"]
+
+
+def test_scenario_23_the_role_is_refused(aws, caplog):
+    aws.refuse("sts", "AssumeRole", "AccessDenied")
+    with caplog.at_level(logging.WARNING), pytest.raises(VerificationFailedError) as raised:
+        provider.verify(ref())
+    assert raised.value.finding is Finding.ACCESS
+    assert [record.levelname for record in caplog.records if "refuses us" in record.message] == [
+        "WARNING"
+    ]
+
+
+def test_scenario_23_too_many_trails(bucket):
+    bucket.refuse("cloudtrail", "CreateTrail", "MaximumNumberOfTrailsExceededException")
+    with pytest.raises(VerificationFailedError) as raised:
+        provider.configure(ref())
+    assert raised.value.finding is Finding.TRAIL_LIMIT
+
+
+def test_scenario_25_a_role_that_was_deleted_is_noticed(aws):
+    provider.verify(ref())
+    aws.refuse("sts", "AssumeRole", "AccessDenied")
+    with pytest.raises(VerificationFailedError):
+        provider.verify(ref())
+
+
+@pytest.mark.parametrize(
+    ("service", "action"), [("sts", "AssumeRole"), ("ec2", "DescribeSnapshots")]
+)
+def test_an_unexpected_code_is_an_error_in_the_log(aws, caplog, service, action):
+    aws.refuse(service, action, "Weird")
+    with pytest.raises(VerificationFailedError) as raised:
+        provider.verify(ref())
+    assert raised.value.finding is Finding.ACCESS
+    assert "ERROR" in {record.levelname for record in caplog.records}
+
+
+@pytest.mark.parametrize("action", ["PutEventSelectors", "StartLogging", "DescribeTrails"])
+def test_trouble_with_the_trail_is_trouble_with_access(bucket, action):
+    bucket.refuse("cloudtrail", action, "TrailNotFoundException")
+    with pytest.raises(VerificationFailedError) as raised:
+        provider.configure(ref())
+    assert raised.value.finding is Finding.ACCESS
+
+
+def test_anything_but_an_answer_of_aws_is_unknown(aws, monkeypatch):
+    monkeypatch.setattr(policy, "_is_granted", lambda ec2, action: 1 / 0)
+    with pytest.raises(VerificationFailedError) as raised:
+        provider.verify(ref())
+    assert raised.value.finding is Finding.UNKNOWN
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "Throttling", "InternalError"])
+def test_throttling_and_outages_are_no_findings(aws, code):
+    aws.refuse("ec2", "DescribeImages", code)
+    with pytest.raises(TransientCloudError):
+        provider.verify(ref())
+
+
+def test_throttling_is_waited_for(aws, monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+    aws.refuse("ec2", "DescribeImages", "RequestLimitExceeded", times=1)
+    provider.verify(ref())
+    assert calls(aws).count("DescribeImages") == 2
+
+
+def test_a_network_that_is_down_is_no_finding(aws, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(TransientCloudError):
+        provider.verify(ref())
+
+
+@pytest.mark.django_db
+def test_an_old_trail_without_zeros_is_replaced(bucket):
+    old = bucket.client("cloudtrail", account_id=ZEROS)
+    old.create_trail(Name="test-1234567890", S3BucketName="test-cloudigrade-trails")
+    provider.configure(ref(ZEROS))
+    assert trails(bucket, ZEROS) == [f"test-{ZEROS}"]
+
+
+def test_releasing_and_discovering_are_queued(queued):
+    provider.release(ref())
+    provider.discover(ref())
+    provider.forget(ref())
+    assert queued == [
+        (
+            "api.clouds.aws.tasks.delete_cloudtrail",
+            (f"arn:aws:iam::{ACCOUNT}:role/r", ACCOUNT),
+            {},
+            None,
+        ),
+        ("api.clouds.aws.tasks.initial_aws_describe_instances", (1,), {}, None),
+    ]
+
+
+@pytest.mark.django_db
+class TestDeletingTrails:
+    def delete(self, number=ACCOUNT):
+        return delete_trail(arn=f"arn:aws:iam::{number}:role/r", aws_account_id=number)
+
+    def test_scenario_26_the_trail_is_deleted(self, bucket):
+        provider.configure(ref())
+        assert self.delete()
+        assert trails(bucket) == []
+
+    def test_scenario_26_a_trail_that_is_gone_is_no_trouble(self, bucket):
+        assert self.delete()
+        assert calls(bucket) == ["AssumeRole", "DeleteTrail"]
+
+    def test_also_by_its_old_name(self, bucket):
+        client = bucket.client("cloudtrail", account_id=ZEROS)
+        for name in (f"test-{ZEROS}", "test-1234567890"):
+            client.create_trail(Name=name, S3BucketName="test-cloudigrade-trails")
+        assert self.delete(ZEROS)
+        assert trails(bucket, ZEROS) == []
+
+    def test_not_if_an_account_with_this_id_is_enabled(self, bucket):
+        make_aws_account(aws_account_id=ACCOUNT)
+        assert not self.delete()
+        assert bucket.calls() == []
+
+    def test_but_if_it_is_disabled(self, bucket):
+        make_aws_account(aws_account_id=ACCOUNT, is_enabled=False)
+        assert self.delete()
+
+    @pytest.mark.parametrize(
+        ("code", "level"), [("AccessDeniedException", "WARNING"), ("Weird", "ERROR")]
+    )
+    def test_what_aws_refuses_is_given_up(self, bucket, caplog, code, level):
+        bucket.refuse("cloudtrail", "DeleteTrail", code)
+        assert not self.delete()
+        ours = [record for record in caplog.records if record.name.startswith("api.")]
+        assert [record.levelname for record in ours] == [level]
+
+    def test_what_may_pass_is_to_be_tried_again(self, bucket):
+        bucket.refuse("cloudtrail", "DeleteTrail", "ThrottlingException")
+        with pytest.raises(Exception, match="ThrottlingException"):
+            self.delete()
