@@ -5,6 +5,7 @@ JSON values below one key prefix (spec 02 §12.2, §12.16; spec 08 §24.1).
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from util.redis import client
 logger = logging.getLogger(__name__)
 
 SCAN_BATCH = 1000
+NEVER_EXPIRES = -1
+"""What Redis answers for a key that is kept for ever."""
 
 _DELETE_IF_EQUAL = """
 if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end
@@ -51,6 +54,10 @@ class _SharedClient(RedisCacheClient):
     def delete_if(self, key: str, value: Any) -> bool:
         return bool(client().eval(_DELETE_IF_EQUAL, 1, key, self._serializer.dumps(value)))
 
+    def seconds_left(self, key: str) -> int | None:
+        seconds = client().ttl(key)
+        return None if seconds == NEVER_EXPIRES else max(seconds, 0)
+
     def delete_matching(self, pattern: str) -> None:
         connection = client()
         batch = []
@@ -82,12 +89,22 @@ class RedisCache(DjangoRedisCache):
         return self._cache.delete_if(self.make_and_validate_key(key), value)
 
 
+    def seconds_left(self, key: str) -> int | None:
+        """Return for how long a key will be kept; None if for ever, 0 if it is not there."""
+        return self._cache.seconds_left(self.make_and_validate_key(key))
+
+
 class LocalCache(LocMemCache):
     """The same in this process's memory, for tests."""
 
     def delete_if(self, key: str, value: Any) -> bool:
         """Delete a key only if it holds the given value; return whether it did."""
         return self.get(key) == value and self.delete(key)
+
+    def seconds_left(self, key: str) -> int | None:
+        """Return for how long a key will be kept; None if for ever, 0 if it is not there."""
+        expires_at = self._expire_info.get(self.make_and_validate_key(key), 0)
+        return None if expires_at is None else max(round(expires_at - time.time()), 0)
 
 
 def remembered(key: str, seconds: int | None, compute: Callable[[], Any]) -> Any:

@@ -4,6 +4,8 @@ The records of one cloud are views onto the tables of all clouds and share their
 spec 09 added are not shown.
 """
 
+from typing import Any
+
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django_celery_beat.models import PeriodicTask
 from rest_framework import serializers
@@ -25,7 +27,7 @@ from api.models import (
 )
 
 
-def _all(model) -> QuerySet:
+def _all(model: Any) -> QuerySet:
     return model.objects.all()
 
 
@@ -49,11 +51,11 @@ def _instance_events() -> QuerySet:
     return InstanceEvent.objects.annotate(cloud_type=F("instance__cloud_type"))
 
 
-def _of_cloud(model, cloud_type: CloudType) -> QuerySet:
+def _of_cloud(model: Any, cloud_type: Any) -> QuerySet:
     return model.objects.filter(cloud_type=cloud_type)
 
 
-def _events_of_cloud(cloud_type: CloudType) -> QuerySet:
+def _events_of_cloud(cloud_type: Any) -> QuerySet:
     return InstanceEvent.objects.filter(instance__cloud_type=cloud_type)
 
 

@@ -20,7 +20,7 @@ from api.internal.views import ActionView
 from api.models import CloudAccount
 from api.sources import work
 from api.sources.messages import TASKS, MalformedMessageError, checked_headers
-from util.identity import KAFKA_IDENTITY_HEADER
+from util.identity import KAFKA_IDENTITY_HEADER as IDENTITY
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -95,25 +95,31 @@ class SourcesKafkaView(ActionView):
     def post(self, request: Request) -> Response:
         """Do at once what the message asks for, and queue what that leads to."""
         members = self.input(request)
-        asked = {name: members.get(name) for name in ("event_type", "value", "headers")}
-        event_type, headers = asked["event_type"], asked["headers"]
+        event_type, value, headers = (
+            members.get(name) for name in ("event_type", "value", "headers")
+        )
         if not _has_identity(headers):
             raise ValidationError({"headers": INVALID_HEADERS})
         self.audit(f"event {event_type}")
-        task_name = TASKS.get(event_type) if isinstance(event_type, str) else None
-        if task_name:
+        task_name = ""
+        if isinstance(event_type, str) and event_type in TASKS:
+            task_name = TASKS[event_type]
             outcome = events.handle(
-                event_type=event_type, value=asked["value"], headers=headers, trigger=OPERATOR
+                event_type=event_type, value=value, headers=headers, trigger=OPERATOR
             )
             work.publish_untied(outcome.follow_ups)
-        function = task_name.rpartition(".")[2] if task_name else None
-        return Response({"request": asked, "function": function})
+        return Response(
+            {
+                "request": {"event_type": event_type, "value": value, "headers": headers},
+                "function": task_name.rpartition(".")[2] or None,
+            }
+        )
 
 
 def _has_identity(headers: Any) -> bool:
     """Tell whether Kafka headers hold an identity document that is not empty."""
     try:
-        encoded = dict(checked_headers(headers)).get(KAFKA_IDENTITY_HEADER)
-        return bool(json.loads(base64.b64decode(encoded or "")))
+        values = [value for name, value in checked_headers(headers) if name == IDENTITY]
+        return bool(values and json.loads(base64.b64decode(values[0] or "")))
     except (MalformedMessageError, ValueError, RecursionError):
         return False

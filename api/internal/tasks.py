@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.internal.views import ActionView
-from util.tasks import publish
+from util import tasks
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class TasksView(ActionView):
         self.audit(f"task {name}")
         _check_arguments(_registered(name), kwargs)
         task_id = str(uuid.uuid4())
-        publish(name, kwargs=kwargs, task_id=task_id)
+        tasks.publish(name, args=[], kwargs=kwargs, countdown=None, task_id=task_id)
         return Response({"async_result_id": task_id}, status=status.HTTP_201_CREATED)
 
 

@@ -35,7 +35,7 @@ class InternalView(APIView):
 
     @classmethod
     def as_view(cls, *args: Any, **initkwargs: Any) -> Any:
-        """Return the view function. What writes opens a transaction itself, around no cloud call."""
+        """Return the view function. Who writes opens a transaction, and calls no cloud in it."""
         return transaction.non_atomic_requests(super().as_view(*args, **initkwargs))
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
