@@ -40,6 +40,7 @@ from deployment.local.ports import LOOPBACK
 Json = dict[str, Any]
 
 _DEFAULT_PAGE_SIZE = 50
+_TOKEN_PATH = "/oauth2/v2.0/token"  # noqa: S105 - no password
 _TOKEN_SECONDS = 3600
 _POLL_AFTER_SECONDS = "1"
 
@@ -154,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault is not None:
             time.sleep(fault.get("hang", 0))
             if "status" in fault:
-                self._send(_misbehaviour(fault))
+                self._send(_misbehaviour(url.path, fault))
                 return
         self._send(self._answer(url.path, query, body))
 
@@ -164,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, query: dict[str, str], body: bytes) -> Answer:
         if path.endswith("/v2.0/.well-known/openid-configuration"):
             return Answer(HTTPStatus.OK, self._login_endpoints(path.split("/")[1]))
-        if path.endswith("/oauth2/v2.0/token"):
+        if path.endswith(_TOKEN_PATH):
             return self._login(path.split("/")[1], parse_qs(body.decode()))
         if self._token() not in self.state.tokens:
             challenge = ("WWW-Authenticate", f'Bearer authorization_uri="{self._origin}"')
@@ -216,9 +217,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def _misbehaviour(fault: Json) -> Answer:
+def _misbehaviour(path: str, fault: Json) -> Answer:
     headers = [("Retry-After", str(fault["retry_after"]))] if "retry_after" in fault else []
-    return Answer.error(fault["status"], fault.get("code", "Fault"), "A fault.", *headers)
+    status, code = fault["status"], fault.get("code", "Fault")
+    if path.endswith(_TOKEN_PATH):
+        content = {"error": code, "error_description": "A fault."}
+        return Answer(status, content, tuple(headers))
+    return Answer.error(status, code, "A fault.", *headers)
 
 
 @dataclass(frozen=True)

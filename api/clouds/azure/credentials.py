@@ -1,0 +1,52 @@
+"""Who we are to Azure: one credential for everything, made once in a process (spec 06 §1.2)."""
+
+import os
+from functools import cache
+from typing import Any
+
+from azure.core.exceptions import ServiceResponseError
+from azure.core.pipeline import PipelineResponse
+from azure.identity import EnvironmentCredential
+from django.conf import settings
+
+from api.clouds.azure.errors import is_passing
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 30
+
+
+def connection_options() -> dict[str, Any]:
+    """Give the SDK's options for every connection to Azure: its limits, and whom to trust."""
+    return {
+        "connection_timeout": CONNECT_SECONDS,
+        "read_timeout": READ_SECONDS,
+        # True leaves the choice to the environment, that is to REQUESTS_CA_BUNDLE.
+        "connection_verify": settings.AZURE_CA_BUNDLE or True,
+    }
+
+
+@cache
+def credential() -> EnvironmentCredential:
+    """Give the credential of the process environment; it keeps its token until that expires.
+
+    Of a login server that the environment names (``AZURE_AUTHORITY_HOST``) Azure's public cloud
+    knows nothing, so that one is not asked about it.
+    """
+    return EnvironmentCredential(
+        disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ,
+        raw_response_hook=_tell_outage_from_refusal,
+        retry_total=2,
+        **connection_options(),
+    )
+
+
+def scope() -> str:
+    """Give what a token is for: the resource manager."""
+    return f"{settings.AZURE_ARM_BASE_URL}/.default"
+
+
+def _tell_outage_from_refusal(answer: PipelineResponse) -> None:
+    """Raise on an answer that may pass: the SDK words it like a wrong secret, and remembers it."""
+    status = answer.http_response.status_code
+    if is_passing(status):
+        raise ServiceResponseError(f"the login server answers {status}")

@@ -1,0 +1,145 @@
+"""Load: the images of a customer's machines (spec 06 §5.1, README decision 25).
+
+An image has a record for each customer who uses it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from api.clouds.azure.scan import Scan
+from api.clouds.azure.transform import ImageKey
+from api.clouds.azure.verdict import SeenImage, Verdict, judge, see
+from api.images.changes import change_images, create_images
+from api.models import CloudAccount, CloudType, ImageFact, MachineImage
+
+LICENSE_DETECTION = "license"
+
+
+def known_architectures(user_id: int) -> set[ImageKey]:
+    """Give the customer's images that Azure need not be asked about."""
+    images = _images_of(user_id).filter(architecture__isnull=False)
+    names = images.values_list("publisher", "offer", "cloud_image_id")
+    return {ImageKey.of(*name) for name in names}
+
+
+def store_images(*, account: CloudAccount, scan: Scan, run_id: int) -> dict[ImageKey, int]:
+    """Store what a scan teaches about images; give the ids of all that its machines have.
+
+    To be called in a transaction that holds the lock of the account's user.
+    """
+    seen = see(scan.machines.values())
+    stored = {
+        ImageKey.of(image.publisher, image.offer, image.cloud_image_id): image
+        for image in _images_of(account.user_id).defer("inspection_json")
+    }
+    created = _create(account, scan, {key: seen[key] for key in seen if key not in stored}, run_id)
+    _change(account, scan, stored, seen, run_id)
+    return {key: (stored.get(key) or created[key]).id for key in seen}
+
+
+def _images_of(user_id: int) -> QuerySet[MachineImage]:
+    return MachineImage.objects.filter(user_id=user_id, cloud_type=CloudType.AZURE)
+
+
+def _create(
+    account: CloudAccount, scan: Scan, seen: Mapping[ImageKey, SeenImage], run_id: int
+) -> dict[ImageKey, MachineImage]:
+    by_reason: dict[str, list[MachineImage]] = defaultdict(list)
+    for key, image in seen.items():
+        new = _new_image(account, image)
+        verdict = _judge(account, scan, {account.id}, Verdict.of(new), key, image)
+        verdict.write(new)
+        tagged = verdict.rhel_detected_by_tag or verdict.openshift_detected
+        by_reason[ImageFact.Reason.TAG if tagged else ImageFact.Reason.DESCRIBE].append(new)
+    created = [
+        image
+        for reason, images in by_reason.items()
+        for image in create_images(images=images, reason=ImageFact.Reason(reason), ref=str(run_id))
+    ]
+    return {
+        ImageKey.of(image.publisher, image.offer, image.cloud_image_id): image for image in created
+    }
+
+
+def _new_image(account: CloudAccount, seen: SeenImage) -> MachineImage:
+    machine, reference = seen.machine, seen.machine.image
+    assert reference is not None
+    from_marketplace = reference.sku is not None
+    return MachineImage(
+        cloud_type=CloudType.AZURE,
+        user_id=account.user_id,
+        publisher=(reference.publisher or "") if from_marketplace else "",
+        offer=(reference.offer or "") if from_marketplace else "",
+        cloud_image_id=reference.resource_id,
+        name=reference.name,
+        region=machine.region,
+        marketplace=machine.plan is not None,
+        is_encrypted=machine.is_encrypted,
+        inspection_json=reference.dump(),
+    )
+
+
+def _change(
+    account: CloudAccount,
+    scan: Scan,
+    stored: Mapping[ImageKey, MachineImage],
+    seen: Mapping[ImageKey, SeenImage],
+    run_id: int,
+) -> None:
+    """Judge again the images that the account's machines have, or had at the last poll."""
+    own = str(account.id)
+    concerned = {
+        key: image
+        for key, image in stored.items()
+        if key in seen or (scan.is_complete and own in image.marks_by_account)
+    }
+    accounts = set(
+        CloudAccount.objects.filter(user_id=account.user_id).values_list("id", flat=True)
+    )
+    by_reason: dict[str, dict[int, Verdict]] = defaultdict(dict)
+    for key, image in concerned.items():
+        before = Verdict.of(image)
+        after = _judge(account, scan, accounts, before, key, seen.get(key))
+        if after != before:
+            by_reason[_reason(before, after)][image.id] = after
+    for reason, verdicts in by_reason.items():
+        change_images(
+            image_ids=verdicts,
+            change=lambda image, verdicts=verdicts: _write(verdicts[image.id], image),
+            reason=ImageFact.Reason(reason),
+            ref=str(run_id),
+        )
+
+
+def _judge(
+    account: CloudAccount,
+    scan: Scan,
+    accounts: set[int],
+    before: Verdict,
+    key: ImageKey,
+    seen: SeenImage | None,
+) -> Verdict:
+    return judge(
+        before,
+        seen.marks if seen else None,
+        scan.architectures.get(key),
+        account_id=account.id,
+        all_account_ids=accounts,
+        is_complete=scan.is_complete,
+        by_license=settings.AZURE_RHEL_DETECTION == LICENSE_DETECTION,
+    )
+
+
+def _reason(before: Verdict, after: Verdict) -> str:
+    flags = ("rhel_detected_by_tag", "openshift_detected")
+    tagged = any(getattr(before, flag) != getattr(after, flag) for flag in flags)
+    return ImageFact.Reason.TAG if tagged else ImageFact.Reason.DESCRIBE
+
+
+def _write(verdict: Verdict, image: MachineImage) -> dict[str, Any]:
+    verdict.write(image)
+    return {"rule": "marks of machines", "marks": verdict.marks_by_account}

@@ -1,0 +1,40 @@
+"""Azure as the life of accounts sees it (spec 06 §2)."""
+
+from api.clouds.azure.errors import AzureRefusedError
+from api.clouds.azure.visibility import listing
+from api.clouds.provider import AccountRef, Finding, VerificationFailedError
+from api.models import CloudType
+from util.tasks import enqueue
+
+DISCOVER = "api.clouds.azure.tasks.initial_azure_vm_discovery"
+REMOVE_ASSIGNMENT = "api.clouds.azure.tasks.remove_lighthouse_assignment"
+
+
+class AzureProvider:
+    """The door to Azure; ``api.clouds.provider.Provider`` says what each method promises."""
+
+    cloud_type = str(CloudType.AZURE)
+
+    def verify(self, account: AccountRef) -> None:
+        """Look for the subscription among those that are delegated to us (spec 06 §2.3)."""
+        assert account.subscription_id is not None
+        try:
+            visible = listing.contains(account.subscription_id)
+        except AzureRefusedError as refusal:
+            raise VerificationFailedError(Finding.UNKNOWN, str(refusal)) from refusal
+        if not visible:
+            raise VerificationFailedError(Finding.NOT_VISIBLE, str(account.subscription_id))
+
+    def configure(self, account: AccountRef) -> None:
+        """Do nothing: there is nothing to set up, polls ask for everything."""
+
+    def release(self, account: AccountRef) -> None:
+        """Do nothing: nothing was set up."""
+
+    def forget(self, account: AccountRef) -> None:
+        """Queue giving back the delegation; it works without the account's row."""
+        enqueue(REMOVE_ASSIGNMENT, account.subscription_id)
+
+    def discover(self, account: AccountRef) -> None:
+        """Queue the first poll."""
+        enqueue(DISCOVER, account.id)

@@ -1,0 +1,243 @@
+"""Transform: from what Azure says to what we remember of it (spec 06 §4.2). Pure functions.
+
+An entry without its essential member raises ``MalformedEntryError``; whatever else is missing, or
+is not what it should be, counts as not told.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.images.facts import without_nul
+
+RUNNING = "PowerState/running"
+
+RHEL_TAG = "cloudigrade-rhel-present"
+OPENSHIFT_TAG = "cloudigrade-ocp-present"
+
+BYOS_LICENSE = "rhel_byos"
+"""In lower case: a subscription of the customer's own, not one that Microsoft bills."""
+
+TYPE_LENGTH = 64
+REGION_LENGTH = 256
+ARCHITECTURE_LENGTH = 32
+"""Characters that our columns have; what is longer is cut, so that it does not block the others."""
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class MalformedEntryError(ValueError):
+    """An entry of a list is not what the list is of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageKey:
+    """Which image of a customer; letter case means nothing to Azure (spec 06 §5.1)."""
+
+    publisher: str
+    offer: str
+    resource_id: str
+
+    @classmethod
+    def of(cls, publisher: str, offer: str, resource_id: str) -> "ImageKey":
+        """Make the key of any spelling."""
+        return cls(publisher.lower(), offer.lower(), resource_id.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """What a machine says it was made from."""
+
+    id: str | None
+    publisher: str | None
+    offer: str | None
+    sku: str | None
+    version: str | None
+    exact_version: str | None
+    shared_gallery_image_id: str | None
+    community_gallery_image_id: str | None
+
+    @property
+    def resource_id(self) -> str | None:
+        """Give the SKU, or the id of an image of the customer's own or of a gallery."""
+        return (
+            self.sku or self.id or self.shared_gallery_image_id or self.community_gallery_image_id
+        )
+
+    @property
+    def key(self) -> ImageKey | None:
+        """Give the identity; None for a reference to nothing."""
+        if self.sku:
+            return ImageKey.of(self.publisher or "", self.offer or "", self.sku)
+        return ImageKey.of("", "", self.resource_id) if self.resource_id else None
+
+    @property
+    def name(self) -> str | None:
+        """Give the SKU, or the last part of the image's id."""
+        return self.sku or (self.resource_id or "").rstrip("/").rpartition("/")[2] or None
+
+    @property
+    def is_byos_offer(self) -> bool:
+        """Tell whether Red Hat publishes it for customers who bring their own subscription."""
+        return (self.publisher or "").lower() == "redhat" and "byos" in (self.offer or "").lower()
+
+    def dump(self) -> str:
+        """Give it as the text that the APIs show as inspection result (spec 06 §5.1)."""
+        reference: dict[str, Any] = {
+            "additional_properties": {},
+            "id": self.id,
+            "publisher": self.publisher,
+            "offer": self.offer,
+            "sku": self.sku,
+            "version": self.version,
+            "exact_version": self.exact_version,
+            "shared_gallery_image_id": self.shared_gallery_image_id,
+            "community_gallery_image_id": self.community_gallery_image_id,
+        }
+        return json.dumps({"image_reference": reference})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A virtual machine, inside or outside of a scale set."""
+
+    resource_id: str
+    vm_id: str | None
+    region: str
+    size: str | None
+    image: ImageReference | None
+    plan: tuple[str | None, str | None, str | None] | None
+    """Name, publisher and product of the marketplace's plan, if it was bought there."""
+    is_encrypted: bool
+    has_rhel_tag: bool
+    has_openshift_tag: bool
+    license_type: str | None
+    is_spot: bool
+    zone: str | None
+
+    @property
+    def key(self) -> str:
+        """Give what this machine is known by; letter case means nothing to Azure."""
+        return self.resource_id.lower()
+
+    @property
+    def image_key(self) -> ImageKey | None:
+        """Give the identity of its image, if it tells one."""
+        return self.image.key if self.image else None
+
+    @property
+    def is_byos(self) -> bool:
+        """Tell whether it runs RHEL on its owner's own subscription (README decision 10)."""
+        by_license = (self.license_type or "").lower() == BYOS_LICENSE
+        return by_license or (self.image is not None and self.image.is_byos_offer)
+
+
+def machine(entry: Any) -> Machine:
+    """Read an entry of V1 or V4. Raises ``MalformedEntryError`` for one without id."""
+    resource_id = resource_id_of(entry)
+    properties = _mapping(entry, "properties")
+    storage = _mapping(properties, "storageProfile")
+    tags = _mapping(entry, "tags")
+    hardware, sku = _mapping(properties, "hardwareProfile"), _mapping(entry, "sku")
+    return Machine(
+        resource_id=resource_id,
+        vm_id=(_text(properties, "vmId") or "").lower() or None,
+        region=_text(entry, "location", REGION_LENGTH) or "",
+        size=_text(hardware, "vmSize", TYPE_LENGTH) or _text(sku, "name", TYPE_LENGTH),
+        image=_image_reference(_mapping(storage, "imageReference")),
+        plan=_plan(entry),
+        is_encrypted=_is_encrypted(_mapping(storage, "osDisk")),
+        has_rhel_tag=RHEL_TAG in tags,
+        has_openshift_tag=OPENSHIFT_TAG in tags,
+        license_type=_text(properties, "licenseType"),
+        is_spot=(_text(properties, "priority") or "").lower() == "spot",
+        zone=_zone(entry),
+    )
+
+
+def is_running(entry: Any) -> bool | None:
+    """Read the state from an entry of V2 or V4; None where Azure does not say.
+
+    Only an instance view tells. One without any power state tells that the machine is not running.
+    """
+    view = _mapping(entry, "properties").get("instanceView")
+    if not isinstance(view, Mapping):
+        return None
+    statuses = view.get("statuses")
+    return any(
+        isinstance(status, Mapping) and status.get("code") == RUNNING
+        for status in (statuses if isinstance(statuses, list) else ())
+    )
+
+
+def scale_set(entry: Any) -> tuple[str, str]:
+    """Read resource group and name of a scale set. Raises ``MalformedEntryError``."""
+    parts = resource_id_of(entry).split("/")
+    name = _text(entry, "name") or parts[-1]
+    if len(parts) < 5 or not parts[4] or not name:
+        raise MalformedEntryError(f"{parts!r} is not the id of a scale set")
+    return parts[4], name
+
+
+def architecture(versions: Any) -> str | None:
+    """Read the architecture from an image's versions (I1), of which the first decides."""
+    first = versions[0] if isinstance(versions, list) and versions else None
+    if not isinstance(first, Mapping):
+        return None
+    return _text(_mapping(first, "properties"), "architecture", ARCHITECTURE_LENGTH)
+
+
+def resource_id_of(entry: Any) -> str:
+    """Give an entry's id as Azure spells it. Raises ``MalformedEntryError`` if there is none."""
+    identifier = _text(entry, "id") if isinstance(entry, Mapping) else None
+    if not identifier:
+        raise MalformedEntryError("an entry without id")
+    return identifier
+
+
+def _image_reference(reference: Mapping[str, Any]) -> ImageReference | None:
+    found = ImageReference(
+        id=_text(reference, "id"),
+        publisher=_text(reference, "publisher"),
+        offer=_text(reference, "offer"),
+        sku=_text(reference, "sku"),
+        version=_text(reference, "version"),
+        exact_version=_text(reference, "exactVersion"),
+        shared_gallery_image_id=_text(reference, "sharedGalleryImageId"),
+        community_gallery_image_id=_text(reference, "communityGalleryImageId"),
+    )
+    return found if found.key else None
+
+
+def _plan(entry: Mapping[str, Any]) -> tuple[str | None, str | None, str | None] | None:
+    plan = entry.get("plan")
+    if not isinstance(plan, Mapping):
+        return None
+    return _text(plan, "name"), _text(plan, "publisher"), _text(plan, "product")
+
+
+def _is_encrypted(disk: Mapping[str, Any]) -> bool:
+    settings = disk.get("encryptionSettings")
+    return isinstance(settings, Mapping) and settings.get("enabled") is not False
+
+
+def _zone(entry: Mapping[str, Any]) -> str | None:
+    zones = entry.get("zones")
+    first = zones[0] if isinstance(zones, list) and zones else None
+    return _clean(first)[:TYPE_LENGTH] if isinstance(first, str) else None
+
+
+def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = entry.get(name)
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def _text(entry: Mapping[str, Any], name: str, length: int | None = None) -> str | None:
+    value = entry.get(name)
+    return _clean(value)[:length] or None if isinstance(value, str) else None
+
+
+def _clean(text: str) -> str:
+    """Make a text one that PostgreSQL can store: without NUL and halves of characters."""
+    return without_nul(text).encode(errors="replace").decode()
