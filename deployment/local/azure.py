@@ -1,10 +1,6 @@
 """The fake Azure and its remote control."""
 
-import secrets
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -30,8 +26,8 @@ Json = dict[str, Any]
 class Azure(Service):
     """The fake login and resource manager of Azure.
 
-    Azure's SDK sends its tokens over HTTPS only; so the server has a certificate of its own, in a
-    folder whose name is known from the beginning and which exists while the server does.
+    Azure's SDK sends its tokens over HTTPS only; so the server has a certificate of its own. Its
+    place is known from the beginning; it exists while the server does.
     """
 
     name = "azure"
@@ -40,8 +36,7 @@ class Azure(Service):
 
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
-        self._folder = Path(tempfile.gettempdir()) / f"cloudigrade-azure-{secrets.token_hex(8)}"
-        self.certificate = self._folder / "certificate.pem"
+        self.certificate = surroundings.scratch / self.name / "certificate.pem"
 
     @property
     def env(self) -> dict[str, str]:
@@ -64,9 +59,7 @@ class Azure(Service):
 
     def launch(self) -> None:
         """Start the server."""
-        self._folder.mkdir(mode=0o700)
-        self.surroundings.watchdog.remove(self._folder)
-        key = self._folder / "key.pem"
+        key = self.surroundings.folder(self.name) / "key.pem"
         write_certificate(self.certificate, key)
         self.process = ManagedProcess(
             name=self.title,
@@ -93,11 +86,6 @@ class Azure(Service):
                 return session.get(url, verify=str(self.certificate), timeout=5).ok
         except requests.RequestException:
             return False
-
-    def stop(self) -> None:
-        """Stop the server and remove its certificate."""
-        super().stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class AzureControl:

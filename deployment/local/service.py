@@ -1,5 +1,6 @@
 """What every embedded service is to the supervisor."""
 
+import secrets
 import shutil
 import stat
 import tempfile
@@ -14,7 +15,7 @@ from deployment.local.watchdog import Watchdog
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Where any user may have files, on every Unix.
-_COMMON_FOLDER = Path("/var/tmp")  # noqa: S108 - only folders of mkdtemp are made in it
+_COMMON_FOLDER = Path("/var/tmp")  # noqa: S108 - nobody can guess the names that are used in it
 
 
 class Surroundings:
@@ -22,57 +23,47 @@ class Surroundings:
 
     def __init__(self, scratch_parent: Path | None = None) -> None:
         self.watchdog = Watchdog()
-        self._scratch_parent = scratch_parent
-        self._scratch: Path | None = None
-        self._folders: list[Path] = []
-
-    @property
-    def scratch(self) -> Path:
-        """The one folder for all files, created (below TMPDIR by default) when first asked for.
-
-        It may be entered by everybody, since as root the database server runs as another user.
-        """
-        if self._scratch is None:
-            self._scratch = self._make_folder(self._scratch_parent)
-        return self._scratch
+        #: The one folder for all files, below TMPDIR by default. Only its name is settled here.
+        self.scratch = _choose_folder(scratch_parent or Path(tempfile.gettempdir()))
+        self._made: list[Path] = []
 
     def folder(self, name: str) -> Path:
-        """Create a folder of this name in the scratch folder."""
-        folder = self.scratch / name
-        folder.mkdir()
-        return folder
+        """Return the folder of this name in the scratch folder, created if it was not there."""
+        return self._make_below(self.scratch, name)
 
     def folder_for_everybody(self, name: str) -> Path:
         """Create a folder that every user of this machine can reach.
 
         It lies in the scratch folder, unless that lies below a folder which is closed to others.
         """
-        if _others_may_enter(self.scratch):
+        if _others_may_enter(self.scratch.parent):
             return self.folder(name)
-        folder = self._make_folder(_COMMON_FOLDER) / name
-        folder.mkdir()
-        return folder
+        return self._make_below(_choose_folder(_COMMON_FOLDER), name)
 
     def close(self) -> None:
         """Remove the scratch folder and end the watchdog."""
-        for folder in self._folders:
+        for folder in self._made:
             shutil.rmtree(folder, ignore_errors=True)
-        self._folders.clear()
-        self._scratch = None
+        self._made.clear()
         self.watchdog.close()
 
-    def _make_folder(self, parent: Path | None) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="cloudigrade-", dir=parent))
-        self._folders.append(folder)
-        self.watchdog.remove(folder)
-        folder.chmod(0o711)
+    def _make_below(self, parent: Path, name: str) -> Path:
+        if parent not in self._made:
+            self._made.append(parent)
+            self.watchdog.remove(parent)
+            # Others may pass through: as root the database server runs as another user.
+            parent.mkdir(mode=0o711)
+        folder = parent / name
+        folder.mkdir(exist_ok=True)
         return folder
 
     def log_file(self, name: str) -> Path:
         """Return where the process of this name writes its log."""
-        folder = self.scratch / "logs"
-        folder.mkdir(exist_ok=True)
-        return folder / f"{name}.log"
+        return self.folder("logs") / f"{name}.log"
+
+
+def _choose_folder(parent: Path) -> Path:
+    return parent / f"cloudigrade-{secrets.token_hex(8)}"
 
 
 def _others_may_enter(folder: Path) -> bool:
