@@ -47,7 +47,7 @@ WHERE instance.id = ANY(%s) AND account.user_id = %s
 """
 
 _EVENTS = """
-SELECT instance_id, (date_part('epoch', occurred_at) * 1000000)::bigint, event_type, instance_type
+SELECT instance_id, (extract(epoch FROM occurred_at) * 1000000)::bigint, event_type, instance_type
 FROM api_instanceevent
 WHERE instance_id = ANY(%s)
 ORDER BY instance_id, occurred_at, id
@@ -55,8 +55,8 @@ ORDER BY instance_id, occurred_at, id
 
 _RUNS = """
 SELECT instance_id, id,
-       (date_part('epoch', start_time) * 1000000)::bigint,
-       (date_part('epoch', end_time) * 1000000)::bigint,
+       (extract(epoch FROM start_time) * 1000000)::bigint,
+       (extract(epoch FROM end_time) * 1000000)::bigint,
        machine_image_id, instance_type, vcpu, memory
 FROM api_run
 WHERE instance_id = ANY(%s)

@@ -25,8 +25,8 @@ CHANGED_KEYS = 20
 REFS = 10
 
 _RUNS = """
-SELECT (date_part('epoch', start_time) * 1000000)::bigint,
-       (date_part('epoch', end_time) * 1000000)::bigint,
+SELECT (extract(epoch FROM start_time) * 1000000)::bigint,
+       (extract(epoch FROM end_time) * 1000000)::bigint,
        machine_image_id
 FROM api_run
 WHERE cloud_account_id IN (SELECT id FROM api_cloudaccount WHERE user_id = %(user)s)

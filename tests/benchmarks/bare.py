@@ -29,8 +29,8 @@ WHERE event_type = 'power_on'
 """
 
 _RUNS = """
-SELECT (date_part('epoch', start_time) * 1000000)::bigint,
-       (date_part('epoch', end_time) * 1000000)::bigint, machine_image_id
+SELECT (extract(epoch FROM start_time) * 1000000)::bigint,
+       (extract(epoch FROM end_time) * 1000000)::bigint, machine_image_id
 FROM api_run JOIN api_cloudaccount account ON account.id = cloud_account_id
 WHERE user_id = %s AND start_time < %s AND (end_time IS NULL OR end_time >= %s)
 """
