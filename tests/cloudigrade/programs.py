@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,13 @@ def settings_of(module: str, *names: str, **changes: str | None) -> dict[str, An
     done = run(sys.executable, "-c", _SHOW, *names, module=module, **changes)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def problems_of(module: str, **changes: str | None) -> str:
