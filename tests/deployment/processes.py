@@ -32,6 +32,14 @@ def is_running(pid: int) -> bool:
     return status.returncode == 0 and not status.stdout.strip().startswith("Z")
 
 
+def command_of(pid: int) -> str:
+    """Return the command line of a process, empty if it has ended."""
+    listing = subprocess.run(
+        ["ps", "-ww", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False
+    )
+    return listing.stdout
+
+
 def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> bool:
     """Wait until the condition holds; tell whether it did in the end."""
     deadline = time.monotonic() + seconds

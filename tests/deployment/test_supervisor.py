@@ -9,7 +9,13 @@ import sys
 import pytest
 
 from deployment.local.service import REPOSITORY
-from tests.deployment.processes import clean_environment, descendants, is_running, wait_for
+from tests.deployment.processes import (
+    clean_environment,
+    command_of,
+    descendants,
+    is_running,
+    wait_for,
+)
 
 pytestmark = pytest.mark.services
 
@@ -81,10 +87,3 @@ def test_the_supervisor_ends_and_says_why_when_a_service_dies(tmp_path):
         assert "Valkey (Redis) ended with exit code -9" in process.stderr.read()
         assert wait_for(lambda: not any(map(is_running, started)))
         assert list(tmp_path.iterdir()) == []
-
-
-def command_of(pid):
-    listing = subprocess.run(
-        ["ps", "-ww", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False
-    )
-    return listing.stdout
