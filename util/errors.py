@@ -5,15 +5,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import status
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.exceptions import PermissionDenied as RestPermissionDenied
 from rest_framework.response import Response
 
 logger = logging.getLogger(__name__)
+
+_BAD_REQUEST = "Bad request."
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -43,6 +45,9 @@ def _as_api_exception(error: Exception) -> APIException:
         return NotFound()
     if isinstance(error, PermissionDenied):
         return RestPermissionDenied()
+    if isinstance(error, BadRequest | SuspiciousOperation):
+        # Such as more parameters than Django is ready to read.
+        return ParseError(_BAD_REQUEST)
     return APIException()
 
 
@@ -69,7 +74,7 @@ def _log(error: Exception, context: dict[str, Any]) -> None:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """Answer a request that Django itself refused, such as one for an unknown host."""
-    return _answer("Bad request.", status.HTTP_400_BAD_REQUEST)
+    return _answer(_BAD_REQUEST, status.HTTP_400_BAD_REQUEST)
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:

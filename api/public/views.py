@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404
 from django.urls import reverse as path_of
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
@@ -44,11 +44,6 @@ class ReadOnlyView(APIView):
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view function."""
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
-
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Read query parameters as UTF-8, whatever charset the body is said to have."""
-        request.encoding = "utf-8"
-        return super().initialize_request(request, *args, **kwargs)
 
 
 class ListView(ReadOnlyView):

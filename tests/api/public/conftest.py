@@ -1,5 +1,7 @@
 """The customers of the specification (01 §16), and who speaks for them."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from api.models import User
@@ -66,7 +68,7 @@ def usage_of_a(spring_2019, customer_a) -> None:
 
 
 @pytest.fixture
-def own_aws_account(monkeypatch) -> str:
+def own_aws_account(monkeypatch) -> Iterator[str]:
     """AWS knows who we are."""
     views.own_aws_account_id.cache_clear()
     monkeypatch.setattr(views, "primary_account_id", lambda: OWN_AWS_ACCOUNT)

@@ -1,0 +1,199 @@
+"""Daily concurrent usage (spec 01 §8)."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.metering import reports
+from api.public import usage
+from tests import factories
+from tests.api.public.callers import BASE, caller_for
+
+pytestmark = pytest.mark.django_db
+
+TOO_LATE = "start_date cannot be today or in the future."
+END_TOO_LATE = "end_date cannot be in the future."
+TOO_EARLY = "{} must be same as or after the user creation date."
+NO_DATE = "{} must be a date (YYYY-MM-DD)."
+
+
+def days(answer) -> list[str]:
+    assert answer.status_code == 200, answer.content
+    return [day["date"] for day in answer.json()["data"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["2019-04-16"]),
+        ("?start_date=", ["2019-04-16"]),
+        ("?start_date=2019-04-10", [f"2019-04-{day}" for day in range(10, 17)]),
+        ("?start_date=2019-04-14&end_date=2019-04-17", [f"2019-04-{day}" for day in (14, 15, 16)]),
+        ("?start_date=2019-01-01&end_date=2019-01-02", ["2019-01-01"]),
+        ("?end_date=2019-04-01", []),
+        ("?start_date=2019-04-16&end_date=2019-04-16", []),
+        ("?start_date=2019-04-16&end_date=2019-01-01", []),
+        ("?start_date=2019-02-09&end_date=2019-02-12&offset=5", []),
+        ("?start_date=2019-02-09&end_date=2019-02-12&offset=2", ["2019-02-11"]),
+        ("?start_date=20190416", ["2019-04-16"]),
+        ("?start_date=2019-04-16T23:59:59-05:00", ["2019-04-16"]),
+        ("?start_date=2019-04-16%2000:00:00%2B00:00", ["2019-04-16"]),
+        ("?start_date=2019-04-16T00:00:00.000001Z", ["2019-04-16"]),
+        ("?start_date=potato&start_date=2019-04-16", ["2019-04-16"]),
+    ],
+)
+def test_ranges(as_a, usage_of_a, query, expected):
+    assert days(as_a.get(f"/concurrent/{query}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ("start_date=2019-04-17", {"start_date": [TOO_LATE]}),
+        ("start_date=9999-12-31", {"start_date": [TOO_LATE]}),
+        ("end_date=2019-04-18", {"end_date": [END_TOO_LATE]}),
+        (
+            "start_date=2019-04-18&end_date=2019-04-24",
+            {"start_date": [TOO_LATE], "end_date": [END_TOO_LATE]},
+        ),
+        ("start_date=2019-04-16&end_date=2019-04-24", {"end_date": [END_TOO_LATE]}),
+        ("start_date=2018-12-31", {"start_date": [TOO_EARLY.format("start_date")]}),
+        (
+            "start_date=2018-12-18+00:00:00%2B00:00&end_date=2018-12-20+00:00:00%2B00:00",
+            {name: [TOO_EARLY.format(name)] for name in ("start_date", "end_date")},
+        ),
+        ("start_date=0001-01-01", {"start_date": [TOO_EARLY.format("start_date")]}),
+        *(
+            (f"end_date={value}", {"end_date": [NO_DATE.format("end_date")]})
+            for value in (
+                "potato",
+                "today",
+                "%20",
+                "0",
+                "12",
+                "2019",
+                "Wed",
+                "2019-02-30",
+                "2019-13-01",
+                "2019-01-02abc",
+                "2019-01-02T24:00:00",
+                "2019-01-02T12:60",
+                "2019-01-02%00",
+                "01/02/2019",
+                "2%20Jan%202019",
+                "20191301",
+                "12345678901234567890123",
+                "%D9%A2%D9%A0%D9%A1%D9%A9-01-02",
+                "0000-01-01",
+                "10000-01-01",
+            )
+        ),
+    ],
+)
+def test_errors(as_a, usage_of_a, query, errors):
+    answer = as_a.get(f"/concurrent/?{query}")
+    assert (answer.status_code, answer.json()) == (400, errors)
+
+
+def test_empty_values_stay_in_links(as_a, usage_of_a):
+    links = as_a.get("/concurrent/?start_date=").json()["links"]
+    assert links["first"] == f"{BASE}/concurrent/?limit=10&offset=0&start_date="
+
+
+def test_whoever_joined_today(spring_2019):
+    user = factories.make_user(date_joined=factories.utc("2019-04-17"))
+    answer = caller_for(user).get("/concurrent/")
+    assert answer.status_code == 400
+    assert answer.json() == {"start_date": [TOO_EARLY.format("start_date")]}
+
+
+def test_whoever_joined_yesterday(spring_2019):
+    user = factories.make_user(date_joined=factories.utc("2019-04-16T23:59:59"))
+    factories.make_usage(user=user, date=date(2019, 4, 16))
+    answer = caller_for(user).get("/concurrent/")
+    assert answer.json()["data"] == [{"date": "2019-04-16", "maximum_counts": []}]
+
+
+def test_early_wins_over_late(spring_2019):
+    user = factories.make_user(date_joined=factories.utc("2019-05-01"))
+    answer = caller_for(user).get("/concurrent/?start_date=2019-04-20&end_date=2019-04-20")
+    assert answer.json() == {name: [TOO_EARLY.format(name)] for name in ("start_date", "end_date")}
+
+
+class TestUnavailable:
+    @pytest.mark.parametrize(
+        ("first", "last", "status"),
+        [
+            ("2019-04-16", "2019-04-16", 425),
+            ("2019-01-01", None, 425),
+            ("2019-04-17", None, 200),
+            ("2019-04-01", "2019-04-15", 200),
+        ],
+    )
+    def test_stale_days(self, as_a, customer_a, usage_of_a, first, last, status):
+        factories.make_stale(
+            user=customer_a,
+            first_day=date.fromisoformat(first),
+            last_day=last and date.fromisoformat(last),
+        )
+        assert as_a.get("/concurrent/").status_code == status
+
+    def test_marks_of_others_do_not_matter(self, as_a, customer_b, usage_of_a):
+        factories.make_stale(user=customer_b, first_day=date(2019, 1, 1))
+        assert as_a.get("/concurrent/").status_code == 200
+
+    def test_only_the_page_matters(self, as_a, usage_of_a):
+        path = "/concurrent/?start_date=2019-02-01&end_date=2019-02-20"
+        assert as_a.get(path).status_code == 425
+        assert as_a.get(f"{path}&offset=10").status_code == 200
+        assert as_a.get(f"{path}&limit=9").status_code == 200
+
+    def test_when_to_come_back(self, as_a, spring_2019):
+        answer = as_a.get("/concurrent/")
+        assert (answer.status_code, answer["Retry-After"]) == (425, "60")
+
+    def test_reading_calculates_nothing(self, as_a, customer_a, spring_2019):
+        as_a.get("/concurrent/")
+        assert not customer_a.concurrent_usage.exists()
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+count = st.tuples(text, text, text, text, text, st.integers(0, 10**9))
+
+
+@given(st.lists(st.lists(count, max_size=4), min_size=1, max_size=4))
+def test_rendering_is_plain_json(monkeypatch_module, counts):
+    first = date(2019, 12, 30).toordinal()
+    stored = {
+        date.fromordinal(first + number): [list(count) for count in day]
+        for number, day in enumerate(counts)
+    }
+    monkeypatch_module.setattr(reports, "daily_usage", lambda **_: stored)
+    shown = json.loads(usage.render_days(1, range(first, first + len(counts))))
+    members = (*usage.MEMBERS, "instances_count")
+    assert shown == [
+        {
+            "date": str(day),
+            "maximum_counts": [dict(zip(members, row, strict=True)) for row in rows],
+        }
+        for day, rows in stored.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def test_internal_bounds_reach_into_today(time_machine):
+    """What the internal route needs of this module (spec 02 §6)."""
+    time_machine.move_to(datetime(2019, 4, 17, 10, tzinfo=UTC), tick=False)
+    start = usage.Bound("start_date", default=-1, latest=0, too_late="cannot be in the future.")
+    end = usage.Bound("end_date", default=0, latest=1, too_late="cannot be in the future.")
+    query = {"start_date": "2019-04-17", "end_date": "2019-04-18"}
+    days = usage.read_days(query, joined=date(2019, 1, 1), start=start, end=end)
+    assert [date.fromordinal(day) for day in days] == [date(2019, 4, 17)]
