@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from util.clowder import Clowder, ClowderError, DatabasePlace, KafkaPlace, certificate_file
+from util.clowder import (
+    CloudWatchPlace,
+    Clowder,
+    ClowderError,
+    DatabasePlace,
+    KafkaPlace,
+    certificate_file,
+)
 
 DATABASE = {
     "name": "cloudigrade",
@@ -121,8 +128,9 @@ def test_ports():
 def test_cloudwatch():
     section = {"accessKeyId": "a", "secretAccessKey": "s", "region": "r", "logGroup": "g"}
     place = Clowder({"logging": {"cloudwatch": section}}).cloudwatch()
-    assert (place.access_key_id, place.secret_access_key) == ("a", "s")
-    assert (place.region, place.log_group) == ("r", "g")
+    assert place == CloudWatchPlace(
+        region="r", log_group="g", access_key_id="a", secret_access_key="s"
+    )
     assert Clowder({"logging": {"type": "null"}}).cloudwatch() is None
 
 

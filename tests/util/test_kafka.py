@@ -76,7 +76,7 @@ def test_a_published_message_arrives(kafka, settings):
     assert list(kafka_module._producers) == [os.getpid()]
     consumer = Consumer(consumer_config(f"test-{uuid.uuid4()}"))
     consumer.subscribe([topic])
-    found = []
+    found: list[tuple] = []
     while len(found) < 2:
         message = consumer.poll(1)
         if message is not None and not message.error():

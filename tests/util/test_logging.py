@@ -60,7 +60,7 @@ class Memory(logging.Handler):
 
 def test_every_handler_has_the_field_whatever_the_others_levels(configure, capsys, monkeypatch):
     """08 §26.15."""
-    lines = []
+    lines: list[str] = []
     monkeypatch.setattr("util.cloudwatch.cloudwatch_handler", lambda **_: Memory(lines))
     logger = configure(console_level="ERROR", cloudwatch={"level": "INFO", "region": "r"})
     logger.info("hello")

@@ -1,6 +1,7 @@
 """Redis' URL and client (08 §6.1)."""
 
 import pytest
+from redis.sentinel import SentinelConnectionPool
 
 from util.clowder import RedisPlace
 from util.redis import client, redis_url, without_credentials
@@ -37,10 +38,10 @@ def test_one_client_for_all(redis_client):
 def test_sentinels(settings):
     settings.REDIS_URL = "sentinel://:p%40ss@a:26379/3;sentinel://b"
     pool = client().connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
     assert pool.service_name == "mymaster"
-    assert [
-        node.connection_pool.connection_kwargs["host"] for node in pool.sentinel_manager.sentinels
-    ] == ["a", "b"]
+    sentinels = pool.sentinel_manager.sentinels
+    assert [one.connection_pool.connection_kwargs["host"] for one in sentinels] == ["a", "b"]
     assert (pool.connection_kwargs["password"], pool.connection_kwargs["db"]) == ("p@ss", 3)
 
 

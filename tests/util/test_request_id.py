@@ -24,21 +24,24 @@ def is_uuid4(text):
     return str(uuid.UUID(text, version=4)) == text
 
 
+def ids_in_log():
+    """The ids that a log record of this moment has."""
+    record = logging.makeLogRecord({})
+    assert RequestIdFilter().filter(record)
+    return record.__dict__["requestid"], record.__dict__["insights_requestid"]
+
+
 def test_there_is_none_outside_of_requests():
     """08 §26.14."""
     assert current_request_id() is None
-    record = logging.makeLogRecord({})
-    assert RequestIdFilter().filter(record) is True
-    assert record.requestid is None
+    assert ids_in_log() == (None, None)
 
 
 def test_a_request_has_a_fresh_one_in_its_response_and_its_log_lines():
     seen = []
 
     def view(_request):
-        record = logging.makeLogRecord({})
-        RequestIdFilter().filter(record)
-        seen.append((record.requestid, record.insights_requestid))
+        seen.append(ids_in_log())
         return HttpResponse()
 
     request = RequestFactory().get(
