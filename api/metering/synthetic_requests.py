@@ -33,8 +33,8 @@ def synthetic_requests() -> QuerySet[SyntheticDataRequest]:
         ConcurrentUsage.objects.filter(
             ~is_withdrawn(),
             user_id=OuterRef("user_id"),
-            date__gte=TruncDate(OuterRef("user__date_joined")),
-            date__lte=TruncDate(OuterRef("created_at")),
+            date__gte=OuterRef("first_day"),
+            date__lte=OuterRef("last_day"),
         )
         .order_by()
         .values("user_id")
@@ -43,6 +43,7 @@ def synthetic_requests() -> QuerySet[SyntheticDataRequest]:
     return (
         SyntheticDataRequest.objects.select_related("user")
         .prefetch_related("machine_images")
+        .annotate(first_day=TruncDate("user__date_joined"), last_day=TruncDate("created_at"))
         .annotate(calculated_days=Coalesce(Subquery(usage.values("days")), 0))
     )
 
