@@ -86,7 +86,7 @@ def handle(*, event_type: str, value: object, headers: object, trigger: Trigger 
         EVENTS.labels(event_type, "malformed").inc()
         return Outcome(f"malformed: {error}")
     EVENTS.labels(event_type, "done").inc()
-    logger.info("%s %s: %s", event_type, value, outcome.summary)
+    logger.info("%s of %s: %s", event_type, event.value.get("id"), outcome.summary)
     return outcome
 
 

@@ -1,0 +1,82 @@
+"""A cloud that does as the test says, in place of both real ones."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.db import connection
+
+from api.clouds import provider
+from api.clouds.provider import AccountRef
+from api.models import CloudType
+from api.sources import client
+
+
+@dataclass
+class FakeCloud:
+    """Remembers what it was asked; ``problem`` is raised by ``verify``, ``trail_problem`` later."""
+
+    cloud_type: str
+    problem: Exception | None = None
+    trail_problem: Exception | None = None
+    calls: list[tuple[str, AccountRef]] = field(default_factory=list)
+    meanwhile: list = field(default_factory=list)
+    in_transaction: list[str] = field(default_factory=list)
+
+    def verify(self, account: AccountRef) -> None:
+        self._note("verify", account)
+        for happening in self.meanwhile:
+            happening()
+        if self.problem is not None:
+            raise self.problem
+
+    def configure(self, account: AccountRef) -> None:
+        self._note("configure", account)
+        if self.trail_problem is not None:
+            raise self.trail_problem
+
+    def release(self, account: AccountRef) -> None:
+        self.calls.append(("release", account))
+
+    def forget(self, account: AccountRef) -> None:
+        self.calls.append(("forget", account))
+
+    def discover(self, account: AccountRef) -> None:
+        self.calls.append(("discover", account))
+
+    @property
+    def asked(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def refs(self, name: str) -> list[AccountRef]:
+        return [ref for called, ref in self.calls if called == name]
+
+    def _note(self, name: str, account: AccountRef) -> None:
+        self.calls.append((name, account))
+        # A test's own transaction counts as none.
+        if len(connection.savepoint_ids) > 0:
+            self.in_transaction.append(name)
+
+
+@pytest.fixture
+def clouds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeCloud]]:
+    fakes = {str(kind): FakeCloud(str(kind)) for kind in CloudType}
+    monkeypatch.setattr(provider, "_providers", fakes)
+    yield fakes
+    for fake in fakes.values():
+        assert not fake.in_transaction, "a cloud was asked inside a transaction"
+
+
+@pytest.fixture
+def aws(clouds: dict[str, FakeCloud]) -> FakeCloud:
+    return clouds[str(CloudType.AWS)]
+
+
+@pytest.fixture
+def azure(clouds: dict[str, FakeCloud]) -> FakeCloud:
+    return clouds[str(CloudType.AZURE)]
+
+
+@pytest.fixture(autouse=True)
+def unknown_application_type() -> None:
+    client.forget_application_type()

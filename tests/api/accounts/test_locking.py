@@ -1,0 +1,108 @@
+"""The lock of a user (spec 03 §11)."""
+
+import threading
+import time
+
+import pytest
+from django.db import connection
+
+from api.accounts import locking
+from api.accounts.locking import locked_account
+from api.accounts.power_off import switch_off_instances
+from api.models import CloudAccount, UserTaskLock
+from api.models.locking import lock_users
+from tests.factories import make_account, make_event, make_instance, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def in_thread(function):
+    def run():
+        try:
+            function()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_scenario_32_same_user_waits_other_user_does_not():
+    user = make_user()
+    first, second, other = (
+        make_account(user=user),
+        make_account(user=user),
+        make_account(),
+    )
+    order = []
+
+    def work(account, name):
+        with locked_account(account.id):
+            order.append(name)
+
+    with locked_account(first.id):
+        waiting = in_thread(lambda: work(second, "same user"))
+        in_thread(lambda: work(other, "other user")).join()
+        time.sleep(0.2)
+        assert waiting.is_alive()
+        order.append("holder")
+    waiting.join()
+    assert order == ["other user", "holder", "same user"]
+
+
+def test_locked_shows_only_inside():
+    account = make_account()
+    with locked_account(account.id):
+        assert UserTaskLock.objects.get(user=account.user).locked
+    assert not UserTaskLock.objects.get(user=account.user).locked
+
+
+def test_exception_releases_and_rolls_back():
+    account = make_account()
+    with pytest.raises(ZeroDivisionError), locked_account(account.id) as locked:
+        locked.is_enabled = False
+        locked.save()
+        raise ZeroDivisionError
+    account.refresh_from_db()
+    assert account.is_enabled
+    assert not UserTaskLock.objects.get(user=account.user).locked
+
+
+def test_account_and_user_may_be_deleted_inside():
+    account = make_account()
+    with locked_account(account.id) as locked:
+        locked.user.delete()
+    assert not UserTaskLock.objects.filter(user_id=account.user_id).exists()
+
+
+def test_gone_account():
+    with locked_account(4711) as account:
+        assert account is None
+
+
+def test_account_whose_user_was_merged_a_moment_ago(monkeypatch):
+    account, newer = make_account(), make_user()
+    locked_ids = []
+
+    def merge_first(user_ids):
+        ids = list(user_ids)
+        locked_ids.append(ids)
+        if len(locked_ids) == 1:
+            CloudAccount.objects.filter(id=account.id).update(user=newer)
+            account.user.delete()
+        return lock_users(ids)
+
+    monkeypatch.setattr(locking, "lock_users", merge_first)
+    with locked_account(account.id) as locked:
+        assert locked.user == newer
+        assert UserTaskLock.objects.get(user=newer).locked
+    assert locked_ids == [[account.user_id], [newer.id]]
+
+
+def test_switching_off_is_idempotent_at_one_instant():
+    account = make_account()
+    make_event(instance=make_instance(account=account))
+    with locked_account(account.id) as locked:
+        assert switch_off_instances(locked, origin="pause") == 1
+        assert switch_off_instances(locked, origin="pause") == 0
