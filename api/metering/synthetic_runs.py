@@ -18,7 +18,7 @@ class Habits:
     runs_mean: float
     length_min: int
     length_mean: int
-    gap_mean: int
+    gap_max: int
 
     @classmethod
     def of_hours(
@@ -39,7 +39,7 @@ class Habits:
             runs_mean=runs_mean,
             length_min=length_min,
             length_mean=max(length_min, int(hours_mean * HOUR)),
-            gap_mean=int(hours_between * HOUR),
+            gap_max=int(hours_between * HOUR * 2),
         )
 
     def draw_count(self, random: Random) -> int:
@@ -55,7 +55,7 @@ class Habits:
 
     def draw_gaps(self, random: Random, count: int) -> list[int]:
         """Draw how long the instance is off before each run but the first."""
-        return [int(random.uniform(1, 2 * self.gap_mean)) for _ in range(count - 1)]
+        return [int(random.uniform(1, self.gap_max)) for _ in range(count - 1)]
 
     def draw_start(self, random: Random, lengths: Sequence[int], gaps: Sequence[int]) -> int:
         """Draw how long after the beginning of all the first run starts."""

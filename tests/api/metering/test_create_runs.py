@@ -1,0 +1,121 @@
+"""The command create_runs (spec 07 §10)."""
+
+import io
+
+import pytest
+import time_machine
+from django.core.management import call_command
+
+from api.models import ConcurrentUsage, Run, StaleUsage, User
+from tests import factories
+from tests.api.metering.notation import at, day
+
+QUESTION = (
+    "This will destroy 1 Runs and 3 Concurrent Usage objects."
+    " Are you SURE you want to proceed? [Y/n] "
+)
+
+
+@pytest.fixture
+def command(world, monkeypatch):
+    """Run the command on the 12th; ``answer`` is what the operator says."""
+
+    def run(*arguments, answer=None):
+        asked = []
+
+        def reply(question):
+            asked.append(question)
+            if answer is None:
+                raise EOFError
+            return answer
+
+        monkeypatch.setattr("builtins.input", reply)
+        out = io.StringIO()
+        with time_machine.travel(at("12T01"), tick=False):
+            call_command("create_runs", *arguments, stdout=out)
+        return out.getvalue().splitlines(), asked
+
+    return run
+
+
+@pytest.fixture
+def built(world):
+    """A customer with a run and three rows."""
+    world.instance("on 10T01, off 11T02")
+    world.recalculate("12T01")
+    return world
+
+
+@pytest.mark.parametrize("answer", ["", "n", "N", "yes", "no", " y", None])
+def test_scenario_30_any_other_answer_changes_nothing(command, built, answer):
+    before = list(Run.objects.values()), list(ConcurrentUsage.objects.order_by("id").values())
+    lines, asked = command(answer=answer)
+    assert lines == ["Found 1 existing Runs and 3 Concurrent Usage objects.", "Aborting."]
+    assert asked == [QUESTION]
+    after = list(Run.objects.values()), list(ConcurrentUsage.objects.order_by("id").values())
+    assert after == before
+
+
+@pytest.mark.parametrize(("arguments", "answer"), [(["--confirm"], None), ([], "y"), ([], "Y")])
+def test_scenario_30_same_runs_with_new_ids(command, built, arguments, answer):
+    run = Run.objects.get()
+    lines, asked = command(*arguments, answer=answer)
+    assert lines == ["Found 1 existing Runs and 3 Concurrent Usage objects."]
+    assert len(asked) == (0 if arguments else 1)
+    new = Run.objects.get()
+    assert new.id != run.id
+    assert (new.start_time, new.end_time) == (run.start_time, run.end_time)
+    assert built.totals(9, 12) == [None, 1, 1, None], "days without runs get no row"
+    assert not StaleUsage.objects.exists()
+
+
+def test_nothing_to_lose_asks_nothing(command, world):
+    world.instance("on 10T01")
+    lines, asked = command()
+    assert (lines, asked) == ([], [])
+    assert world.runs() == [(at("10T01"), None)]
+    assert world.totals(9, 13) == [None, 1, 1, 1, None]
+
+
+def test_days_before_the_customer_joined(command, world):
+    User.objects.filter(id=world.user.id).update(date_joined=at("12T00"))
+    world.instance("on 05T01, off 06T02, on 08T00", image=False)
+    command()
+    assert [world.row(number) is not None for number in range(4, 13)] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_one_customer_only(command, built):
+    other = factories.make_aws_account()
+    built.instance("on 10T01", account=other)
+    lines, _ = command("--confirm", "--user", str(other.user_id))
+    assert lines == []
+    assert Run.objects.filter(cloud_account=other).exists()
+    assert built.total(9) is None
+    assert built.row(12) is not None, "the other customer's empty row stays"
+    lines, _ = command("--confirm", "--user", str(built.user.id))
+    assert lines == ["Found 1 existing Runs and 3 Concurrent Usage objects."]
+
+
+def test_runs_that_events_do_not_support_go(command, built):
+    factories.make_run(instance=built.instance(), start=at("2023-01-05T01"))
+    command("--confirm")
+    assert built.runs() == [(at("10T01"), at("11T02"))]
+
+
+def test_revisions_go_on_counting(command, built):
+    built.instance("on 10T01, off 10T02")
+    built.recalculate("12T02")
+    assert built.row(10).revision == 2
+    command("--confirm")
+    assert built.row(10).revision == 2
+    assert ConcurrentUsage.objects.get(date=day(11)).revision == 1

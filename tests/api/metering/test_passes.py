@@ -1,0 +1,114 @@
+"""The hourly passes over all customers (spec 07 §6.1, §14.2 O3)."""
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from api.metering import recalculate
+from api.models import ConcurrentUsage, StaleUsage, User
+from tests import factories
+from tests.api.metering.notation import at, day
+
+
+@pytest.fixture
+def passes(world):
+    """Run both passes at a moment; gives their statements."""
+
+    def run(now):
+        with time_machine.travel(at(now), tick=False), CaptureQueriesContext(connection) as queries:
+            recalculate.recalculate_runs_of_all_accounts()
+            recalculate.recalculate_usage_of_all_users()
+        return [query["sql"] for query in queries]
+
+    return run
+
+
+def test_customers_without_runs_get_their_rows_together(world, passes):
+    counts = []
+    for number in (5, 50):
+        ConcurrentUsage.objects.all().delete()
+        for _ in range(number):
+            factories.make_user(date_joined=at("11T23"), is_active=False)
+        counts.append(len(passes("12T01")))
+        rows = ConcurrentUsage.objects.exclude(user=world.user)
+        assert rows.filter(date=day(11), maximum_counts=[], revision=1).count() == rows.count() / 2
+    assert counts[0] == counts[1]
+
+
+def test_nothing_to_do_writes_nothing_and_asks_little(world, passes, monkeypatch):
+    monkeypatch.setattr(recalculate, "USERS_AT_ONCE", 20)
+    monkeypatch.setattr(recalculate, "ACCOUNTS_AT_ONCE", 20)
+    for _ in range(39):
+        factories.make_aws_account()
+    world.instance("on 01T01", stored="01T02")
+    world.recalculate("12T01", since="01T00")
+    statements = passes("12T03")
+    assert len(statements) == 5 + 5
+    assert not [sql for sql in statements if not sql.lstrip().startswith("SELECT")]
+
+
+def test_customers_with_runs_are_calculated_beside_those_without(world, passes):
+    other = factories.make_user(date_joined=at("10T01"))
+    world.instance("on 10T01, off 11T02")
+    passes("12T01")
+    assert world.totals(10, 12) == [1, 1, 0]
+    assert world.totals(10, 12, other) == [0, 0, 0]
+
+
+def test_customer_whose_runs_are_all_over_is_one_without_runs(world, passes):
+    world.instance("on 05T01, off 05T02", stored="05T03")
+    world.recalculate("05T04")
+    passes("12T01")
+    assert world.totals(10, 12) == [0, 0, 0]
+
+
+def test_stale_days_are_calculated_by_the_pass_too(world, passes):
+    world.instance("on 05T01, off 05T02", stored="05T03")
+    world.recalculate("06T04")
+    factories.make_stale(user=world.user, first_day=day(5), last_day=day(5))
+    passes("20T01")
+    assert not StaleUsage.objects.exists()
+    assert world.total(5) == 1
+
+
+def test_since_in_the_future_does_nothing(world):
+    with time_machine.travel(at("12T01"), tick=False):
+        recalculate.recalculate_usage_of_all_users(since=day(13))
+    assert not ConcurrentUsage.objects.exists()
+
+
+def test_since_reaches_back_to_when_each_customer_joined(world):
+    User.objects.filter(id=world.user.id).update(date_joined=at("10T23"))
+    with time_machine.travel(at("12T01"), tick=False):
+        recalculate.recalculate_usage_of_all_users(since=day(1))
+    assert ConcurrentUsage.objects.order_by("date").first().date == day(10)
+
+
+def test_stale_usage_of_several_customers(world):
+    users = [factories.make_user() for _ in range(3)]
+    for user in users:
+        factories.make_usage(user=user, date=day(10))
+        factories.make_stale(user=user, first_day=day(10), last_day=day(10))
+    with time_machine.travel(at("12T01"), tick=False):
+        assert recalculate.recalculate_stale_usage() == 3
+        assert recalculate.recalculate_stale_usage() == 0
+    assert not StaleUsage.objects.exists()
+
+
+def test_one_customers_failure_keeps_its_marks_and_stops_nobody(world, monkeypatch, caplog):
+    other = factories.make_user()
+    for user in (world.user, other):
+        factories.make_stale(user=user, first_day=day(10), last_day=day(10))
+    original = recalculate.calculate_usage
+
+    def failing(*, user_id, **arguments):
+        if user_id == world.user.id:
+            raise ValueError("odd data")
+        return original(user_id=user_id, **arguments)
+
+    monkeypatch.setattr(recalculate, "calculate_usage", failing)
+    with time_machine.travel(at("12T01"), tick=False):
+        assert recalculate.recalculate_stale_usage() == 1
+    assert StaleUsage.objects.get().user == world.user
+    assert f"Could not recalculate for user {world.user.id}" in caplog.text

@@ -1,0 +1,74 @@
+"""Problematic runs and their repair (spec 07 §9)."""
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from api.metering.problems import fix_problematic_runs, problematic_runs
+from api.models import Run
+from tests import factories
+from tests.api.metering.notation import at
+
+
+def test_none(world):
+    world.instance("on 10T01, off 10T02, on 10T03")
+    world.recalculate("10T04")
+    assert not problematic_runs()
+
+
+def test_scenario_27_open_run_with_a_later_power_off(world):
+    instance = world.instance("on 10T01, off 10T02, on 10T03, off 10T04")
+    run = factories.make_run(instance=instance, start=at("10T01"))
+    assert list(problematic_runs()) == [run]
+    assert list(problematic_runs(user_id=world.user.id)) == [run]
+    assert not problematic_runs(user_id=world.user.id + 1)
+    fix_problematic_runs(run_ids=[run.id])
+    assert world.runs(instance) == [(at("10T01"), at("10T02")), (at("10T03"), at("10T04"))]
+    assert Run.objects.filter(id=run.id).exists()
+    assert not problematic_runs()
+
+
+def test_power_off_at_the_very_start_goes_by_the_order_of_storing(world):
+    before = world.instance("off 10T05, on 10T05")
+    after = world.instance("on 10T05, off 10T05")
+    harmless = factories.make_run(instance=before, start=at("10T05"))
+    harmful = factories.make_run(instance=after, start=at("10T05"))
+    assert list(problematic_runs()) == [harmful]
+    fix_problematic_runs(run_ids=[harmless.id, harmful.id])
+    assert world.runs(before) == [(at("10T05"), None)]
+    assert world.runs(after) == [(at("10T05"), at("10T05"))]
+
+
+def test_fix_leaves_alone_what_is_gone_unfollowed_or_right(world):
+    right = world.instance("on 10T01, off 10T02")
+    ended = factories.make_run(instance=right, start=at("10T01"), end=at("10T02"))
+    unfollowed = factories.make_run(instance=world.instance(), start=at("10T01"))
+    fix_problematic_runs(run_ids=[999_999_999, ended.id, unfollowed.id])
+    assert set(Run.objects.values_list("id", "updated_at")) == {
+        (run.id, run.updated_at) for run in (ended, unfollowed)
+    }
+
+
+def test_fix_of_a_run_that_ends_too_late(world):
+    instance = world.instance("on 10T01, off 10T02, off 10T03")
+    run = factories.make_run(instance=instance, start=at("10T01"), end=at("10T03"))
+    fix_problematic_runs(run_ids=[run.id])
+    assert world.runs(instance) == [(at("10T01"), at("10T02"))]
+
+
+def test_fix_of_several_customers(world):
+    runs = []
+    for _ in range(3):
+        instance = world.instance("on 10T01, off 10T02", account=factories.make_aws_account())
+        runs.append(factories.make_run(instance=instance, start=at("10T01")))
+    fix_problematic_runs(run_ids=[run.id for run in runs])
+    assert set(Run.objects.values_list("end_time", flat=True)) == {at("10T02")}
+
+
+def test_one_query_however_many_runs_are_open(world):
+    for number in (1, 20):
+        for _ in range(number):
+            instance = world.instance("on 10T01, off 10T02", image=False)
+            factories.make_run(instance=instance, start=at("10T01"))
+        with CaptureQueriesContext(connection) as queries:
+            list(problematic_runs())
+        assert len(queries) == 1

@@ -1,0 +1,283 @@
+"""Several workers at once, workers that die, messages that come twice (spec 07 §8)."""
+
+import datetime
+import multiprocessing
+import os
+import random
+import threading
+import time
+
+import pytest
+import time_machine
+from django.db import connection, connections, transaction
+
+from api.metering import recalculate, usage
+from api.metering.locking import lock_metering
+from api.metering.runs import recalculate_runs
+from api.metering.staleness import mark_accounts_stale
+from api.models import (
+    CloudAccount,
+    ConcurrentUsage,
+    Instance,
+    InstanceEvent,
+    Run,
+    StaleUsage,
+)
+from tests import factories
+from tests.api.metering.conftest import World
+from tests.api.metering.notation import at, day
+from tests.api.metering.test_usage import compare_with_oracle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = at("12T01")
+
+
+@pytest.fixture
+def world(transactional_db, queued):
+    """A customer whose rows are committed; time stands still."""
+    with time_machine.travel(NOW, tick=False):
+        yield World()
+
+
+def in_threads(*works):
+    """Run functions at once, each with a database connection of its own; raise what they raise."""
+    errors = []
+
+    def run(work):
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def wait_for_lock_wait():
+    """Wait until some transaction waits for an advisory lock."""
+    for _ in range(500):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+def test_scenario_25_two_workers_on_one_instance(world):
+    instance = world.instance("on 10T01, off 10T02, on 10T03")
+
+    def work():
+        recalculate_runs(user_id=world.user.id, instance_ids=[instance.id])
+
+    in_threads(*[work] * 4)
+    assert world.runs(instance) == [(at("10T01"), at("10T02")), (at("10T03"), None)]
+
+
+def test_two_calculations_of_one_customer(world):
+    world.instance("on 10T01, off 10T02")
+    recalculate.recalculate_runs_of_all_accounts()
+
+    def work():
+        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+
+    in_threads(*[work] * 4)
+    assert world.totals(10, 12) == [1, 0, 0]
+    assert set(ConcurrentUsage.objects.values_list("revision", flat=True)) == {1}
+
+
+def test_different_customers_do_not_wait_for_each_other(world):
+    other = factories.make_aws_account()
+    world.instance("on 10T01", account=other)
+    with transaction.atomic():
+        lock_metering(world.user.id)
+        in_threads(recalculate.recalculate_runs_of_all_accounts)
+        in_threads(lambda: recalculate.recalculate_usage_of_user(user_id=other.user_id))
+        in_threads(recalculate.recalculate_stale_usage)
+    assert world.total(12, other.user) == 1
+    assert world.total(12) is None
+
+
+def test_stale_days_of_a_busy_customer_are_left_to_whoever_is_busy(world):
+    factories.make_stale(user=world.user, first_day=day(10))
+    changes = []
+    with transaction.atomic():
+        lock_metering(world.user.id)
+        in_threads(lambda: changes.append(usage.calculate_usage(user_id=world.user.id, wait=False)))
+    assert changes[0].busy
+    assert StaleUsage.objects.exists()
+
+
+def test_run_committed_during_a_calculation_is_not_lost(world):
+    """The calculation has read the runs when another one is stored: its mark stays."""
+    world.instance("on 10T01, off 10T02")
+    recalculate.recalculate_runs_of_all_accounts()
+    late = world.instance("on 10T01, off 10T03")
+    with transaction.atomic():
+        lock_metering(world.user.id)
+        waiting = threading.Thread(
+            target=lambda: in_threads(
+                lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id])
+            )
+        )
+        waiting.start()
+        wait_for_lock_wait()
+        usage.calculate_usage(user_id=world.user.id)
+        assert world.total(10) == 1
+    waiting.join(60)
+    assert world.total(10) is None
+    recalculate.recalculate_stale_usage()
+    assert world.total(10) == 2
+
+
+def test_image_change_during_a_calculation_is_not_lost(world):
+    """A mark that is committed after the calculation began is not deleted by it."""
+    world.instance("on 10T01, off 10T02")
+    recalculate.recalculate_runs_of_all_accounts()
+    with transaction.atomic():
+        usage.calculate_usage(user_id=world.user.id)
+        in_threads(lambda: factories.make_stale(user=world.user, first_day=day(10)))
+    assert StaleUsage.objects.exists()
+
+
+@pytest.mark.parametrize("deletion_first", [True, False])
+def test_account_deleted_while_its_runs_are_recalculated(world, deletion_first):
+    """Neither runs nor usage are left behind, whoever is first (spec 07 §8 c)."""
+    doomed = factories.make_aws_account(user=world.user)
+    instance = world.instance("on 10T01", account=doomed)
+    started, go_on = threading.Event(), threading.Event()
+
+    def delete():
+        if not deletion_first:
+            assert started.wait(60)
+        with transaction.atomic():
+            CloudAccount.objects.select_for_update().get(id=doomed.id)
+            if deletion_first:
+                started.set()
+                time.sleep(0.2)
+            else:
+                go_on.set()
+            mark_accounts_stale(account_ids=[doomed.id])
+            doomed.delete()
+
+    def work():
+        if deletion_first:
+            assert started.wait(60)
+            recalculate_runs(user_id=world.user.id, instance_ids=[instance.id])
+            return
+        with transaction.atomic():
+            recalculate_runs(user_id=world.user.id, instance_ids=[instance.id])
+            started.set()
+            time.sleep(0.2)
+
+    in_threads(delete, work)
+    assert not Run.objects.exists()
+    recalculate.recalculate_usage_of_all_users()
+    assert world.totals(10, 12) == [0, 0, 0]
+    assert not StaleUsage.objects.exists()
+
+
+def test_scenario_38_worker_killed_in_the_middle(world):
+    """The transaction of a killed worker is as if it had never been; the next pass does it all."""
+    world.instance("on 10T01, off 10T02")
+    recalculate.recalculate_runs_of_all_accounts()
+    connections.close_all()
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+
+    def work():
+        with transaction.atomic():
+            usage.calculate_usage(user_id=world.user.id)
+            ready.set()
+            time.sleep(60)
+
+    process = context.Process(target=work)
+    process.start()
+    assert ready.wait(30)
+    process.kill()
+    process.join(30)
+    recalculate.recalculate_usage_of_all_users()
+    assert world.totals(10, 12) == [1, 0, 0]
+    assert not StaleUsage.objects.exists()
+
+
+def test_message_delivered_twice(world):
+    world.instance("on 10T01, off 10T02")
+    for _ in range(2):
+        recalculate.recalculate_runs_of_account(account_id=world.account.id)
+        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    assert Run.objects.get().id
+    assert world.total(10) == 1
+    assert world.row(10).revision == 1
+
+
+def hammer(seed, user_id, instance_ids, seconds):
+    """Store random late events of one customer and let runs and usage follow, for a while."""
+    randomly = random.Random(seed)
+    until = time.monotonic() + seconds
+    with time_machine.travel(NOW, tick=False):
+        while time.monotonic() < until:
+            for _ in range(randomly.randrange(1, 4)):
+                instance = Instance.objects.get(id=randomly.choice(instance_ids))
+                InstanceEvent.objects.bulk_create(
+                    [
+                        InstanceEvent(
+                            instance=instance,
+                            cloud_account_id=instance.cloud_account_id,
+                            event_type=randomly.choice(["power_on", "power_off"]),
+                            occurred_at=at("05T00")
+                            + datetime.timedelta(hours=randomly.randrange(24 * 7)),
+                            origin="cloudtrail",
+                        )
+                    ],
+                    ignore_conflicts=True,
+                )
+            randomly.choice(
+                [
+                    recalculate.recalculate_runs_of_all_accounts,
+                    lambda: recalculate_runs(user_id=user_id, instance_ids=instance_ids),
+                    recalculate.recalculate_stale_usage,
+                    recalculate.recalculate_usage_of_all_users,
+                ]
+            )()
+    connections.close_all()
+
+
+def hammered(world, seconds):
+    """Let two processes hammer the customer; then compare what they left with the oracle."""
+    instances = [world.instance() for _ in range(6)]
+    ids = [instance.id for instance in instances]
+    connections.close_all()
+    context = multiprocessing.get_context("fork")
+    workers = [
+        context.Process(target=hammer, args=(seed, world.user.id, ids, seconds)) for seed in (1, 2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(seconds + 60)
+        assert worker.exitcode == 0
+    world.recalculate("12T01", since="05T00")
+    arrived = {
+        instance.id: list(instance.events.order_by("id").values_list("occurred_at", "event_type"))
+        for instance in instances
+    }
+    compare_with_oracle(world, arrived)
+    assert not StaleUsage.objects.exists()
+    return sum(len(events) for events in arrived.values())
+
+
+def test_two_processes_hammer_one_customer(world):
+    """HAMMER_SECONDS in the environment makes it take longer."""
+    assert hammered(world, seconds=float(os.environ.get("HAMMER_SECONDS", "3"))) > 20

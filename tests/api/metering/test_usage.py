@@ -1,0 +1,301 @@
+"""Which days are calculated, what is written and remembered (spec 07 §6, 09 P10, P11)."""
+
+import datetime
+import random
+
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from api.images.changes import change_images
+from api.metering import recalculate, usage, window
+from api.metering.days import Days
+from api.metering.facets import ANY
+from api.metering.reports import daily_usage
+from api.metering.runs import recalculate_runs
+from api.models import (
+    Cause,
+    ConcurrentUsage,
+    ImageFact,
+    Instance,
+    InstanceEvent,
+    StaleUsage,
+    UsageRevision,
+    User,
+)
+from tests import factories
+from tests.api.metering import oracle
+from tests.api.metering.notation import at, day, key
+
+
+def calculate(world, now="12T01", **arguments):
+    with time_machine.travel(at(now), tick=False):
+        return usage.calculate_usage(user_id=world.user.id, **arguments)
+
+
+def dates(user):
+    return list(
+        ConcurrentUsage.objects.filter(user=user).order_by("date").values_list("date", flat=True)
+    )
+
+
+def test_row_tells_when_and_by_what_it_was_calculated(world, settings):
+    settings.CLOUDIGRADE_VERSION = "abc123"
+    calculate(world, missing=[Days(day(12), day(12))])
+    row = ConcurrentUsage.objects.get()
+    assert (row.user, row.date, row.maximum_counts) == (world.user, day(12), [])
+    assert (row.revision, row.algorithm, row.code_version) == (1, window.ALGORITHM, "abc123")
+    assert row.computed_at == row.created_at == row.updated_at == at("12T01")
+
+
+def test_unknown_customer(db):
+    assert usage.calculate_usage(user_id=999_999_999, missing=[Days(day(1), day(2))]).written == 0
+    recalculate.recalculate_usage_of_user(user_id=999_999_999)
+    recalculate.recalculate_usage_of_user_on(user_id=999_999_999, day=day(1))
+    assert not ConcurrentUsage.objects.exists()
+
+
+def test_future_days_never_are(world):
+    calculate(world, missing=[Days(day(11), day(20))])
+    assert dates(world.user) == [day(11), day(12)]
+    assert calculate(world, missing=[Days(day(13), None)]).calculated == 0
+
+
+def test_default_look_back_is_two_days_and_today(world, settings):
+    with time_machine.travel(at("12T01"), tick=False):
+        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    assert dates(world.user) == [day(10), day(11), day(12)]
+    settings.RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO = 4
+    with time_machine.travel(at("12T01"), tick=False):
+        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    assert dates(world.user)[0] == day(8)
+
+
+def test_one_day(world):
+    world.instance("on 10T01, off 10T02")
+    with time_machine.travel(at("12T01"), tick=False):
+        recalculate.recalculate_runs_of_account(account_id=world.account.id)
+        StaleUsage.objects.all().delete()
+        recalculate.recalculate_usage_of_user_on(user_id=world.user.id, day=day(10))
+        recalculate.recalculate_usage_of_user_on(user_id=world.user.id, day=day(13))
+    assert dates(world.user) == [day(10)]
+    assert world.total(10) == 1
+
+
+def test_day_before_the_customer_joined_only_if_it_has_a_row(world):
+    User.objects.filter(id=world.user.id).update(date_joined=at("10T12"))
+    factories.make_usage(user=world.user, date=day(8))
+    factories.make_stale(user=world.user, first_day=day(5), last_day=day(11))
+    calculate(world)
+    assert dates(world.user) == [day(8), day(10), day(11)]
+    assert not StaleUsage.objects.exists()
+
+
+def test_revision_grows_only_with_the_counts(world):
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T01")
+    factories.make_stale(user=world.user, first_day=day(10), last_day=day(11))
+    before = world.row(10)
+    assert world.total(10) is None
+    calculate(world, "11T02")
+    after = world.row(10)
+    assert (after.id, after.revision, after.updated_at) == (before.id, 1, before.updated_at)
+    assert after.computed_at == at("11T02")
+    assert not UsageRevision.objects.exists()
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T03")
+    changed = world.row(10)
+    assert (changed.id, changed.revision) == (before.id, 2)
+    assert changed.updated_at == changed.computed_at == at("11T03")
+    assert changed.created_at == before.created_at
+
+
+def test_change_of_order_alone_is_no_change(world):
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T01")
+    row = world.row(10)
+    row.maximum_counts = row.maximum_counts[::-1]
+    row.save()
+    factories.make_stale(user=world.user, first_day=day(10))
+    calculate(world, "11T02")
+    assert world.row(10).revision == 1
+
+
+def test_revision_is_explained(world):
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T01")
+    second = world.instance("on 10T01, off 10T03")
+    recalculate_runs(user_id=world.user.id, instance_ids=[second.id])
+    factories.make_stale(user=world.user, first_day=day(10), cause=Cause.OPERATOR, refs=[7])
+    calculate(world, "11T02")
+    revision = UsageRevision.objects.get()
+    assert (revision.user, revision.date, revision.revision) == (world.user, day(10), 2)
+    assert (revision.total_before, revision.total_after) == (1, 2)
+    assert revision.computed_at == at("11T02")
+    assert revision.causes == [Cause.RUN_ADDED, Cause.OPERATOR]
+    assert revision.refs == [second.runs.get().id, 7]
+    assert len(revision.changed_keys) == 20
+    assert revision.changed_keys[0] == [ANY, ANY, ANY, ANY, ANY, 1, 2]
+
+
+def test_revision_survives_the_row(world):
+    """A row that was deleted and comes back continues where it was."""
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T01")
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T02")
+    ConcurrentUsage.objects.all().delete()
+    world.recalculate("11T03")
+    assert world.row(10).revision == 2
+    world.instance("on 10T01, off 10T02")
+    world.recalculate("11T04")
+    assert world.row(10).revision == 3
+
+
+def test_odd_texts_are_stored_and_recognised(world):
+    """Values that JSON writes in several ways do not count as changed."""
+    role = 'quote " backslash \\ slash / tab \t newline \n bell \x07 del \x7f é 日本 😀 <&>\u2028'
+    image = world.image()
+    image.role = role[:64]
+    image.save()
+    world.instance("on 10T01, off 10T02", image=image)
+    world.recalculate("11T01")
+    assert world.counts(10)[key(role=role[:64])] == 1
+    factories.make_stale(user=world.user, first_day=day(10))
+    assert calculate(world, "11T02").written == 0
+
+
+def test_statements_do_not_grow_with_days_or_runs(world):
+    image = world.image()
+    counts = {}
+    for number in (10, 1000):
+        instances = Instance.objects.bulk_create(
+            Instance(
+                cloud_account=world.account,
+                machine_image=image,
+                cloud_type="aws",
+                cloud_instance_id=f"i-{factories.number()}",
+                region="us-east-1",
+            )
+            for _ in range(number)
+        )
+        InstanceEvent.objects.bulk_create(
+            InstanceEvent(
+                instance=instance,
+                cloud_account=world.account,
+                event_type="power_on",
+                occurred_at=at("01T00"),
+                origin="cloudtrail",
+            )
+            for instance in instances
+        )
+        recalculate_runs(user_id=world.user.id, instance_ids=[one.id for one in instances])
+        ConcurrentUsage.objects.all().delete()
+        first = day(12) - datetime.timedelta(days=number // 20)
+        with CaptureQueriesContext(connection) as cold:
+            calculate(world, missing=[Days(first, day(12))])
+        factories.make_stale(user=world.user, first_day=first)
+        with CaptureQueriesContext(connection) as same:
+            calculate(world)
+        counts[number] = (len(cold), len(same))
+    assert counts[10] == counts[1000]
+    assert max(counts[1000]) <= 20
+
+
+def test_holes_are_swept_apart_and_the_days_between_are_left_alone(world):
+    world.instance("on 2023-01-05T01", stored="2023-01-05T02")
+    world.recalculate("2023-03-12T01", since="2023-01-01T00")
+    before = ConcurrentUsage.objects.values_list("date", "computed_at")
+    before = dict(before)
+    for first in ("2023-01-10", "2023-01-12", "2023-03-11"):
+        first_day = datetime.date.fromisoformat(first)
+        factories.make_stale(user=world.user, first_day=first_day, last_day=first_day)
+    assert calculate(world, "12T02").calculated == 3
+    after = dict(ConcurrentUsage.objects.values_list("date", "computed_at"))
+    assert {date for date in after if after[date] != before[date]} == {
+        datetime.date(2023, 1, 10),
+        datetime.date(2023, 1, 12),
+        datetime.date(2023, 3, 11),
+    }
+
+
+def test_images_known_to_several_customers(world):
+    """Each customer's days are withdrawn and calculated alone."""
+    image = world.plain_image()
+    others = [factories.make_aws_account() for _ in range(3)]
+    for account in (world.account, *others):
+        world.instance("on 10T01, off 10T02", account=account, image=image)
+    world.recalculate("11T01")
+    change_images(
+        image_ids=[image.id],
+        change=lambda found: setattr(found, "rhel_detected_by_tag", True),
+        reason=ImageFact.Reason.TAG,
+    )
+    marks = StaleUsage.objects.order_by("user_id").values_list(
+        "user", "first_day", "last_day", "cause", "refs"
+    )
+    users = sorted(account.user_id for account in (world.account, *others))
+    assert list(marks) == [
+        (user, day(10), day(10), Cause.IMAGE_CHANGED, [image.id]) for user in users
+    ]
+    world.settle("11T02")
+    assert [world.total(10, account.user) for account in others] == [1, 1, 1]
+
+
+def test_reading_leaves_out_missing_and_withdrawn_days(world):
+    world.recalculate("12T01", since="08T00")
+    factories.make_stale(user=world.user, first_day=day(9), last_day=day(9))
+    factories.make_stale(user=world.user, first_day=day(12))
+    found = daily_usage(user_id=world.user.id, first_day=day(7), last_day=day(12))
+    assert list(found) == [day(8), day(10), day(11)]
+    with CaptureQueriesContext(connection) as queries:
+        daily_usage(user_id=world.user.id, first_day=day(1), last_day=day(12))
+    assert len(queries) == 1
+
+
+def test_random_world_equals_the_oracle(world):
+    """Random instances, images and changes; after each settling all days are the oracle's."""
+    randomly = random.Random(41)
+    images = [
+        world.image(),
+        world.image(architecture="arm64"),
+        world.plain_image(),
+        world.image(result={"rhel_enabled_repos_found": True}),
+    ]
+    instances = [world.instance(image=randomly.choice([*images, False])) for _ in range(6)]
+    arrived = {instance.id: [] for instance in instances}
+    for _ in range(25):
+        for _ in range(randomly.randrange(4)):
+            instance = randomly.choice(instances)
+            moment = at("06T00") + datetime.timedelta(hours=6 * randomly.randrange(4 * 6))
+            kind = randomly.choice(["on", "off"])
+            world.store(instance, f"{kind} {moment:%dT%H}")
+            if (moment, f"power_{kind}") not in arrived[instance.id]:
+                arrived[instance.id].append((moment, f"power_{kind}"))
+        if randomly.random() < 0.3:
+            tagged = randomly.random() < 0.5
+            change_images(
+                image_ids=[randomly.choice(images).id],
+                change=lambda image, tagged=tagged: setattr(image, "rhel_detected_by_tag", tagged),
+                reason=ImageFact.Reason.TAG,
+            )
+        if randomly.random() < 0.2:
+            instance = randomly.choice(instances)
+            Instance.objects.filter(id=instance.id, machine_image=None).update(
+                machine_image=images[0]
+            )
+        world.recalculate("12T01", since="05T00")
+        compare_with_oracle(world, arrived)
+
+
+def compare_with_oracle(world, arrived):
+    runs = []
+    for instance in Instance.objects.filter(id__in=arrived).select_related("machine_image"):
+        image = instance.machine_image
+        facets = None
+        if image and image.is_rhel:
+            facets = (image.architecture, image.role, image.sla, image.usage, image.service_type)
+        for start, end in oracle.expected_runs(arrived[instance.id]):
+            runs.append(oracle.OracleRun(start, end, facets))
+    for number in range(5, 13):
+        assert world.counts(number) == oracle.expected_counts(runs, day(number))
