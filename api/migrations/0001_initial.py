@@ -293,6 +293,8 @@ class Migration(migrations.Migration):
                 ('rhel_detected_by_tag', models.BooleanField(default=False)),
                 ('rhel_detected_by_license', models.BooleanField(default=False)),
                 ('openshift_detected', models.BooleanField(default=False)),
+                ('rhel_tag_at', models.DateTimeField(help_text='AWS: newest change of the tag', null=True)),
+                ('openshift_tag_at', models.DateTimeField(help_text='AWS: newest change of the tag', null=True)),
                 ('marks_by_account', models.JSONField(default=dict, help_text='Azure: what the machines of each account said of it')),
                 ('inspection_json', models.TextField(null=True)),
                 ('is_cloud_access', models.BooleanField(default=False)),

@@ -57,6 +57,8 @@ class MachineImage(Timestamped):
     rhel_detected_by_tag = models.BooleanField(default=False)
     rhel_detected_by_license = models.BooleanField(default=False)
     openshift_detected = models.BooleanField(default=False)
+    rhel_tag_at = models.DateTimeField(null=True, help_text="AWS: newest change of the tag")
+    openshift_tag_at = models.DateTimeField(null=True, help_text="AWS: newest change of the tag")
     marks_by_account = models.JSONField(
         default=dict, help_text="Azure: what the machines of each account said of it"
     )
