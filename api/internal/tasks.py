@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Task, current_app, states
 from celery.exceptions import NotRegistered
+from kombu.exceptions import DecodeError
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -67,7 +68,7 @@ def _outcome(task_id: str) -> dict[str, Any]:
     try:
         meta = current_app.backend.get_task_meta(task_id)
         state, value = meta["status"], meta["result"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (DecodeError, ValueError, KeyError, TypeError, AttributeError):
         # Anybody can write to Redis what is no result.
         logger.warning("The result of task %r cannot be read", task_id)
         state, value = states.PENDING, None

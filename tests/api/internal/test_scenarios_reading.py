@@ -48,9 +48,7 @@ def test_scenario_02_an_unknown_org_id_is_an_empty_list(story):
 def test_scenario_03_a_wrong_key_is_refused_but_nobody_needs_one(story):
     refused = service("wrong").get(f"{B}/users/")
     assert refused.status_code == 403
-    assert refused.json() == {
-        "detail": "Authentication Failed: Invalid PSK specified in header"
-    }
+    assert refused.json() == {"detail": "Authentication Failed: Invalid PSK specified in header"}
     assert "WWW-Authenticate" not in refused
     assert ANYBODY.get(f"{B}/users/").status_code == 200
     everybody = customer(account_number="999").get(f"{B}/users/")
@@ -185,9 +183,7 @@ def test_scenario_19_filters_of_cloud_accounts(story):
     unknown = ANYBODY.get(f"{B}/cloudaccounts/?user=999999")
     assert unknown.status_code == 400
     assert unknown.json() == {
-        "user": [
-            "Select a valid choice. That choice is not one of the available choices."
-        ]
+        "user": ["Select a valid choice. That choice is not one of the available choices."]
     }
     ids = [story.aws.id, story.azure.id]
     assert [row["id"] for row in ANYBODY.rows("cloudaccounts/?is_enabled=potato")] == ids
@@ -220,9 +216,10 @@ def test_include_runs_takes_no_other_words(db, word):
 
 @pytest.mark.parametrize("word", ["0", "f", "N", "no", "FALSE", "Off"])
 def test_include_runs_can_be_declined(story, word):
-    assert "potentially_related_runs" not in ANYBODY.rows(
-        f"concurrentusages/?include_runs={word}&limit=1"
-    )[0]
+    assert (
+        "potentially_related_runs"
+        not in ANYBODY.rows(f"concurrentusages/?include_runs={word}&limit=1")[0]
+    )
 
 
 def test_days_of_a_run(story):

@@ -272,8 +272,7 @@ def test_duplicates_of_an_account(story, clouds, queued):
     pair = {"platform_authentication_id": 33, "platform_application_id": 22}
     assert _refused(NEW_AWS | pair) == {
         "non_field_errors": [
-            "The fields platform_authentication_id, platform_application_id "
-            "must make a unique set."
+            "The fields platform_authentication_id, platform_application_id must make a unique set."
         ]
     }
     assert _refused(NEW_AWS | {"account_arn": story.aws.account_arn}) == {
