@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from api.models import User
 from api.public import views
@@ -65,6 +67,17 @@ def usage_of_a(spring_2019, customer_a) -> None:
             last_day=factories.utc(last).date(),
             counts=[["_ANY", "_ANY", "_ANY", "_ANY", "_ANY", 3]],
         )
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    """The WSGI application leaves the connection of the test, with its transaction, alone."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
