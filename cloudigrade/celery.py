@@ -9,6 +9,7 @@ from django.conf import settings
 from sentry_sdk.integrations.celery import CeleryIntegration
 
 from cloudigrade.schedule import ENTRIES
+from cloudigrade.start_up import log_configuration
 from util import sentry
 from util.request_id import message_context, message_headers, request_context
 
@@ -17,6 +18,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 app = Celery("cloudigrade", task_cls="util.tasks:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"])
+app.loader.override_backends = {
+    "redis": "util.results:Results",
+    "rediss": "util.results:Results",
+    "sentinel": "util.results:SentinelResults",
+}
 
 
 @app.on_after_configure.connect
@@ -28,6 +34,13 @@ def leave_logging_to_django(**_: Any) -> None:
 
 def _logging_is_set_up(**_: Any) -> None:
     """Do nothing: a listener to this signal is what keeps Celery from setting up logging."""
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def tell_configuration(**_: Any) -> None:
+    """Log the configuration when a worker or beat starts (§8)."""
+    log_configuration()
 
 
 @signals.celeryd_init.connect

@@ -76,6 +76,8 @@ access_log_format = (
     '%(h)s %(t)s "%(r)s" %(s)s %(b)s %(L)s s requestid:%({x-cloudigrade-request-id}o)s'
 )
 
+env.check()
+
 metrics_folder = _metrics_folder()
 raw_env = [f"PROMETHEUS_MULTIPROC_DIR={metrics_folder}"]
 

@@ -29,6 +29,8 @@ def log_configuration() -> None:
         shown = (_shown(variable) for variable in env.variables.values() if variable.group == group)
         lines.append(f"{group}: {', '.join(filter(None, shown))}")
     logger.info("Starting\n  %s", "\n  ".join(lines))
+    if settings.IS_PRODUCTION and "*" in settings.ALLOWED_HOSTS:
+        logger.warning("DJANGO_ALLOWED_HOSTS lets production answer to any host name")
 
 
 def _shown(variable: Variable) -> str | None:

@@ -13,11 +13,14 @@ from cloudigrade.settings.redis import (
     REDIS_URL,
 )
 from cloudigrade.task_names import DEFAULT_QUEUE, QUEUE_NAMES, ROUTES
+from util.redis import CONNECT_TIMEOUT
 from util.sentry import parse_rates
 
 _sentinel = {"master_name": REDIS_SENTINEL_MASTER} if REDIS_URL.startswith("sentinel://") else {}
 _transport_options: dict[str, Any] = {
     "global_keyprefix": f"{CLOUDIGRADE_ENVIRONMENT}-",
+    "socket_connect_timeout": CONNECT_TIMEOUT,
+    "socket_keepalive": True,
     **_sentinel,
 }
 
@@ -28,9 +31,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": env("CELERY_BROKER_VISIBILITY_TIMEOUT"),
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Workers and beat wait for a broker that is away, however long it takes.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_RESULT_BACKEND = REDIS_URL
 CELERY_REDIS_BACKEND_USE_SSL = REDIS_TLS
 CELERY_REDIS_BACKEND_HEALTH_CHECK_INTERVAL = REDIS_HEALTH_CHECK_INTERVAL
+CELERY_REDIS_SOCKET_CONNECT_TIMEOUT = CONNECT_TIMEOUT
 CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = _transport_options
 CELERY_RESULT_EXPIRES = 86400
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.cloudigrade.programs import ROOT, environment, free_port
+from tests.cloudigrade.programs import ROOT, environment, free_port, run
 from tests.cloudigrade.test_clowder_mode import CDAPPCONFIG
 
 
@@ -82,6 +82,12 @@ def test_nothing_is_left_behind(gunicorn, tmp_path):
     process.terminate()
     assert process.wait(30) == 0
     assert not metrics.exists()
+
+
+def test_a_malformed_number_is_told():
+    done = run("gunicorn", "-c", "cloudigrade/gunicorn.py", "cloudigrade.wsgi", WEB_CONCURRENCY="x")
+    assert done.returncode != 0
+    assert "GUNICORN_WORKERS: 'x' is not an integer" in done.stderr
 
 
 def test_clowder_s_ports(gunicorn, tmp_path):

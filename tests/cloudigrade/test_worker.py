@@ -102,6 +102,11 @@ def test_a_pickled_message_is_dropped_and_what_follows_is_done(worker, redis_cli
     wait_until(lambda: redis_client.hlen("test-unacked") == 0)
 
 
+def test_queueing_a_task_opens_no_subscription(redis_client):
+    send(PROBE)
+    assert redis_client.client_list(_type="pubsub") == []
+
+
 def test_a_message_that_waited_too_long_is_not_done(worker):
     late = send(PROBE, expires=-1)
     result_of(send(PROBE))
