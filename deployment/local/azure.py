@@ -133,8 +133,8 @@ class AzureControl:
     def fail(self, request: str, **fault: Any) -> None:
         """Misbehave for requests whose ``METHOD /path?query`` this regular expression is found in.
 
-        ``fault`` may have ``status``, ``code``, ``retry_after``, ``hang`` (both in seconds) and
-        ``times``; without the latter it holds until the next reset.
+        ``fault`` may have ``status``, ``code``, ``body``, ``retry_after``, ``hang`` (both in
+        seconds) and ``times``; without the latter it holds until the next reset.
         """
         self._call("POST", "/_control", {"faults": [{"request": request, **fault}]})
 

@@ -17,8 +17,9 @@ machines; a machine with a member ``_no_status`` is missing there. ``images`` ar
 "publisher", "offer", "sku", "versions"}``, ``sizes`` the entries of the own subscription's SKUs.
 
 A fault is ``{"request": regular expression, "status": 500, "code": text, "retry_after": seconds,
-"hang": seconds, "times": n}``; it is searched in ``METHOD /path?query``, and all else is optional:
-without ``status`` the answer is the true one, without ``times`` the fault holds until the reset.
+"hang": seconds, "body": text, "times": n}``; it is searched in ``METHOD /path?query``, and all else
+is optional: without ``status`` the answer is the true one, without ``times`` the fault holds until
+the reset.
 """
 
 import json
@@ -206,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
         return Answer(HTTPStatus.OK, content)
 
     def _send(self, answer: Answer) -> None:
-        body = b"" if answer.content is None else json.dumps(answer.content).encode()
+        body = _body(answer.content)
         self.send_response(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
@@ -217,9 +218,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
+def _body(content: Any) -> bytes:
+    """Give JSON, but nothing as nothing and a text as it is."""
+    if content is None:
+        return b""
+    return (content if isinstance(content, str) else json.dumps(content)).encode()
+
+
 def _misbehaviour(path: str, fault: Json) -> Answer:
     headers = [("Retry-After", str(fault["retry_after"]))] if "retry_after" in fault else []
     status, code = fault["status"], fault.get("code", "Fault")
+    if "body" in fault:
+        return Answer(status, fault["body"], tuple(headers))
     if path.endswith(_TOKEN_PATH):
         content = {"error": code, "error_description": "A fault."}
         return Answer(status, content, tuple(headers))
