@@ -11,7 +11,7 @@ RED_HAT_ACCOUNT = "309956199498"
 CLOUD_ACCESS_NAME = "RHEL-9.4.0_HVM-20240605-x86_64-77-Access2-GP3"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Customer:
     """One customer with one AWS account."""
 

@@ -50,10 +50,12 @@ class Platform:
     """Kafka as the sources service uses it."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._producer = Producer({"bootstrap.servers": bootstrap})
+        # Kafka ends before the last connection to it does; nobody needs to be told.
+        common = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._producer = Producer(common)
         self._statuses = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **common,
                 "group.id": f"demo-{uuid.uuid4()}",
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": 6000,
