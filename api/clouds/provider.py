@@ -1,7 +1,7 @@
 """What each cloud must offer to the life of accounts, and where to find it.
 
-The services above (``api.accounts``) know no cloud by name: they ask the registry. A cloud knows neither
-the sources service nor its error codes: it says what it found, in the terms of ``Finding``.
+The services above (``api.accounts``) know no cloud by name: they ask the registry. A cloud knows
+neither the sources service nor its error codes: it says what it found, in terms of ``Finding``.
 """
 
 import enum

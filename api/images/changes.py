@@ -67,8 +67,8 @@ def create_images(
 ) -> list[MachineImage]:
     """Store images not seen before, with their first facts; those known meanwhile are left alone.
 
-    Returns the images that this call created, with their ids. Two workers that learn of one image at
-    the same time end up with one row.
+    Returns the images that this call created, with their ids. Two workers that learn of one image
+    at the same time end up with one row.
     """
     now = clock.now()
     candidates = list(images)

@@ -48,7 +48,7 @@ COUNTED_COLUMNS = ("is_rhel", "architecture", "role", "sla", "usage", "service_t
 
 
 def derive(image: MachineImage) -> ImageFacts:
-    """Compute the derived columns of an image from its stored ones, whatever the inspection said."""
+    """Compute the derived columns of an image from its stored ones, however odd those are."""
     result = parse_inspection(image.inspection_json)
     found = {key: result.get(key) is True for key in FOUND_KEYS}
     by_red_hat = image.owner_aws_account_id in RED_HAT_OWNERS
@@ -96,7 +96,7 @@ def parse_inspection(text: str | None) -> Mapping[str, Any]:
 
 
 def facet(value: object) -> str:
-    """Give one facet's value: text cut to 64 characters, anything else is unknown (spec 07 §5.1)."""
+    """Give a facet's value: text cut to 64 characters, or empty for anything else (07 §5.1)."""
     return without_nul(value)[:FACET_LENGTH] if isinstance(value, str) else ""
 
 

@@ -70,7 +70,7 @@ class CloudAccount(Timestamped):
 
 
 class AccountState(models.Model):
-    """One change of an account's state or one verification, kept after the account is gone (09 P9)."""
+    """One change of an account's state, or one verification; outlives the account (09 P9)."""
 
     class Change(models.TextChoices):
         """What happened to the account."""

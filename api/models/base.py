@@ -8,8 +8,9 @@ from util import clock
 class Timestamped(models.Model):
     """A row that knows when it was made and last changed (UTC).
 
-    Statements that bypass ``save()`` (``update``, ``bulk_update``, SQL of our own) set ``updated_at``
-    themselves: several rules ask how long a row has been left alone (spec 03 §9.4, 05 §7).
+    Statements that bypass ``save()`` (``update``, ``bulk_update``, SQL of our own) set
+    ``updated_at`` themselves: several rules ask how long a row has been left alone (spec 03 §9.4,
+    05 §7).
     """
 
     created_at = models.DateTimeField(default=clock.now, editable=False)

@@ -10,8 +10,8 @@ class InboxMessage(models.Model):
     """One relevant Kafka message; those of one customer are worked on in the order of their ids.
 
     ``attempts`` counts those that failed or broke off. ``queued_at`` is when a task for the message
-    was last queued, or will be due; empty: none was yet. ``follow_ups`` names the tasks that have to
-    end before a message that was handed on counts as processed.
+    was last queued, or will be due; empty: none was yet. ``follow_ups`` names the tasks that have
+    to end before a message that was handed on counts as processed.
     """
 
     class State(models.TextChoices):

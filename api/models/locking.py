@@ -11,12 +11,13 @@ from util import clock
 
 @contextmanager
 def lock_users(user_ids: Iterable[int]) -> Iterator[list[int]]:
-    """Hold the task locks of several users until the transaction ends; yields the users still there.
+    """Hold the task locks of users until the transaction ends; yields the users still there.
 
-    Opens a transaction, or joins the one in progress. Waiters block; locks are taken in ascending order
-    of user ids, so that two holders of several never wait for each other. ``locked`` shows true inside
-    the holding transaction only (an exception rolls it back). A missing lock row is made on first use; a user that is gone is left
-    out. Never call a cloud, Kafka or another service while holding it.
+    Opens a transaction, or joins the one in progress. Waiters block; locks are taken in ascending
+    order of user ids, so that two holders of several never wait for each other. ``locked`` shows
+    true inside the holding transaction only (an exception rolls it back). A missing lock row is
+    made on first use; a user that is gone is left out. Never call a cloud, Kafka or another service
+    while holding it.
     """
     wanted = sorted(set(user_ids))
     with transaction.atomic():

@@ -52,7 +52,7 @@ class IngestObject(models.Model):
 
 
 class IngestHour(models.Model):
-    """All log files of one account, region and hour of delivery, with why records were skipped (09 P3)."""
+    """All log files of an account, region and hour, with why records were skipped (09 P3)."""
 
     aws_account_id = models.CharField(max_length=12)
     region = models.CharField(max_length=64)

@@ -10,8 +10,9 @@ from util import clock
 class ConcurrentUsage(Timestamped):
     """One user's largest numbers of RHEL instances on at once on one UTC day.
 
-    ``maximum_counts`` is a list of ``[arch, role, sla, usage, service_type, count]``. The row counts as
-    withdrawn while a ``StaleUsage`` covers its day; it stays, so that its revision survives (09 P10).
+    ``maximum_counts`` is a list of ``[arch, role, sla, usage, service_type, count]``. The row
+    counts as withdrawn while a ``StaleUsage`` covers its day; it stays, so that its revision survives
+    (09 P10).
     """
 
     user = models.ForeignKey(
@@ -50,8 +51,8 @@ class Cause(models.TextChoices):
 class StaleUsage(models.Model):
     """A range of a user's days that must be calculated again.
 
-    Marks are only ever inserted, by the transaction that changes a run or an image, and deleted by the
-    calculation that read them: no update, hence no lock between customers.
+    Marks are only ever inserted, by the transaction that changes a run or an image, and deleted by
+    the calculation that read them: no update, hence no lock between customers.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="stale_usage")
