@@ -33,9 +33,7 @@ class MachineImage(Timestamped):
 
     cloud_type = models.CharField(max_length=8, choices=CloudType.choices)
     cloud_image_id = models.TextField(help_text="AMI id; Azure SKU or image resource id")
-    user = models.ForeignKey(
-        User, null=True, on_delete=models.CASCADE, related_name="azure_images"
-    )
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="azure_images")
     publisher = models.TextField(default="", blank=True)
     offer = models.TextField(default="", blank=True)
 

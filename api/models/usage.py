@@ -11,8 +11,8 @@ class ConcurrentUsage(Timestamped):
     """One user's largest numbers of RHEL instances on at once on one UTC day.
 
     ``maximum_counts`` is a list of ``[arch, role, sla, usage, service_type, count]``. The row
-    counts as withdrawn while a ``StaleUsage`` covers its day; it stays, so that its revision survives
-    (09 P10).
+    counts as withdrawn while a ``StaleUsage`` covers its day; it stays, so that its revision
+    survives (09 P10).
     """
 
     user = models.ForeignKey(
