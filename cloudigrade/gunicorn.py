@@ -68,6 +68,8 @@ timeout = env("GUNICORN_TIMEOUT")
 graceful_timeout = 25
 max_requests = env("GUNICORN_MAX_REQUESTS")
 max_requests_jitter = max_requests // 10
+# Loaded once, the code is shared by the workers; a fault in it ends the master, not each worker.
+preload_app = True
 forwarded_allow_ips = "*"
 limit_request_field_size = 16384
 control_socket_disable = True

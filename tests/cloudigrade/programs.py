@@ -1,12 +1,18 @@
 """Running the product's programs, each in a process and an environment of its own."""
 
-import json
+import importlib
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,12 +30,6 @@ PROD = {
     "AZURE_SP_OBJECT_ID": "d",
     "AZURE_SUBSCRIPTION_ID": "e",
 }
-
-_SHOW = """
-import json, sys
-from django.conf import settings
-print(json.dumps({name: getattr(settings, name) for name in sys.argv[1:]}, default=str))
-"""
 
 
 def environment(module: str, changes: dict[str, str | None]) -> dict[str, str]:
@@ -60,10 +60,32 @@ def run(
 
 
 def settings_of(module: str, *names: str, **changes: str | None) -> dict[str, Any]:
-    """Settings as a process sees them."""
-    done = run(sys.executable, "-c", _SHOW, *names, module=module, **changes)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Settings as a fresh process sees them. Raises what loading them raises."""
+    return _fresh_processes().submit(_load, environment(module, changes), names).result()
+
+
+def problems_of(module: str, **changes: str | None) -> str:
+    """What a process complains of that cannot start."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        settings_of(module, **changes)
+    return str(caught.value)
+
+
+def _load(variables: dict[str, str], names: tuple[str, ...]) -> dict[str, Any]:
+    os.environ.clear()
+    os.environ.update(variables)
+    settings = importlib.import_module(variables["DJANGO_SETTINGS_MODULE"])
+    return {name: getattr(settings, name) for name in names}
+
+
+@cache
+def _fresh_processes() -> ProcessPoolExecutor:
+    """Processes that have loaded what is slow to load, but nothing of the project."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["celery", "kombu", "pytest", "redis", "sentry_sdk.integrations.celery", "util.sentry"]
+    )
+    return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1)
 
 
 def free_port() -> int:
@@ -71,10 +93,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def problems_of(module: str, **changes: str | None) -> str:
-    """What a process complains of that cannot start."""
-    done = run(sys.executable, "-c", _SHOW, "DEBUG", module=module, **changes)
-    assert done.returncode != 0, done.stdout
-    return done.stderr.partition("ImproperlyConfigured: ")[2]

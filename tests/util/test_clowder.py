@@ -1,6 +1,9 @@
 """Clowder's file (08 §5)."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,7 +175,16 @@ def test_secrets_do_not_show():
     assert "hunter2" not in repr(Clowder(data).database())
 
 
-def test_certificates_are_private_files():
+def test_certificates_are_private_files(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     path = Path(certificate_file("CA"))
     assert path.read_text() == "CA"
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_certificates_are_not_left_behind(tmp_path):
+    program = "from util.clowder import certificate_file; print(certificate_file('CA'))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    told = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+    assert told.startswith(str(tmp_path))
+    assert not list(tmp_path.iterdir())
