@@ -8,6 +8,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.metering import reports
+from api.metering.facets import Key
 from api.public.moments import parse_day
 from api.public.renderers import Fragment, compact_json
 from util import clock
@@ -92,17 +93,14 @@ def render_days(user_id: int, ordinals: Sequence[int]) -> Fragment:
     stored = reports.daily_usage(user_id=user_id, first_day=days[0], last_day=days[-1])
     if len(stored) < len(days):
         raise UsageUnavailable
-    beginnings: dict[tuple[str, ...], str] = {}
+    beginnings: dict[Key, str] = {}
     shown = (_render_day(day, stored[day], beginnings) for day in days)
     return Fragment(f"[{','.join(shown)}]")
 
 
-def _render_day(
-    day: datetime.date, counts: reports.Counts, beginnings: dict[tuple[str, ...], str]
-) -> str:
+def _render_day(day: datetime.date, counts: reports.Counts, beginnings: dict[Key, str]) -> str:
     entries = []
-    for *values, count in counts:
-        key = tuple(values)
+    for key, count in counts:
         beginning = beginnings.get(key)
         if beginning is None:
             members = compact_json(dict(zip(MEMBERS, key, strict=True)))

@@ -3,6 +3,7 @@
 import datetime
 import random
 
+import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -299,3 +300,17 @@ def compare_with_oracle(world, arrived):
             runs.append(oracle.OracleRun(start, end, facets))
     for number in range(5, 13):
         assert world.counts(number) == oracle.expected_counts(runs, day(number))
+
+
+@pytest.mark.parametrize(
+    "role", ["], [", 'a"], ["b', '\\"], [\\"', ", 3], [", "é, 1", "]]", '"', "\\", ANY, ""]
+)
+def test_reading_understands_any_text(world, role):
+    image = world.image()
+    image.role = role
+    image.save()
+    world.instance("on 10T01, off 10T02", image=image)
+    world.recalculate("11T01")
+    found = daily_usage(user_id=world.user.id, first_day=day(10), last_day=day(10))
+    assert dict(found[day(10)]) == world.counts(10)
+    assert key(role=role) in dict(found[day(10)])

@@ -168,7 +168,7 @@ count = st.tuples(text, text, text, text, text, st.integers(0, 10**9))
 def test_rendering_is_plain_json(monkeypatch_module, counts):
     first = date(2019, 12, 30).toordinal()
     stored = {
-        date.fromordinal(first + number): [list(count) for count in day]
+        date.fromordinal(first + number): [(tuple(values), count) for *values, count in day]
         for number, day in enumerate(counts)
     }
     monkeypatch_module.setattr(reports, "daily_usage", lambda **_: stored)
@@ -177,7 +177,9 @@ def test_rendering_is_plain_json(monkeypatch_module, counts):
     assert shown == [
         {
             "date": str(day),
-            "maximum_counts": [dict(zip(members, row, strict=True)) for row in rows],
+            "maximum_counts": [
+                dict(zip(members, (*values, count), strict=True)) for values, count in rows
+            ],
         }
         for day, rows in stored.items()
     ]
