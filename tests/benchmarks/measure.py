@@ -38,7 +38,7 @@ def measured() -> Iterator[Cost]:
     inserted, updated or deleted; messages are tasks queued, which do not leave this process.
     """
     cost = Cost()
-    postmaster = _postmaster()
+    postmaster = postmaster_id()
     rows = _rows_written()
 
     def count(execute, sql, params, many, context):
@@ -49,13 +49,13 @@ def measured() -> Iterator[Cost]:
         cost.messages += 1
 
     _forget_peak_memory()
-    db_cpu = _cpu_of_family(postmaster)
+    db_cpu = cpu_of_family(postmaster)
     cpu, wall = time.process_time(), time.perf_counter()
     with connection.execute_wrapper(count), mock.patch.object(tasks, "publish", publish):
         yield cost
     cost.wall_s = time.perf_counter() - wall
     cost.cpu_s = time.process_time() - cpu
-    db_cpu_after = _cpu_of_family(postmaster)
+    db_cpu_after = cpu_of_family(postmaster)
     if db_cpu is not None and db_cpu_after is not None:
         cost.db_cpu_s = db_cpu_after - db_cpu
     cost.peak_rss_mib = _peak_memory()
@@ -72,7 +72,7 @@ def _rows_written() -> int:
         return cursor.fetchone()[0]
 
 
-def _postmaster() -> int | None:
+def postmaster_id() -> int | None:
     """Find the process id of PostgreSQL, if it runs on this machine."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -84,7 +84,7 @@ def _postmaster() -> int | None:
     return int(fields[1]) if "postgres" in _name(backend) else None
 
 
-def _cpu_of_family(parent: int | None) -> float | None:
+def cpu_of_family(parent: int | None) -> float | None:
     """Add up the processor time of a process and all its children, those that ended included."""
     if parent is None:
         return None

@@ -1,7 +1,6 @@
 """How a benchmark is written, and how it is run."""
 
-import statistics
-import time
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -17,7 +16,8 @@ class Operation:
 
     ``prepare`` is run before each round and not measured; ``check`` gets what ``run`` returned and
     asserts that it is right. ``target`` says what the figures should not exceed, by the names of
-    ``Cost``; ``total_cpu_s`` stands for processor time on both sides.
+    ``Cost``; ``total_cpu_s`` stands for processor time on both sides. Of the rounds the median
+    counts, or another ``percentile``.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Operation:
     check: Callable[[Any], None] | None = None
     target: dict[str, float] | None = None
     rounds: int = 3
+    percentile: int = 50
 
 
 class Suite:
@@ -43,7 +44,7 @@ class Suite:
 
 @dataclass
 class Result:
-    """The medians of an operation's rounds."""
+    """The medians, or another percentile, of an operation's rounds."""
 
     name: str
     suite: str
@@ -84,22 +85,15 @@ def run(operation: Operation, suite: str, rounds: int | None = None) -> Result:
         costs.append(cost)
         if operation.check:
             operation.check(outcome)
-    return Result(operation.name, suite, len(costs), _median(costs), operation.target or {})
+    cost = _percentile(costs, operation.percentile)
+    return Result(operation.name, suite, len(costs), cost, operation.target or {})
 
 
-def _median(costs: list[Cost]) -> Cost:
-    median = Cost()
-    for name in asdict(median):
+def _percentile(costs: list[Cost], percentile: int) -> Cost:
+    """Take each figure's smallest value that this part of the rounds did not exceed."""
+    place = max(0, math.ceil(len(costs) * percentile / 100) - 1)
+    summary = Cost()
+    for name in asdict(summary):
         values = [getattr(cost, name) for cost in costs]
-        setattr(median, name, None if None in values else statistics.median_low(values))
-    return median
-
-
-def paced(step: Step, times: int) -> list[float]:
-    """Run a step several times; give the seconds of each, for percentiles."""
-    seconds = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - begin)
-    return seconds
+        setattr(summary, name, None if None in values else sorted(values)[place])
+    return summary
