@@ -1,5 +1,6 @@
 """Instances (virtual machines), the events that switch them on and off, and their history."""
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -96,6 +97,11 @@ class InstanceEvent(Timestamped):
         indexes = [
             models.Index(fields=["cloud_account", "updated_at"], name="instanceevent_stored"),
             models.Index(fields=["cloud_account", "occurred_at"], name="instanceevent_occurred"),
+            BrinIndex(
+                fields=["created_at", "updated_at", "occurred_at"],
+                name="instanceevent_times",
+                autosummarize=True,
+            ),
         ]
 
     def __str__(self) -> str:

@@ -71,7 +71,7 @@ class IngestHour(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["aws_account_id", "region", "hour"], name="ingesthour_natural"
+                fields=["aws_account_id", "hour", "region"], name="ingesthour_natural"
             ),
         ]
 

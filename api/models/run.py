@@ -1,5 +1,6 @@
 """Runs: the spans of time in which an instance was on (spec 07 §3)."""
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -46,6 +47,11 @@ class Run(Timestamped):
         indexes = [
             models.Index(fields=["cloud_account", "end_time"], name="run_account_end"),
             models.Index(fields=["created_at", "id"], name="run_created"),
+            BrinIndex(
+                fields=["start_time", "end_time", "updated_at"],
+                name="run_times",
+                autosummarize=True,
+            ),
         ]
 
     def __str__(self) -> str:
