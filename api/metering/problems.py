@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from api.metering.runs import recalculate_runs
@@ -17,7 +17,13 @@ def problematic_runs(*, user_id: int | None = None) -> QuerySet[Run]:
     A power-off at the very moment at which a run begins ends it only if it was stored after the
     power-on of that moment.
     """
-    runs = Run.objects.filter(Exists(_ending_power_offs()), end_time__isnull=True).order_by("id")
+    # A subquery for each of the open runs is one step into the index of events; EXISTS would be
+    # turned into a join that reads all events there are.
+    ending = _ending_power_offs().values("id")[:1]
+    runs = Run.objects.alias(ending=Subquery(ending)).filter(
+        ending__isnull=False, end_time__isnull=True
+    )
+    runs = runs.order_by("id")
     return runs if user_id is None else runs.filter(cloud_account__user_id=user_id)
 
 
@@ -40,7 +46,9 @@ def fix_problematic_runs(*, run_ids: Iterable[int]) -> None:
 
 def _ending_power_offs() -> QuerySet[InstanceEvent]:
     """Select the power-offs that end the run of an outer query."""
-    events = InstanceEvent.objects.filter(instance=OuterRef("instance"))
+    events = InstanceEvent.objects.filter(
+        instance=OuterRef("instance"), occurred_at__gte=OuterRef("start_time")
+    )
     power_on = InstanceEvent.objects.filter(
         instance=OuterRef("instance"),
         occurred_at=OuterRef("occurred_at"),
