@@ -1,0 +1,88 @@
+"""Reading manifests as a cluster would."""
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import yaml
+
+from deployment.local.service import REPOSITORY
+
+CLOWDAPP = REPOSITORY / "deployment" / "clowdapp.yaml"
+REFERENCE = re.compile(r"\$\{\{(\w+)\}\}|\$\{(\w+)\}")
+
+
+def template() -> dict[str, Any]:
+    return yaml.safe_load(CLOWDAPP.read_text())
+
+
+def parameters() -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in template()["parameters"]}
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Yield every text below a node of a manifest."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from strings(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from strings(value)
+
+
+def change(node: Any, function: Callable[[str], Any]) -> Any:
+    """Return a node with every text below it changed."""
+    if isinstance(node, str):
+        return function(node)
+    if isinstance(node, dict):
+        return {key: change(value, function) for key, value in node.items()}
+    if isinstance(node, list):
+        return [change(value, function) for value in node]
+    return node
+
+
+def process(**given: str) -> list[dict[str, Any]]:
+    """Return the template's objects with its parameters filled in, as ``oc process`` does."""
+    values = parameters() | given
+
+    def fill(text: str) -> Any:
+        whole = re.fullmatch(r"\$\{\{(\w+)\}\}", text)
+        if whole:
+            return yaml.safe_load(values[whole[1]])
+        return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
+
+    return change(template()["objects"], fill)
+
+
+def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    [found] = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
+    return found
+
+
+def deployments(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    app = named(objects, "ClowdApp", "cloudigrade")
+    return {one["name"]: one for one in app["spec"]["deployments"]}
+
+
+def environment(objects: list[dict[str, Any]], container: dict[str, Any]) -> dict[str, str]:
+    """Return the variables that a container gets; those of absent optional secrets are missing."""
+    secrets = {
+        (one["metadata"]["name"], key): base64.b64decode(value).decode()
+        for one in objects
+        if one["kind"] == "Secret"
+        for key, value in one["data"].items()
+    }
+    found = {}
+    for item in container["env"]:
+        if "value" in item:
+            found[item["name"]] = item["value"]
+            continue
+        reference = item["valueFrom"]["secretKeyRef"]
+        if (key := (reference["name"], reference["key"])) in secrets:
+            found[item["name"]] = secrets[key]
+        else:
+            assert reference.get("optional"), f"{item['name']} needs an unknown secret"
+    return found
