@@ -66,6 +66,8 @@ class Difference:
             if old is None:
                 self._add(run)
                 continue
+            if run.facts == old.facts:
+                continue
             facts = run.facts
             if old.facts.image_id is not None and old.facts.end == facts.end:
                 facts = facts._replace(image_id=old.facts.image_id)

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from api.metering.definitions import Size, sizes_of
 from api.metering.difference import Difference, Facts, StoredRun, WantedRun
 from api.metering.locking import lock_metering_of_accounts
+from api.metering.metrics import RUNS, SECONDS
 from api.metering.staleness import mark_days_stale
 from api.metering.timeline import PowerRun, runs_from_events
 from api.models import Cause
@@ -107,9 +108,10 @@ class RunChanges:
 
     def count(self, difference: Difference) -> None:
         """Add what one batch wrote."""
-        self.added += len(difference.added)
-        self.changed += len(difference.changed)
-        self.removed += len(difference.removed)
+        for change in ("added", "changed", "removed"):
+            number = len(getattr(difference, change))
+            setattr(self, change, getattr(self, change) + number)
+            RUNS.labels(change).inc(number)
 
 
 def recalculate_runs(*, user_id: int, instance_ids: Iterable[int]) -> RunChanges:
@@ -121,7 +123,8 @@ def recalculate_runs(*, user_id: int, instance_ids: Iterable[int]) -> RunChanges
     """
     changes = RunChanges()
     for batch in _batches(sorted(set(instance_ids))):
-        changes.count(_recalculate_batch(user_id, batch))
+        with SECONDS.labels("runs").time():
+            changes.count(_recalculate_batch(user_id, batch))
     if changes:
         logger.info(
             "Recalculated runs of user %s: %s added, %s changed, %s removed",

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from api.metering.days import Days, each_day, windows
 from api.metering.locking import lock_metering, try_lock_metering
+from api.metering.metrics import DAYS, SECONDS
 from api.metering.window import Mark, Window
 from api.models import ConcurrentUsage, StaleUsage, User
 from util import clock
@@ -56,7 +57,10 @@ def calculate_usage(
     wanted = _wanted(marks, missing, stored, joined.astimezone(UTC).date())
     changes = UsageChanges(calculated=len(wanted))
     for window in windows(wanted, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
-        changes.written += Window(user_id, window, marks).calculate()
+        with SECONDS.labels("usage").time():
+            changes.written += Window(user_id, window, marks).calculate()
+    DAYS.labels("changed").inc(changes.written)
+    DAYS.labels("same").inc(changes.calculated - changes.written)
     StaleUsage.objects.filter(id__in=[mark.id for mark in marks]).delete()
     if changes.written:
         logger.info(

@@ -1,0 +1,7 @@
+"""What metering tells Prometheus of its work (spec 07 §15)."""
+
+from util.metrics import counter, histogram
+
+RUNS = counter("cloudigrade_metering_runs", "Runs written", ("change",))
+DAYS = counter("cloudigrade_metering_days", "User-days calculated", ("outcome",))
+SECONDS = histogram("cloudigrade_metering_seconds", "Duration of a calculation", ("of",))
