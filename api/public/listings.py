@@ -4,32 +4,36 @@ However long a listing is, and whatever other customers have, a page takes the s
 each of which reads nothing but index entries of the customer's own accounts and the page's rows.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 
 from api.models import CloudAccount, Instance, MachineImage
 from api.public.filters import ImageFilter, InstanceFilter
-from api.public.objects import IMAGE_COLUMNS_UNSHOWN, INSTANCE_COLUMNS
+from api.public.objects import ACCOUNT_COLUMNS, IMAGE_COLUMNS, INSTANCE_COLUMNS, Row
 
 _OLDEST_FIRST = ("created_at", "id")
 _NEWEST_FIRST = ("-created_at", "-id")
 
 
-def accounts_of(user_id: int) -> QuerySet[CloudAccount]:
+def accounts_of(user_id: int) -> QuerySet:
     """Give a customer's cloud accounts, whatever their state."""
-    return CloudAccount.objects.filter(user_id=user_id).order_by("id")
+    accounts = CloudAccount.objects.filter(user_id=user_id).order_by("id")
+    return accounts.values_list(*ACCOUNT_COLUMNS, named=True)
 
 
-def instances_of(user_id: int) -> QuerySet[Instance]:
+def instances_of(user_id: int) -> QuerySet:
     """Give the instances in a customer's accounts, for looking up one of them."""
-    return Instance.objects.filter(cloud_account__user_id=user_id).only(*INSTANCE_COLUMNS)
+    instances = Instance.objects.filter(cloud_account__user_id=user_id)
+    return instances.values_list(*INSTANCE_COLUMNS, named=True)
 
 
-def images_of(user_id: int) -> QuerySet[MachineImage]:
+def images_of(user_id: int) -> QuerySet:
     """Give the images that a customer's instances use, for looking up one of them."""
     used = Instance.objects.filter(cloud_account__user_id=user_id, machine_image_id=OuterRef("id"))
-    return MachineImage.objects.filter(Exists(used)).defer(*IMAGE_COLUMNS_UNSHOWN)
+    images = MachineImage.objects.filter(Exists(used))
+    return images.values_list(*IMAGE_COLUMNS, named=True)
 
 
 class InstanceListing:
@@ -47,7 +51,7 @@ class InstanceListing:
         """Tell how many instances there are."""
         return sum(self._counts.values())
 
-    def __getitem__(self, page: slice) -> list[Instance]:
+    def __getitem__(self, page: slice) -> Iterable[Row]:
         """Read the instances from ``page.start`` to before ``page.stop``."""
         total = self.count()
         start, stop = page.start, min(page.stop, total)
@@ -57,8 +61,8 @@ class InstanceListing:
             ids = self._ids(_NEWEST_FIRST, total - stop, total - start)
         else:
             ids = self._ids(_OLDEST_FIRST, start, stop)
-        rows = Instance.objects.filter(id__in=ids).only(*INSTANCE_COLUMNS)
-        return list(rows.order_by(*_OLDEST_FIRST))
+        rows = Instance.objects.filter(id__in=ids).order_by(*_OLDEST_FIRST)
+        return rows.values_list(*INSTANCE_COLUMNS, named=True)
 
     @cached_property
     def _counts(self) -> dict[int, int]:
@@ -98,10 +102,10 @@ class ImageListing:
         """Tell how many images there are."""
         return len(self._ids)
 
-    def __getitem__(self, page: slice) -> list[MachineImage]:
+    def __getitem__(self, page: slice) -> Iterable[Row]:
         """Read the images from ``page.start`` to before ``page.stop``."""
-        rows = MachineImage.objects.filter(id__in=self._ids[page]).defer(*IMAGE_COLUMNS_UNSHOWN)
-        return list(rows.order_by("id"))
+        rows = MachineImage.objects.filter(id__in=self._ids[page]).order_by("id")
+        return rows.values_list(*IMAGE_COLUMNS, named=True)
 
     @cached_property
     def _ids(self) -> list[int]:

@@ -93,17 +93,20 @@ def render_days(user_id: int, ordinals: Sequence[int]) -> Fragment:
     stored = reports.daily_usage(user_id=user_id, first_day=days[0], last_day=days[-1])
     if len(stored) < len(days):
         raise UsageUnavailable
-    beginnings: dict[Key, str] = {}
+    beginnings = _Beginnings()
     shown = (_render_day(day, stored[day], beginnings) for day in days)
     return Fragment(f"[{','.join(shown)}]")
 
 
-def _render_day(day: datetime.date, counts: reports.Counts, beginnings: dict[Key, str]) -> str:
-    entries = []
-    for key, count in counts:
-        beginning = beginnings.get(key)
-        if beginning is None:
-            members = compact_json(dict(zip(MEMBERS, key, strict=True)))
-            beginning = beginnings[key] = f'{members[:-1]},"instances_count":'
-        entries.append(f"{beginning}{count}}}")
-    return f'{{"date":"{day}","maximum_counts":[{",".join(entries)}]}}'
+class _Beginnings(dict[Key, str]):
+    """For each key the text of an entry up to the number."""
+
+    def __missing__(self, key: Key) -> str:
+        entry = compact_json(dict(zip(MEMBERS, key, strict=True)) | {"instances_count": 0})
+        beginning = self[key] = entry.removesuffix("0}")
+        return beginning
+
+
+def _render_day(day: datetime.date, counts: reports.Counts, beginnings: _Beginnings) -> str:
+    entries = ",".join([f"{beginnings[key]}{count}}}" for key, count in counts])
+    return f'{{"date":"{day}","maximum_counts":[{entries}]}}'
