@@ -31,6 +31,7 @@ TASK_NAMES: tuple[str, ...] = (
     "api.tasks.recalculate_stale_usage",
     # Inspection
     "api.tasks.inspect_pending_images",
+    "api.tasks.start_image_inspections",
     "api.tasks.persist_inspection_cluster_results_task",
     "api.clouds.aws.tasks.copy_ami_snapshot",
     "api.clouds.aws.tasks.copy_ami_to_customer_account",

@@ -116,6 +116,13 @@ class Log:
     skipped: Counter[str] = field(default_factory=Counter)
     malformed: list[int] = field(default_factory=list)
 
+    @property
+    def account_ids(self) -> set[str]:
+        """The AWS accounts that it says something of."""
+        return {one.account_id for one in self.sightings} | {
+            one.account_id for one in self.tag_changes
+        }
+
 
 class _Skipped(Exception):
     def __init__(self, reason: Skip) -> None:
@@ -329,10 +336,10 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any, limit: int = MAX_NAME) -> str | None:
-    """Give a text that our tables can hold, else None."""
-    if isinstance(value, str) and 0 < len(value) <= limit and value.isprintable():
-        return value
-    return None
+    """Give a text as AWS names things, and as our tables can hold it, else None."""
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        return None
+    return value if value.isascii() and value.isprintable() else None
 
 
 def _count(value: Any) -> int | None:

@@ -45,13 +45,21 @@ class Credentials:
         return clock.now() + RENEW_BEFORE < self.expires_at
 
 
+class _Role:
+    """A customer's role: the lock lets one thread assume it while the others wait."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.credentials: Credentials | None = None
+
+
 class Clients:
     """The clients of one process."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._session = boto3.Session()
-        self._roles: OrderedDict[str, Credentials] = OrderedDict()
+        self._roles: OrderedDict[str, _Role] = OrderedDict()
         self._clients: OrderedDict[tuple, tuple[Credentials | None, Any]] = OrderedDict()
 
     def own(self, service: str, region: str) -> Any:
@@ -69,16 +77,14 @@ class Clients:
 
     def _credentials(self, arn: Arn) -> Credentials:
         with self._lock:
-            known = self._roles.get(arn.text)
-            if known and known.usable:
-                self._roles.move_to_end(arn.text)
-                return known
-        # Asking takes its time, and other threads have other roles to ask for.
-        fresh = self._assume(arn)
-        with self._lock:
-            self._roles[arn.text] = fresh
+            role = self._roles.setdefault(arn.text, _Role())
+            self._roles.move_to_end(arn.text)
             self._trim(self._roles, MAX_ROLES)
-        return fresh
+        # Asking takes its time, and other threads have other roles to ask for.
+        with role.lock:
+            if role.credentials is None or not role.credentials.usable:
+                role.credentials = self._assume(arn)
+            return role.credentials
 
     def _assume(self, arn: Arn) -> Credentials:
         answer = self.own("sts", settings.AWS_DEFAULT_REGION).assume_role(

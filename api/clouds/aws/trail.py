@@ -3,12 +3,13 @@
 import logging
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
 from api.clouds.aws.session import clients
+from api.clouds.provider import TransientCloudError
 from api.models import CloudAccount
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def delete_trail(*, arn: str, aws_account_id: str) -> bool:
     """Delete our trail from an account that is no longer metered (spec 04 §5.2).
 
     Nothing happens if an account with this id is enabled by now. Returns whether the trail is gone;
-    what AWS refuses is logged and given up. Raises for trouble that may pass, to be tried again.
+    what AWS refuses is logged and given up. Raises ``TransientCloudError`` for what may pass.
     """
     if CloudAccount.objects.filter(aws_account_id=aws_account_id, is_enabled=True).exists():
         logger.info("AWS account %s is enabled again and keeps its trail", aws_account_id)
@@ -55,9 +56,9 @@ def delete_trail(*, arn: str, aws_account_id: str) -> bool:
         cloudtrail = clients.of_customer(parse_arn(arn), "cloudtrail")
         for name in (trail_name(aws_account_id), *_names_without_zeros(aws_account_id)):
             _delete(cloudtrail, name)
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         if is_transient(error):
-            raise
+            raise TransientCloudError(str(error)) from error
         level = logging.WARNING if is_access_denied(error) else logging.ERROR
         logger.log(level, "The trail of AWS account %s stays: %s", aws_account_id, error)
         return False

@@ -8,6 +8,7 @@ import pytest
 from api.clouds.aws import queues
 from api.clouds.aws.session import clients
 from deployment.local.aws import AwsControl
+from tests.api.clouds.aws.scene import BUCKET, Scene, make_account
 
 
 class Request(NamedTuple):
@@ -51,3 +52,14 @@ def pipes_ready(aws: AwsControl) -> AwsControl:
     for url in sqs.list_queues()["QueueUrls"]:
         sqs.purge_queue(QueueUrl=url)
     return aws
+
+
+@pytest.fixture
+def scene(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """An account that has been metered since the beginning of 2020, and the way to its logs."""
+    monkeypatch.setattr(queues, "LONG_POLL", 0)
+    # The tests announce by themselves what they put into the bucket.
+    pipes_ready.client("s3").put_bucket_notification_configuration(
+        Bucket=BUCKET, NotificationConfiguration={}
+    )
+    return Scene(pipes_ready, make_account())

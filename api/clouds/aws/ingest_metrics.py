@@ -1,0 +1,50 @@
+"""Counters of what ingest reads, skips and fails at."""
+
+import logging
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from api.clouds.aws.deliveries import Delivery
+from api.clouds.aws.ledger import Entry
+from api.clouds.aws.queues import Message
+from util import clock
+from util.metrics import counter, histogram
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "cloudigrade_cloudtrail"
+LOGGED_RECORDS = 10
+"""Odd records of a file that the log names one by one."""
+
+
+def count(
+    deliveries: Sequence[Delivery], entries: Sequence[Entry], done: Sequence[Message]
+) -> None:
+    """Count a batch that has been worked on, and name the records that were odd."""
+    messages = counter(f"{PREFIX}_messages", "messages taken from the queue", ("outcome",))
+    messages.labels("done").inc(len(done))
+    for delivery in deliveries:
+        if delivery.trouble is not None:
+            last = delivery.message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
+            messages.labels("dead" if last else "failed").inc()
+    for entry in entries:
+        _count_file(entry)
+
+
+def _count_file(entry: Entry) -> None:
+    file, admitted = entry.file, entry.admitted
+    outcome = str(file.skip or ("failed" if file.problem else file.outcome))
+    counter(f"{PREFIX}_files", "announced files", ("outcome",)).labels(outcome).inc()
+    if file.log is None or file.problem:
+        return
+    records = counter(f"{PREFIX}_records", "records of log files", ("outcome",))
+    records.labels("relevant").inc(admitted.relevant)
+    for reason, number in admitted.skipped.items():
+        records.labels(str(reason)).inc(number)
+    counter(f"{PREFIX}_events", "events stored").inc(entry.stored)
+    for place in file.log.malformed[:LOGGED_RECORDS]:
+        logger.warning("Record %s of %s is malformed and skipped", place, file.announced)
+    lag = histogram(f"{PREFIX}_lag_seconds", "age of events when they are stored")
+    if times := entry.event_times:
+        lag.observe((clock.now() - min(times)).total_seconds())

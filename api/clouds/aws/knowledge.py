@@ -1,0 +1,112 @@
+"""What we know already of accounts, instances and images that logs mention: a few plain reads."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+
+from api.clouds.load import StoredInstance
+from api.models import CloudAccount, CloudType, MachineImage
+
+# The oldest event with a type is found by walking an index from its start, mostly one step.
+_INSTANCES = """
+SELECT instance.cloud_instance_id, instance.id, instance.cloud_account_id, instance.region,
+       instance.machine_image_id, image.cloud_image_id, image.status, typed.occurred_at
+FROM api_instance instance
+LEFT JOIN api_machineimage image ON image.id = instance.machine_image_id
+LEFT JOIN LATERAL (
+    SELECT occurred_at FROM api_instanceevent
+    WHERE instance_id = instance.id AND instance_type IS NOT NULL
+    ORDER BY occurred_at LIMIT 1
+) typed ON true
+WHERE instance.cloud_type = 'aws' AND lower(instance.cloud_instance_id) = ANY(%s)
+"""
+
+
+class Account(NamedTuple):
+    """A stored AWS account, as far as ingest cares."""
+
+    id: int
+    user_id: int
+    aws_account_id: str
+    arn: str
+    is_enabled: bool
+    is_paused: bool
+    enabled_at: datetime | None
+    created_at: datetime
+
+
+_ACCOUNT_COLUMNS = (
+    "id",
+    "user_id",
+    "aws_account_id",
+    "account_arn",
+    "is_enabled",
+    "platform_application_is_paused",
+    "enabled_at",
+    "created_at",
+)
+
+
+class KnownInstance(NamedTuple):
+    """A stored instance, its image, and since when we know a type of it."""
+
+    stored: StoredInstance
+    ami_id: str | None
+    image_status: str | None
+    typed_since: datetime | None
+
+
+class KnownImage(NamedTuple):
+    """A stored image."""
+
+    id: int
+    status: str
+
+
+def load_accounts(aws_account_ids: Iterable[str]) -> dict[str, Account]:
+    """Give the stored accounts, in whatever state, among these."""
+    wanted = set(aws_account_ids)
+    if not wanted:
+        return {}
+    rows = CloudAccount.objects.filter(cloud_type=CloudType.AWS, aws_account_id__in=wanted)
+    return {row[2]: Account(*row) for row in rows.values_list(*_ACCOUNT_COLUMNS)}
+
+
+def load_metered(account_id: int) -> Account | None:
+    """Give an AWS account that is to be described: enabled, not paused, not made up."""
+    rows = CloudAccount.objects.filter(
+        id=account_id,
+        cloud_type=CloudType.AWS,
+        is_enabled=True,
+        platform_application_is_paused=False,
+        is_synthetic=False,
+    )
+    row = rows.values_list(*_ACCOUNT_COLUMNS).first()
+    return Account(*row) if row else None
+
+
+def load_instances(instance_ids: Iterable[str]) -> dict[str, KnownInstance]:
+    """Give the stored instances among these."""
+    wanted = sorted({one.lower() for one in instance_ids})
+    if not wanted:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_INSTANCES, [wanted])
+        return {
+            row[0].lower(): KnownInstance(StoredInstance(*row[1:5]), *row[5:])
+            for row in cursor.fetchall()
+        }
+
+
+def load_images(ami_ids: Iterable[str]) -> dict[str, KnownImage]:
+    """Give the stored AMIs among these."""
+    wanted = set(ami_ids)
+    if not wanted:
+        return {}
+    rows = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id__in=wanted)
+    return {
+        ami_id: KnownImage(image_id, status)
+        for ami_id, image_id, status in rows.values_list("cloud_image_id", "id", "status")
+    }

@@ -1,0 +1,59 @@
+"""Tasks of the AWS pipeline (spec 04 §1.3); creating accounts is in ``api.tasks.accounts``."""
+
+from typing import Any
+
+from api.clouds.aws import discovery, ingest
+from api.clouds.aws.definitions import repopulate_definitions
+from api.clouds.aws.errors import NotReadyError, translated
+from api.clouds.aws.queues import Message, cache_lengths
+from api.clouds.aws.trail import delete_trail
+from api.clouds.provider import TransientCloudError
+from util.tasks import LONG, RetryPolicy, task
+
+STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
+
+
+@task("api.clouds.aws.tasks.analyze_log", limit=LONG)
+@translated
+def analyze_log() -> list[list[dict[str, str]]]:
+    """Work on the queue of CloudTrail's logs; gives the messages done with, and the others."""
+    result = ingest.analyze_log()
+    return [_shown(result.successes), _shown(result.failures)]
+
+
+def _shown(messages: list[Message]) -> list[dict[str, str]]:
+    return [{"message_id": message.id, "body": message.body} for message in messages]
+
+
+@task("api.clouds.aws.tasks.initial_aws_describe_instances", retry=STANDARD, limit=LONG, bind=True)
+@translated
+def initial_aws_describe_instances(self: Any, aws_cloud_account_id: int) -> None:
+    """Describe all instances of an account."""
+    repeated = self.request.retries > 0
+    discovery.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)
+
+
+@task("api.clouds.aws.tasks.reconcile_aws_accounts")
+def reconcile_aws_accounts() -> None:
+    """Queue a new look at every account."""
+    discovery.reconcile_accounts()
+
+
+@task("api.clouds.aws.tasks.delete_cloudtrail", retry=STANDARD)
+@translated
+def delete_cloudtrail(arn: str, aws_account_id: str) -> None:
+    """Delete our trail from an account that is metered no more."""
+    delete_trail(arn=arn, aws_account_id=aws_account_id)
+
+
+@task("api.clouds.aws.tasks.repopulate_ec2_instance_mapping", retry=STANDARD, limit=LONG)
+@translated
+def repopulate_ec2_instance_mapping() -> None:
+    """Store instance types that are new."""
+    repopulate_definitions()
+
+
+@task("api.tasks.check_and_cache_sqs_queues_lengths")
+def check_and_cache_sqs_queues_lengths() -> None:
+    """Remember how many messages our queues hold."""
+    cache_lengths()
