@@ -245,11 +245,12 @@ class Request:
     path: str
     query: dict[str, str]
 
-    def page(self, entries: list[Any]) -> Answer:
-        """Answer with one page of a list and the link to the next."""
+    def page(self, entries: list[Any], show: Callable[[Json], Json] | None = None) -> Answer:
+        """Answer with one page of a list, in the form to be shown, and the link to the next."""
         start = int(self.query.get("$skiptoken", "0"))
         end = start + self.state.page_size
-        content: Json = {"value": entries[start:end]}
+        shown = entries[start:end]
+        content: Json = {"value": [show(entry) for entry in shown] if show else shown}
         if end < len(entries):
             following = urlencode(self.query | {"$skiptoken": str(end)})
             content["nextLink"] = f"{self.origin}{self.path}?{following}"
@@ -280,9 +281,11 @@ def _list_machines(request: Request, identifier: str) -> Answer:
         return _unknown_subscription(identifier)
     machines = subscription.get("machines", [])
     if request.query.get("statusOnly") != "true":
-        return request.page([_without_status(machine) for machine in machines])
-    statuses = [_only_status(machine) for machine in machines if not machine.get("_no_status")]
-    return request.page(statuses[::-1] if subscription.get("reverse_statuses") else statuses)
+        return request.page(machines, _without_status)
+    telling = [machine for machine in machines if not machine.get("_no_status")]
+    if subscription.get("reverse_statuses"):
+        telling.reverse()
+    return request.page(telling, _only_status)
 
 
 def _without_status(machine: Json) -> Json:
@@ -317,10 +320,8 @@ def _list_scale_set_machines(request: Request, identifier: str, group: str, name
     wanted = (group.lower(), name.lower())
     for scale_set in (request.subscription(identifier) or {}).get("scale_sets", []):
         if (scale_set["resource_group"].lower(), scale_set["name"].lower()) == wanted:
-            machines = scale_set["machines"]
-            if request.query.get("$expand") != "instanceView":
-                machines = [_without_status(machine) for machine in machines]
-            return request.page(machines)
+            expanded = request.query.get("$expand") == "instanceView"
+            return request.page(scale_set["machines"], None if expanded else _without_status)
     return Answer.error(404, "ResourceNotFound", f"There is no scale set {name}.")
 
 

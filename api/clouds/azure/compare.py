@@ -68,8 +68,8 @@ class KnownInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to be stored, of the instance with the key."""
+class SeenEvent:
+    """An event to be stored, of the machine with the key."""
 
     key: str
     event_type: str
@@ -84,7 +84,7 @@ class Changes:
     appeared: list[Machine] = field(default_factory=list)
     relinked: dict[int, int] = field(default_factory=dict)
     """Instances with the id of the image they have now."""
-    events: list[NewEvent] = field(default_factory=list)
+    events: list[SeenEvent] = field(default_factory=list)
     facts: dict[str, Facts] = field(default_factory=dict)
     """By the keys of instances."""
 
@@ -125,7 +125,7 @@ def compare(
 
 def _event(
     instance: KnownInstance | None, machine: Machine, running: bool | None, now: datetime
-) -> NewEvent | None:
+) -> SeenEvent | None:
     if running is None:
         return None
     event_type = POWER_ON if running else POWER_OFF
@@ -133,15 +133,15 @@ def _event(
         if machine.size in {None, instance.size}:
             return None
         event_type = ATTRIBUTE_CHANGE
-    return NewEvent(machine.key, event_type, _moment(instance, now), machine.size)
+    return SeenEvent(machine.key, event_type, _moment(instance, now), machine.size)
 
 
 def _ends(
     known: Mapping[str, KnownInstance], listed: Set[str], now: datetime
-) -> Iterator[NewEvent]:
+) -> Iterator[SeenEvent]:
     for key, instance in known.items():
         if instance.power == POWER_ON and key not in listed:
-            yield NewEvent(key, POWER_OFF, _moment(instance, now), None)
+            yield SeenEvent(key, POWER_OFF, _moment(instance, now), None)
 
 
 def _moment(instance: KnownInstance | None, now: datetime) -> datetime:

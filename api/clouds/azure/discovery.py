@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from api.clouds.azure.compare import Changes
 from api.clouds.azure.errors import AzureBusyError, AzureLoginError, AzureRefusedError, Problem
 from api.clouds.azure.images import known_architectures
 from api.clouds.azure.load import Polled, last_good_run, pollable_accounts, store_scan
@@ -31,9 +32,10 @@ FAILURES_UNTIL_CHECK = 24
 """After so many failed polls in a row, and again after as many more, the account is checked."""
 
 _POLLS = counter(
-    "cloudigrade_azure_polls", "Polls of Azure subscriptions, by their outcome", ("outcome",)
+    "cloudigrade_azure_polls", "Polls of subscriptions, by what came of them", ("outcome", "code")
 )
-_MACHINES = counter("cloudigrade_azure_machines_listed", "Virtual machines seen by polls of Azure")
+_MACHINES = counter("cloudigrade_azure_machines_listed", "Virtual machines that polls saw")
+_EVENTS = counter("cloudigrade_azure_events", "Events that polls stored", ("event_type",))
 
 
 def discover_account(*, account_id: int) -> None:
@@ -98,8 +100,9 @@ def _poll(account: CloudAccount) -> None:
         if isinstance(problem, AzureBusyError | AzureLoginError):
             raise
         return
-    if store_scan(polled, scan):
-        _count(scan)
+    changes = store_scan(polled, scan)
+    if changes is not None:
+        _count(scan, changes)
     if isinstance(scan.problem, AzureBusyError):
         raise scan.problem
 
@@ -110,7 +113,7 @@ def _record_failure(polled: Polled, problem: Problem) -> None:
     The check tells the customer, who may have withdrawn the delegation.
     """
     logger.error("Subscription %s can not be polled: %s", polled.subscription_id, problem)
-    _POLLS.labels(problem.outcome).inc()
+    _POLLS.labels(problem.outcome, problem.code).inc()
     with transaction.atomic():
         accounts = pollable_accounts().select_for_update(no_key=True)
         if accounts.filter(id=polled.account_id).first() is None:
@@ -134,7 +137,8 @@ def _failures(account_id: int) -> int:
     return (runs if good is None else runs.filter(started_at__gt=good.started_at)).count()
 
 
-def _count(scan: Scan) -> None:
-    outcome = DescribeRun.Outcome.OK if scan.is_complete else DescribeRun.Outcome.FAILED
-    _POLLS.labels(outcome).inc()
+def _count(scan: Scan, changes: Changes) -> None:
+    _POLLS.labels(scan.outcome, scan.error_code).inc()
     _MACHINES.inc(len(scan.machines))
+    for event in changes.events:
+        _EVENTS.labels(event.event_type).inc()

@@ -5,25 +5,34 @@ not written.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownInstance, compare
 from api.clouds.azure.images import store_images
 from api.clouds.azure.known import known_instances
-from api.clouds.azure.records import corrections_of, facts_of
-from api.clouds.azure.rows import add_events, add_instances, relink_instances
+from api.clouds.azure.records import contradictions_of, facts_of
 from api.clouds.azure.scan import Scan
+from api.clouds.azure.transform import ImageKey, Machine
+from api.clouds.corrections import save_corrections
+from api.clouds.load import FoundInstance, NewEvent, save_events, save_instances
 from api.metering.runs import recalculate_runs
-from api.models import CloudAccount, CloudType, Correction, DescribeRun, InstanceFact
+from api.models import CloudAccount, CloudType, DescribeRun, InstanceEvent, InstanceFact
 from api.models.locking import lock_users
 from util import clock
 
 logger = logging.getLogger(__name__)
+
+_RELINK = """
+UPDATE api_instance instance SET machine_image_id = wanted.image, updated_at = %s
+FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (id, image)
+WHERE instance.id = wanted.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +47,17 @@ class Polled:
 def pollable_accounts() -> QuerySet[CloudAccount]:
     """Select the accounts that are polled: enabled, not paused, not made up (spec 06 §6)."""
     return CloudAccount.objects.filter(
-        cloud_type=CloudType.AZURE,
+        cloud_type=str(CloudType.AZURE),
         is_enabled=True,
         platform_application_is_paused=False,
         is_synthetic=False,
     )
 
 
-def store_scan(polled: Polled, scan: Scan) -> bool:
-    """Store what a scan saw, unless the account or the subscription is not metered any more.
+def store_scan(polled: Polled, scan: Scan) -> Changes | None:
+    """Store what a scan saw; runs follow the events in the same transaction. Gives what changed.
 
-    Runs follow the events in the same transaction. Returns whether anything could be stored: not so
+    Stores nothing, and gives None, if the account or its subscription is not metered any more, or
     if a poll that began later has been stored already.
     """
     accounts = pollable_accounts().filter(
@@ -58,13 +67,12 @@ def store_scan(polled: Polled, scan: Scan) -> bool:
         account = accounts.filter(user_id__in=held).select_for_update(no_key=True).first()
         if account is None:
             logger.info("Azure account %s is not metered any more", polled.account_id)
-            return False
+            return None
         previous = last_good_run(account.id)
         if previous is not None and previous.started_at > polled.started_at:
             logger.info("A later poll of Azure account %s is stored already", account.id)
-            return False
-        _store(account, scan, _record(account, scan, polled), previous)
-    return True
+            return None
+        return _store(account, scan, _record(account, scan, polled), previous)
 
 
 def last_good_run(account_id: int) -> DescribeRun | None:
@@ -74,19 +82,13 @@ def last_good_run(account_id: int) -> DescribeRun | None:
 
 
 def _record(account: CloudAccount, scan: Scan, polled: Polled) -> DescribeRun:
-    if scan.problem is not None:
-        outcome, code = scan.problem.outcome, scan.problem.code
-    elif scan.malformed:
-        outcome, code = str(DescribeRun.Outcome.FAILED), "MalformedEntry"
-    else:
-        outcome, code = str(DescribeRun.Outcome.OK), ""
     return DescribeRun.objects.create(
         cloud_account=account,
         kind=DescribeRun.Kind.AZURE_POLL,
         started_at=polled.started_at,
         finished_at=clock.now(),
-        outcome=outcome,
-        error_code=code,
+        outcome=scan.outcome,
+        error_code=scan.error_code,
         listed=len(scan.machines),
         running=scan.running,
     )
@@ -94,27 +96,27 @@ def _record(account: CloudAccount, scan: Scan, polled: Polled) -> DescribeRun:
 
 def _store(
     account: CloudAccount, scan: Scan, run: DescribeRun, previous: DescribeRun | None
-) -> None:
+) -> Changes:
     now = clock.now()
     image_ids = store_images(account=account, scan=scan, run_id=run.id)
     known = known_instances(account.id)
     changes = compare(known, scan, image_ids=image_ids, now=now)
     instance_ids = {key: instance.id for key, instance in known.items()}
-    instance_ids |= add_instances(
-        account_id=account.id, machines=changes.appeared, image_ids=image_ids, now=now
-    )
+    instance_ids |= _add_instances(account, changes.appeared, image_ids)
     _leave_out_foreign(changes, instance_ids)
-    relink_instances(changes.relinked, now=now)
-    event_ids = add_events(
-        account_id=account.id,
-        run_id=run.id,
-        events=changes.events,
-        instance_ids=instance_ids,
-        now=now,
-    )
+    _relink_instances(changes.relinked, now)
+    stored = save_events(list(_events_of(changes, instance_ids, run)))
+    event_ids = {event.instance_id: event.id for event in stored}
     InstanceFact.objects.bulk_create(facts_of(changes, instance_ids, now), batch_size=1000)
-    contradictions = corrections_of(changes, known, instance_ids, event_ids, account, run, previous)
-    Correction.objects.bulk_create(contradictions, batch_size=1000)
+    contradictions = contradictions_of(
+        changes,
+        known,
+        instance_ids,
+        event_ids,
+        run=run,
+        is_first=not _looked_since_enabled(account, previous),
+    )
+    save_corrections(list(contradictions), before=run.started_at)
     affected = _affected(changes, known, instance_ids)
     recalculate_runs(user_id=account.user_id, instance_ids=affected)
     logger.info(
@@ -124,6 +126,54 @@ def _store(
         len(changes.appeared),
         len(changes.events),
     )
+    return changes
+
+
+def _add_instances(
+    account: CloudAccount, machines: Sequence[Machine], image_ids: Mapping[ImageKey, int]
+) -> dict[str, int]:
+    """Store new instances; give the ids of those that are the account's."""
+    saved = save_instances(
+        cloud_type=str(CloudType.AZURE),
+        found=[
+            FoundInstance(
+                machine.resource_id,
+                account.id,
+                machine.region,
+                image_ids[machine.image_key] if machine.image_key else None,
+            )
+            for machine in machines
+        ],
+    )
+    return {key: row.id for key, row in saved.known.items() if row.account_id == account.id}
+
+
+def _relink_instances(image_ids: Mapping[int, int], now: datetime) -> None:
+    if image_ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_RELINK, [now, list(image_ids), list(image_ids.values())])
+
+
+def _events_of(
+    changes: Changes, instance_ids: Mapping[str, int], run: DescribeRun
+) -> Iterator[NewEvent]:
+    for event in changes.events:
+        yield NewEvent(
+            instance_id=instance_ids[event.key],
+            account_id=run.cloud_account_id,
+            event_type=event.event_type,
+            occurred_at=event.occurred_at,
+            instance_type=event.instance_type,
+            subnet=None,
+            origin=InstanceEvent.Origin.AZURE_POLL,
+            source_id=str(run.id),
+        )
+
+
+def _looked_since_enabled(account: CloudAccount, previous: DescribeRun | None) -> bool:
+    if previous is None or previous.finished_at is None:
+        return False
+    return account.enabled_at is None or previous.finished_at >= account.enabled_at
 
 
 def _leave_out_foreign(changes: Changes, instance_ids: Mapping[str, int]) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownInstance, NewEvent
-from api.models import CloudAccount, Correction, DescribeRun, InstanceEvent, InstanceFact
+from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownInstance, SeenEvent
+from api.clouds.corrections import Contradiction
+from api.models import Correction, DescribeRun, InstanceEvent, InstanceFact
 
 SOURCE = "azure_poll"
 
@@ -29,47 +30,39 @@ def facts_of(
         )
 
 
-def corrections_of(
+def contradictions_of(
     changes: Changes,
     known: Mapping[str, KnownInstance],
     instance_ids: Mapping[str, int],
     event_ids: Mapping[int, int],
-    account: CloudAccount,
+    *,
     run: DescribeRun,
-    previous: DescribeRun | None,
-) -> Iterator[Correction]:
-    """Make a row for each machine that was switched since we last looked: it is not sure when.
+    is_first: bool,
+) -> Iterator[Contradiction]:
+    """Tell which machines were switched since we last looked: it is not sure when.
 
-    ``previous`` is the account's last poll that saw everything. What happened before the account
-    was enabled is nothing that we missed.
+    ``is_first`` says that we have not looked since the account was enabled; what was on before is
+    nothing that we missed.
     """
-    looked_at = previous.finished_at if previous else None
-    if account.enabled_at and looked_at and looked_at < account.enabled_at:
-        looked_at = None
     for event in changes.events:
-        instance = known.get(event.key)
-        kind = _kind(event, instance, looked_at)
+        kind = _kind(event, known.get(event.key), is_first)
         if kind is not None:
-            moments = (looked_at, account.enabled_at, instance.changed_at if instance else None)
             instance_id = instance_ids[event.key]
-            yield Correction(
-                event_id=event_ids.get(instance_id),
+            yield Contradiction(
                 instance_id=instance_id,
-                cloud_account=account,
-                describe_run=run,
+                account_id=run.cloud_account_id,
                 kind=kind,
-                unsure_from=max((moment for moment in moments if moment), default=None),
-                unsure_to=event.occurred_at,
+                seen_at=event.occurred_at,
+                event_id=event_ids.get(instance_id),
+                describe_run_id=run.id,
             )
 
 
-def _kind(
-    event: NewEvent, instance: KnownInstance | None, looked_at: datetime | None
-) -> str | None:
+def _kind(event: SeenEvent, instance: KnownInstance | None, is_first: bool) -> str | None:
     power = instance.power if instance else None
     if event.event_type == POWER_OFF:
         return Correction.Kind.MISSED_OFF if power == POWER_ON else None
-    if event.event_type != POWER_ON or (power is None and looked_at is None):
+    if event.event_type != POWER_ON or (power is None and is_first):
         return None
     if instance is not None and instance.power_origin in _OUR_OWN_DOING:
         return None

@@ -17,6 +17,7 @@ from api.clouds.azure.errors import (
     Problem,
 )
 from api.clouds.azure.transform import ImageKey, Machine, MalformedEntryError
+from api.models import DescribeRun
 from util.cache import remembered
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,20 @@ class Scan:
     def is_complete(self) -> bool:
         """Tell whether a machine that is not listed does not exist."""
         return self.problem is None and not self.malformed
+
+    @property
+    def outcome(self) -> str:
+        """How the record of the poll names it."""
+        if self.problem is not None:
+            return self.problem.outcome
+        return DescribeRun.Outcome.FAILED if self.malformed else DescribeRun.Outcome.OK
+
+    @property
+    def error_code(self) -> str:
+        """Name what went wrong; empty if nothing did."""
+        if self.problem is not None:
+            return self.problem.code
+        return "MalformedEntry" if self.malformed else ""
 
     @property
     def running(self) -> int:

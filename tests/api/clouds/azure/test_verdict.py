@@ -1,6 +1,7 @@
 """What machines say of the images they have (spec 06 §4.3, §5.1; README decisions 10 and 25)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,19 +17,15 @@ UNKNOWN = Verdict(False, False, False, None, {})
 OWN, OTHER = 1, 2
 
 
-def judged(before=UNKNOWN, marks=(), architecture=None, **options) -> Verdict:
-    return judge(
-        before,
-        None if marks is None else set(marks),
-        architecture,
-        **{
-            "account_id": OWN,
-            "all_account_ids": {OWN, OTHER},
-            "is_complete": True,
-            "by_license": False,
-        }
-        | options,
-    )
+def judged(before=UNKNOWN, marks=(), architecture=None, **more) -> Verdict:
+    options: dict[str, Any] = {
+        "account_id": OWN,
+        "all_account_ids": {OWN, OTHER},
+        "is_complete": True,
+        "by_license": False,
+    }
+    said = None if marks is None else set(marks)
+    return judge(before, said, architecture, **options | more)
 
 
 def test_marks_of_several_machines_add_up():
