@@ -9,11 +9,14 @@ page.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django_filters.rest_framework import FilterSet
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from api.internal.fields import serializer_for
@@ -57,6 +60,28 @@ class Resource:
         return filter_set(self.schema_name, self.filters)
 
 
+class Listing:
+    """Filtered rows, to be counted and read page by page.
+
+    The page's ids are found by a narrow subquery, so that joins and subqueries that a row needs are
+    only made for those of the page, however many come before it.
+    """
+
+    def __init__(self, resource: Resource, rows: QuerySet, matching: QuerySet) -> None:
+        self.resource = resource
+        self.rows = rows
+        self.matching = matching
+
+    def count(self) -> int:
+        """Tell how many rows match."""
+        return self.matching.count()
+
+    def __getitem__(self, page: slice) -> list[Model]:
+        """Read the rows of a page."""
+        ids = self.matching.order_by(*self.resource.order).values("id")[page]
+        return list(self.rows.filter(id__in=ids).order_by(*self.resource.order))
+
+
 class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSet):
     """List and detail of one resource."""
 
@@ -64,8 +89,14 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
     schema = ResourceSchema()
 
     def get_queryset(self) -> QuerySet:
-        """Give the resource's rows, oldest first."""
-        return self.resource.rows().order_by(*self.resource.order)
+        """Give the resource's rows."""
+        return self.resource.rows()
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Give a page of the rows, oldest first."""
+        rows = self.get_queryset()
+        page = self.paginate_queryset(Listing(self.resource, rows, self.filter_queryset(rows)))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 def browse(

@@ -93,8 +93,8 @@ class Outcome:
         return "working" if self.error is None else f"failed: {type(self.error).__name__}"
 
 
-def run_checks(checks: Mapping[str, Check], timeout: float = TIMEOUT) -> dict[str, Outcome]:
-    """Run checks side by side and give their outcomes after ``timeout`` seconds at the latest.
+def run_checks(checks: Mapping[str, Check]) -> dict[str, Outcome]:
+    """Run checks side by side and give their outcomes after ``TIMEOUT`` seconds at the latest.
 
     A check that hangs is left to end by itself; its thread does not keep the process alive.
     """
@@ -103,7 +103,7 @@ def run_checks(checks: Mapping[str, Check], timeout: float = TIMEOUT) -> dict[st
         threading.Thread(target=_run, args=(check, outcomes[name]), daemon=True)
         for name, check in checks.items()
     ]
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + TIMEOUT
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,7 +6,7 @@ spec 09 added are not shown.
 
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 from rest_framework import serializers
 
@@ -48,7 +48,8 @@ def _users() -> QuerySet:
 
 
 def _instance_events() -> QuerySet:
-    return InstanceEvent.objects.annotate(cloud_type=F("instance__cloud_type"))
+    cloud_type = CloudAccount.objects.filter(id=OuterRef("cloud_account_id")).values("cloud_type")
+    return InstanceEvent.objects.annotate(cloud_type=Subquery(cloud_type[:1]))
 
 
 def _of_cloud(model: Any, cloud_type: Any) -> QuerySet:
@@ -56,7 +57,7 @@ def _of_cloud(model: Any, cloud_type: Any) -> QuerySet:
 
 
 def _events_of_cloud(cloud_type: Any) -> QuerySet:
-    return InstanceEvent.objects.filter(instance__cloud_type=cloud_type)
+    return InstanceEvent.objects.filter(cloud_account__cloud_type=cloud_type)
 
 
 class RunningSinceFilter(filters.filters.IsoDateTimeFilter):
