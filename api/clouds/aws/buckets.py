@@ -68,14 +68,15 @@ def _create_bucket(pipe: Pipe) -> None:
         location = {"CreateBucketConfiguration": {"LocationConstraint": settings.S3_DEFAULT_REGION}}
     s3().create_bucket(Bucket=pipe.bucket, **location)
     try:
-        _configure(pipe)
+        configure(pipe)
     except Exception:
         # Half a bucket would pass for a whole one the next time.
         s3().delete_bucket(Bucket=pipe.bucket)
         raise
 
 
-def _configure(pipe: Pipe) -> None:
+def configure(pipe: Pipe) -> None:
+    """Give a pipe's bucket its policies, and tell its queue of new objects."""
     s3().put_public_access_block(
         Bucket=pipe.bucket,
         PublicAccessBlockConfiguration={

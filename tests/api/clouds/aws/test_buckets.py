@@ -86,7 +86,7 @@ def test_what_is_put_into_a_made_bucket_reaches_the_queue(aws):
 
 
 def test_half_a_bucket_is_taken_back(aws, monkeypatch):
-    monkeypatch.setattr(buckets, "_configure", lambda pipe: 1 / 0)
+    monkeypatch.setattr(buckets, "configure", lambda pipe: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         buckets.ensure_bucket(trail_pipe())
     assert aws.client("s3").list_buckets()["Buckets"] == []
