@@ -1,1 +1,13 @@
-"""Microsoft Azure: polls of virtual machines, sizes, and the Lighthouse delegation (spec 06)."""
+"""Microsoft Azure: polls of virtual machines, their sizes, and the Lighthouse delegation (spec 06).
+
+From Azure to the database, in the order of a poll:
+
+- get: ``credentials``, ``client``, ``errors``; ``describe`` has a function for each request
+- transform, pure: ``transform`` (one entry), ``compare`` (what changed), ``verdict`` (images),
+  ``records``; ``scan`` goes through a whole subscription with both
+- load: ``known`` reads what is stored, ``images`` and ``load`` write the differences
+- ``discovery`` puts these together and decides what is polled
+
+Beside that: ``provider`` and ``visibility`` (the life of accounts), ``offer`` and ``assignments``
+(the delegation and its end), ``definitions`` (sizes).
+"""

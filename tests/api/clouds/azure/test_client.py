@@ -131,6 +131,11 @@ class TestLogin:
         with pytest.raises(AzureBusyError):
             subscriptions()
 
+    def test_the_usual_variable_names_authorities_too(self, azure, settings, monkeypatch):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", settings.AZURE_CA_BUNDLE)
+        settings.AZURE_CA_BUNDLE = None
+        assert subscriptions() == []
+
     def test_one_credential_a_process(self, azure):
         assert credential() is credential()
         assert client.resource_manager() is client.resource_manager()

@@ -79,6 +79,7 @@ class TestStatements:
             DescribeRun.objects.all().delete()
         assert counts[0] == counts[1] < 40
 
+    @pytest.mark.slow
     def test_ten_thousand_machines(self, account, clock):
         machines = many(10_000)
         assert len(queries(lambda: store(account, scan(*machines)))) < 40 * 10
