@@ -13,7 +13,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from api.sources import inbox
 from api.sources.inbox import Coordinates, Received
@@ -131,7 +131,7 @@ class Listener:
             except (OperationalError, InterfaceError) as error:
                 DATABASE_FAILURES.inc()
                 logger.warning("The database is away, %s messages wait: %s", len(wanted), error)
-                connection.close()
+                close_old_connections()
                 more = self._rest(wait)
                 messages += more
                 wanted += _decode_all(more)
@@ -187,7 +187,7 @@ class Listener:
         except Exception as error:
             PUBLISH_FAILURES.inc()
             logger.warning("Tasks of stored messages are queued later: %s", error)
-            connection.close()
+            close_old_connections()
             self._publish_at = time.monotonic() + PUBLISH_PAUSE_SECONDS
         else:
             self._publish_at = None

@@ -35,6 +35,9 @@ RENEWAL_SECONDS = 10
 FOLLOW_UP_SECONDS = 120
 """When follow-ups that have not ended are taken for lost."""
 
+BROKER_PAUSE_SECONDS = 5
+"""How long a message rests whose follow-ups the broker did not take."""
+
 TURN_SECONDS = 60
 """How long one task goes on taking up a customer's next message."""
 
@@ -216,7 +219,9 @@ def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -
     except Exception as error:
         logger.warning("Follow-ups of %s were not queued, the sweep will: %s", message, error)
         handed_on = InboxMessage.objects.filter(id=message.id, state=State.HANDED_ON)
-        handed_on.update(lease_until=clock.now(), queued_at=None)
+        now = clock.now()
+        pause = datetime.timedelta(seconds=BROKER_PAUSE_SECONDS)
+        handed_on.update(lease_until=now, not_before=now + pause, queued_at=None)
 
 
 def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:

@@ -60,10 +60,15 @@ def test_locked_shows_only_inside():
 
 def test_exception_releases_and_rolls_back():
     account = make_account()
-    with pytest.raises(ZeroDivisionError), locked_account(account.id) as locked:
-        locked.is_enabled = False
-        locked.save()
-        raise ZeroDivisionError
+
+    def disable_and_fail():
+        with locked_account(account.id) as locked:
+            locked.is_enabled = False
+            locked.save()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        disable_and_fail()
     account.refresh_from_db()
     assert account.is_enabled
     assert not UserTaskLock.objects.get(user=account.user).locked

@@ -1,0 +1,366 @@
+"""The listener's loop, with a consumer that hands out what the test says (spec 03 §1)."""
+
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from django.db import OperationalError
+
+from api.models import InboxMessage
+from api.sources import inbox, listener, listener_metrics
+from api.sources.listener import Listener
+from api.sources.messages import CREATE, DESTROY, PAUSE, TASKS, UNPAUSE, UPDATE
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def connection_of_the_test(monkeypatch):
+    """Keep the connection with the transaction that the test runs in."""
+    monkeypatch.setattr(listener, "close_old_connections", lambda: None)
+
+
+class Message:
+    def __init__(self, offset, event_type=PAUSE, value=b'{"id": 11}', headers=None, partition=0):
+        self._place = ("events", partition, offset)
+        self._value = value
+        self._headers = headers if headers is not None else self.usual_headers(event_type)
+
+    @staticmethod
+    def usual_headers(event_type):
+        return [("event_type", event_type.encode()), ("x-rh-sources-org-id", b"3340851")]
+
+    def topic(self):
+        return self._place[0]
+
+    def partition(self):
+        return self._place[1]
+
+    def offset(self):
+        return self._place[2]
+
+    def value(self):
+        return self._value
+
+    def headers(self):
+        return self._headers
+
+    def error(self):
+        return None
+
+    def timestamp(self):
+        return (1, 1_700_000_000_000)
+
+
+class NoHeaders(Message):
+    def headers(self):
+        return None
+
+
+class ErrorMessage(Message):
+    def __init__(self):
+        super().__init__(0)
+
+    def error(self):
+        return KafkaError(KafkaError._ALL_BROKERS_DOWN)
+
+
+class Consumer:
+    """Hands out batches, then stops the listener; an exception in place of one is raised.
+
+    While it is paused only a batch that is a tuple comes, as of a partition just assigned.
+    """
+
+    def __init__(self, *batches):
+        self.batches = list(batches)
+        self.rest = []
+        self.stored = {}
+        self.stored_counts = []
+        self.paused = False
+        self.listener = None
+
+    def poll(self, timeout):
+        if self.paused and not (self.batches and isinstance(self.batches[0], tuple)):
+            time.sleep(timeout)
+            return None
+        if not self.batches:
+            self.listener.stop()
+            return None
+        batch = self.batches.pop(0)
+        if isinstance(batch, Exception):
+            raise batch
+        if not batch:
+            return None
+        first, *self.rest = batch
+        return first
+
+    def consume(self, count, timeout):
+        rest, self.rest = self.rest, []
+        return rest
+
+    def store_offsets(self, *, offsets):
+        for offset in offsets:
+            self.stored[offset.partition] = offset.offset
+        self.stored_counts.append(InboxMessage.objects.count())
+
+    def assignment(self):
+        return []
+
+    def pause(self, partitions):
+        self.paused = True
+
+    def resume(self, partitions):
+        self.paused = False
+
+    def get_watermark_offsets(self, partition, cached):
+        return (0, 100)
+
+
+def listen(*batches, **options):
+    consumer = Consumer(*batches)
+    consumer.listener = Listener(consumer, **options)
+    consumer.listener.run()
+    return consumer
+
+
+def stored_types():
+    return list(InboxMessage.objects.order_by("id").values_list("event_type", flat=True))
+
+
+def test_scenario_01_five_types_and_one_other(queued):
+    order = [CREATE, DESTROY, UPDATE, PAUSE, UNPAUSE, "Application.update"]
+    consumer = listen([Message(offset, kind) for offset, kind in enumerate(order)])
+    assert queued.names == [TASKS[kind] for kind in order[:5]]
+    assert stored_types() == order[:5]
+    assert consumer.stored == {0: 6}
+    headers = [["event_type", CREATE], ["x-rh-sources-org-id", "3340851"]]
+    assert queued[0].args == ({"id": 11}, headers)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Source.create",
+        "Application.create",
+        "Application.update",
+        "Authentication.create",
+        "ApplicationAuthentication.update",
+        "Records.update",
+        "applicationauthentication.create",
+        "",
+    ],
+)
+def test_other_types_are_ignored_but_consumed(queued, kind):
+    assert listen([Message(4, kind)]).stored == {0: 5}
+    assert queued == []
+    assert not InboxMessage.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Message(0, value=b"this is not json"),
+        Message(0, value=b"\xff"),
+        Message(0, value=None),
+        Message(0, value=b"[]"),
+        Message(0, value=b'{"name": "\\u0000"}'),
+        Message(0, headers=[("event_type", b"\xff")]),
+        Message(0, headers=[("event_type", None)]),
+        NoHeaders(0),
+    ],
+)
+def test_scenarios_02_03_bad_messages_are_skipped(queued, bad):
+    for batches in ([[bad], [Message(1)]], [[bad, Message(2)]]):
+        consumer = listen(*batches)
+        assert consumer.stored == {0: batches[-1][-1].offset() + 1}
+    assert queued.names == [TASKS[PAUSE]] * 2
+
+
+def test_null_header_is_kept_as_nothing(queued):
+    headers = [*Message.usual_headers(PAUSE), ("x", None), ("x", b"2")]
+    listen([Message(0, headers=headers)])
+    assert queued[0].args[1][2:] == [["x", None], ["x", "2"]]
+
+
+def test_skipped_message_is_named_but_not_who_sent_it(queued, caplog):
+    caplog.set_level(logging.INFO, logger="api")
+    headers = [*Message.usual_headers(PAUSE), ("x-rh-identity", b"aWRlbnRpdHk=")]
+    listen([Message(77, value=b"nonsense", headers=headers, partition=3)])
+    assert "events/3/77" in caplog.text
+    assert "nonsense" in caplog.text
+    assert "aWRlbnRpdHk=" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "switch", ["SOURCES_ENABLE_DATA_MANAGEMENT", "SOURCES_ENABLE_DATA_MANAGEMENT_FROM_KAFKA"]
+)
+def test_scenario_04_switched_off(queued, settings, switch):
+    setattr(settings, switch, False)
+    assert listen([Message(0, CREATE)]).stored == {0: 1}
+    assert queued == []
+    assert not InboxMessage.objects.exists()
+
+
+def test_kafka_errors_are_warnings(queued, caplog):
+    error = KafkaException(KafkaError(KafkaError._TRANSPORT))
+    listen([ErrorMessage()], error, [Message(0)])
+    assert caplog.text.count("Kafka: ") == 2
+    assert queued.names == [TASKS[PAUSE]]
+
+
+def test_unexpected_exception_ends_the_loop(queued):
+    with pytest.raises(ZeroDivisionError):
+        listen(ZeroDivisionError())
+
+
+def test_offset_is_given_back_only_after_the_message_is_stored(queued):
+    consumer = listen([Message(0)], [Message(1), Message(5, partition=2)])
+    assert consumer.stored_counts == [1, 3]
+    assert consumer.stored == {0: 2, 2: 6}
+
+
+def test_message_sent_again_is_stored_and_queued_once(queued):
+    listen([Message(0)], [Message(0), Message(1)])
+    assert InboxMessage.objects.count() == 2
+    assert len(queued) == 2
+
+
+def test_lost_partition_is_no_error(queued, monkeypatch):
+    def refuse(self, *, offsets):
+        raise KafkaException(KafkaError(KafkaError._STATE))
+
+    monkeypatch.setattr(Consumer, "store_offsets", refuse)
+    listen([Message(0)], [Message(1)])
+    assert len(queued) == 2
+
+
+class TestDatabaseAway:
+    @pytest.fixture
+    def failures(self, monkeypatch):
+        """Let the next so many attempts to store fail."""
+        remaining = []
+        store = inbox.store
+
+        def failing(messages):
+            if remaining:
+                remaining.pop()
+                raise OperationalError("the database is away")
+            return store(messages)
+
+        monkeypatch.setattr(inbox, "store", failing)
+        monkeypatch.setattr(listener, "FIRST_WAIT_SECONDS", 0.01)
+        monkeypatch.setattr(listener, "LONGEST_WAIT_SECONDS", 0.02)
+        return remaining
+
+    def test_same_messages_are_tried_again(self, queued, failures):
+        failures += [1, 2, 3]
+        consumer = listen([Message(0), Message(1)])
+        assert consumer.stored == {0: 2}
+        assert not consumer.paused
+        assert len(queued) == 2
+
+    def test_messages_of_new_partitions_join_those_in_hand(self, queued, failures):
+        failures += [1]
+        consumer = listen([Message(0)], (Message(9, CREATE, partition=1),))
+        assert consumer.stored == {0: 1, 1: 10}
+        assert stored_types() == [PAUSE, CREATE]
+
+    def test_stop_does_not_wait_for_it(self, queued, failures):
+        failures += range(10_000)
+        consumer = Consumer([Message(0)])
+        consumer.listener = Listener(consumer)
+        threading.Timer(0.2, consumer.listener.stop).start()
+        consumer.listener.run()
+        assert consumer.stored == {}
+        assert not InboxMessage.objects.exists()
+
+
+class TestBrokerAway:
+    @pytest.fixture(autouse=True)
+    def short_pause(self, monkeypatch):
+        monkeypatch.setattr(listener, "PUBLISH_PAUSE_SECONDS", 0.0)
+
+    def test_scenario_05_messages_are_stored_and_queued_later(self, queued, monkeypatch):
+        enqueue, away = inbox.enqueue, True
+
+        def failing(*args, **kwargs):
+            if away:
+                raise ConnectionError
+            return enqueue(*args, **kwargs)
+
+        monkeypatch.setattr(inbox, "enqueue", failing)
+        consumer = listen([Message(0)], [Message(1, CREATE)], [])
+        assert consumer.stored == {0: 2}
+        assert queued == []
+        away = False
+        listen([])
+        assert queued.names == [TASKS[PAUSE], TASKS[CREATE]]
+        assert not InboxMessage.objects.filter(queued_at=None).exists()
+
+    def test_queueing_resumes_in_the_same_process(self, queued, monkeypatch):
+        enqueue, failures = inbox.enqueue, [1]
+
+        def failing(*args, **kwargs):
+            if failures:
+                failures.pop()
+                raise ConnectionError
+            return enqueue(*args, **kwargs)
+
+        monkeypatch.setattr(inbox, "enqueue", failing)
+        listen([], [Message(0), Message(1)], [Message(2)], [])
+        assert [task.name for task in queued] == [TASKS[PAUSE]] * 3
+
+
+def test_heartbeat(queued, tmp_path, monkeypatch):
+    monkeypatch.setattr(listener, "HEARTBEAT_SECONDS", 0.0)
+    file = tmp_path / "heartbeat"
+    listen([], heartbeat_file=str(file))
+    assert time.time() - file.stat().st_mtime < 60
+    assert time.time() - listener_metrics._value(listener_metrics.HEARTBEAT) < 60
+
+
+def test_heartbeat_file_that_can_not_be_written(queued, tmp_path, caplog):
+    listen([], heartbeat_file=str(tmp_path / "missing" / "file"))
+    assert "heartbeat" in caplog.text
+
+
+class TestHttp:
+    @pytest.fixture
+    def base(self, transactional_db):
+        return f"http://127.0.0.1:{listener_metrics.serve_metrics(0)}"
+
+    def get(self, url):
+        try:
+            with urllib.request.urlopen(url, timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def test_metrics(self, base, queued):
+        listen([Message(0), Message(1, value=b"x"), Message(2, "Source.update")])
+        status, text = self.get(f"{base}/metrics")
+        assert status == 200
+        for line in (
+            'cloudigrade_listener_messages_total{event_type="Application.pause",outcome="stored"}',
+            'cloudigrade_listener_messages_total{event_type="Application.pause",outcome="malformed"}',
+            'cloudigrade_listener_messages_total{event_type="other",outcome="ignored"}',
+            'cloudigrade_listener_lag_messages{partition="0"} 97.0',
+            "cloudigrade_listener_last_message_timestamp_seconds 1.7e+09",
+            'cloudigrade_inbox_messages{state="waiting"} 1.0',
+            "cloudigrade_inbox_oldest_waiting_seconds",
+        ):
+            assert line in text
+
+    def test_health(self, base):
+        listener_metrics.HEARTBEAT.set_to_current_time()
+        assert self.get(f"{base}/healthz")[0] == 200
+        listener_metrics.HEARTBEAT.set(time.time() - 100)
+        assert self.get(f"{base}/healthz")[0] == 503
+
+    def test_other_paths(self, base):
+        assert self.get(f"{base}/")[0] == 404

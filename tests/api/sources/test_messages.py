@@ -1,0 +1,185 @@
+"""Understanding messages of the sources service (spec 03 §1.5, §2)."""
+
+import base64
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.sources.messages import (
+    CUSTOMER_KEY_LENGTH,
+    MalformedMessageError,
+    Tenant,
+    checked_headers,
+    customer_key,
+    decode_body,
+    decode_headers,
+    first_header,
+    kept_headers,
+    platform_id,
+    tenant_of,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def encoded(document) -> str:
+    return base64.b64encode(json.dumps(document).encode()).decode()
+
+
+class TestDecoding:
+    def test_headers_keep_order_duplicates_and_nothing(self):
+        raw = [("a", b"1"), ("b", None), ("a", "ü".encode())]
+        assert decode_headers(raw) == [["a", "1"], ["b", None], ["a", "ü"]]
+
+    def test_no_headers(self):
+        assert decode_headers(None) == []
+
+    def test_headers_that_are_not_utf8(self):
+        with pytest.raises(MalformedMessageError, match="header is not UTF-8"):
+            decode_headers([("a", b"\xff")])
+
+    @given(st.dictionaries(st.text(), JSON))
+    def test_body(self, value):
+        assert decode_body(json.dumps(value).encode()) == value
+
+    @pytest.mark.parametrize(
+        ("raw", "reason"),
+        [
+            (None, "no body"),
+            (b"", "not JSON"),
+            (b"this is not json", "not JSON"),
+            (b"\xff{}", "not UTF-8"),
+            (b"[]", "not a JSON object"),
+            (b"null", "not a JSON object"),
+            (b"5", "not a JSON object"),
+            (b'{"a": NaN}', "not JSON"),
+            (b'{"a": 1' + b"0" * 5000 + b"}", "not JSON"),
+            (b"[" * 200_000, "not JSON"),
+        ],
+    )
+    def test_bad_bodies(self, raw, reason):
+        with pytest.raises(MalformedMessageError, match=reason):
+            decode_body(raw)
+
+    @given(st.binary())
+    def test_any_bytes_are_an_object_or_malformed(self, raw):
+        with contextlib.suppress(MalformedMessageError):
+            assert isinstance(decode_body(raw), dict)
+
+
+def test_first_header_is_case_sensitive():
+    headers = [["Event_type", "x"], ["event_type", "a"], ["event_type", "b"]]
+    assert first_header(headers, "event_type") == "a"
+    assert first_header([], "event_type") is None
+
+
+class TestTenant:
+    ACCOUNT = ["x-rh-sources-account-number", "1701"]
+    ORG = ["x-rh-sources-org-id", "3340851"]
+    IDENTITY = ["x-rh-identity", encoded({"identity": {"account_number": "5", "org_id": "6"}})]
+
+    @pytest.mark.parametrize(
+        ("headers", "tenant"),
+        [
+            ([ACCOUNT], ("1701", None)),
+            ([ORG], (None, "3340851")),
+            ([ACCOUNT, ORG], ("1701", "3340851")),
+            ([ACCOUNT, IDENTITY], ("1701", None)),
+            ([IDENTITY], ("5", "6")),
+            ([["x-rh-sources-org-id", ""], IDENTITY], ("5", "6")),
+            ([["x-rh-sources-org-id", None], ORG], (None, None)),
+            ([["x-rh-identity", "%%%"]], (None, None)),
+            ([["x-rh-identity", encoded([])]], (None, None)),
+            ([["x-rh-identity", encoded({"identity": []})]], (None, None)),
+            ([["x-rh-identity", base64.b64encode(b"\xff").decode()]], (None, None)),
+            ([], (None, None)),
+        ],
+    )
+    def test_extraction(self, headers, tenant):
+        assert tenant_of(headers) == Tenant(*tenant)
+
+    @given(st.lists(st.tuples(st.sampled_from(["x-rh-identity", "a"]), st.none() | st.text())))
+    def test_any_headers_are_read(self, headers):
+        tenant_of(headers)
+
+    @given(JSON)
+    def test_any_identity_is_read(self, document):
+        tenant_of([["x-rh-identity", encoded(document)]])
+
+    def test_truth(self):
+        assert not Tenant(None, None)
+        assert Tenant("1", None)
+        assert Tenant(None, "1")
+
+
+class TestCustomerKey:
+    def test_org_id_comes_first(self):
+        assert customer_key(Tenant("1", "2"), 0) == "org 2"
+        assert customer_key(Tenant("2", None), 0) == "account 2"
+        assert customer_key(Tenant(None, None), 3) == "partition 3"
+
+    def test_length(self):
+        assert len(customer_key(Tenant(None, "x" * 500), 0)) == CUSTOMER_KEY_LENGTH
+
+
+class TestKeptHeaders:
+    def test_identity_is_dropped_beside_explicit_headers(self):
+        headers = [["event_type", "x"], ["encoding", "json"], TestTenant.ORG, TestTenant.IDENTITY]
+        assert kept_headers(headers) == [["event_type", "x"], TestTenant.ORG]
+
+    def test_identity_is_kept_where_nothing_else_tells(self):
+        headers = [["x-rh-sources-org-id", ""], TestTenant.IDENTITY]
+        assert kept_headers(headers) == headers
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    ["x-rh-identity", "x-rh-sources-org-id", "x-rh-sources-account-number", "z"]
+                ),
+                st.sampled_from([None, "", "1", TestTenant.IDENTITY[1]]),
+            )
+        )
+    )
+    def test_kept_headers_name_the_same_customer(self, headers):
+        assert tenant_of(kept_headers(headers)) == tenant_of(headers)
+
+
+@pytest.mark.parametrize("headers", [None, "x", {}, [["a"]], [["a", 1]], [None], [["a", "b", "c"]]])
+def test_headers_of_other_shapes(headers):
+    with pytest.raises(MalformedMessageError):
+        checked_headers(headers)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (1, 1),
+        ("31", 31),
+        ("0031", 31),
+        (2**63 - 1, 2**63 - 1),
+        (2**63, None),
+        (str(2**63), None),
+        ("9" * 5000, None),
+        (0, None),
+        (-1, None),
+        ("-1", None),
+        ("1.0", None),
+        (1.0, None),
+        (True, None),
+        ("²", None),
+        ("\u0661", None),
+        (" 1", None),
+        ("", None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_platform_ids(value, number):
+    assert platform_id(value) == number
