@@ -23,7 +23,7 @@ from redis import RedisError
 
 from api.metering.problems import problematic_runs
 from api.models import StaleUsage
-from api.sources import inbox
+from api.sources.listener_metrics import InboxCollector
 from util import clock, redis
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ SQS_QUEUES = (
     "cloudtrail_notifications",
     "cloudtrail_notifications_dlq",
 )
+LARGEST = 1e300
+"""What is larger, or no number at all, can be no measurement."""
+
 STATEMENT_TIMEOUT = 3000
 """Milliseconds for one statement of a scrape."""
 
@@ -132,16 +135,7 @@ def stale_usage() -> Iterator[Metric]:
 def inbox_messages() -> Iterator[Metric]:
     """Messages of the sources service that are not done with."""
     with _bounded_cursor():
-        statistics = inbox.statistics()
-    family = _family("inbox_messages", "Stored messages of the sources service", "state")
-    for state, count in statistics.counts.items():
-        _add(family, state, count)
-    yield family
-    yield _single(
-        "inbox_oldest_seconds",
-        "Age of the oldest unfinished message",
-        statistics.oldest_waiting_seconds,
-    )
+        yield from list(InboxCollector().collect())
 
 
 def problems() -> Iterator[Metric]:
@@ -161,7 +155,9 @@ def _single(name: str, text: str, value: float) -> Metric:
 
 def _add(family: GaugeMetricFamily, label: str, value: Any) -> None:
     """Add a sample, unless the value is no number: anybody can write to the cache."""
-    if not isinstance(value, bool) and isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return
+    if abs(value) < LARGEST:
         family.add_metric([label], float(value))
 
 

@@ -1,0 +1,226 @@
+"""The page that Prometheus scrapes (spec 02 §9.1; scenarios 32 and 33; 08 §10)."""
+
+import os
+import re
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+import redis as redis_py
+from django.conf import settings as django_settings
+from django.core.cache import cache
+from django.db import connection
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.internal import gauges, metrics
+from api.models import IngestHour
+from cloudigrade.task_names import QUEUE_NAMES
+from tests.api.internal.callers import ANYBODY
+from tests.factories import (
+    make_aws_account,
+    make_event,
+    make_instance,
+    make_run,
+    make_stale,
+    make_user,
+    utc,
+)
+from util import redis
+
+pytestmark = pytest.mark.django_db
+
+SQS_QUEUES = {
+    "houndigrade_results",
+    "houndigrade_results_dlq",
+    "cloudtrail_notifications",
+    "cloudtrail_notifications_dlq",
+}
+NOW = utc("2022-06-10T15:00:00")
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch):
+    """Gauges are looked up anew for each test."""
+    monkeypatch.setattr(metrics, "_system", gauges.SystemCollector())
+
+
+@pytest.fixture
+def no_redis(monkeypatch):
+    client = redis_py.Redis(port=1, socket_connect_timeout=0.1)
+    monkeypatch.setattr(redis, "client", lambda: client)
+
+
+def scrape() -> dict[str, dict[tuple, float]]:
+    """Read the page: by the samples' names, from the values of their labels to their values."""
+    response = ANYBODY.get("/internal/metrics")
+    assert response.status_code == 200
+    assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples: dict[str, dict[tuple, float]] = {}
+    for family in text_string_to_metric_families(response.content.decode()):
+        for sample in family.samples:
+            samples.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return samples
+
+
+def test_scenario_32_empty_queues(redis_client):
+    found = scrape()
+    assert found["cloudigrade_sqs_queue_length"] == {(name,): 0.0 for name in SQS_QUEUES}
+    lengths = found["cloudigrade_celery_queue_length"]
+    assert lengths == {(name,): 0.0 for name in (*QUEUE_NAMES, "celery")}
+
+
+def test_scenario_33_waiting_tasks_are_counted(redis_client):
+    prefix = django_settings.CLOUDIGRADE_ENVIRONMENT
+    redis_client.rpush(f"{prefix}-analyze_log", "a", "b", "c")
+    redis_client.rpush(f"{prefix}-celery", "a")
+    lengths = scrape()["cloudigrade_celery_queue_length"]
+    assert lengths[("analyze_log",)] == 3.0
+    assert lengths[("celery",)] == 1.0
+    redis_client.lpop(f"{prefix}-analyze_log")
+    assert scrape()["cloudigrade_celery_queue_length"][("analyze_log",)] == 2.0
+
+
+def test_lengths_of_sqs_queues_are_what_was_last_seen(redis_client):
+    cache.set("sqs_message_count_houndigrade_results", 7)
+    cache.set("sqs_message_count_houndigrade_results_checked_at", 1654873200.5)
+    found = scrape()
+    assert found["cloudigrade_sqs_queue_length"][("houndigrade_results",)] == 7.0
+    assert found["cloudigrade_sqs_queue_length_checked_timestamp_seconds"] == {
+        ("houndigrade_results",): 1654873200.5
+    }
+
+
+@pytest.mark.parametrize("junk", ["potato", [1], {"a": 1}, True, "7", 10**400])
+def test_a_cached_length_that_is_no_number_drops_out_alone(redis_client, junk):
+    """02 §12.3."""
+    cache.set("sqs_message_count_houndigrade_results", junk)
+    lengths = scrape()["cloudigrade_sqs_queue_length"]
+    assert set(lengths) == {(name,) for name in SQS_QUEUES} - {("houndigrade_results",)}
+
+
+def test_sizes_of_tables(redis_client):
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE api_user")
+    found = scrape()
+    sizes, rows = found["cloudigrade_db_table_size"], found["cloudigrade_db_table_rows"]
+    assert sizes[("api_run",)] > 0
+    assert set(rows) <= set(sizes)
+    assert all(count >= 0 for count in rows.values())
+
+
+def test_state_of_metering(redis_client, time_machine):
+    time_machine.move_to(NOW, tick=False)
+    user = make_user()
+    account = make_aws_account(user=user, aws_account_id="000000000012")
+    make_aws_account(is_enabled=False, aws_account_id="000000000013")
+    make_aws_account(aws_account_id="000000000014")
+    for number, region, hour, newest in (
+        ("12", "us-east-1", 3, NOW - timedelta(minutes=200)),
+        ("12", "us-east-1", 1, NOW - timedelta(minutes=50)),
+        ("12", "eu-west-1", 1, None),
+        ("13", "us-east-1", 1, NOW),
+    ):
+        IngestHour.objects.create(
+            aws_account_id=number.zfill(12),
+            region=region,
+            hour=NOW - timedelta(hours=hour),
+            newest_event_at=newest,
+        )
+    make_stale(user=user, first_day=utc("2022-06-08").date())
+    make_stale(user=user, first_day=utc("2022-06-01").date(), last_day=utc("2022-06-02").date())
+    instance = make_instance(account=account)
+    make_run(instance=instance, start=utc("2022-06-01"))
+    make_event(instance=instance, event_type="power_off", occurred_at=utc("2022-06-02"))
+    time_machine.shift(60)
+    found = scrape()
+    assert found["cloudigrade_ingest_newest_log_age_seconds"] == {("000000000012",): 3060.0}
+    assert found["cloudigrade_stale_usage_ranges"] == {(): 2.0}
+    assert found["cloudigrade_stale_usage_days"] == {(): 5.0}
+    assert found["cloudigrade_stale_usage_oldest_seconds"] == {(): 60.0}
+    assert found["cloudigrade_problematic_runs"] == {(): 1.0}
+    assert found["cloudigrade_inbox_messages"][("waiting",)] == 0.0
+
+
+def test_an_empty_database_has_no_lag(redis_client):
+    found = scrape()
+    assert "cloudigrade_ingest_newest_log_age_seconds" not in found
+    assert found["cloudigrade_stale_usage_days"] == {(): 0.0}
+    assert found["cloudigrade_stale_usage_oldest_seconds"] == {(): 0.0}
+
+
+@pytest.mark.usefixtures("no_redis")
+def test_without_redis_the_rest_is_there():
+    """02 §12.3."""
+    found = scrape()
+    assert "cloudigrade_celery_queue_length" not in found
+    assert found["cloudigrade_db_table_size"]
+    assert found["python_info"]
+
+
+def test_without_a_database_the_rest_is_there(redis_client, monkeypatch):
+    """02 §12.4."""
+
+    def refuse(*_arguments, **_options):
+        raise gauges.DatabaseError("connection to server at db.example.com failed")
+
+    asked = []
+    monkeypatch.setattr(gauges.transaction, "atomic", lambda: asked.append(1) or refuse())
+    found = scrape()
+    assert not any(name.startswith("cloudigrade_db") for name in found)
+    assert found["cloudigrade_sqs_queue_length"]
+    assert asked == [1], "a database that is away is asked once in a scrape"
+
+
+def test_a_source_that_breaks_drops_out_alone(redis_client, monkeypatch):
+    broken = gauges.SystemCollector()
+    broken.sources.insert(0, gauges.Source(lambda: 1 / 0, redis_py.RedisError))
+    monkeypatch.setattr(metrics, "_system", broken)
+    assert scrape()["cloudigrade_sqs_queue_length"]
+
+
+def test_tables_are_looked_up_once_in_a_while(redis_client, django_assert_max_num_queries):
+    scrape()
+    with django_assert_max_num_queries(0):
+        scrape()
+
+
+def test_requests_are_counted(redis_client):
+    """The series of django-prometheus (02 §9.1)."""
+    scrape()
+    found = scrape()
+    name = "django_http_requests_total_by_view_transport_method_total"
+    assert any("prometheus-django-metrics" in labels for labels in found[name])
+
+
+def test_headers_are_not_looked_at(redis_client):
+    """02 §3, mode "open"."""
+    response = ANYBODY.get("/internal/metrics", X_RH_CLOUDIGRADE_PSK="wrong")
+    assert response.status_code == 200
+    assert ANYBODY.post("/internal/metrics").status_code == 405
+    assert ANYBODY.get("/internal/metrics/").status_code == 404
+
+
+def test_no_database_is_needed_to_start():
+    """08 §10: nothing is looked up when a process starts, and twice does no harm."""
+    code = (
+        "import django; django.setup();"
+        "from django.db import connection;"
+        "import api.internal.urls;"
+        "from util import metrics; from api.internal.gauges import SystemCollector;"
+        "SystemCollector(); SystemCollector();"
+        "assert connection.connection is None"
+    )
+    environment = {**os.environ, "DJANGO_DATABASE_PORT": "1", "REDIS_PORT": "1"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True)
+
+
+def test_the_dashboard_shows_what_there_is(redis_client):
+    """02 §9.3: each series of ours on the dashboard is on the page, or is the listener's."""
+    folder = django_settings.BASE_DIR / "deployment" / "dashboards"
+    [file] = folder.glob("grafana-dashboard-clouddot-cloudigrade-operations*")
+    wanted = set(re.findall(r"\bcloudigrade_(?!listener)[a-z_]+", file.read_text()))
+    cache.set("sqs_message_count_houndigrade_results_checked_at", 1)
+    account = make_aws_account()
+    IngestHour.objects.create(aws_account_id=account.aws_account_id, region="us-east-1", hour=NOW)
+    assert wanted <= set(scrape())
