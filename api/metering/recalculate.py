@@ -55,14 +55,14 @@ ORDER BY account.user_id, found.instance_id
 _USERS_TO_LOOK_AT = """
 SELECT customer.id
 FROM api_user customer
+CROSS JOIN LATERAL (
+    SELECT GREATEST((customer.date_joined AT TIME ZONE 'UTC')::date, %(since)s) AS first_day
+) days
 WHERE customer.id = ANY(%(users)s)
   AND (EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
-       OR EXISTS (
-           SELECT FROM generate_series(
-               GREATEST((customer.date_joined AT TIME ZONE 'UTC')::date, %(since)s)::timestamp,
-               %(today)s::timestamp, '1 day') AS day
-           WHERE NOT EXISTS (SELECT FROM api_concurrentusage stored
-                             WHERE stored.user_id = customer.id AND stored.date = day::date)))
+       OR %(today)s - first_day + 1 > (
+           SELECT count(*) FROM api_concurrentusage stored
+           WHERE stored.user_id = customer.id AND stored.date BETWEEN first_day AND %(today)s))
 ORDER BY customer.id
 """
 

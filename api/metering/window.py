@@ -24,15 +24,20 @@ ROWS_AT_ONCE = 20_000
 CHANGED_KEYS = 20
 REFS = 10
 
+# Two ranges of one index: the runs that end late enough, and those that are still open.
 _RUNS = """
+WITH account AS MATERIALIZED (SELECT id FROM api_cloudaccount WHERE user_id = %(user)s)
 SELECT (extract(epoch FROM start_time) * 1000000)::bigint,
        (extract(epoch FROM end_time) * 1000000)::bigint,
        machine_image_id
 FROM api_run
-WHERE cloud_account_id IN (SELECT id FROM api_cloudaccount WHERE user_id = %(user)s)
-  AND start_time < %(limit)s
-  AND (end_time >= %(begin)s OR end_time IS NULL)
-  AND machine_image_id IS NOT NULL
+WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account)) AND end_time >= %(begin)s
+  AND start_time < %(limit)s AND machine_image_id IS NOT NULL
+UNION ALL
+SELECT (extract(epoch FROM start_time) * 1000000)::bigint, NULL, machine_image_id
+FROM api_run
+WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account)) AND end_time IS NULL
+  AND start_time < %(limit)s AND machine_image_id IS NOT NULL
 """
 
 # A change of an image that is not committed yet may not have seen, and so not marked, the days of a
