@@ -19,6 +19,8 @@ from deployment.local.signals import Interrupted, raise_on_signals
 from deployment.local.world import LocalServices
 
 _SECONDS_BETWEEN_CHECKS = 1.0
+_ERRORS_SHOWN = 20
+_COLUMNS = 120
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     raise_on_signals()
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, _COLUMNS)
     try:
         _play(console, once=options.once)
     except Interrupted as interrupted:
@@ -49,8 +52,12 @@ def _play(console: Console, *, once: bool) -> None:
         try:
             product.start()
             story = Story(console=console, services=services, product=product, started=started)
-            with story:
-                story.play()
+            try:
+                with story:
+                    story.play()
+            except StoryError:
+                _show_errors(console, product)
+                raise
             if not once:
                 console.print("\ncloudigrade serves until Ctrl-C.")
                 while True:
@@ -59,6 +66,14 @@ def _play(console: Console, *, once: bool) -> None:
                     time.sleep(_SECONDS_BETWEEN_CHECKS)
         finally:
             product.stop()
+
+
+def _show_errors(console: Console, product: Product) -> None:
+    """Show what the product's processes complained about."""
+    for name, process in product.processes().items():
+        lines = process.log_file.read_text(errors="replace").splitlines()
+        for line in [line for line in lines if "| ERROR |" in line][-_ERRORS_SHOWN:]:
+            console.print(f"{name}: {line}", markup=False)
 
 
 if __name__ == "__main__":

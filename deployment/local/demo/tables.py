@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from deployment.local.demo.cast import Customer
 from deployment.local.demo.oracle import ANY, TOTAL, Category
 
-_BAR_WIDTH = 30
+_BAR_WIDTH = 14
+_ROLE_PREFIX = "Red Hat Enterprise Linux "
+_SHOWN_FACETS = (0, 1, 2)
+"""Architecture, role and SLA."""
 
 
 def accounts(rows: Iterable[tuple[Customer, dict[str, Any]]]) -> Table:
@@ -56,35 +60,32 @@ def usage_today(rows: Mapping[str, Mapping[date, Mapping[Category, int]]]) -> Ta
 
 
 def history(usage: Mapping[date, Mapping[Category, int]]) -> Table:
-    """Show the totals of many days, and each day's largest role and SLA."""
-    table = _table("Usage per day", "day", "total", "", "x86_64", "by role", "by SLA")
+    """Show the totals of many days, and their counts by architecture, role and SLA."""
+    facets = [
+        (facet, value)
+        for facet in _SHOWN_FACETS
+        for value in sorted({c[facet] for counts in usage.values() for c in counts} - {ANY})
+    ]
+    names = [value.removeprefix(_ROLE_PREFIX) or "none" for _, value in facets]
+    table = _table("Usage per day", "day", "total", "", *names)
     largest = max((counts.get(TOTAL, 0) for counts in usage.values()), default=0) or 1
     for day, counts in sorted(usage.items()):
         total = counts.get(TOTAL, 0)
-        table.add_row(
-            day.isoformat(),
-            str(total),
-            "#" * round(_BAR_WIDTH * total / largest),
-            str(counts.get(("x86_64", ANY, ANY, ANY, ANY), 0)),
-            _by(counts, 1),
-            _by(counts, 2),
-        )
+        bar = "#" * round(_BAR_WIDTH * total / largest)
+        by_facet = [str(counts.get(_only(facet, value), 0)) for facet, value in facets]
+        table.add_row(f"{day:%m-%d}", str(total), bar, *by_facet)
     return table
 
 
-def _by(counts: Mapping[Category, int], facet: int) -> str:
-    """Say the counts of one facet's values, over all others."""
-    parts = []
-    for category, count in sorted(counts.items()):
-        others = category[:facet] + category[facet + 1 :]
-        if category[facet] != ANY and set(others) == {ANY}:
-            name = category[facet].removeprefix("Red Hat Enterprise Linux ") or "none"
-            parts.append(f"{name} {count}")
-    return ", ".join(parts)
+def _only(facet: int, value: str) -> Category:
+    """Return the category of one facet's value, over all others."""
+    arch, role, sla, usage, service_type = (value if n == facet else ANY for n in range(len(TOTAL)))
+    return arch, role, sla, usage, service_type
 
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, justify="right" if column in {"total", "instances"} else "left")
+        justify: JustifyMethod = "right" if column in {"total", "instances"} else "left"
+        table.add_column(column, justify=justify, no_wrap=True)
     return table
