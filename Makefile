@@ -50,7 +50,7 @@ bench: setup  ## measure, print a table and write build/bench.json
 	@$(RUN) -m tests.benchmarks
 
 .PHONY: docs
-docs: openapi docs-api-examples  ## write all generated documents
+docs: openapi docs-api-examples config-docs  ## write all generated documents
 
 .PHONY: docs-api-examples
 docs-api-examples: setup  ## write docs/rest-api-examples.rst from real responses
@@ -59,6 +59,10 @@ docs-api-examples: setup  ## write docs/rest-api-examples.rst from real response
 .PHONY: docs-api-examples-test
 docs-api-examples-test: setup  ## fail if docs/rest-api-examples.rst is stale
 	@$(RUN) -m docs.api_examples --check
+
+.PHONY: config-docs
+config-docs: setup  ## write docs/configuration.rst from the table of variables
+	@$(RUN) -m docs.configuration
 
 .PHONY: openapi
 openapi: setup  ## write openapi.json and openapi-internal.json
