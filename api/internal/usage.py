@@ -25,7 +25,7 @@ class MaximumCountsField(serializers.ListField):
 
     def to_representation(self, value: list[list[Any]]) -> list[dict[str, Any]]:
         """Name the parts of each count."""
-        return [dict(zip((*MEMBERS, "instances_count"), count, strict=True)) for count in value]
+        return [dict(zip(MEMBERS, count, strict=True)) for count in value]
 
 
 class RunFilter(filters.WholeNumberFilter):

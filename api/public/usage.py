@@ -1,19 +1,20 @@
 """Daily concurrent usage: which days a request means, and how they are shown (01 §8, 02 §6)."""
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.metering import reports
-from api.metering.facets import Key
 from api.public.moments import parse_day
 from api.public.renderers import Fragment, compact_json
 from util import clock
 
-MEMBERS = ("arch", "role", "sla", "usage", "service_type")
+MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
 """What a number of instances is told for, in the order in which it is stored and shown."""
 
 ONE_DAY = datetime.timedelta(days=1)
@@ -98,15 +99,28 @@ def render_days(user_id: int, ordinals: Sequence[int]) -> Fragment:
     return Fragment(f"[{','.join(shown)}]")
 
 
-class _Beginnings(dict[Key, str]):
-    """For each key the text of an entry up to the number."""
+class _Beginnings(dict[str, str]):
+    """For the values of a key, as JSON text, how its entry begins: all but the number."""
 
-    def __missing__(self, key: Key) -> str:
-        entry = compact_json(dict(zip(MEMBERS, key, strict=True)) | {"instances_count": 0})
-        beginning = self[key] = entry.removesuffix("0}")
+    def __missing__(self, values: str) -> str:
+        entry = compact_json(_entry(json.loads(f"[{values}, 0]")))
+        beginning = self[values] = entry.removesuffix("0}")
         return beginning
 
 
-def _render_day(day: datetime.date, counts: reports.Counts, beginnings: _Beginnings) -> str:
-    entries = ",".join([f"{beginnings[key]}{count}}}" for key, count in counts])
+def _render_day(day: datetime.date, counts: str, beginnings: _Beginnings) -> str:
+    """Write a day without parsing what is known already.
+
+    A value that holds what separates two counts tears a string apart, which is no JSON then.
+    """
+    try:
+        pieces = [count.rpartition(", ") for count in counts[2:-2].split("], [") if count]
+        entries = ",".join([f"{beginnings[values]}{number}}}" for values, _, number in pieces])
+    except ValueError:
+        entries = ",".join(compact_json(_entry(count)) for count in json.loads(counts))
     return f'{{"date":"{day}","maximum_counts":[{entries}]}}'
+
+
+def _entry(count: Sequence[Any]) -> dict[str, Any]:
+    """Name the members; raises ValueError if there are not as many."""
+    return dict(zip(MEMBERS, count, strict=True))

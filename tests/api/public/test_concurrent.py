@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -160,35 +161,37 @@ class TestUnavailable:
         assert not customer_a.concurrent_usage.exists()
 
 
+SEPARATORS = ["], [", 'a"], ["b', '\\"], [\\"', ", 3], [", "], [1, 2, 3, 4, 5, 6], [", "é, 1", "]]"]
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
-count = st.tuples(text, text, text, text, text, st.integers(0, 10**9))
+values = st.sampled_from([*SEPARATORS, '"', "\\", "_ANY", "", "[", ", "]) | text
+count = st.tuples(values, values, values, values, values, st.integers(0, 10**9))
 
 
 @given(st.lists(st.lists(count, max_size=4), min_size=1, max_size=4))
-def test_rendering_is_plain_json(monkeypatch_module, counts):
+def test_rendering_understands_any_text(counts):
+    """Stored as PostgreSQL writes JSON: one blank after each comma, nothing escaped needlessly."""
     first = date(2019, 12, 30).toordinal()
     stored = {
-        date.fromordinal(first + number): [(tuple(values), count) for *values, count in day]
+        date.fromordinal(first + number): json.dumps(day, ensure_ascii=False)
         for number, day in enumerate(counts)
     }
-    monkeypatch_module.setattr(reports, "daily_usage", lambda **_: stored)
-    shown = json.loads(usage.render_days(1, range(first, first + len(counts))))
-    members = (*usage.MEMBERS, "instances_count")
+    with mock.patch.object(reports, "daily_usage", return_value=stored):
+        shown = json.loads(usage.render_days(1, range(first, first + len(counts))))
     assert shown == [
         {
             "date": str(day),
-            "maximum_counts": [
-                dict(zip(members, (*values, count), strict=True)) for values, count in rows
-            ],
+            "maximum_counts": [dict(zip(usage.MEMBERS, row, strict=True)) for row in rows],
         }
-        for day, rows in stored.items()
+        for day, rows in zip(stored, counts, strict=True)
     ]
 
 
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
+@pytest.mark.parametrize("value", SEPARATORS)
+def test_stored_text_is_as_expected(as_a, customer_a, spring_2019, value):
+    rows = [[value, "b", "c", "d", "e", 2], ["a", value, "c", "d", "e", 1]]
+    factories.make_usage(user=customer_a, date=date(2019, 4, 16), counts=rows)
+    (day,) = as_a.get("/concurrent/").json()["data"]
+    assert [list(entry.values()) for entry in day["maximum_counts"]] == rows
 
 
 def test_internal_bounds_reach_into_today(time_machine):
