@@ -27,6 +27,7 @@ class InboxMessage(models.Model):
     topic = models.TextField()
     partition = models.IntegerField()
     offset = models.BigIntegerField()
+    written_at = models.DateTimeField(null=True, help_text="time that Kafka has for it")
     event_type = models.CharField(max_length=64)
     customer_key = models.CharField(max_length=200)
     value = models.JSONField()
@@ -56,6 +57,11 @@ class InboxMessage(models.Model):
                 condition=Q(state__in=["waiting", "working", "handed_on", "failed"]),
             ),
             models.Index(fields=["finished_at"], name="inboxmessage_finished"),
+            models.Index(
+                fields=["state", "received_at"],
+                name="inboxmessage_broken",
+                condition=Q(state__in=["failed", "dead"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import DataError, connection, transaction
 from django.db.models import Count, Min
 
@@ -35,22 +36,35 @@ State = InboxMessage.State
 UNFINISHED = (State.WAITING, State.WORKING, State.HANDED_ON, State.FAILED)
 
 _STORE = """
-INSERT INTO api_inboxmessage (topic, "partition", "offset", event_type, customer_key, value,
-                              headers, state, attempts, reason, received_at, not_before, follow_ups)
-SELECT topic, place, number, event_type, customer_key, value::jsonb, headers::jsonb,
+INSERT INTO api_inboxmessage (topic, "partition", "offset", written_at, event_type, customer_key,
+                              value, headers, state, attempts, reason, received_at, not_before,
+                              follow_ups)
+SELECT topic, place, number, written_at, event_type, customer_key, value::jsonb, headers::jsonb,
        'waiting', 0, '', %(now)s, %(now)s, '[]'
 FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[],
-            %(event_types)s::text[], %(customer_keys)s::text[], %(values)s::text[],
-            %(headers)s::text[])
+            %(written_at)s::timestamptz[], %(event_types)s::text[], %(customer_keys)s::text[],
+            %(values)s::text[], %(headers)s::text[])
      WITH ORDINALITY
-     AS arrived (topic, place, number, event_type, customer_key, value, headers, turn)
+     AS arrived (topic, place, number, written_at, event_type, customer_key, value, headers, turn)
 ORDER BY turn
 ON CONFLICT (topic, "partition", "offset") DO NOTHING
 RETURNING id, topic, "partition", "offset"
 """
 
+# A topic that was made anew counts its offsets from 0 again: the older message gives way, it keeps
+# everything but its place.
+_MAKE_WAY = """
+UPDATE api_inboxmessage message
+SET topic = message.topic || ' before ' || %(now)s::text
+FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[],
+            %(written_at)s::timestamptz[]) AS arrived (topic, place, number, written_at)
+WHERE message.topic = arrived.topic AND message."partition" = arrived.place
+  AND message."offset" = arrived.number AND message.written_at <> arrived.written_at
+"""
+
 # The first unfinished message of each customer, if it may be worked on and no task for it was
-# queued for a while: at first a minute, then as long again as it has waited, up to ten minutes.
+# queued for a while: at first a minute, by default, then as long again as it has waited, up to ten
+# minutes.
 _DUE = """
 SELECT head.id
 FROM (
@@ -62,7 +76,7 @@ FROM (
 WHERE head.not_before <= %(now)s
   AND (head.lease_until IS NULL OR head.lease_until < %(now)s)
   AND (head.queued_at IS NULL OR %(now)s - head.queued_at > LEAST(
-        GREATEST(head.queued_at - head.received_at, interval '1 minute'), interval '10 minutes'))
+        GREATEST(head.queued_at - head.received_at, %(wait)s), interval '10 minutes'))
 ORDER BY head.id
 LIMIT %(limit)s
 """
@@ -93,6 +107,7 @@ class Received:
     """A relevant message as it came from Kafka, decoded; ``headers`` are all of them."""
 
     coordinates: Coordinates
+    written_at: datetime.datetime | None
     event_type: str
     customer_key: str
     value: dict[str, Any]
@@ -111,11 +126,12 @@ class Statistics:
 def store(
     messages: Sequence[Received],
 ) -> tuple[list[tuple[int, Received]], list[Received]]:
-    """Store messages in their order.
+    """Store messages in their order, unless they have come before.
 
-    Returns those not stored before, with their new ids; and those that the database can not hold,
-    such as text with NUL characters. Raises ``OperationalError`` or ``InterfaceError`` when the
-    database is away: then the same messages may be stored again.
+    A message is known by its place in Kafka and the time that Kafka has for it. Returns the new
+    ones with their ids; and those that the database can not hold, such as text with NUL characters.
+    Raises ``OperationalError`` or ``InterfaceError`` when the database is away: then the same
+    messages may be stored again.
     """
     if not messages:
         return [], []
@@ -140,6 +156,7 @@ def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:
         "topics": [message.coordinates.topic for message in messages],
         "partitions": [message.coordinates.partition for message in messages],
         "offsets": [message.coordinates.offset for message in messages],
+        "written_at": [message.written_at for message in messages],
         "event_types": [message.event_type for message in messages],
         "customer_keys": [message.customer_key for message in messages],
         "values": [json.dumps(message.value) for message in messages],
@@ -148,6 +165,12 @@ def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_STORE, parameters)
         rows = cursor.fetchall()
+        if len(rows) < len(messages):
+            cursor.execute(_MAKE_WAY, parameters)
+            if cursor.rowcount:
+                logger.error("Kafka gave %s offsets a second time", cursor.rowcount)
+                cursor.execute(_STORE, parameters)
+                rows += cursor.fetchall()
     return [(row[0], by_coordinates[Coordinates(*row[1:])]) for row in sorted(rows)]
 
 
@@ -236,21 +259,23 @@ def retry(inbox_ids: Iterable[int] | None = None) -> int:
 
 def statistics() -> Statistics:
     """Count the messages that are unfinished or dead, and tell how long the oldest has waited."""
-    rows = (
-        InboxMessage.objects.filter(state__in=[*UNFINISHED, State.DEAD])
+    unfinished = list(
+        InboxMessage.objects.filter(state__in=UNFINISHED)
         .values("state")
         .annotate(count=Count("id"), oldest=Min("received_at"))
     )
-    counts = {str(state): 0 for state in (*UNFINISHED, State.DEAD)}
-    counts |= {row["state"]: row["count"] for row in rows}
-    waiting = [row["oldest"] for row in rows if row["state"] != State.DEAD]
+    counts = {str(state): 0 for state in UNFINISHED}
+    counts |= {row["state"]: row["count"] for row in unfinished}
+    counts[str(State.DEAD)] = InboxMessage.objects.filter(state=State.DEAD).count()
+    waiting = [row["oldest"] for row in unfinished]
     age = (clock.now() - min(waiting)).total_seconds() if waiting else 0.0
     return Statistics(counts=counts, oldest_waiting_seconds=max(age, 0.0))
 
 
 def _due() -> list[InboxMessage]:
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, {"now": clock.now(), "limit": SWEPT_AT_ONCE})
+        wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
+        cursor.execute(_DUE, {"now": clock.now(), "wait": wait, "limit": SWEPT_AT_ONCE})
         ids = [row[0] for row in cursor.fetchall()]
     return list(InboxMessage.objects.filter(id__in=ids).order_by("id"))
 

@@ -5,13 +5,20 @@ Neither the database nor Redis nor Kafka being away ends the listener or loses i
 for the database, queues later what it could not queue, and the Kafka client reconnects by itself.
 """
 
+import datetime
 import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
@@ -171,8 +178,9 @@ class Listener:
             self._measure(place, message)
 
     def _measure(self, place: Coordinates, message: Message) -> None:
-        _, written_at = message.timestamp()
-        LAST_MESSAGE.set(written_at / 1000)
+        written_at = _written_at(message)
+        if written_at is not None:
+            LAST_MESSAGE.set(written_at.timestamp())
         partition = TopicPartition(place.topic, place.partition)
         try:
             known = self._consumer.get_watermark_offsets(partition, cached=True)
@@ -216,6 +224,13 @@ def _place(message: Message) -> Coordinates:
     return Coordinates(topic, partition, offset)
 
 
+def _written_at(message: Message) -> datetime.datetime | None:
+    kind, milliseconds = message.timestamp()
+    if kind == TIMESTAMP_NOT_AVAILABLE:
+        return None
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+
+
 def _decode(message: Message) -> Received | None:
     """Decode a message; None, with a line in the log and a count, if it does not concern us."""
     place = _place(message)
@@ -235,6 +250,7 @@ def _decode(message: Message) -> Received | None:
         return None
     return Received(
         place,
+        written_at=_written_at(message),
         event_type=event_type,
         customer_key=customer_key(tenant_of(headers), place.partition),
         value=value,

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from api.models import InboxMessage
@@ -28,10 +29,9 @@ from util.tasks import MAX_BACKOFF, MAX_RETRIES, enqueue, publishing_must_succee
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 30
-"""When a message that a lost worker held may be taken over."""
+RENEWALS = 3
+"""How often a lease is renewed before it would end."""
 
-RENEWAL_SECONDS = 10
 FOLLOW_UP_SECONDS = 120
 """When follow-ups that have not ended are taken for lost."""
 
@@ -146,7 +146,7 @@ def _work_for_customer(key: str, handle: Handle, give_up: GiveUp) -> bool:
 
 def _claim(statement: str, **parameters: Any) -> InboxMessage | None:
     now = clock.now()
-    until = now + datetime.timedelta(seconds=LEASE_SECONDS)
+    until = now + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
     parameters |= {"now": now, "until": until, "token": uuid.uuid4()}
     return next(iter(InboxMessage.objects.raw(statement, parameters)), None)
 
@@ -300,8 +300,8 @@ def _kept_lease(message: InboxMessage) -> Iterator[None]:
 
 def _renew(inbox_id: int, token: uuid.UUID, done: threading.Event) -> None:
     try:
-        while not done.wait(RENEWAL_SECONDS):
-            until = clock.now() + datetime.timedelta(seconds=LEASE_SECONDS)
+        while not done.wait(settings.INBOX_LEASE_SECONDS / RENEWALS):
+            until = clock.now() + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
             mine = InboxMessage.objects.filter(id=inbox_id, lease_token=token)
             try:
                 mine.update(lease_until=until)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Task
+from django.conf import settings
 
 from api.accounts import events
 from api.accounts.states import Trigger
@@ -159,4 +160,6 @@ def _work_for_customer(running: Task, inbox_id: int, headers: Any) -> None:
     )
     if busy and (running.request.delivery_info or {}).get("redelivered"):
         # The worker that had this task was lost, and probably it holds the lease.
-        raise running.retry(countdown=work.LEASE_SECONDS + 1, max_retries=MOST_BUSY_RETRIES)
+        raise running.retry(
+            countdown=settings.INBOX_LEASE_SECONDS + 1, max_retries=MOST_BUSY_RETRIES
+        )

@@ -6,6 +6,7 @@ from typing import Any
 from api.sources import inbox
 from api.sources.inbox import Coordinates, Received
 from api.sources.messages import PAUSE
+from tests.factories import utc
 
 _offsets = itertools.count(1)
 
@@ -17,6 +18,7 @@ def received(
     headers = [["event_type", event_type], ["encoding", "json"], ["x-rh-sources-org-id", "1"]]
     columns = {
         "coordinates": Coordinates("events", 0, next(_offsets)),
+        "written_at": utc("2026-01-01"),
         "event_type": event_type,
         "customer_key": customer,
         "value": {"id": 11} if value is None else value,

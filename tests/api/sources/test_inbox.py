@@ -12,6 +12,7 @@ from api.models import InboxMessage
 from api.sources import inbox
 from api.sources.messages import CREATE, DESTROY, PAUSE, TASKS
 from tests.api.sources.stored import received, store
+from tests.factories import utc
 from util import clock, tasks
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,22 @@ class TestStore:
         assert [message for _, message in stored] == [new]
         assert rejected == []
         assert InboxMessage.objects.count() == 2
+
+    def test_offset_of_a_topic_made_anew_is_another_message(self, caplog):
+        """Its numbering starts again, and nothing may be taken for known that is not."""
+        known = received(value={"id": 1})
+        anew = received(
+            value={"id": 2}, coordinates=known.coordinates, written_at=utc("2026-02-01")
+        )
+        (old_id,) = store(known)
+        (new_id,) = store(anew)
+        assert inbox.store([anew]) == ([], [])
+        old, new = InboxMessage.objects.get(id=old_id), InboxMessage.objects.get(id=new_id)
+        assert (old.value, new.value) == ({"id": 1}, {"id": 2})
+        assert new.topic == "events"
+        assert old.topic.startswith("events before ")
+        assert old.state == "waiting"
+        assert "a second time" in caplog.text
 
     def test_one_statement_for_many(self, django_assert_num_queries):
         messages = [received() for _ in range(200)]
@@ -156,21 +173,21 @@ class TestDue:
         assert found == [70, 150, 310, 630, 1240, 1850, 2460, 3070]
 
     @pytest.mark.parametrize(
-        ("columns", "due"),
+        ("state", "column", "seconds", "due"),
         [
-            ({"state": "failed"}, True),
-            ({"state": "failed", "not_before": seconds_from_now(600)}, False),
-            ({"state": "working", "lease_until": seconds_from_now(10)}, False),
-            ({"state": "working", "lease_until": seconds_from_now(-1)}, True),
-            ({"state": "handed_on", "lease_until": seconds_from_now(100)}, False),
-            ({"state": "handed_on", "lease_until": seconds_from_now(-1)}, True),
-            ({"state": "processed"}, False),
-            ({"state": "dead"}, False),
+            ("failed", "not_before", 0, True),
+            ("failed", "not_before", 600, False),
+            ("working", "lease_until", 10, False),
+            ("working", "lease_until", -1, True),
+            ("handed_on", "lease_until", 100, False),
+            ("handed_on", "lease_until", -1, True),
+            ("processed", "lease_until", -1, False),
+            ("dead", "lease_until", -1, False),
         ],
     )
-    def test_states(self, queued, columns, due):
+    def test_states(self, queued, state, column, seconds, due):
         store(received(value={"id": 1}))
-        InboxMessage.objects.update(**columns)
+        InboxMessage.objects.update(state=state, **{column: seconds_from_now(seconds)})
         assert self.ids_due(queued) == ([1] if due else [])
 
     def test_customer_waits_behind_his_first_message(self, queued):

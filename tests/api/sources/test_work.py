@@ -355,9 +355,8 @@ class TestManyWorkers:
         assert most_at_once > 1
         assert set(states()) == {"processed"}
 
-    def test_lease_is_kept_as_long_as_the_work_lasts(self, monkeypatch):
-        monkeypatch.setattr(work, "LEASE_SECONDS", 0.4)
-        monkeypatch.setattr(work, "RENEWAL_SECONDS", 0.1)
+    def test_lease_is_kept_as_long_as_the_work_lasts(self, settings):
+        settings.INBOX_LEASE_SECONDS = 0.4
         (inbox_id,) = store_numbers(1)
         second = Handler()
 
