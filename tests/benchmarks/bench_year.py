@@ -230,11 +230,10 @@ class Year(Suite):
         )
 
     def check_read(self, response) -> None:
-        """All days are there."""
+        """All days are there, with hundreds of counts each."""
         assert response.status_code == 200, response.content
-        days = json.loads(response.content)["data"]
-        assert len(days) == 100
-        assert all(len(day["maximum_counts"]) > 200 for day in days)
+        assert response.content.count(b'"date":') == 100
+        assert response.content.count(b'"instances_count":') > 100 * 200
 
     def delete_account(self) -> None:
         """Delete the first account's part of the data and calculate what that changed."""

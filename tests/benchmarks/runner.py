@@ -44,7 +44,9 @@ def _suites(modules: Iterable[ModuleType]) -> list[Suite]:
         member()
         for module in modules
         for _, member in inspect.getmembers(module, inspect.isclass)
-        if issubclass(member, Suite) and member.__module__ == module.__name__
+        if issubclass(member, Suite)
+        and member.__module__ == module.__name__
+        and not inspect.isabstract(member)
     ]
 
 

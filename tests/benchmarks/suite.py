@@ -1,6 +1,7 @@
 """How a benchmark is written, and how it is run."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -29,17 +30,18 @@ class Operation:
     percentile: int = 50
 
 
-class Suite:
+class Suite(ABC):
     """Operations on one set of data. Each suite starts with an empty database."""
 
     title: ClassVar[str]
 
+    @abstractmethod
     def load(self) -> None:
         """Store the data; not measured."""
 
+    @abstractmethod
     def operations(self) -> list[Operation]:
         """Give the operations, in the order in which they are run."""
-        raise NotImplementedError
 
 
 @dataclass
