@@ -18,6 +18,8 @@ from util import tasks
 
 logger = logging.getLogger(__name__)
 
+TASK_MODULE = "api.tasks"
+
 
 class TaskSerializer(serializers.Serializer):
     """A task's name and its keyword arguments."""
@@ -42,7 +44,8 @@ class TasksView(ActionView):
 
 
 def _registered(name: str) -> Task:
-    current_app.loader.import_default_modules()
+    # Only here does the web process need the tasks' code, which brings the clouds' SDKs along.
+    current_app.loader.import_task_module(TASK_MODULE)
     try:
         return current_app.tasks[name]
     except NotRegistered as error:

@@ -19,6 +19,9 @@ from api.public.authentication import InternalOptionalAuthentication
 
 logger = logging.getLogger(__name__)
 
+AUDIT_LENGTH = 200
+"""Characters of what a client named that go into a line of the log."""
+
 
 class InternalView(APIView):
     """A view of the internal API: open to the network unless settings demand more (spec 02 §3).
@@ -45,7 +48,7 @@ class InternalView(APIView):
 
     def audit(self, what: str) -> None:
         """Add to the audit line what is written, in words without secrets."""
-        self.audited = what
+        self.audited = what.encode("unicode_escape").decode()[:AUDIT_LENGTH]
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Leave an audit line for each write, successful or not (spec 02 §12.1)."""

@@ -1,0 +1,45 @@
+"""All routes below ``/internal/`` as a client can call them."""
+
+from collections.abc import Iterator
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+PLACEHOLDERS = {
+    "(?P<pk>[^/.]+)": "1",
+    "<str:key>": "key",
+    "<str:async_result_id>": "id",
+}
+
+
+def _patterns(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern).lstrip("^").rstrip("$").replace("\\Z", "")
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern, path)
+        else:
+            yield path, pattern
+
+
+def internal_routes() -> list[tuple[str, str]]:
+    """List path and method of every route, without the forms with a suffix."""
+    found = []
+    for path, pattern in _patterns(get_resolver()):
+        if not path.startswith("internal/") or "format" in path:
+            continue
+        for placeholder, value in PLACEHOLDERS.items():
+            path = path.replace(placeholder, value)
+        assert not set(path) & set("<>()[]^$\\"), path
+        found += [(f"/{path}", method) for method in _methods(pattern)]
+    return sorted(set(found))
+
+
+def _methods(pattern: URLPattern) -> list[str]:
+    callback = pattern.callback
+    actions = getattr(callback, "actions", None)
+    if actions:
+        return sorted({method.upper() for method in actions} - {"HEAD"})
+    view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+    if view is None:
+        return ["GET"]
+    known = ("get", "post", "put", "patch", "delete")
+    return [name.upper() for name in known if hasattr(view, name)]
