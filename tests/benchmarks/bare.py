@@ -7,6 +7,7 @@ from django.db import connection
 
 from api.metering.concurrency import daily_peaks
 from api.metering.facets import Facets
+from api.models import CloudAccount
 
 _INSERT_RUNS = """
 INSERT INTO api_run (instance_id, cloud_account_id, machine_image_id, start_time, end_time,
@@ -62,3 +63,39 @@ def sweep(user_id: int, first: date, last: date) -> dict[date, list[Entry]]:
         day: [(*key, count) for key, count in peaks]
         for day, peaks in daily_peaks(spans, facets, first, last)
     }
+
+
+_INSERT_EVENTS = """
+INSERT INTO api_instanceevent (
+    instance_id, cloud_account_id, event_type, occurred_at, instance_type,
+    origin, source_id, source_name, source_object, created_at, updated_at)
+SELECT instance.id, %s, event_type, occurred_at, new.instance_type, 'cloudtrail', '', '', 0,
+       now(), now()
+FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[])
+     AS new (name, event_type, occurred_at, instance_type)
+JOIN api_instance instance ON instance.cloud_instance_id = new.name
+"""
+
+_EVENT_TYPES = {
+    "StartInstances": "power_on",
+    "StopInstances": "power_off",
+    "ModifyInstanceAttribute": "attribute_change",
+}
+
+
+def insert_events(records: list[dict[str, Any]], account: CloudAccount) -> int:
+    """Insert the events of decoded CloudTrail records, all of known instances."""
+    rows = []
+    for record in records:
+        parameters = record["requestParameters"]
+        ids = [parameters.get("instanceId")]
+        if ids == [None]:
+            items = record["responseElements"]["instancesSet"]["items"]
+            ids = [item["instanceId"] for item in items]
+        size = parameters.get("instanceType", {}).get("value")
+        kind = _EVENT_TYPES[record["eventName"]]
+        rows += [(name, kind, record["eventTime"], size) for name in ids]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_EVENTS, [account.id, *columns])
+        return cursor.rowcount

@@ -1,0 +1,251 @@
+"""Ingest of CloudTrail logs and the description of an account (spec 04 §7, §8)."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from unittest import mock
+
+from api.clouds.aws import deliveries, discovery
+from api.clouds.aws.describe import RUNNING, DescribedInstance
+from api.clouds.aws.discovery import describe_account
+from api.clouds.aws.ingest import ingest
+from api.clouds.aws.logtext import gunzip
+from api.clouds.aws.queues import Message
+from api.models import (
+    Correction,
+    DescribeRun,
+    IngestHour,
+    IngestObject,
+    Instance,
+    InstanceEvent,
+    InstanceFact,
+    Run,
+)
+from tests import factories
+from tests.benchmarks import bare, bulk
+from tests.benchmarks.suite import Operation, Suite
+from tests.generators import cloudtrail as trail
+
+START = datetime(2023, 1, 1, tzinfo=UTC)
+INSTANCES = 200
+IMAGES = 20
+RECORDS = 10_000
+SPARSE_FILES = 40
+SPARSE_RECORDS = 3_000
+ONE_IN = 300
+REGIONS = 17
+DESCRIBED = 10_000
+ENABLED = START - timedelta(days=30)
+
+
+class Customer:
+    """What the suites here share: a customer, and a bucket in memory for its logs."""
+
+    def load(self) -> None:
+        """Store the customer, its known instances and their images."""
+        self.bucket: dict[str, bytes] = {}
+        self.account = factories.make_aws_account(enabled_at=ENABLED, created_at=ENABLED)
+        self.images = [factories.make_rhel_image() for _ in range(IMAGES)]
+        self.instances = bulk.store_instances(
+            [self.account], [self.images[place % IMAGES] for place in range(INSTANCES)]
+        )
+        bulk.store_events(
+            (instance, int(ENABLED.timestamp()) + place, "power_on")
+            for place, instance in enumerate(self.instances)
+        )
+
+    def fetch(self, announced: deliveries.Announced) -> deliveries.Content:
+        """Stand in for S3."""
+        data = self.bucket[announced.key]
+        return deliveries.Content(data, "", "", len(data))
+
+    def put(self, name: str, records: Sequence[trail.Record]) -> Message:
+        """Put a log file into the bucket; gives the message that announces it."""
+        key = trail.log_key(account=self.account.aws_account_id, at=START, name=name)
+        self.bucket[key] = trail.log_file(records)
+        return Message(name, name, trail.notification("bucket", key), START, 1)
+
+    def ingest(self, messages: Sequence[Message]) -> int:
+        """Ingest messages, ten at a time as they come from SQS; gives how many were done with."""
+        with mock.patch.object(deliveries, "_fetch", self.fetch):
+            return sum(
+                len(ingest(messages[first : first + 10])) for first in range(0, len(messages), 10)
+            )
+
+    def forget(self) -> None:
+        """Have it as it was loaded."""
+        InstanceEvent.objects.exclude(source_object=None).delete()
+        bulk.truncate(
+            *(
+                model._meta.db_table
+                for model in (Run, IngestObject, IngestHour, InstanceFact, Correction)
+            )
+        )
+        bulk.truncate("api_staleusage")
+        bulk.analyze()
+
+
+class Dense(Customer, Suite):
+    """All records matter: a customer's busiest hour."""
+
+    title = "a log file of 10,000 relevant records, 200 known instances"
+
+    def load(self) -> None:
+        """Make a file in which each instance is stopped, resized and started again and again."""
+        super().load()
+        self.message = self.put("Dense", list(self.records()))
+
+    def records(self) -> Iterator[trail.Record]:
+        """Give the records, in the order of time."""
+        account = self.account.aws_account_id
+        for place in range(RECORDS):
+            instance = self.instances[place % INSTANCES].cloud_instance_id
+            at = START + timedelta(seconds=place)
+            turn = place // INSTANCES % 5
+            if turn in (0, 3):
+                yield trail.stop_instances(instance, at=at, account=account)
+            elif turn in (1, 4):
+                yield trail.start_instances(instance, at=at, account=account)
+            else:
+                type = ("m5.large", "c5.large")[place // INSTANCES % 2]
+                yield trail.modify_instance(instance, type, at=at, account=account)
+
+    def operations(self) -> list[Operation]:
+        """Give ingest, the same once more, and the same done barely."""
+        return [
+            Operation(
+                "ingest",
+                lambda: self.ingest([self.message]),
+                prepare=self.forget,
+                check=self.check,
+                target={"total_cpu_s": 3, "statements": 80, "peak_rss_mib": 200},
+            ),
+            Operation(
+                "the same file again",
+                lambda: self.ingest([self.message]),
+                check=self.check,
+                target={"total_cpu_s": 3, "statements": 80},
+            ),
+            Operation(
+                "barely: parse and one bulk insert, no runs",
+                self.barely,
+                prepare=self.forget,
+                check=lambda stored: self.check(1),
+            ),
+        ]
+
+    def check(self, done: int) -> None:
+        """See that every record became an event."""
+        assert done == 1
+        assert InstanceEvent.objects.exclude(source_object=None).count() == RECORDS
+
+    def barely(self) -> int:
+        """Decode the file and insert its events, asking and recording nothing else."""
+        (data,) = self.bucket.values()
+        return bare.insert_events(json.loads(gunzip(data))["Records"], self.account)
+
+
+class Sparse(Customer, Suite):
+    """One record in some hundreds matters, as in real logs."""
+
+    title = f"{SPARSE_FILES} log files of {SPARSE_RECORDS:,} records, one in {ONE_IN} relevant"
+
+    def load(self) -> None:
+        """Make the files."""
+        super().load()
+        self.messages = [
+            self.put(f"Sparse{number}", list(self.records(number)))
+            for number in range(SPARSE_FILES)
+        ]
+
+    def records(self, number: int) -> Iterator[trail.Record]:
+        """Give the records of one file."""
+        account = self.account.aws_account_id
+        for place in range(SPARSE_RECORDS):
+            at = START + timedelta(minutes=5 * number, seconds=place)
+            if place % ONE_IN:
+                yield trail.noise(place, at=at, account=account)
+            else:
+                instance = self.instances[(number + place) % INSTANCES].cloud_instance_id
+                make = trail.stop_instances if number % 2 else trail.start_instances
+                yield make(instance, at=at, account=account)
+
+    def operations(self) -> list[Operation]:
+        """Give ingest, with the speed that spec 04's issue asks for, and bare decoding."""
+        raw = SPARSE_FILES * SPARSE_RECORDS
+        return [
+            Operation(
+                f"ingest of {raw:,} records",
+                lambda: self.ingest(self.messages),
+                prepare=self.forget,
+                check=self.check,
+                target={"total_cpu_s": raw / 100_000},
+            ),
+            Operation("barely: gunzip and decode", self.barely),
+        ]
+
+    def check(self, done: int) -> None:
+        """See that all was read."""
+        assert done == SPARSE_FILES
+        stored = InstanceEvent.objects.exclude(source_object=None).count()
+        assert stored == SPARSE_FILES * SPARSE_RECORDS // ONE_IN
+
+    def barely(self) -> int:
+        """Decode all records."""
+        return sum(len(json.loads(gunzip(data))["Records"]) for data in self.bucket.values())
+
+
+class Description(Customer, Suite):
+    """A look at a large account."""
+
+    title = f"{DESCRIBED:,} instances in {REGIONS} regions"
+
+    def operations(self) -> list[Operation]:
+        """Give the first look and one that finds nothing new."""
+        return [
+            Operation(
+                "first look",
+                self.describe,
+                prepare=self.forget_all,
+                check=self.check,
+                rounds=1,
+                target={"peak_rss_mib": 300},
+            ),
+            Operation("nothing new", self.describe, check=self.check, rounds=1),
+        ]
+
+    def describe(self) -> None:
+        """Describe the account with an EC2 that answers at once."""
+        regions = [f"region-{number}" for number in range(REGIONS)]
+        with (
+            mock.patch.object(discovery, "describe_regions", return_value=regions),
+            mock.patch.object(discovery, "describe_all_instances", self.listed),
+            mock.patch.object(discovery, "describe_images", return_value=iter(())),
+        ):
+            describe_account(account_id=self.account.id)
+
+    def listed(self, arn: object, region: str) -> Iterator[DescribedInstance]:
+        """Give the instances of one region."""
+        first = int(region.rpartition("-")[2])
+        for number in range(first, DESCRIBED, REGIONS):
+            yield DescribedInstance(
+                instance_id=f"i-{number:017x}d",
+                image_id=self.images[number % IMAGES].cloud_image_id,
+                instance_type="m5.large",
+                subnet="subnet-1",
+                state=RUNNING,
+                is_windows=False,
+                facts={"instance_type": "m5.large", "tenancy": "default"},
+            )
+
+    def forget_all(self) -> None:
+        """Have no instances."""
+        self.forget()
+        DescribeRun.objects.all().delete()
+        InstanceEvent.objects.all().delete()
+        Instance.objects.all().delete()
+
+    def check(self, _: None) -> None:
+        """See that all are there and on."""
+        assert Instance.objects.count() == DESCRIBED
+        assert Run.objects.filter(end_time=None).count() == DESCRIBED
