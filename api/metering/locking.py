@@ -15,7 +15,7 @@ _NAMESPACE = "metering"
 
 # Waits for a transaction that is about to delete an account, before that one waits for us.
 _KEEP_ACCOUNTS = """
-SELECT id FROM api_cloudaccount WHERE user_id = %s ORDER BY id FOR KEY SHARE
+SELECT id FROM api_cloudaccount WHERE user_id = ANY(%s) ORDER BY id FOR KEY SHARE
 """
 
 
@@ -27,11 +27,14 @@ def lock_metering(*user_ids: int) -> None:
     locks.lock(_NAMESPACE, *user_ids)
 
 
-def lock_metering_of_accounts(user_id: int) -> None:
-    """Do the same, keeping the customer's accounts from being deleted; before runs are added."""
+def lock_metering_of_accounts(*user_ids: int) -> None:
+    """Do the same, keeping the customers' accounts from being deleted; before runs are added.
+
+    Whoever changes images in the same transaction calls it before that.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_KEEP_ACCOUNTS, [user_id])
-    lock_metering(user_id)
+        cursor.execute(_KEEP_ACCOUNTS, [list(user_ids)])
+    lock_metering(*user_ids)
 
 
 def try_lock_metering(user_ids: Iterable[int]) -> list[int]:

@@ -19,6 +19,7 @@ from api.clouds.load import (
     save_events,
     save_instances,
 )
+from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import CloudType, Correction, DescribeRun, InstanceEvent
 from api.models.locking import lock_users
@@ -54,6 +55,7 @@ def store_looks(survey: Survey, looks: Sequence[Look]) -> bool:
         if account is None or account.arn != survey.account.arn:
             logger.info("AWS account %s is not metered any more", survey.account.aws_account_id)
             return False
+        lock_metering_of_accounts(survey.account.user_id)
         _store(survey, looks)
     return True
 

@@ -30,6 +30,7 @@ from api.clouds.load import (
     save_events,
     save_instances,
 )
+from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import (
     CloudType,
@@ -86,6 +87,7 @@ def store_entries(entries: Sequence[Entry], lookup: Lookup, *, user_ids: Iterabl
     """
     users = set(user_ids)
     with lock_users(users) if users else transaction.atomic():
+        lock_metering_of_accounts(*users)
         _admit_again(entries)
         for run in lookup.runs:
             run.save(force_insert=True)

@@ -21,6 +21,7 @@ from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey, Machine
 from api.clouds.corrections import save_corrections
 from api.clouds.load import FoundInstance, NewEvent, save_events, save_instances
+from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import CloudAccount, CloudType, DescribeRun, InstanceEvent, InstanceFact
 from api.models.locking import lock_users
@@ -98,6 +99,7 @@ def _store(
     account: CloudAccount, scan: Scan, run: DescribeRun, previous: DescribeRun | None
 ) -> Changes:
     now = clock.now()
+    lock_metering_of_accounts(account.user_id)
     image_ids = store_images(account=account, scan=scan, run_id=run.id)
     known = known_instances(account.id)
     changes = compare(known, scan, image_ids=image_ids, now=now)
