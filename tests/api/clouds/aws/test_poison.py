@@ -1,0 +1,270 @@
+"""Bad input of all kinds: what becomes of it, and of its neighbours (spec 04 §8.2-§8.4, §12).
+
+Each case is delivered between two good messages. The good ones must always be done with.
+"""
+
+import gzip
+import json
+import logging
+
+import pytest
+from botocore.exceptions import ClientError
+from django.db import connection
+
+from api.clouds.aws import deliveries, store
+from api.models import IngestObject, Instance
+from tests.api.clouds.aws.scene import BUCKET, at, bodies, events, make_account
+from tests.generators import cloudtrail as trail
+from tests.generators.cloudtrail import launched, log_file
+
+GOOD = {"i-before", "i-after"}
+
+
+def file(body, key="AWSLogs/{account}/CloudTrail/us-east-1/2020/01/02/bad.json.gz"):
+    return {"body": body, "key": key}
+
+
+def message(body):
+    return {"message": body}
+
+
+def mixed(record):
+    """A file with a bad record between two good ones."""
+    good = [trail.stop_instances("i-in-1"), trail.stop_instances("i-in-2")]
+    return {"records": [good[0], record, good[1]], "also": {"i-in-1", "i-in-2"}}
+
+
+DONE, KEPT = "done with", "kept"
+POISON = {
+    "message: not JSON": (message("hello world"), KEPT),
+    "message: a list": (message("[]"), KEPT),
+    "message: JSON without records": (message('{"a": 1}'), DONE),
+    "message: a test event": (message(trail.s3_test_event("b")), DONE),
+    "message: a record without s3": (message('{"Records": [{}]}'), KEPT),
+    "message: an envelope around nonsense": (message(trail.sns_envelope("nonsense")), KEPT),
+    "key: bogus account": (file(b"x", "AWSLogs/some-bogus-id/path/f.gz"), DONE),
+    "key: unknown account": (file(b"x", "AWSLogs/999999999999/CloudTrail/f.gz"), DONE),
+    "key: organisation": (file(b"x", "AWSLogs/o-abc/{account}/CloudTrail/f.gz"), DONE),
+    "key: insight": (file(b"x", "AWSLogs/{account}/CloudTrail-Insight/r/f.json.gz"), DONE),
+    "digest: not JSON": (
+        file(gzip.compress(b"x"), "AWSLogs/{account}/CloudTrail-Digest/r/2020/f.json.gz"),
+        DONE,
+    ),
+    "file: gone": ({"key": "AWSLogs/{account}/CloudTrail/us-east-1/gone.json.gz"}, DONE),
+    "file: not gzip": (file(b"plain"), KEPT),
+    "file: cut off": (file(log_file([trail.noise(1)])[:-20]), KEPT),
+    "file: not UTF-8": (file(gzip.compress(b'{"Records": ["\xff"]}')), KEPT),
+    "file: not JSON": (file(gzip.compress(b"hello world")), DONE),
+    "file: empty": (file(gzip.compress(b"")), DONE),
+    "file: null": (file(gzip.compress(b"null")), DONE),
+    "file: no records": (file(gzip.compress(b"{}")), DONE),
+    "file: records are no list": (file(gzip.compress(b'{"Records": {"a": 1}}')), DONE),
+    "file: endless nesting": (file(gzip.compress(b"[" * 10**6)), DONE),
+    "record: null": (mixed(None), DONE),
+    "record: text": (mixed("x"), DONE),
+    "record: no parameters": (mixed(trail.start_instances("i", requestParameters=None)), DONE),
+    "record: no response": (mixed(trail.start_instances("i", responseElements=None)), DONE),
+    "record: no identity": (
+        mixed(trail.start_instances("i", userIdentity=None, recipientAccountId=None)),
+        DONE,
+    ),
+    "record: no time": (mixed(trail.start_instances("i", eventTime=None)), DONE),
+    "record: the year 9999 and beyond": (
+        mixed(trail.start_instances("i", eventTime="9999-12-31T23:59:59-12:00")),
+        DONE,
+    ),
+    "record: NUL in an id": (mixed(trail.start_instances("i\0")), DONE),
+    "record: a lone surrogate": (mixed(trail.start_instances("\ud800")), DONE),
+    "record: an endless type": (mixed(trail.modify_instance("i", "x" * 9999)), DONE),
+    "record: an endless region": (mixed(trail.start_instances("i", awsRegion="x" * 9999)), DONE),
+    "record: no type": (
+        mixed(trail.run_instances(launched("i", instanceType=None), type=None)),
+        DONE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("poison", "outcome"), POISON.values(), ids=POISON)
+def test_poison_between_good_messages(scene, queued, poison, outcome):
+    scene.deliver(trail.stop_instances("i-before"))
+    deliver(scene, poison)
+    scene.deliver(trail.stop_instances("i-after"))
+    successes, failures = scene.run()
+    assert (len(successes), len(failures)) == ((3, 0) if outcome == DONE else (2, 1))
+    assert scene.left == len(failures)
+    assert {event[0] for event in events()} == GOOD | poison.get("also", set())
+
+
+def deliver(scene, poison):
+    if "message" in poison:
+        scene.announce(body=poison["message"])
+    elif "records" in poison:
+        scene.deliver(*poison["records"])
+    else:
+        key = poison["key"].format(account=scene.account.aws_account_id)
+        if "body" in poison:
+            scene.put(key=key, body=poison["body"])
+        scene.announce(key)
+
+
+def test_one_bad_file_of_a_message_does_not_stop_its_siblings(scene, queued):
+    """The message stays for the sake of the bad one; coming again changes nothing."""
+    first, last = scene.put(trail.stop_instances("i-1")), scene.put(trail.stop_instances("i-2"))
+    bad = scene.put(key=trail.log_key(account=scene.account.aws_account_id, name="Bad"), body=b"x")
+    scene.announce(first, bad, last)
+    successes, failures = scene.run()
+    assert (successes, len(failures)) == ([], 1)
+    assert {event[0] for event in events()} == {"i-1", "i-2"}
+    scene.announce(first, bad, last)
+    scene.run()
+    assert len(events()) == 2
+    assert IngestObject.objects.get(key=bad).outcome == "unreadable"
+    assert IngestObject.objects.get(key=bad).attempts == 2
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
+def test_s3_in_trouble_keeps_the_message(scene, monkeypatch, code):
+    scene.deliver(trail.stop_instances("i-1"))
+    monkeypatch.setattr(deliveries, "_fetch", refusing(code))
+    assert [len(part) for part in scene.run()] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "level"),
+    [
+        ("AccessDenied", "unreadable", logging.WARNING),
+        ("NoSuchKey", "missing", logging.ERROR),
+        ("InvalidObjectState", "archived", logging.ERROR),
+        ("Weird", "unreadable", logging.ERROR),
+    ],
+)
+def test_what_s3_refuses_is_given_up(scene, monkeypatch, caplog, code, outcome, level):
+    key = scene.deliver(trail.stop_instances("i-1"))
+    monkeypatch.setattr(deliveries, "_fetch", refusing(code))
+    assert [len(part) for part in scene.run()] == [1, 0]
+    assert IngestObject.objects.get(key=key).outcome == outcome
+    (line,) = [record for record in caplog.records if key in record.getMessage()]
+    assert line.levelno == level
+
+
+def refusing(code):
+    def fetch(announced):
+        raise ClientError({"Error": {"Code": code}}, "GetObject")
+
+    return fetch
+
+
+def test_an_account_that_can_not_be_asked_keeps_only_its_own_messages(scene, queued, caplog):
+    scene.aws.refuse("ec2", "DescribeInstances", "UnauthorizedOperation")
+    scene.deliver(trail.run_instances(launched("i-1", image=scene.image()), at=at(1)))
+    scene.deliver(trail.start_instances("i-unknown"))
+    with caplog.at_level(logging.WARNING):
+        successes, failures = scene.run()
+    assert (len(successes), len(failures)) == (1, 1)
+    assert [event[0] for event in events()] == ["i-1"]
+    assert {record.levelname for record in caplog.records if "stays" in record.message} == {
+        "WARNING"
+    }
+
+
+def test_an_account_that_can_not_be_asked_leaves_other_accounts_alone(scene, queued):
+    other = make_account("444444444444")
+    scene.aws.refuse(
+        "ec2", "DescribeInstances", "RequestLimitExceeded", account_id=other.aws_account_id
+    )
+    scene.deliver(trail.start_instances("i-1"))
+    scene.deliver(trail.start_instances("i-2", account=other.aws_account_id))
+    successes, failures = scene.run()
+    assert (len(successes), len(failures)) == (1, 1)
+    assert [event[0] for event in events()] == ["i-1"]
+
+
+def test_what_the_database_refuses_is_taken_apart(scene, queued, monkeypatch, caplog):
+    """One file that can not be stored does not keep its batch from being stored."""
+    scene.deliver(trail.stop_instances("i-1"))
+    bad = scene.deliver(trail.stop_instances("i-bad"))
+    scene.deliver(trail.stop_instances("i-2"))
+    original = store.save_instances
+
+    def save(*, cloud_type, found):
+        wanted = list(found)
+        if any(one.cloud_instance_id == "i-bad" for one in wanted):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+        return original(cloud_type=cloud_type, found=wanted)
+
+    monkeypatch.setattr(store, "save_instances", save)
+    successes, failures = scene.run()
+    assert (len(successes), len(failures)) == (2, 1)
+    assert bad in bodies(failures)[0]
+    assert {event[0] for event in events()} == {"i-1", "i-2"}
+    assert IngestObject.objects.get(key=bad).outcome == "rejected"
+    assert bad in caplog.text
+    assert "division by zero" in caplog.text
+
+
+def test_the_last_chance_of_a_message_is_told(scene, caplog, settings):
+    settings.AWS_SQS_MAX_RECEIVE_COUNT = 1
+    scene.announce(body="hello world")
+    scene.run()
+    assert "goes to the dead letter queue" in caplog.text
+
+
+def test_odd_records_are_named_in_the_log(scene, caplog):
+    key = scene.deliver(trail.noise(1), trail.start_instances("i", requestParameters=None))
+    with caplog.at_level(logging.WARNING):
+        scene.run()
+    assert f"Record 1 of {BUCKET}/{key} is malformed" in caplog.text
+
+
+def test_a_file_too_large_is_kept_for_an_operator(scene, monkeypatch):
+    monkeypatch.setattr(deliveries, "MAX_OBJECT", 10)
+    key = scene.deliver(trail.stop_instances("i-1"))
+    assert [len(part) for part in scene.run()] == [0, 1]
+    assert IngestObject.objects.get(key=key).outcome == "rejected"
+
+
+def test_a_file_that_failed_and_then_is_read_is_fine(scene, monkeypatch):
+    key = scene.put(trail.stop_instances("i-1"))
+    scene.announce(key)
+    with monkeypatch.context() as broken:
+        broken.setattr(deliveries, "gunzip", lambda data: 1 / 0)
+        scene.run()
+    assert IngestObject.objects.get(key=key).outcome == "unreadable"
+    scene.announce(key)
+    scene.run()
+    found = IngestObject.objects.get(key=key)
+    assert (found.outcome, found.attempts, found.stored) == ("ok", 2, 1)
+
+
+def test_plain_files_and_files_packed_by_type(scene):
+    account = scene.account.aws_account_id
+    text = trail.log_text([scene.mine(trail.stop_instances("i-plain"))])
+    scene.announce(scene.put(key=f"AWSLogs/{account}/plain.json", body=text))
+    packed = trail.log_file([scene.mine(trail.stop_instances("i-packed"))])
+    scene.aws.client("s3").put_object(
+        Bucket=BUCKET,
+        Key=f"AWSLogs/{account}/packed",
+        Body=packed,
+        ContentType="application/x-gzip",
+    )
+    scene.announce(f"AWSLogs/{account}/packed")
+    assert len(scene.run()[0]) == 2
+    assert set(Instance.objects.values_list("cloud_instance_id", flat=True)) == {
+        "i-plain",
+        "i-packed",
+    }
+
+
+def test_keys_are_decoded(scene):
+    key = f"AWSLogs/{scene.account.aws_account_id}/a folder/x+y=z.json"
+    scene.put(key=key, body=json.dumps({"Records": []}).encode())
+    scene.announce(key)
+    assert [len(part) for part in scene.run()] == [1, 0]
+
+
+def test_an_envelope_of_sns(scene):
+    key = scene.put(trail.stop_instances("i-1"))
+    scene.announce(body=trail.sns_envelope(trail.notification(BUCKET, key)))
+    assert [len(part) for part in scene.run()] == [1, 0]
+    assert len(events()) == 1
