@@ -1,0 +1,224 @@
+"""The manifests for clusters without Clowder (08 §21), held against schemas and the program."""
+
+import configparser
+import shutil
+import subprocess
+
+import kubernetes_validate
+import pytest
+import yaml
+from django.urls import resolve
+
+from cloudigrade.settings.variables import VARIABLES
+from deployment.local.service import REPOSITORY
+from tests.cloudigrade.programs import settings_of
+from tests.deployment.manifests import process
+
+FOLDER = REPOSITORY / "deployment" / "kubernetes"
+OVERLAYS = ("stage", "prod")
+VERSIONS = ("1.29", "1.32", "1.37")
+PROCESSES = ("api", "worker", "beat", "listener")
+# Kinds that the cluster's operators define; Kubernetes itself has no schema of them.
+CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ClowdApp"}
+
+
+def documents(path):
+    return [one for one in yaml.safe_load_all(path.read_text()) if one]
+
+
+def rendered(path):
+    """The manifests of an overlay, as a cluster would get them."""
+    kubectl = shutil.which("kubectl") or shutil.which("kustomize")
+    if kubectl is None:
+        pytest.skip("needs kubectl or kustomize")
+    command = [kubectl, "kustomize" if kubectl.endswith("kubectl") else "build", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def overlay(request):
+    return rendered(FOLDER / "overlays" / request.param)
+
+
+def of_kind(objects, kind):
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
+
+
+def validate(objects, version):
+    for one in objects:
+        if one["kind"] not in CUSTOM:
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_file_has_the_form_that_kubernetes_wants(path, version):
+    if path.name not in ("kustomization.yaml", "process-patch.yaml"):
+        validate(documents(path), version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_template_for_clowder_has_it_too(version):
+    validate(process(ENV_NAME="any"), version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_overlay_as_a_whole(overlay, version):
+    validate(overlay, version)
+
+
+def test_what_kustomizations_name_exists():
+    for path in FOLDER.rglob("kustomization.yaml"):
+        kustomization = yaml.safe_load(path.read_text())
+        names = [*kustomization.get("resources", ()), *kustomization.get("components", ())]
+        names += [patch["path"] for patch in kustomization.get("patches", ())]
+        for generator in kustomization.get("configMapGenerator", ()):
+            names += [*generator.get("envs", ()), *generator.get("files", ())]
+        for name in names:
+            assert (path.parent / name).exists(), f"{path}: {name}"
+
+
+def test_an_overlay_runs_all_processes_one_scheduler_and_one_listener(overlay):
+    deployments = of_kind(overlay, "Deployment")
+    assert {f"cloudigrade-{name}" for name in PROCESSES} | {"postigrade-svc"} == set(deployments)
+    for name in ("beat", "listener"):
+        spec = deployments[f"cloudigrade-{name}"]["spec"]
+        assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    for name in ("api", "worker"):
+        assert "replicas" not in deployments[f"cloudigrade-{name}"]["spec"]
+
+
+def containers(deployment):
+    spec = deployment["spec"]["template"]["spec"]
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def test_every_container_is_confined(overlay):
+    for name, deployment in of_kind(overlay, "Deployment").items():
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        for container in containers(deployment):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_no_image_names_a_registry(overlay):
+    for deployment in of_kind(overlay, "Deployment").values():
+        for container in containers(deployment):
+            assert container["image"].startswith("cloudservices/")
+
+
+def test_processes_wait_for_migrations_and_the_api_makes_them(overlay):
+    deployments = of_kind(overlay, "Deployment")
+    for name in PROCESSES:
+        [init] = deployments[f"cloudigrade-{name}"]["spec"]["template"]["spec"]["initContainers"]
+        script = "cloudigrade_init.sh" if name == "api" else "wait_for_migrations.sh"
+        assert init["command"][-1] == f"/opt/cloudigrade/scripts/{script}"
+        assert (REPOSITORY / "deployment" / "scripts" / script).exists()
+
+
+def environment(objects, container):
+    """The variables of a container; every secret is there, with a text of its own name."""
+    maps = of_kind(objects, "ConfigMap")
+    found = {}
+    for source in container["envFrom"]:
+        found |= maps[source["configMapRef"]["name"]]["data"]
+    for item in container["env"]:
+        found[item["name"]] = item["valueFrom"]["secretKeyRef"]["key"]
+    return found
+
+
+def test_every_variable_is_known(overlay):
+    known = {one.name for one in VARIABLES} | {old for one in VARIABLES for old in one.fallbacks}
+    for name in PROCESSES:
+        for container in containers(of_kind(overlay, "Deployment")[f"cloudigrade-{name}"]):
+            assert set(environment(overlay, container)) <= known
+
+
+def test_every_pod_starts_with_its_environment(overlay):
+    for name in PROCESSES:
+        container = containers(of_kind(overlay, "Deployment")[f"cloudigrade-{name}"])[-1]
+        given = environment(overlay, container) | {
+            "CLOUDIGRADE_PSKS": "{}",
+            "REDIS_URL": "redis://redis:6379/0",
+        }
+        found = settings_of("prod", "CLOUDIGRADE_ENVIRONMENT", "DATABASES", **given)
+        assert found["DATABASES"]["default"]["HOST"] == "host"
+
+
+def test_every_secret_is_in_the_example(overlay):
+    example = {
+        one["metadata"]["name"]: set(one["stringData"])
+        for one in documents(FOLDER / "secrets.example.yaml")
+    }
+    for deployment in of_kind(overlay, "Deployment").values():
+        for container in containers(deployment):
+            for item in container.get("env", ()):
+                reference = item["valueFrom"]["secretKeyRef"]
+                assert reference["key"] in example[reference["name"]]
+        for volume in deployment["spec"]["template"]["spec"].get("volumes", ()):
+            if "secret" in volume:
+                assert volume["secret"]["secretName"] in example
+    for secret in documents(FOLDER / "secrets.example.yaml"):
+        assert set(secret["stringData"].values()) == {""}
+
+
+def test_probes_and_scrapes_hit_routes_that_exist(overlay):
+    api = containers(of_kind(overlay, "Deployment")["cloudigrade-api"])[-1]
+    ports = {port["name"] for port in api["ports"]}
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        probe = api[kind]["httpGet"]
+        assert probe["port"] in ports
+        resolve(probe["path"])
+    [endpoint] = of_kind(overlay, "ServiceMonitor")["cloudigrade-api"]["spec"]["endpoints"]
+    resolve(endpoint["path"])
+    assert endpoint["port"] in ports
+
+
+def test_the_listener_s_ports_agree(overlay):
+    container = containers(of_kind(overlay, "Deployment")["cloudigrade-listener"])[-1]
+    [port] = container["ports"]
+    assert environment(overlay, container)["LISTENER_METRICS_PORT"] == str(port["containerPort"])
+    assert container["livenessProbe"]["httpGet"]["port"] == port["name"]
+    monitor = of_kind(overlay, "PodMonitor")["cloudigrade-listener"]["spec"]
+    assert monitor["podMetricsEndpoints"][0]["port"] == port["name"]
+
+
+def test_what_selects_pods_finds_some(overlay):
+    pods = [
+        one["spec"]["template"]["metadata"]["labels"]
+        for one in of_kind(overlay, "Deployment").values()
+    ]
+
+    def finds(labels):
+        return any(labels.items() <= pod.items() for pod in pods)
+
+    for policy in of_kind(overlay, "NetworkPolicy").values():
+        assert finds(policy["spec"]["podSelector"]["matchLabels"])
+    for budget in of_kind(overlay, "PodDisruptionBudget").values():
+        assert finds(budget["spec"]["selector"]["matchLabels"])
+    for service in of_kind(overlay, "Service").values():
+        assert finds(service["spec"]["selector"])
+    for scaler in of_kind(overlay, "HorizontalPodAutoscaler").values():
+        assert scaler["spec"]["scaleTargetRef"]["name"] in of_kind(overlay, "Deployment")
+
+
+def test_the_pooler_pools_transactions():
+    text = (FOLDER / "components" / "pgbouncer" / "pgbouncer.ini").read_text()
+    settings = configparser.ConfigParser(strict=True, allow_no_value=True)
+    settings.read_string(text)
+    assert settings["pgbouncer"]["pool_mode"] == "transaction"
+    assert settings["pgbouncer"]["auth_type"] == "scram-sha-256"
+
+
+def test_the_exporter_of_celery_s_metrics_runs_nowhere_by_default(overlay):
+    assert "cloudigrade-metrics" not in of_kind(overlay, "Deployment")
+    for name in OVERLAYS:
+        text = (FOLDER / "overlays" / name / "kustomization.yaml").read_text()
+        assert "celery-exporter" not in text
