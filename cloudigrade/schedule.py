@@ -91,6 +91,11 @@ ENTRIES: tuple[Entry, ...] = (
         "api.tasks.recalculate_stale_usage",
         "RECALCULATE_STALE_USAGE_SCHEDULE",
     ),
+    Entry(
+        "sweep_inspections",
+        "api.tasks.sweep_inspections",
+        "SWEEP_INSPECTIONS_SCHEDULE",
+    ),
     Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
 )
 

@@ -32,6 +32,7 @@ TASK_NAMES: tuple[str, ...] = (
     # Inspection
     "api.tasks.inspect_pending_images",
     "api.tasks.start_image_inspections",
+    "api.tasks.sweep_inspections",
     "api.tasks.persist_inspection_cluster_results_task",
     "api.clouds.aws.tasks.copy_ami_snapshot",
     "api.clouds.aws.tasks.copy_ami_to_customer_account",

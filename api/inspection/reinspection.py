@@ -1,23 +1,46 @@
-"""Inspect an image once more, on an operator's word (spec 05 §7, README decision 22)."""
+"""Inspect images once more, on an operator's word (spec 05 §7, README decision 22)."""
+
+from collections.abc import Iterable
 
 from django.db import transaction
 
+from api.inspection import attempts
+from api.inspection.restart import to_starts, users_of_images
+from api.inspection.states import MOVES, Event
 from api.models import InspectionAttempt, MachineImage
 from util import clock
+from util.tasks import enqueue
+
+START = "api.tasks.start_image_inspections"
+
+
+def reinspect_image(*, image_id: int) -> bool:
+    """Set an image back to pending and start its inspection; tells whether there is such an image.
+
+    See ``reinspect_images``.
+    """
+    return bool(reinspect_images(image_ids=[image_id]))
 
 
 @transaction.atomic
-def reinspect_image(*, image_id: int) -> bool:
-    """Set an image back to pending, and forget the attempts made so far when counting the next.
+def reinspect_images(*, image_ids: Iterable[int]) -> int:
+    """Set images back to pending, and forget the attempts made so far when counting the next.
 
-    What is known of the image stays, and so does usage, until a new result differs. Returns whether
-    there is such an image.
+    What is known of them stays, and so does usage, until a new result differs. After the commit the
+    inspection starts of each AMI that an instance of an enabled, not paused account uses. Gives how
+    many images there were.
     """
+    ids = list(image_ids)
     now = clock.now()
-    found = MachineImage.objects.filter(id=image_id).update(
-        status=MachineImage.Status.PENDING, updated_at=now
-    )
-    InspectionAttempt.objects.filter(machine_image_id=image_id, counts=True).update(
+    images = MachineImage.objects.filter(id__in=ids)
+    # In the order in which everybody locks them.
+    locked = list(images.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
+    found = images.update(status=MOVES[Event.ASKED_AGAIN].target, updated_at=now)
+    attempts.close(locked, outcome=attempts.REPLACED)
+    InspectionAttempt.objects.filter(machine_image_id__in=locked, counts=True).update(
         counts=False, updated_at=now
     )
-    return bool(found)
+    starts = to_starts(users_of_images().filter(machine_image_id__in=locked))
+    if starts:
+        enqueue(START, starts)
+    return found

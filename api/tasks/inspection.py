@@ -1,10 +1,88 @@
-"""Tasks of inspections (spec 05)."""
+"""Tasks of inspections (spec 05 §3-§7)."""
 
+from api.clouds.aws.errors import NotReadyError, translated
+from api.clouds.provider import TransientCloudError
+from api.inspection import copying, launching, leftovers, reading, releasing, restart
 from api.inspection.start import Start, start_inspections
-from util.tasks import task
+from util.tasks import LONG, RetryPolicy, task
+
+STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
 
 
 @task("api.tasks.start_image_inspections")
 def start_image_inspections(images: list[list[str]]) -> None:
     """Start inspections; each image comes as ARN, AMI id and region."""
     start_inspections(Start(*image) for image in images)
+
+
+@task("api.tasks.inspect_pending_images", limit=LONG)
+def inspect_pending_images() -> None:
+    """Start inspections again that got stuck."""
+    restart.inspect_pending_images()
+
+
+@task("api.tasks.sweep_inspections", limit=LONG)
+def sweep_inspections() -> int:
+    """Remove what inspections left behind; gives how many things."""
+    return leftovers.sweep()
+
+
+@task("api.tasks.persist_inspection_cluster_results_task", limit=LONG)
+@translated
+def persist_inspection_cluster_results_task() -> list[list[dict[str, str]]]:
+    """Store inspectors' results; gives the messages done with, and the others."""
+    outcome = reading.persist_results()
+    return [
+        [{"message_id": message.id, "body": message.body} for message in messages]
+        for messages in (outcome.successes, outcome.failures)
+    ]
+
+
+@task("api.clouds.aws.tasks.copy_ami_snapshot", retry=STANDARD)
+@translated
+def copy_ami_snapshot(
+    arn: str, ami_id: str, snapshot_region: str, reference_ami_id: str | None = None
+) -> None:
+    """Copy an AMI's root disk into our account."""
+    copying.copy_ami_snapshot(
+        arn=arn, ami_id=ami_id, region=snapshot_region, reference_ami_id=reference_ami_id
+    )
+
+
+@task("api.clouds.aws.tasks.copy_ami_to_customer_account", retry=STANDARD)
+@translated
+def copy_ami_to_customer_account(arn: str, reference_ami_id: str, snapshot_region: str) -> None:
+    """Copy somebody else's AMI within the customer's account."""
+    copying.copy_ami_to_customer_account(
+        arn=arn, reference_ami_id=reference_ami_id, region=snapshot_region
+    )
+
+
+@task("api.clouds.aws.tasks.remove_snapshot_ownership", retry=STANDARD)
+@translated
+def remove_snapshot_ownership(
+    arn: str, customer_snapshot_id: str, customer_snapshot_region: str, snapshot_copy_id: str
+) -> None:
+    """Take our right to the customer's snapshot away."""
+    releasing.remove_snapshot_ownership(
+        arn=arn,
+        customer_snapshot_id=customer_snapshot_id,
+        region=customer_snapshot_region,
+        snapshot_copy_id=snapshot_copy_id,
+    )
+
+
+@task("api.clouds.aws.tasks.launch_inspection_instance", retry=STANDARD)
+@translated
+def launch_inspection_instance(ami_id: str, snapshot_copy_id: str) -> None:
+    """Launch the instance that looks into a copied disk."""
+    launching.launch_inspection_instance(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
+
+
+@task("api.clouds.aws.tasks.delete_snapshot", retry=STANDARD)
+@translated
+def delete_snapshot(snapshot_copy_id: str, ami_id: str, snapshot_region: str) -> None:
+    """Delete the copied disk once it is needed no more."""
+    releasing.delete_snapshot(
+        snapshot_copy_id=snapshot_copy_id, ami_id=ami_id, region=snapshot_region
+    )

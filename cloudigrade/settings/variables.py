@@ -179,6 +179,7 @@ _SCHEDULES = _group(
     _schedule("UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE", 3600, "describing Azure machines"),
     _schedule("AWS_RECONCILE_SCHEDULE", 21600, "describing all AWS accounts again"),
     _schedule("RECALCULATE_STALE_USAGE_SCHEDULE", 60, "recalculating withdrawn usage"),
+    _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
     _schedule("SWEEP_INBOX_SCHEDULE", 60, "queueing unprocessed sources messages again"),
 )
 

@@ -26,7 +26,12 @@ DEFAULTS = {
     "repopulate_azure_instance_mapping_every_week": 604800,
     "update_azure_instance_events_every_hour": 3600,
 }
-OURS = {"reconcile_aws_accounts": 21600, "recalculate_stale_usage": 60, "sweep_inbox": 60}
+OURS = {
+    "reconcile_aws_accounts": 21600,
+    "recalculate_stale_usage": 60,
+    "sweep_inbox": 60,
+    "sweep_inspections": 900,
+}
 
 
 def periods(schedule):

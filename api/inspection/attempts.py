@@ -1,0 +1,142 @@
+"""The record of each inspection: what it made, how it went, how it ended (spec 05 §11.3, 09 P7).
+
+Ids are recorded before, or in the transaction in which, anything depends on them, so that work that
+is delivered again, or was cut off, goes on where it stopped.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+from api.images.changes import change_images
+from api.inspection.states import UNFINISHED, Event, after
+from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
+from util import clock
+
+logger = logging.getLogger(__name__)
+
+MAX_ERROR = 1000
+"""Characters of an error that are kept."""
+
+INSPECTED = "inspected"
+INCONCLUSIVE = "inconclusive"
+SPARED = "spared"
+FAILED = "failed"
+REPLACED = "replaced"
+LOST = "lost"
+UNASKED = "unasked"
+"""Outcomes of attempts, as operators see them."""
+
+
+class Work(NamedTuple):
+    """An image on which there is something to do, and the attempt that it belongs to."""
+
+    image: MachineImage
+    attempt: InspectionAttempt
+
+
+def find_image(ami_id: str) -> MachineImage | None:
+    """Give what is stored of an AMI."""
+    return MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id=ami_id).first()
+
+
+@transaction.atomic
+def open_work(*, ami_id: str, arn: str = "", region: str = "") -> Work | None:
+    """Give an image that waits for its inspection, with the attempt in progress.
+
+    A task that an operator calls by name has no attempt to belong to; it gets one that does not
+    count. None, and a line in the log, for an image that is unknown or already done with.
+    """
+    image = (
+        MachineImage.objects.select_for_update(no_key=True)
+        .filter(cloud_type=CloudType.AWS, cloud_image_id=ami_id)
+        .first()
+    )
+    if image is None:
+        logger.warning("Image %s is not known (any more) and is not inspected", ami_id)
+        return None
+    if image.status not in UNFINISHED:
+        logger.info("Image %s is %s already", ami_id, image.status)
+        return None
+    attempt = open_attempts([image.id]).order_by("-id").first()
+    if attempt is None:
+        attempt = InspectionAttempt.objects.create(
+            machine_image=image, arn=arn, region=region, counts=False
+        )
+    return Work(image, attempt)
+
+
+def open_attempts(image_ids: Iterable[int]) -> Any:
+    """Select the attempts at these images that have not ended."""
+    return InspectionAttempt.objects.filter(
+        machine_image_id__in=list(image_ids), finished_at__isnull=True
+    )
+
+
+def note(attempt: InspectionAttempt, **columns: Any) -> None:
+    """Record something about an attempt."""
+    InspectionAttempt.objects.filter(id=attempt.id).update(**columns, updated_at=clock.now())
+    for name, value in columns.items():
+        setattr(attempt, name, value)
+
+
+def claim_copy(attempt: InspectionAttempt, snapshot_copy_id: str) -> bool:
+    """Make a snapshot copy the attempt's own; False if another worker's came first."""
+    unclaimed = InspectionAttempt.objects.filter(id=attempt.id, snapshot_copy_id="")
+    claimed = unclaimed.update(snapshot_copy_id=snapshot_copy_id, updated_at=clock.now())
+    attempt.refresh_from_db(fields=["snapshot_copy_id"])
+    return bool(claimed) or attempt.snapshot_copy_id == snapshot_copy_id
+
+
+@contextmanager
+def noting_errors(attempt: InspectionAttempt) -> Iterator[None]:
+    """Let an attempt remember why a step of it failed, or what it waits for."""
+    try:
+        yield
+    except Exception as error:
+        note(attempt, error=f"{type(error).__name__}: {error}"[:MAX_ERROR])
+        raise
+
+
+def close(image_ids: Iterable[int], *, outcome: str, error: str = "") -> None:
+    """End the attempts in progress at these images."""
+    now = clock.now()
+    reason = {"error": error[:MAX_ERROR]} if error else {}
+    open_attempts(image_ids).update(outcome=outcome, finished_at=now, updated_at=now, **reason)
+
+
+@transaction.atomic
+def settle(work: Work, event: Event, *, outcome: str, error: str, **columns: Any) -> None:
+    """End an inspection without a result, and store what it told of the image nevertheless."""
+    settled = []
+
+    def change(image: MachineImage) -> None:
+        status = after(image.status, event)
+        if status is None:
+            return
+        settled.append(image.id)
+        image.status = status
+        for name, value in columns.items():
+            setattr(image, name, value)
+
+    change_images(
+        image_ids=[work.image.id],
+        change=change,
+        reason=ImageFact.Reason.INSPECTION,
+        ref=f"attempt {work.attempt.id}",
+    )
+    close(settled, outcome=outcome, error=error)
+    logger.info("Inspection of %s ends: %s", work.image.cloud_image_id, error)
+
+
+def give_up(work: Work, reason: str, **columns: Any) -> None:
+    """End an inspection that is impossible."""
+    settle(work, Event.GIVEN_UP, outcome=FAILED, error=reason, **columns)
+
+
+def spare(work: Work, reason: str) -> None:
+    """End an inspection of an image that is sold on the marketplace, or to everybody."""
+    settle(work, Event.SETTLED, outcome=SPARED, error=reason, marketplace=True)

@@ -1,0 +1,169 @@
+"""First steps of an inspection: bring a copy of the image's root disk into our account.
+
+Spec 05 §4.1-§4.3. Each function is the body of a task that may be delivered twice, late, or cut off
+anywhere: it looks for what it made before it makes anything.
+"""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from api.clouds.aws import copy
+from api.clouds.aws.arn import parse_arn
+from api.clouds.aws.copy import our_account_id
+from api.clouds.aws.errors import NotReadyError
+from api.images.changes import create_images
+from api.inspection import attempts
+from api.inspection.attempts import Work
+from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
+from util import clock
+from util.tasks import enqueue
+
+logger = logging.getLogger(__name__)
+
+COPY_SNAPSHOT = "api.clouds.aws.tasks.copy_ami_snapshot"
+COPY_IMAGE = "api.clouds.aws.tasks.copy_ami_to_customer_account"
+REMOVE_OWNERSHIP = "api.clouds.aws.tasks.remove_snapshot_ownership"
+LAUNCH = "api.clouds.aws.tasks.launch_inspection_instance"
+DELETE_SNAPSHOT = "api.clouds.aws.tasks.delete_snapshot"
+
+
+class ImpossibleError(Exception):
+    """The image can not be inspected; ``columns`` is what this told of it."""
+
+    def __init__(self, reason: str, **columns: Any):
+        super().__init__(reason)
+        self.columns = columns
+
+
+def copy_ami_snapshot(
+    *, arn: str, ami_id: str, region: str, reference_ami_id: str | None = None
+) -> None:
+    """Copy the root disk of an AMI, or of our copy of ``reference_ami_id``, into our account.
+
+    Raises NotReadyError while there is something to wait for.
+    """
+    work = attempts.open_work(ami_id=reference_ami_id or ami_id, arn=arn, region=region)
+    if work is None:
+        return
+    if reference_ami_id:
+        record_copy(ami_id, of=work.image, region=region)
+    with attempts.noting_errors(work.attempt):
+        if not work.attempt.snapshot_copy_id:
+            try:
+                source = _share(work, arn, ami_id, region, is_copy=bool(reference_ami_id))
+            except ImpossibleError as error:
+                attempts.give_up(work, str(error), **error.columns)
+                return
+            if source is None:
+                enqueue(COPY_IMAGE, arn, ami_id, region)
+                return
+            _copy(work.attempt, source, region, work.image.cloud_image_id)
+        _go_on(work, arn, region)
+
+
+def _share(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> str | None:
+    """Let us copy the snapshot of an AMI's root disk; gives None if it is not the customer's."""
+    ec2 = copy.customer_ec2(arn, region)
+    image = copy.load_image(ec2, ami_id)
+    if image is None:
+        raise ImpossibleError(f"image {ami_id} can not be loaded")
+    snapshot_id = copy.root_snapshot_id(image)
+    if snapshot_id is None:
+        raise ImpossibleError(f"image {ami_id} has no snapshot of its root device")
+    snapshot = copy.load_snapshot(ec2, snapshot_id)
+    if snapshot is None:
+        if is_copy:
+            raise NotReadyError(f"snapshot {snapshot_id} of the copy is not visible yet")
+        return None
+    if snapshot.get("Encrypted"):
+        raise ImpossibleError(f"snapshot {snapshot_id} is encrypted", is_encrypted=True)
+    if snapshot["OwnerId"] != parse_arn(arn).account_id and not is_copy:
+        return None
+    primary = our_account_id()
+    # Recorded before it is done, so that no share is ever forgotten.
+    attempts.note(work.attempt, customer_snapshot_id=snapshot_id, arn=arn, region=region)
+    copy.share(ec2, snapshot_id, account_id=primary)
+    return snapshot_id
+
+
+def _copy(attempt: InspectionAttempt, snapshot_id: str, region: str, ami_id: str) -> None:
+    made = copy.find_or_copy_snapshot(
+        snapshot_id=snapshot_id, region=region, ami_id=ami_id, attempt=str(attempt.pk)
+    )
+    if not attempts.claim_copy(attempt, made):
+        copy.delete_copy(made)
+
+
+def _go_on(work: Work, arn: str, region: str) -> None:
+    """Queue what follows a copy; each of these tasks finds out by itself if it was done before."""
+    attempt, ami_id = work.attempt, work.image.cloud_image_id
+    copied = attempt.snapshot_copy_id
+    with transaction.atomic():
+        attempts.note(attempt, error="")
+        enqueue(REMOVE_OWNERSHIP, arn, attempt.customer_snapshot_id, region, copied)
+        enqueue(LAUNCH, ami_id, copied)
+        enqueue(
+            DELETE_SNAPSHOT,
+            copied,
+            ami_id,
+            region,
+            countdown=settings.INSPECTION_SNAPSHOT_CLEAN_UP_INITIAL_DELAY,
+        )
+
+
+def copy_ami_to_customer_account(*, arn: str, reference_ami_id: str, region: str) -> None:
+    """Copy somebody else's AMI within the customer's account, so that we may get at its disk.
+
+    We have no right to delete such a copy: one that was made before is used again.
+    """
+    work = attempts.open_work(ami_id=reference_ami_id, arn=arn, region=region)
+    if work is None:
+        return
+    with attempts.noting_errors(work.attempt):
+        ec2 = copy.customer_ec2(arn, region)
+        image = copy.load_image(ec2, reference_ami_id)
+        if image is None:
+            attempts.give_up(work, f"image {reference_ami_id} can not be loaded")
+            return
+        try:
+            copy_id = copy.find_or_copy_image(
+                ec2, image, region=region, token=f"cloudigrade-{work.attempt.pk}"
+            )
+        except copy.NotCopyableError as error:
+            end = attempts.spare if error.is_sold else attempts.give_up
+            end(work, str(error))
+            return
+        if copy_id is None:
+            attempts.give_up(work, f"image {reference_ami_id} vanished")
+            return
+        with transaction.atomic():
+            record_copy(copy_id, of=work.image, region=region)
+            attempts.note(work.attempt, copied_ami_id=copy_id, error="")
+            enqueue(COPY_SNAPSHOT, arn, copy_id, region, reference_ami_id)
+
+
+@transaction.atomic
+def record_copy(ami_id: str, *, of: MachineImage, region: str) -> None:
+    """Remember that an AMI in a customer's account is our copy of another (spec 05 §4.3)."""
+    create_images(
+        images=[
+            MachineImage(
+                cloud_type=CloudType.AWS,
+                cloud_image_id=ami_id,
+                reference_image=of,
+                owner_aws_account_id=of.owner_aws_account_id,
+                region=region,
+                platform=MachineImage.Platform.NONE,
+                status=MachineImage.Status.PENDING,
+            )
+        ],
+        reason=ImageFact.Reason(ImageFact.Reason.DESCRIBE),
+    )
+    # The customer may have launched an instance of it, which made us see it first.
+    unlinked = MachineImage.objects.filter(
+        cloud_type=CloudType.AWS, cloud_image_id=ami_id, reference_image__isnull=True
+    )
+    unlinked.update(reference_image=of, updated_at=clock.now())

@@ -1,0 +1,61 @@
+"""Next step of an inspection: an instance of ours looks into the copied disk (spec 05 §4.4)."""
+
+import logging
+
+from django.conf import settings
+from django.db import transaction
+
+from api.clouds.aws import copy
+from api.clouds.aws.inspector import MarketplaceOnlyError, find_or_launch
+from api.inspection import attempts
+from api.inspection.attempts import Work
+from api.inspection.states import Event, after
+from api.models import InspectionAttempt, MachineImage
+from util import clock
+
+logger = logging.getLogger(__name__)
+
+
+def launch_inspection_instance(*, ami_id: str, snapshot_copy_id: str) -> None:
+    """Launch the inspector of an image, once. Raises NotReadyError until its disk is copied."""
+    if _is_over(snapshot_copy_id):
+        logger.info("The inspection of %s by %s is over", ami_id, snapshot_copy_id)
+        return
+    work = attempts.open_work(ami_id=ami_id)
+    if work is None or work.attempt.inspector_instance_id:
+        return
+    with attempts.noting_errors(work.attempt):
+        if not copy.is_copied(snapshot_copy_id):
+            raise copy.SnapshotFailedError(f"snapshot copy {snapshot_copy_id} does not exist")
+        try:
+            instance_id = find_or_launch(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
+        except MarketplaceOnlyError as error:
+            attempts.spare(work, str(error))
+            return
+    _record(work, instance_id, snapshot_copy_id)
+
+
+def _is_over(snapshot_copy_id: str) -> bool:
+    """Tell whether the attempt that made a copy has ended: the copy is about to be deleted."""
+    return InspectionAttempt.objects.filter(
+        snapshot_copy_id=snapshot_copy_id, finished_at__isnull=False
+    ).exists()
+
+
+@transaction.atomic
+def _record(work: Work, instance_id: str, snapshot_copy_id: str) -> None:
+    locked = MachineImage.objects.select_for_update(no_key=True).filter(id=work.image.id)
+    for image in locked:
+        # The result may have been faster than we are.
+        status = after(image.status, Event.LAUNCHED)
+        if status is not None:
+            locked.update(status=status, updated_at=clock.now())
+    attempts.note(
+        work.attempt,
+        inspector_instance_id=instance_id,
+        snapshot_copy_id=snapshot_copy_id,
+        producer_name=settings.HOUNDIGRADE_ECS_IMAGE_NAME,
+        producer_version=settings.HOUNDIGRADE_ECS_IMAGE_TAG,
+        error="",
+    )
+    logger.info("Instance %s inspects %s", instance_id, work.image.cloud_image_id)

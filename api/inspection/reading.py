@@ -1,0 +1,148 @@
+"""Read the queue that hears of the inspectors' result files (spec 05 §6).
+
+Whatever is wrong with one message or file concerns that one alone.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from botocore.exceptions import BotoCoreError, ClientError
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+
+from api.clouds.aws import queues
+from api.clouds.aws.announcements import (
+    Announced,
+    UnreadableBodyError,
+    is_test_message,
+    parse_announcements,
+)
+from api.clouds.aws.pipes import inspection_pipe
+from api.clouds.aws.queues import Message
+from api.clouds.aws.session import s3
+from api.inspection.results import Result, UnreadableResultError, parse_result
+from api.inspection.saving import save_results
+from util import metrics
+
+logger = logging.getLogger(__name__)
+
+HOLD_SECONDS = 60
+MAX_OBJECT = 128 * 1024 * 1024
+"""Bytes of a result file at most; those of real disks have some kilobytes."""
+
+_RESULTS = metrics.counter(
+    "cloudigrade_inspection_result_messages",
+    "Messages that announced inspection results",
+    ("outcome",),
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The messages that are done with, and those that stay on the queue."""
+
+    successes: list[Message] = field(default_factory=list)
+    failures: list[Message] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """A message and the files that it announces; ``problem`` is why it has to stay."""
+
+    message: Message
+    announced: list[Announced] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    problem: Exception | None = None
+
+
+def persist_results() -> Outcome:
+    """Store the results that wait on the queue; a message goes when all of its files are saved."""
+    pipe = inspection_pipe()
+    outcome = Outcome()
+    limit = settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT
+    for messages in queues.receive(pipe, limit=limit, seconds=HOLD_SECONDS):
+        with queues.held(pipe, messages, seconds=HOLD_SECONDS):
+            done = _work_on(messages, outcome)
+        try:
+            queues.delete(pipe, done)
+        except (ClientError, BotoCoreError) as error:
+            # They will be shown again, and change nothing then.
+            logger.warning("Messages that were worked on stay on the queue: %s", error)
+    _RESULTS.labels("success").inc(len(outcome.successes))
+    _RESULTS.labels("failure").inc(len(outcome.failures))
+    return outcome
+
+
+def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
+    """Store what messages announce; gives those to be deleted."""
+    tests = [message for message in messages if is_test_message(message.body)]
+    deliveries = []
+    for message in messages:
+        if message in tests:
+            continue
+        delivery = _read(message)
+        if delivery.announced or delivery.problem:
+            deliveries.append(delivery)
+        else:
+            logger.error("Message %s has no records: %.200s", message.id, message.body)
+    _save_together_or_apart([one for one in deliveries if one.problem is None])
+    for delivery in deliveries:
+        if delivery.problem is None:
+            outcome.successes.append(delivery.message)
+        else:
+            outcome.failures.append(delivery.message)
+            _report(delivery)
+    return tests + [one.message for one in deliveries if one.problem is None]
+
+
+def _read(message: Message) -> _Delivery:
+    delivery = _Delivery(message)
+    try:
+        delivery.announced = parse_announcements(message.body)
+        delivery.results = [parse_result(_fetch(one)) for one in delivery.announced]
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        delivery.problem = error
+    return delivery
+
+
+def _fetch(announced: Announced) -> bytes:
+    answer = s3().get_object(Bucket=announced.bucket, Key=announced.key)
+    if answer["ContentLength"] > MAX_OBJECT:
+        raise UnreadableResultError(f"{answer['ContentLength']} bytes")
+    data: bytes = answer["Body"].read()
+    return data
+
+
+def _save_together_or_apart(deliveries: Sequence[_Delivery]) -> None:
+    """Save all at once or, if that fails, each message for itself: so none can hinder others."""
+    if not deliveries:
+        return
+    try:
+        save_results([result for one in deliveries for result in one.results])
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        if len(deliveries) == 1:
+            deliveries[0].problem = error
+            return
+        logger.warning("Results of %s messages failed together: %r", len(deliveries), error)
+        for one in deliveries:
+            _save_together_or_apart([one])
+
+
+def _report(delivery: _Delivery) -> None:
+    message, problem = delivery.message, delivery.problem
+    last = message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
+    after = "goes to the dead letter queue" if last else "stays on the queue"
+    expected = isinstance(problem, UnreadableBodyError | UnreadableResultError | ClientError)
+    logger.error(
+        "Message %s %s: %s: %r",
+        message.id,
+        after,
+        ", ".join(str(one) for one in delivery.announced) or message.body[:200],
+        problem,
+        exc_info=None if expected else problem,
+    )

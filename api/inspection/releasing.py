@@ -1,0 +1,77 @@
+"""Last steps of an inspection: give back what it borrowed and made (spec 05 §4.5, §4.6)."""
+
+import logging
+
+from botocore.exceptions import ClientError
+from django.conf import settings
+
+from api.clouds.aws import copy
+from api.clouds.aws.errors import code_of, is_throttling
+from api.inspection import attempts
+from api.inspection.copying import DELETE_SNAPSHOT
+from api.inspection.states import UNFINISHED
+from api.models import InspectionAttempt
+from util import clock
+from util.tasks import enqueue
+
+logger = logging.getLogger(__name__)
+
+IN_USE = "InvalidSnapshot.InUse"
+
+
+def remove_snapshot_ownership(
+    *, arn: str, customer_snapshot_id: str, region: str, snapshot_copy_id: str
+) -> None:
+    """Take our right to the customer's snapshot away as soon as our copy needs it no more.
+
+    Raises NotReadyError until the copy is whole, or until AWS shows the change.
+    """
+    try:
+        copy.is_copied(snapshot_copy_id)
+    except copy.SnapshotFailedError as error:
+        logger.warning("%s; the customer's snapshot is not needed any more", error)
+    end_share(arn=arn, customer_snapshot_id=customer_snapshot_id, region=region)
+
+
+def end_share(*, arn: str, customer_snapshot_id: str, region: str) -> None:
+    """Take our right to a customer's snapshot away, and record that."""
+    ec2 = copy.customer_ec2(arn, region)
+    copy.unshare(ec2, customer_snapshot_id, account_id=copy.our_account_id())
+    now = clock.now()
+    InspectionAttempt.objects.filter(
+        customer_snapshot_id=customer_snapshot_id, share_removed_at__isnull=True
+    ).update(share_removed_at=now, updated_at=now)
+
+
+def delete_snapshot(*, snapshot_copy_id: str, ami_id: str, region: str) -> None:
+    """Delete our copy once the image's inspection is over; else look again later."""
+    image = attempts.find_image(ami_id)
+    if image is not None and image.status in UNFINISHED:
+        logger.info("Snapshot copy %s of %s is still needed", snapshot_copy_id, ami_id)
+        _look_again(snapshot_copy_id, ami_id, region)
+        return
+    try:
+        discard_copy(snapshot_copy_id)
+    except ClientError as error:
+        if not is_throttling(error) and code_of(error) != IN_USE:
+            raise
+        _look_again(snapshot_copy_id, ami_id, region)
+
+
+def discard_copy(snapshot_copy_id: str) -> None:
+    """Delete a snapshot copy of ours, and record that."""
+    copy.delete_copy(snapshot_copy_id)
+    now = clock.now()
+    InspectionAttempt.objects.filter(
+        snapshot_copy_id=snapshot_copy_id, snapshot_deleted_at__isnull=True
+    ).update(snapshot_deleted_at=now, updated_at=now)
+
+
+def _look_again(snapshot_copy_id: str, ami_id: str, region: str) -> None:
+    enqueue(
+        DELETE_SNAPSHOT,
+        snapshot_copy_id,
+        ami_id,
+        region,
+        countdown=settings.INSPECTION_SNAPSHOT_CLEAN_UP_RETRY_DELAY,
+    )

@@ -1,0 +1,51 @@
+"""The steps of an inspection: the one place that says which may follow which (spec 05 §2)."""
+
+import enum
+from typing import NamedTuple
+
+from api.models import MachineImage
+
+Status = MachineImage.Status
+
+ANY: frozenset[str] = frozenset(Status.values)
+UNFINISHED: frozenset[str] = frozenset({Status.PENDING, Status.PREPARING, Status.INSPECTING})
+
+
+class Event(enum.Enum):
+    """What happens to an image that is, or was, or will be inspected."""
+
+    STARTED = "its inspection begins"
+    SPARED = "a start finds that there is nothing to look for"
+    EXHAUSTED = "a start finds that it was tried too often"
+    LAUNCHED = "an instance looks into it"
+    SETTLED = "on the way it turns out that there is nothing to look for"
+    GIVEN_UP = "on the way it turns out that it can not be looked into"
+    RESULT = "the inspector has told what it found"
+    ASKED_AGAIN = "an operator wants it inspected again"
+
+
+class Move(NamedTuple):
+    """From which statuses an event leads to which."""
+
+    sources: frozenset[str]
+    target: str
+
+
+MOVES: dict[Event, Move] = {
+    Event.STARTED: Move(ANY, Status.PREPARING),
+    Event.SPARED: Move(ANY, Status.INSPECTED),
+    Event.EXHAUSTED: Move(ANY, Status.ERROR),
+    Event.LAUNCHED: Move(frozenset({Status.PENDING, Status.PREPARING}), Status.INSPECTING),
+    # Tasks come late and twice: what they find out counts only while it is waited for.
+    Event.SETTLED: Move(UNFINISHED, Status.INSPECTED),
+    Event.GIVEN_UP: Move(UNFINISHED, Status.ERROR),
+    # A result always counts, however late: it tells what is on the disk.
+    Event.RESULT: Move(ANY, Status.INSPECTED),
+    Event.ASKED_AGAIN: Move(ANY, Status.PENDING),
+}
+
+
+def after(status: str, event: Event) -> str | None:
+    """Give the status that an event leads to; None if it has no business with such an image."""
+    move = MOVES[event]
+    return move.target if status in move.sources else None
