@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
+from api.inspection.overview import states as inspection_states
 from api.metering.problems import problematic_runs
 from api.models import StaleUsage
 from api.sources.listener_metrics import InboxCollector
@@ -138,6 +139,21 @@ def inbox_messages() -> Iterator[Metric]:
         yield from list(InboxCollector().collect())
 
 
+def inspections() -> Iterator[Metric]:
+    """How many AMIs wait for the end of their inspection, or failed, and the oldest of each."""
+    count = _family("inspection_images", "AMIs whose inspection has not ended well", "status")
+    oldest = _family(
+        "inspection_oldest_seconds", "For how long the oldest has been left alone", "status"
+    )
+    with _bounded_cursor():
+        found = inspection_states()
+    for state in found:
+        _add(count, state.status, state.images)
+        _add(oldest, state.status, state.oldest_seconds)
+    yield count
+    yield oldest
+
+
 def problems() -> Iterator[Metric]:
     """Runs that are open although their instance was switched off."""
     with _bounded_cursor():
@@ -208,6 +224,7 @@ class SystemCollector(Collector):
             Source(ingest_lag, DatabaseError, keep=30),
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),
+            Source(inspections, DatabaseError, keep=15),
             Source(problems, DatabaseError, keep=60),
         ]
 

@@ -1,5 +1,6 @@
 """Machine images, and inspecting one again (spec 02 §5.5, 05 §7)."""
 
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -18,6 +19,8 @@ class MachineImagesView(browse(MACHINE_IMAGES)):  # type: ignore[misc]
     def reinspect(self, request: Request, pk: str) -> Response:
         """Begin the inspection anew; withdraws no usage until a result differs."""
         image = self.get_object()
-        reinspect_image(image_id=image.id)
-        image.refresh_from_db()
+        # The answer tells of the image as it is before its inspection starts, after the commit.
+        with transaction.atomic():
+            reinspect_image(image_id=image.id)
+            image.refresh_from_db()
         return Response(self.get_serializer(image).data)
