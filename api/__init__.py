@@ -1,0 +1,1 @@
+"""The product: from events in the clouds to daily usage of RHEL."""
