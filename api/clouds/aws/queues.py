@@ -17,6 +17,7 @@ from django.core.cache import cache
 from api.clouds.aws.errors import code_of
 from api.clouds.aws.pipes import Pipe, dead_letter_name, inspection_pipe, pipes, trail_pipe
 from api.clouds.aws.session import sqs
+from util import clock
 
 logger = logging.getLogger(__name__)
 
@@ -294,9 +295,9 @@ def cache_lengths() -> None:
         try:
             url = sqs().get_queue_url(QueueName=name)["QueueUrl"]
             length = int(_attributes(url, _LENGTH)[_LENGTH])
-            cache.set(
-                LENGTH_KEY.format(label=label),
-                length,
+            key = LENGTH_KEY.format(label=label)
+            cache.set_many(
+                {key: length, f"{key}_checked_at": clock.now().timestamp()},
                 settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL,
             )
         except Exception:
