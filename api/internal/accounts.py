@@ -149,7 +149,7 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
 
     def get_authenticators(self) -> list[Any]:
         """Demand to know whose account it will be."""
-        if self.request is not None and self.request.method == "POST":
+        if self.request is not None and self.request.method == "POST" and not self.detail:
             return [CreateUserAuthentication()]
         return super().get_authenticators()
 

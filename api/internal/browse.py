@@ -52,7 +52,7 @@ class Resource:
     @cached_property
     def serializer(self) -> type[serializers.Serializer]:
         """What is shown of a row."""
-        return serializer_for(self.schema_name, dict(self.fields), timestamped=self.timestamped)
+        return serializer_for(self.schema_name, f"A row of `{self.name}`.", dict(self.fields))
 
     @cached_property
     def filter_set(self) -> type[FilterSet]:

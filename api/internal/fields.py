@@ -98,18 +98,12 @@ class RowSerializer(serializers.Serializer):
     """What all resources show first; the others' members come from their declarations."""
 
     id = integer()
-
-
-class TimestampedSerializer(RowSerializer):
-    """A row that tells when it was made and last changed."""
-
     created_at = moment()
     updated_at = moment()
 
 
 def serializer_for(
-    name: str, members: dict[str, serializers.Field], *, timestamped: bool = True
+    name: str, description: str, members: dict[str, serializers.Field]
 ) -> type[serializers.Serializer]:
-    """Make the serializer class of one resource, to be called ``name`` in the OpenAPI document."""
-    base = TimestampedSerializer if timestamped else RowSerializer
-    return type(f"{name}Serializer", (base,), dict(members))
+    """Make the serializer class of one resource, with name and description of its component."""
+    return type(f"{name}Serializer", (RowSerializer,), {"__doc__": description, **members})

@@ -6,6 +6,8 @@ from decimal import Decimal
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
+from api.public.filters import InstantField
+
 Filters = Mapping[str, filters.Filter]
 
 BIGINT_END = 2**63
@@ -96,10 +98,16 @@ def reference(field_name: str, rows: Callable[[], QuerySet]) -> filters.ModelCho
     return filters.ModelChoiceFilter(field_name, queryset=lambda request: rows())
 
 
+class MomentFilter(filters.IsoDateTimeFilter):
+    """Comparison with an instant, which is taken to UTC: PostgreSQL knows not every offset."""
+
+    field_class = InstantField
+
+
 def moments(*field_names: str) -> dict[str, filters.Filter]:
     """Filter columns of date-times: the moment itself, and strictly before and after."""
     return {
-        f"{name}{suffix}": filters.IsoDateTimeFilter(name, lookup)
+        f"{name}{suffix}": MomentFilter(name, lookup)
         for name in field_names
         for suffix, lookup in (("", "exact"), ("__lt", "lt"), ("__gt", "gt"))
     }

@@ -171,9 +171,8 @@ def _single(name: str, text: str, value: float) -> Metric:
 
 def _add(family: GaugeMetricFamily, label: str, value: Any) -> None:
     """Add a sample, unless the value is no number: anybody can write to the cache."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return
-    if abs(value) < LARGEST:
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if is_number and abs(value) < LARGEST:
         family.add_metric([label], float(value))
 
 

@@ -60,7 +60,7 @@ def _events_of_cloud(cloud_type: Any) -> QuerySet:
     return InstanceEvent.objects.filter(cloud_account__cloud_type=cloud_type)
 
 
-class RunningSinceFilter(filters.filters.IsoDateTimeFilter):
+class RunningSinceFilter(filters.MomentFilter):
     """Instances that are on and were switched on at or before a moment (spec 02 §5.3)."""
 
     def filter(self, qs: QuerySet, value) -> QuerySet:

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import DateTimeField, Func, OuterRef, Q, QuerySet
 from django.db.models.functions import TruncDate
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -73,6 +74,16 @@ class UsageWithRunsSerializer(CONCURRENT_USAGES.serializer):  # type: ignore[nam
     potentially_related_runs = serializers.ListField(child=fields.integer(), read_only=True)
 
 
+INCLUDE_RUNS = OpenApiParameter(
+    "include_runs",
+    description="Whether each row tells, as `potentially_related_runs`, the ids of its runs.",
+    enum=("true", "false"),
+)
+
+
+@extend_schema_view(
+    list=extend_schema(parameters=[INCLUDE_RUNS]), retrieve=extend_schema(parameters=[INCLUDE_RUNS])
+)
 class ConcurrentUsagesView(browse(CONCURRENT_USAGES)):  # type: ignore[misc]
     """Browse `concurrentusages`; with `include_runs` each day tells its runs."""
 

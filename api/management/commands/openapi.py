@@ -8,10 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from api.internal import openapi as internal_document
 from api.public import schema as public_schema
 
 DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "openapi.json": public_schema.document_to_keep,
+    "openapi-internal.json": internal_document.document_to_keep,
 }
 """What makes each file at the root of the repository."""
 

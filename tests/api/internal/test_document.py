@@ -1,0 +1,184 @@
+"""The internal OpenAPI document is true to what is served (spec 02 §10; scenario 36)."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import schemathesis
+from django.conf import settings as django_settings
+from django.test import override_settings
+from hypothesis import HealthCheck, settings
+from openapi_spec_validator import validate
+from schemathesis import checks
+from schemathesis.config import SchemathesisConfig
+
+from api.internal import openapi
+from api.models import InspectionAttempt, SyntheticDataRequest
+from cloudigrade.wsgi import application
+from tests.api.internal.callers import ANYBODY, B, service
+from tests.api.public.conftest import one_connection  # noqa: F401
+from tests.factories import (
+    make_aws_account,
+    make_aws_image,
+    make_azure_account,
+    make_azure_image,
+    make_definition,
+    make_event,
+    make_instance,
+    make_rhel_image,
+    make_run,
+    make_usage_between,
+    make_user,
+)
+from util import clock
+
+EXAMPLES = 5
+
+# By contract limit, offset and booleans are never wrong, and numbers of any size may be asked for;
+# what is well-formed may still be refused: taken numbers, unknown rows, late dates.
+BY_CONTRACT = ("negative_data_rejection", "positive_data_acceptance")
+
+API = schemathesis.openapi.from_dict(
+    openapi.document(),
+    config=SchemathesisConfig.from_dict(
+        {"seed": 20220601, "generation": {"with-security-parameters": False}}
+    ),
+)
+API.app = application
+API.config.update(base_url="http://localhost")
+
+AS_SERVICE = service(org_id="200002").headers
+
+
+@pytest.fixture
+def everything(db, one_connection, queued, clouds) -> None:  # noqa: F811
+    """There is some of everything."""
+    user = make_user(account_number="100001", org_id="200002")
+    rhel = make_rhel_image()
+    copy = make_aws_image(reference_image=rhel, name=None, platform=None)
+    azure_image = make_azure_image(user=user)
+    for account, image in (
+        (make_aws_account(user=user), rhel),
+        (make_aws_account(user=user), copy),
+        (make_azure_account(user=user), azure_image),
+        (make_azure_account(user=user), None),
+    ):
+        instance = make_instance(account=account, image=image)
+        make_event(instance=instance)
+        make_run(instance=instance, start=clock.now() - timedelta(days=3))
+    make_usage_between(
+        user=user,
+        first_day=clock.today() - timedelta(days=20),
+        last_day=clock.today(),
+        counts=[["_ANY", "_ANY", "_ANY", "_ANY", "_ANY", 2]],
+    )
+    make_definition(json_definition='{"a": 1}')
+    make_definition(json_definition={"a": 1}, vcpu="0.75")
+    InspectionAttempt.objects.create(machine_image=rhel)
+    SyntheticDataRequest.objects.create(cloud_type="azure", user=user)
+
+
+@API.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_whatever_is_sent(case, everything):
+    case.call_and_validate(
+        headers=AS_SERVICE, excluded_checks=[getattr(checks, name) for name in BY_CONTRACT]
+    )
+
+
+LISTS = sorted(
+    path
+    for path, operations in openapi.document()["paths"].items()
+    if "get" in operations and "{" not in path
+)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_what_is_shown(everything, path):
+    excluded = [getattr(checks, name) for name in BY_CONTRACT]
+    answer = (
+        API[path]["GET"]
+        .Case(query={"limit": 100})
+        .call_and_validate(headers=AS_SERVICE, excluded_checks=excluded)
+    )
+    rows = answer.json()["data"]
+    assert rows
+    for row in rows if f"{path}{{id}}/" in openapi.document()["paths"] else ():
+        id = row.get("id") or row["account_id"]
+        case = API[f"{path}{{id}}/"]["GET"].Case(path_parameters={"id": id})
+        assert case.call_and_validate(headers=AS_SERVICE).json() == row
+
+
+def test_scenario_36_paths_and_names():
+    response = ANYBODY.get("/internal/openapi.json")
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/vnd.oai.openapi+json"
+    document = json.loads(response.content)
+    assert document["openapi"] == "3.0.2"
+    assert document["info"]["title"] == "Cloudigrade Internal API"
+    paths = document["paths"]
+    assert len(paths) == 44
+    assert not any("periodictasks" in path or "availability" in path for path in paths)
+    assert all(path.startswith("/internal/") for path in paths)
+    names = {each["operationId"] for path in paths.values() for each in path.values()}
+    models = [
+        "Account", "User", "UserTaskLock", "CloudAccount", "Instance", "InstanceEvent",
+        "MachineImage", "Run", "MachineImageInspectionStart", "ConcurrentUsage",
+        "InstanceDefinition", "SyntheticDataRequest", "AwsCloudAccount", "AwsInstance",
+        "AwsMachineImage", "AwsMachineImageCopy", "AwsInstanceEvent", "AzureCloudAccount",
+        "AzureInstance", "AzureMachineImage", "AzureInstanceEvent",
+    ]  # fmt: skip
+    assert names == {
+        *(f"list{model}s" for model in models),
+        *(f"retrieve{model}" for model in models),
+        *(
+            f"{verb}{model}"
+            for verb in ("create", "update", "partialUpdate", "destroy")
+            for model in ("Account", "User", "SyntheticDataRequest")
+        ),
+        "destroyUserTaskLock",
+        "destroyCloudAccount",
+        "listDailyConcurrentUsages",
+        "reinspectMachineImage",
+    }
+    components = document["components"]["schemas"]
+    assert {"CloudAccount", "DailyConcurrentUsage"} <= set(components)
+    assert {f"Internal{model}" for model in models if model != "Account"} <= set(components)
+
+
+def test_statuses_are_the_real_ones():
+    """02 §10: faults of the reference's document that are not repeated."""
+    paths = openapi.document()["paths"]
+    assert "202" in paths[f"{B}/users/{{id}}/"]["delete"]["responses"]
+    assert "202" in paths[f"{B}/accounts/{{id}}/"]["delete"]["responses"]
+    assert "200" in paths[f"{B}/machineimages/{{id}}/reinspect/"]["post"]["responses"]
+    usage = paths[f"{B}/concurrentusages/"]["get"]["parameters"]
+    assert "include_runs" in {parameter["name"] for parameter in usage}
+
+
+def test_json_may_be_asked_for():
+    response = ANYBODY.get("/internal/openapi.json", Accept="application/json")
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+
+
+def test_scenario_34_synthetic_data_is_documented_only_where_it_is_served():
+    openapi.document.cache_clear()
+    try:
+        with override_settings(ENABLE_SYNTHETIC_DATA_REQUEST_HTTP_API=False):
+            assert len(openapi.document()["paths"]) == 42
+    finally:
+        openapi.document.cache_clear()
+
+
+def test_the_kept_copy_is_valid_and_current():
+    kept = openapi.document_to_keep()
+    validate(kept)
+    assert kept["info"]["title"] == "Cloudigrade internal API"
+    file = Path(django_settings.BASE_DIR) / "openapi-internal.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == kept
