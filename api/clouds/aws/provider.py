@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
+from celery.exceptions import SoftTimeLimitExceeded
 
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
@@ -67,6 +68,8 @@ def _findings(account: AccountRef) -> Iterator[None]:
     """Say what an error means for the account (spec 04 §6.1, §6.2)."""
     try:
         yield
+    except SoftTimeLimitExceeded:
+        raise
     except Exception as error:
         if is_transient(error):
             raise TransientCloudError(str(error)) from error
