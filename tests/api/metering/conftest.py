@@ -4,12 +4,19 @@ import json
 
 import pytest
 import time_machine
+from hypothesis import settings
 
 from api.metering import recalculate
 from api.metering.facets import TOTAL, Key
 from api.models import ConcurrentUsage, InstanceEvent, MachineImage, Run, StaleUsage
 from tests import factories
 from tests.api.metering.notation import SERVER, at, day, events
+
+# How long an example takes says nothing on a busy machine. ``--hypothesis-profile=thorough`` tries
+# many more.
+settings.register_profile("patient", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile("patient")
 
 SYSPURPOSE = {
     "role": SERVER,

@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.db import connection, connections, transaction
 
+from api.images.changes import change_images
 from api.metering import recalculate, usage
 from api.metering.locking import lock_metering
 from api.metering.runs import recalculate_runs
@@ -18,6 +19,7 @@ from api.metering.staleness import mark_accounts_stale
 from api.models import (
     CloudAccount,
     ConcurrentUsage,
+    ImageFact,
     Instance,
     InstanceEvent,
     Run,
@@ -63,12 +65,10 @@ def in_threads(*works):
 
 
 def wait_for_lock_wait():
-    """Wait until some transaction waits for an advisory lock."""
+    """Wait until some transaction waits for a lock."""
     for _ in range(500):
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            )
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             if cursor.fetchone()[0]:
                 return
         time.sleep(0.01)
@@ -151,6 +151,25 @@ def test_image_change_during_a_calculation_is_not_lost(world):
     assert StaleUsage.objects.exists()
 
 
+def test_run_stored_while_its_image_changes(world):
+    """The change has not seen the run, and the calculation waits until it sees the change."""
+    image = world.plain_image()
+    world.instance("on 10T01, off 10T02", image=image)
+    late = world.instance("on 11T01, off 11T02", image=image)
+    with transaction.atomic():
+        change_images(
+            image_ids=[image.id],
+            change=lambda found: setattr(found, "rhel_detected_by_tag", True),
+            reason=ImageFact.Reason("tag"),
+        )
+        in_threads(lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id]))
+        waiting = threading.Thread(target=lambda: in_threads(recalculate.recalculate_stale_usage))
+        waiting.start()
+        wait_for_lock_wait()
+    waiting.join(60)
+    assert world.total(11) == 1
+
+
 @pytest.mark.parametrize("deletion_first", [True, False])
 def test_account_deleted_while_its_runs_are_recalculated(world, deletion_first):
     """Neither runs nor usage are left behind, whoever is first (spec 07 §8 c)."""
@@ -222,46 +241,58 @@ def test_message_delivered_twice(world):
     assert world.row(10).revision == 1
 
 
-def hammer(seed, user_id, instance_ids, seconds):
-    """Store random late events of one customer and let runs and usage follow, for a while."""
+def hammer(seed, user_id, instance_ids, image_ids, seconds):
+    """Store random late events and change images; let runs and usage follow, for a while."""
     randomly = random.Random(seed)
     until = time.monotonic() + seconds
     with time_machine.travel(NOW, tick=False):
         while time.monotonic() < until:
             for _ in range(randomly.randrange(1, 4)):
-                instance = Instance.objects.get(id=randomly.choice(instance_ids))
-                InstanceEvent.objects.bulk_create(
-                    [
-                        InstanceEvent(
-                            instance=instance,
-                            cloud_account_id=instance.cloud_account_id,
-                            event_type=randomly.choice(["power_on", "power_off"]),
-                            occurred_at=at("05T00")
-                            + datetime.timedelta(hours=randomly.randrange(24 * 7)),
-                            origin="cloudtrail",
-                        )
-                    ],
-                    ignore_conflicts=True,
-                )
+                store_random_event(randomly, randomly.choice(instance_ids))
             randomly.choice(
                 [
                     recalculate.recalculate_runs_of_all_accounts,
                     lambda: recalculate_runs(user_id=user_id, instance_ids=instance_ids),
                     recalculate.recalculate_stale_usage,
                     recalculate.recalculate_usage_of_all_users,
+                    lambda: change_random_image(randomly, randomly.choice(image_ids)),
                 ]
             )()
     connections.close_all()
 
 
+def store_random_event(randomly, instance_id):
+    instance = Instance.objects.get(id=instance_id)
+    event = InstanceEvent(
+        instance=instance,
+        cloud_account_id=instance.cloud_account_id,
+        event_type=randomly.choice(["power_on", "power_off"]),
+        occurred_at=at("05T00") + datetime.timedelta(hours=randomly.randrange(24 * 7)),
+        origin="cloudtrail",
+    )
+    InstanceEvent.objects.bulk_create([event], ignore_conflicts=True)
+
+
+def change_random_image(randomly, image_id):
+    tagged = randomly.random() < 0.5
+    change_images(
+        image_ids=[image_id],
+        change=lambda image: setattr(image, "rhel_detected_by_tag", tagged),
+        reason=ImageFact.Reason("tag"),
+    )
+
+
 def hammered(world, seconds):
     """Let two processes hammer the customer; then compare what they left with the oracle."""
-    instances = [world.instance() for _ in range(6)]
+    images = [world.plain_image(), world.plain_image()]
+    instances = [world.instance(image=images[number % 2]) for number in range(6)]
     ids = [instance.id for instance in instances]
+    image_ids = [image.id for image in images]
     connections.close_all()
     context = multiprocessing.get_context("fork")
     workers = [
-        context.Process(target=hammer, args=(seed, world.user.id, ids, seconds)) for seed in (1, 2)
+        context.Process(target=hammer, args=(seed, world.user.id, ids, image_ids, seconds))
+        for seed in (1, 2)
     ]
     for worker in workers:
         worker.start()

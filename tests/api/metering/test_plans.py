@@ -1,0 +1,87 @@
+"""The hot queries find their rows through indexes (spec 07 §14.2).
+
+With sequential scans made expensive PostgreSQL shows whether an index fits at all; with few rows it
+would rightly not use any.
+"""
+
+import datetime
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from api.metering import problems, recalculate, reports, runs, staleness, window
+from tests.api.metering.notation import at, day
+
+WHOLE_TABLES = ("api_instanceevent", "api_run", "api_concurrentusage", "api_instance ")
+
+SINCE = at("10T00")
+
+QUERIES = {
+    "instances to look at": (
+        recalculate._INSTANCES_TO_LOOK_AT,
+        {"accounts": [1, 2], "since": SINCE},
+        ["instanceevent_occurred", "api_run_machine_image"],
+    ),
+    "customers to look at": (
+        recalculate._USERS_TO_LOOK_AT,
+        {"users": [1, 2], "since": day(10), "today": day(12)},
+        ["concurrentusage_day", "api_user_pkey"],
+    ),
+    "runs of a window": (
+        window._RUNS,
+        {"user": 1, "begin": day(10), "limit": day(13)},
+        ["run_account_end"],
+    ),
+    "images of a window": (window._IMAGES, [[1, 2]], ["api_machineimage_pkey"]),
+    "counts of a window": (window._STORED, [1, [day(10)]], ["concurrentusage_day"]),
+    "events of instances": (runs._EVENTS, [[1, 2]], ["instanceevent_natural"]),
+    "number of events": (runs._COUNT_EVENTS, [[1, 2]], ["instanceevent_natural"]),
+    "runs of instances": (runs._RUNS, [[1, 2]], ["run_start"]),
+    "days of an image's runs": (
+        staleness._MARK_DAYS_OF_RUNS.format(
+            condition="run.machine_image_id = ANY(%(ids)s)", ref="run.machine_image_id", refs=10
+        ),
+        {"ids": [1], "cause": "image_changed", "now": SINCE},
+        ["machine_image"],
+    ),
+}
+
+
+def plan(sql, parameters=None):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN (COSTS OFF) {sql}", parameters)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def check(text, indexes):
+    for index in indexes:
+        assert index in text, text
+    for table in WHOLE_TABLES:
+        assert f"Seq Scan on {table}" not in text, text
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_query_uses_its_index(db, name):
+    sql, parameters, indexes = QUERIES[name]
+    check(plan(sql, parameters), indexes)
+
+
+@pytest.mark.parametrize(
+    ("query", "indexes"),
+    [
+        (
+            lambda: reports.daily_usage(
+                user_id=1, first_day=day(1), last_day=day(1) + datetime.timedelta(days=99)
+            ),
+            ["concurrentusage_day"],
+        ),
+        (lambda: list(problems.problematic_runs()), ["run_open", "instanceevent_natural"]),
+    ],
+    ids=["reading usage", "problematic runs"],
+)
+def test_selector_uses_its_index(db, query, indexes):
+    with CaptureQueriesContext(connection) as queries:
+        query()
+    check(plan(queries[-1]["sql"]), indexes)
