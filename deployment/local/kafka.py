@@ -17,6 +17,7 @@ from deployment.local.service import REPOSITORY, Service
 PARTITIONS = 4
 
 _SECONDS_TO_START = 30.0
+_ERRORS_ONLY = 3
 _SECONDS_FOR_TOPICS = 20.0
 
 # Tansu takes half of the consumer's session timeout for the first join of a group.
@@ -95,7 +96,13 @@ def create_topics(bootstrap_servers: str, names: Iterable[str]) -> None:
 
     Raises KafkaException if the broker refuses or does not answer.
     """
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "broker.address.family": "v4"})
+    client = AdminClient(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "broker.address.family": "v4",
+            "log_level": _ERRORS_ONLY,
+        }
+    )
     wanted = [NewTopic(name, num_partitions=PARTITIONS, replication_factor=1) for name in names]
     for future in client.create_topics(wanted, request_timeout=_SECONDS_FOR_TOPICS).values():
         try:
