@@ -11,6 +11,7 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 from cloudigrade.schedule import ENTRIES
 from cloudigrade.start_up import log_configuration
 from util import sentry
+from util.lease import Lease
 from util.request_id import message_context, message_headers, request_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
@@ -34,6 +35,14 @@ def leave_logging_to_django(**_: Any) -> None:
 
 def _logging_is_set_up(**_: Any) -> None:
     """Do nothing: a listener to this signal is what keeps Celery from setting up logging."""
+
+
+@signals.beat_init.connect
+def be_the_only_beat(**_: Any) -> None:
+    """Let a second beat idle as long as the first one lives: two would start each task twice."""
+    lease = Lease("beat", seconds=15)
+    lease.wait()
+    lease.hold()
 
 
 @signals.worker_init.connect
