@@ -1,19 +1,23 @@
 """The trail in a customer's account that reports its events to us (spec 04 §5)."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from api.clouds.aws.arn import Arn, parse_arn
+from api.clouds.aws.buckets import ensure_bucket
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
+from api.clouds.aws.pipes import trail_pipe
 from api.clouds.aws.session import clients
 from api.clouds.provider import TransientCloudError
 from api.models import CloudAccount
 
 logger = logging.getLogger(__name__)
 
+BUCKET_MISSING = "S3BucketDoesNotExistException"
 LIMIT_EXCEEDED = "MaximumNumberOfTrailsExceededException"
 NOT_FOUND = "TrailNotFoundException"
 
@@ -24,23 +28,36 @@ def trail_name(aws_account_id: str) -> str:
 
 
 def configure_trail(arn: Arn) -> None:
-    """Create or update our trail and switch it on (spec 04 §5.1). Raises ``ClientError``."""
+    """Create or update our trail and switch it on (spec 04 §5.1). Raises ``ClientError``.
+
+    The bucket that it writes to is made if it does not exist.
+    """
     cloudtrail = clients.of_customer(arn, "cloudtrail")
     name = trail_name(arn.account_id)
     trails = cloudtrail.describe_trails(trailNameList=[name])["trailList"]
     exists = any(trail["Name"] == name for trail in trails)
     write = cloudtrail.update_trail if exists else cloudtrail.create_trail
-    write(
-        Name=name,
-        S3BucketName=settings.AWS_CLOUDTRAIL_BUCKET_NAME,
-        IncludeGlobalServiceEvents=True,
-        IsMultiRegionTrail=True,
-    )
+    try:
+        _write(write, name)
+    except ClientError as error:
+        if code_of(error) != BUCKET_MISSING:
+            raise
+        ensure_bucket(trail_pipe())
+        _write(write, name)
     cloudtrail.put_event_selectors(TrailName=name, EventSelectors=[{"ReadWriteType": "WriteOnly"}])
     cloudtrail.start_logging(Name=name)
     for old_name in _names_without_zeros(arn.account_id):
         # It would deliver every event twice, and the customer would pay for both.
         _delete(cloudtrail, old_name)
+
+
+def _write(write: Callable[..., Any], name: str) -> None:
+    write(
+        Name=name,
+        S3BucketName=trail_pipe().bucket,
+        IncludeGlobalServiceEvents=True,
+        IsMultiRegionTrail=True,
+    )
 
 
 def delete_trail(*, arn: str, aws_account_id: str) -> bool:

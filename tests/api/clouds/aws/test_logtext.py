@@ -134,12 +134,12 @@ def test_a_record_that_is_not_json_is_none_and_its_neighbours_live():
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_gunzip_undoes_gzip(first, second):
-    assert gunzip(gzip.compress(first)) == first
-    assert gunzip(gzip.compress(first) + gzip.compress(second)) == first + second
+    assert gunzip(gzip.compress(first, mtime=0)) == first
+    assert gunzip(gzip.compress(first, mtime=0) + gzip.compress(second)) == first + second
 
 
 @pytest.mark.parametrize(
-    "data", [b"plain", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x") + b"more"]
+    "data", [b"plain", gzip.compress(b"x" * 1000, mtime=0)[:-9], gzip.compress(b"x") + b"more"]
 )
 def test_damaged_gzip(data):
     with pytest.raises((zlib.error, EOFError)):

@@ -127,6 +127,13 @@ def test_scenario_21_the_trail_exists(bucket):
     assert trails(bucket) == [f"test-{ACCOUNT}"]
 
 
+def test_a_missing_bucket_is_made_first(aws):
+    provider.configure(ref())
+    assert trails(aws) == [f"test-{ACCOUNT}"]
+    buckets = aws.client("s3").list_buckets()["Buckets"]
+    assert [bucket["Name"] for bucket in buckets] == ["test-cloudigrade-trails"]
+
+
 def test_scenario_22_a_refused_action_does_not_end_the_check(aws, caplog):
     aws.refuse("ec2", "CopyImage", "UnauthorizedOperation")
     aws.refuse("ec2", "DescribeImages", "UnauthorizedOperation")
