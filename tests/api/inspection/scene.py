@@ -81,6 +81,7 @@ class Scene:
     def __init__(self, aws: AwsControl, queued: Queued) -> None:
         self.aws = aws
         self.queued = queued
+        current_app.loader.import_default_modules()
         self.arn = role_arn(CUSTOMER)
         self.account = make_aws_account(aws_account_id=CUSTOMER, account_arn=self.arn)
         self.own.create_launch_template(
@@ -136,7 +137,6 @@ class Scene:
 
     def run(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a task as its worker would, but without its retries."""
-        current_app.loader.import_default_modules()
         return current_app.tasks[name](*args, **kwargs)
 
     def start(self, *images: MachineImage) -> None:
@@ -196,7 +196,8 @@ class Scene:
         key = f"InspectionResults/2024-05/06/07.08.09-{number()}.json"
         self.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
         if not announce:
-            self.sqs.purge_queue(QueueUrl=self.url)
+            (message,) = self.sqs.receive_message(QueueUrl=self.url)["Messages"]
+            self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return key
 
     def send(self, body: str) -> None:
