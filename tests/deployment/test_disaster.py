@@ -1,0 +1,127 @@
+"""Losing what may be lost, and mending it as docs/operations.rst says (08 §22, DR-1 to DR-4)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deployment.local.app import Product
+from deployment.local.aws import AwsControl
+from deployment.local.http import local_session
+from deployment.local.postgres import find_binaries
+from deployment.local.service import REPOSITORY
+from deployment.local.world import LocalServices
+from tests.deployment.processes import clean_environment, wait_for
+
+pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
+
+USER = {"account_number": "1337", "org_id": "7331"}
+
+
+@pytest.fixture
+def services(tmp_path):
+    with LocalServices(
+        ["postgres", "valkey", "kafka", "aws", "sources"], environment={}, scratch_parent=tmp_path
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def product(services):
+    product = Product(services, settings={"CLOUDIGRADE_ENVIRONMENT": "lost"})
+    product.start()
+    yield product
+    product.stop()
+
+
+def works(product):
+    """Tell whether health, metrics and a task end to end are as they should be."""
+    smoke = REPOSITORY / "deployment" / "scripts" / "smoke.py"
+    done = subprocess.run(
+        [sys.executable, smoke, product.url, "--task-seconds", "20"],
+        env=clean_environment(NO_PROXY="127.0.0.1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def users(product):
+    url = f"{product.url}/internal/api/cloudigrade/v1/users/"
+    with local_session() as session:
+        return [one["account_number"] for one in session.get(url, timeout=30).json()["data"]]
+
+
+def add_user(product):
+    url = f"{product.url}/internal/api/cloudigrade/v1/users/"
+    with local_session() as session:
+        assert session.post(url, json=USER, timeout=30).status_code == 201
+
+
+def lose_redis(services):
+    valkey = services.embedded["valkey"]
+    valkey.stop()
+    valkey.launch()
+    valkey.wait_until_ready()
+
+
+def postgres_program(product, name, *arguments):
+    environment = product.environment
+    return subprocess.run(
+        [
+            find_binaries() / name,
+            *("-h", environment["DJANGO_DATABASE_HOST"], "-p", environment["DJANGO_DATABASE_PORT"]),
+            *("-U", "postgres", *arguments),
+        ],
+        env={**os.environ, "PGPASSWORD": "postgres"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_redis_is_lost_and_comes_back_empty(services, product):
+    assert works(product)
+    beat = product.processes()["beat"]
+    lose_redis(services)
+    assert wait_for(lambda: works(product), seconds=180)
+    product.check()
+    sent = beat.log_file.read_text().count("Sending due task sweep_inbox")
+    assert wait_for(
+        lambda: beat.log_file.read_text().count("Sending due task sweep_inbox") > sent, seconds=90
+    )
+
+
+def test_buckets_and_queues_are_lost_and_the_next_deployment_makes_them(services, product):
+    aws = AwsControl(services.env["AWS_ENDPOINT_URL"])
+    aws.reset()
+    product.manage("initialize")
+    names = {one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]}
+    assert names == {"lost-cloudigrade-trails", "lost-cloudigrade-inspections"}
+    assert len(aws.client("sqs").list_queues()["QueueUrls"]) == 4
+    [rule] = aws.client("s3").get_bucket_notification_configuration(
+        Bucket="lost-cloudigrade-trails"
+    )["QueueConfigurations"]
+    assert rule["QueueArn"].endswith(":lost-cloudigrade-cloudtrail-s3")
+    aws.close()
+
+
+def test_the_database_is_restored(services, product):
+    add_user(product)
+    backup = postgres_program(product, "pg_dump", "--format=plain", "--clean", "postgres")
+    with local_session() as session:
+        [user] = session.get(
+            f"{product.url}/internal/api/cloudigrade/v1/users/", timeout=30
+        ).json()["data"]
+        url = f"{product.url}/internal/api/cloudigrade/v1/users/{user['id']}/"
+        assert session.delete(url, timeout=30).status_code == 202
+    assert users(product) == []
+    file = services.surroundings.folder("backup") / "dump.sql"
+    file.write_text(backup)
+    postgres_program(product, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file), "postgres")
+    product.manage("initialize")
+    assert users(product) == ["1337"]
+    assert wait_for(lambda: works(product), seconds=120)
+    product.check()
