@@ -1,17 +1,33 @@
 """Query parameters of the internal lists, with the error texts of spec 02 §2.3."""
 
+import datetime
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
+from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from api.public.filters import InstantField
+from api.public.filters import NO_INSTANT
+from api.public.moments import parse_instant
 
 Filters = Mapping[str, filters.Filter]
 
 BIGINT_END = 2**63
 AWS_ACCOUNT_ID_END = 10**12
+
+
+class InstantField(forms.CharField):
+    """An ISO 8601 date-time."""
+
+    def to_python(self, value: Any) -> datetime.datetime | None:
+        """Read the instant, in UTC; None if there is nothing to read."""
+        text = super().to_python(value)
+        try:
+            return parse_instant(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(NO_INSTANT, code="invalid") from error
 
 
 class NumberFilter(filters.NumberFilter):

@@ -1,111 +1,143 @@
 """The query parameters by which lists, and single objects too, are filtered (spec 01 §7, §14.7).
 
-A filter reads its parameters, and narrows rows down to what they ask for. Of a repeated parameter
-the last value counts; an empty one is none.
+Of a repeated parameter the last value counts; an empty one is none.
 """
 
 import datetime
-from typing import Any, TypeVar
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from django import forms
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 
 from api.models import CloudType, MachineImage, Run
 from api.public.moments import parse_instant
 
-Row = TypeVar("Row", bound=Model)
+NO_CHOICE = "Select a valid choice. {} is not one of the available choices."
+NO_INSTANT = "Enter a valid date/time."
+NO_NUMBER = "Enter a whole number."
+NUL = "Null characters are not allowed."
 
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+WHOLE_NUMBER = re.compile(r"\s*([+-]?[0-9]{1,1000})?\s*")
 
-
-class InstantField(forms.CharField):
-    """An ISO 8601 date-time."""
-
-    default_error_messages = {"invalid": "Enter a valid date/time."}
-
-    def to_python(self, value: Any) -> datetime.datetime | None:
-        """Read the instant, in UTC; None if there is nothing to read."""
-        text = super().to_python(value)
-        try:
-            return parse_instant(text) if text else None
-        except ValueError as error:
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-class BooleanField(forms.TypedChoiceField):
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter, and the column that it asks for."""
+
+    name: str
+    column: str
+
+    def read(self, text: str) -> Any:
+        """Return the value, None if there is none. Raises ValueError with the client's message."""
+        raise NotImplementedError
+
+    def narrow(self, rows: QuerySet, value: Any) -> QuerySet:
+        """Leave the rows that have the value."""
+        return rows.filter(**{self.column: value})
+
+
+class Text(Parameter):
+    """Exactly this text, without surrounding blanks."""
+
+    def read(self, text: str) -> str | None:
+        """Return the text."""
+        if "\0" in text:
+            raise ValueError(NUL)
+        return text.strip() or None
+
+
+class Number(Parameter):
+    """Exactly this whole number."""
+
+    def read(self, text: str) -> int | None:
+        """Return the number."""
+        if not WHOLE_NUMBER.fullmatch(text):
+            raise ValueError(NO_NUMBER)
+        return int(text) if text.strip() else None
+
+
+class Boolean(Parameter):
     """True or false, in any case; ``1`` and ``0`` do as well."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            choices=[(word, word) for word in _BOOLEANS],
-            coerce=_BOOLEANS.__getitem__,
-            empty_value=None,
-            required=False,
-        )
-
-    def to_python(self, value: Any) -> str:
-        """Read the word; only those that mean nothing keep their case, for the error message."""
-        text = super().to_python(value)
-        return text.lower() if text.lower() in _BOOLEANS else text
+    def read(self, text: str) -> bool | None:
+        """Return what the word means."""
+        if text and text.lower() not in _BOOLEANS:
+            raise ValueError(NO_CHOICE.format(text))
+        return _BOOLEANS.get(text.lower())
 
 
-class Filter(forms.Form):
-    """What one resource can be filtered by; each field narrows the rows by the column it names."""
+@dataclass(frozen=True)
+class Choice(Parameter):
+    """One of a few words."""
 
-    columns: dict[str, str] = {}
+    words: Collection[str]
 
-    def narrow(self, rows: QuerySet[Row]) -> QuerySet[Row]:
-        """Leave the rows that match all parameters that were given."""
-        for name, value in self.cleaned_data.items():
-            if value not in (None, ""):
-                rows = self.apply(rows, name, value)
-        return rows
-
-    def apply(self, rows: QuerySet[Row], name: str, value: Any) -> QuerySet[Row]:
-        """Leave the rows that match one parameter."""
-        return rows.filter(**{self.columns.get(name, name): value})
+    def read(self, text: str) -> str | None:
+        """Return the word."""
+        if text and text not in self.words:
+            raise ValueError(NO_CHOICE.format(text))
+        return text or None
 
 
-class AccountFilter(Filter):
-    """Filters accounts."""
+class RunningSince(Parameter):
+    """Instances that have run without a break since an instant at the latest (spec 01 §7.1)."""
 
-    cloud_type = forms.ChoiceField(choices=CloudType.choices, required=False)
-    is_enabled = BooleanField()
+    def read(self, text: str) -> datetime.datetime | None:
+        """Return the instant, in UTC."""
+        try:
+            return parse_instant(text) if text.strip() else None
+        except ValueError as error:
+            raise ValueError(NO_INSTANT) from error
 
-
-class InstanceFilter(Filter):
-    """Filters instances."""
-
-    running_since = InstantField(required=False)
-    cloud_account_id = forms.IntegerField(required=False)
-    machine_image_id = forms.IntegerField(required=False)
-
-    def apply(self, rows: QuerySet[Row], name: str, value: Any) -> QuerySet[Row]:
-        """Leave the instances that match one parameter."""
-        if name != "running_since":
-            return super().apply(rows, name, value)
-        # An instance has one run without an end at most, so this is its latest.
+    def narrow(self, rows: QuerySet, value: Any) -> QuerySet:
+        """Leave the instances with such a run: the only one without an end that each can have."""
         running = Run.objects.filter(
             instance_id=OuterRef("id"), end_time__isnull=True, start_time__lte=value
         )
         return rows.filter(Exists(running))
 
 
-class ImageFilter(Filter):
-    """Filters images."""
+ACCOUNT_PARAMETERS = (
+    Choice("cloud_type", "cloud_type", CloudType.values),
+    Boolean("is_enabled", "is_enabled"),
+)
+INSTANCE_PARAMETERS = (
+    RunningSince("running_since", ""),
+    Number("cloud_account_id", "cloud_account_id"),
+    Number("machine_image_id", "machine_image_id"),
+)
+IMAGE_PARAMETERS = (
+    Text("architecture", "architecture"),
+    Choice("status", "status", MachineImage.Status.values),
+    Boolean("rhel_detected", "is_rhel"),
+)
 
-    columns = {"rhel_detected": "is_rhel"}
 
-    architecture = forms.CharField(required=False)
-    status = forms.ChoiceField(choices=MachineImage.Status.choices, required=False)
-    rhel_detected = BooleanField()
+class Filter:
+    """What a request asks for, by some parameters."""
 
+    def __init__(self, parameters: Sequence[Parameter], query: Mapping[str, str]) -> None:
+        """Read the parameters. Raises ValidationError that names every one that is wrong."""
+        self._wanted: list[tuple[Parameter, Any]] = []
+        errors: dict[str, list[str]] = {}
+        for parameter in parameters:
+            try:
+                value = parameter.read(query.get(parameter.name, ""))
+            except ValueError as error:
+                errors[parameter.name] = [str(error)]
+                continue
+            if value is not None:
+                self._wanted.append((parameter, value))
+        if errors:
+            raise ValidationError(errors)
 
-def read_filter(kind: type[Filter], request: Request) -> Filter:
-    """Read a request's parameters; raises ValidationError that names every one that is wrong."""
-    query = kind(request.query_params)
-    if not query.is_valid():
-        raise ValidationError({name: list(errors) for name, errors in query.errors.items()})
-    return query
+    def narrow(self, rows: QuerySet) -> QuerySet:
+        """Leave the rows that match all that was asked for."""
+        for parameter, value in self._wanted:
+            rows = parameter.narrow(rows, value)
+        return rows

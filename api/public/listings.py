@@ -1,26 +1,36 @@
-"""What belongs to a customer, in order, for a paginator: each listing can be counted and sliced.
+"""What belongs to a customer, page by page.
 
-However long a listing is, and whatever other customers have, a page takes the same few statements,
+However long a list is, and whatever other customers have, a page takes the same few statements,
 each of which reads nothing but index entries of the customer's own accounts and the page's rows.
 """
 
 from collections.abc import Iterable
-from functools import cached_property
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Window
 
 from api.models import CloudAccount, Instance, MachineImage
-from api.public.filters import ImageFilter, InstanceFilter
+from api.public.filters import Filter
 from api.public.objects import ACCOUNT_COLUMNS, IMAGE_COLUMNS, INSTANCE_COLUMNS, Row
+
+SHALLOW = 1000
+"""Rows up to which reading and skipping them costs less than finding out first which to read."""
 
 _OLDEST_FIRST = ("created_at", "id")
 _NEWEST_FIRST = ("-created_at", "-id")
 
 
+class Page(NamedTuple):
+    """How many rows there are on all pages, and those of one."""
+
+    total: int
+    rows: Iterable[Row]
+
+
 def accounts_of(user_id: int) -> QuerySet:
     """Give a customer's cloud accounts, whatever their state."""
-    accounts = CloudAccount.objects.filter(user_id=user_id).order_by("id")
-    return accounts.values_list(*ACCOUNT_COLUMNS, named=True)
+    return CloudAccount.objects.filter(user_id=user_id).values_list(*ACCOUNT_COLUMNS, named=True)
 
 
 def instances_of(user_id: int) -> QuerySet:
@@ -36,80 +46,92 @@ def images_of(user_id: int) -> QuerySet:
     return images.values_list(*IMAGE_COLUMNS, named=True)
 
 
-class InstanceListing:
-    """The instances in a customer's accounts, oldest first, as far as a filter lets them pass.
+@dataclass(frozen=True)
+class Listing:
+    """A list of a customer, as far as a filter lets its rows pass."""
+
+    user_id: int
+    filter: Filter
+
+    def page(self, start: int, stop: int) -> Page:
+        """Read the rows from one number to before another; there need not be so many."""
+        raise NotImplementedError
+
+
+class AccountListing(Listing):
+    """A customer's accounts, by id."""
+
+    def page(self, start: int, stop: int) -> Page:
+        """Read a page whose rows tell how many there are on all; count only if there are none."""
+        accounts = self.filter.narrow(CloudAccount.objects.filter(user_id=self.user_id))
+        counted = accounts.order_by("id").annotate(total=Window(Count("*")))
+        rows = list(counted.values_list(*ACCOUNT_COLUMNS, "total", named=True)[start:stop])
+        return Page(rows[0].total if rows else accounts.count(), rows)
+
+
+class InstanceListing(Listing):
+    """The instances in a customer's accounts, oldest first.
 
     They are indexed by account and time of creation. So they are counted account by account, and a
     page is merged from the accounts' own orders, from whichever end of the list is nearer.
     """
 
-    def __init__(self, user_id: int, query: InstanceFilter) -> None:
-        self._user_id = user_id
-        self._query = query
-
-    def count(self) -> int:
-        """Tell how many instances there are."""
-        return sum(self._counts.values())
-
-    def __getitem__(self, page: slice) -> Iterable[Row]:
-        """Read the instances from ``page.start`` to before ``page.stop``."""
-        total = self.count()
-        start, stop = page.start, min(page.stop, total)
+    def page(self, start: int, stop: int) -> Page:
+        """Count, then read the page."""
+        counts = self._counts()
+        total = sum(counts.values())
+        stop = min(stop, total)
         if start >= stop:
-            return []
+            return Page(total, [])
         if start > total // 2:
-            ids = self._ids(_NEWEST_FIRST, total - stop, total - start)
-        else:
-            ids = self._ids(_OLDEST_FIRST, start, stop)
-        rows = Instance.objects.filter(id__in=ids).order_by(*_OLDEST_FIRST)
-        return rows.values_list(*INSTANCE_COLUMNS, named=True)
+            rows = self._merged(counts, _NEWEST_FIRST, total - stop, total - start)
+            return Page(total, list(rows)[::-1])
+        return Page(total, self._merged(counts, _OLDEST_FIRST, start, stop))
 
-    @cached_property
     def _counts(self) -> dict[int, int]:
         matching = (
-            self._query.narrow(Instance.objects.filter(cloud_account_id=OuterRef("id")))
+            self.filter.narrow(Instance.objects.filter(cloud_account_id=OuterRef("id")))
             .order_by()
             .values("cloud_account_id")
             .annotate(matching=Count("*"))
             .values("matching")
         )
         counts = (
-            CloudAccount.objects.filter(user_id=self._user_id)
+            CloudAccount.objects.filter(user_id=self.user_id)
             .annotate(matching=Subquery(matching))
             .values_list("id", "matching")
         )
         return {account_id: count for account_id, count in counts if count}
 
-    def _ids(self, order: tuple[str, ...], start: int, stop: int) -> list[int]:
+    def _merged(
+        self, account_ids: Iterable[int], order: tuple[str, ...], start: int, stop: int
+    ) -> QuerySet:
+        """Read rows in an order, counted from its beginning."""
+        columns = INSTANCE_COLUMNS if stop <= SHALLOW else ("id", "created_at")
         first, *others = (
-            self._query.narrow(Instance.objects.filter(cloud_account_id=account_id))
+            self.filter.narrow(Instance.objects.filter(cloud_account_id=account_id))
             .order_by(*order)
-            .values_list("id", "created_at")[:stop]
-            for account_id in self._counts
+            .values_list(*columns, named=True)[:stop]
+            for account_id in account_ids
         )
         merged = first.union(*others, all=True).order_by(*order) if others else first
-        return [row[0] for row in merged[start:stop]]
+        if stop <= SHALLOW:
+            return merged[start:stop]
+        ids = [row.id for row in merged[start:stop]]
+        rows = Instance.objects.filter(id__in=ids).order_by(*order)
+        return rows.values_list(*INSTANCE_COLUMNS, named=True)
 
 
-class ImageListing:
-    """The images that a customer's instances use, by id, as far as a filter lets them pass."""
+class ImageListing(Listing):
+    """The images that a customer's instances use, by id."""
 
-    def __init__(self, user_id: int, query: ImageFilter) -> None:
-        self._user_id = user_id
-        self._query = query
-
-    def count(self) -> int:
-        """Tell how many images there are."""
-        return len(self._ids)
-
-    def __getitem__(self, page: slice) -> Iterable[Row]:
-        """Read the images from ``page.start`` to before ``page.stop``."""
-        rows = MachineImage.objects.filter(id__in=self._ids[page]).order_by("id")
-        return rows.values_list(*IMAGE_COLUMNS, named=True)
-
-    @cached_property
-    def _ids(self) -> list[int]:
-        accounts = list(accounts_of(self._user_id).values_list("id", flat=True))
+    def page(self, start: int, stop: int) -> Page:
+        """Find out which images there are, then read those of the page."""
+        accounts = list(
+            CloudAccount.objects.filter(user_id=self.user_id).values_list("id", flat=True)
+        )
         used = Instance.objects.filter(cloud_account_id__in=accounts).values("machine_image_id")
-        images = self._query.narrow(MachineImage.objects.filter(id__in=used.distinct()))
-        return list(images.order_by("id").values_list("id", flat=True))
+        images = self.filter.narrow(MachineImage.objects.filter(id__in=used.distinct()))
+        ids = list(images.order_by("id").values_list("id", flat=True))
+        rows = MachineImage.objects.filter(id__in=ids[start:stop]).order_by("id")
+        return Page(len(ids), rows.values_list(*IMAGE_COLUMNS, named=True))

@@ -1,7 +1,7 @@
 """The routes below ``/api/cloudigrade/v2/`` (spec 01). All of them only read."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -21,12 +21,19 @@ from api.clouds.aws.session import primary_account_id
 from api.clouds.azure.offer import offer_template
 from api.public import components, listings, schema, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
-from api.public.filters import AccountFilter, ImageFilter, InstanceFilter, read_filter
-from api.public.objects import account_object, image_object, instance_object
+from api.public.filters import (
+    ACCOUNT_PARAMETERS,
+    IMAGE_PARAMETERS,
+    INSTANCE_PARAMETERS,
+    Filter,
+    Parameter,
+)
+from api.public.listings import AccountListing, ImageListing, InstanceListing, Listing
+from api.public.objects import JSONObject, Row, account_object, image_object, instance_object
+from api.public.pagination import LARGEST_ID, ListingPagination
 from api.public.renderers import CompactJSONRenderer, OpenAPIRenderer
 from util.pagination import InsightsPagination
 
-LARGEST_ID = 2**63 - 1
 SECONDS_TO_KEEP_OFFER = 3600
 
 API = ["api-v2"]
@@ -47,15 +54,22 @@ class ReadOnlyView(APIView):
 
 
 class ListView(ReadOnlyView):
-    """A route with pages."""
+    """A list of the customer's own."""
 
-    pagination_class = InsightsPagination
+    pagination_class = ListingPagination
 
-    def page(self, request: Request, rows: Any, show: Callable[[Any], Any]) -> Response:
-        """Answer with the requested page of what can be counted and sliced."""
+    def page(
+        self,
+        request: Request,
+        listing: type[Listing],
+        parameters: Sequence[Parameter],
+        show: Callable[[Row], JSONObject],
+    ) -> Response:
+        """Answer with the requested page of what the parameters ask for."""
+        query = Filter(parameters, request.query_params)
         paginator = self.pagination_class()
-        page = paginator.paginate_queryset(rows, request, view=self)
-        return paginator.get_paginated_response([show(row) for row in page])
+        rows = paginator.paginate_queryset(listing(request.user.id, query), request, view=self)
+        return paginator.get_paginated_response([show(row) for row in rows])
 
 
 def one(rows: QuerySet, id_text: str) -> Any:
@@ -96,9 +110,7 @@ class AccountsView(ListView):
     )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Give a page of the customer's accounts."""
-        query = read_filter(AccountFilter, request)
-        rows = query.narrow(listings.accounts_of(request.user.id))
-        return self.page(request, rows, account_object)
+        return self.page(request, AccountListing, ACCOUNT_PARAMETERS, account_object)
 
 
 class AccountView(ReadOnlyView):
@@ -114,7 +126,7 @@ class AccountView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Give one of the customer's accounts."""
-        query = read_filter(AccountFilter, request)
+        query = Filter(ACCOUNT_PARAMETERS, request.query_params)
         rows = query.narrow(listings.accounts_of(request.user.id))
         return Response(account_object(one(rows, id)))
 
@@ -132,9 +144,7 @@ class InstancesView(ListView):
     )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Give a page of the customer's instances."""
-        query = read_filter(InstanceFilter, request)
-        rows = listings.InstanceListing(request.user.id, query)
-        return self.page(request, rows, instance_object)
+        return self.page(request, InstanceListing, INSTANCE_PARAMETERS, instance_object)
 
 
 class InstanceView(ReadOnlyView):
@@ -150,7 +160,7 @@ class InstanceView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Give one of the customer's instances."""
-        query = read_filter(InstanceFilter, request)
+        query = Filter(INSTANCE_PARAMETERS, request.query_params)
         rows = query.narrow(listings.instances_of(request.user.id))
         return Response(instance_object(one(rows, id)))
 
@@ -168,9 +178,7 @@ class ImagesView(ListView):
     )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Give a page of the images that the customer's instances use."""
-        query = read_filter(ImageFilter, request)
-        rows = listings.ImageListing(request.user.id, query)
-        return self.page(request, rows, image_object)
+        return self.page(request, ImageListing, IMAGE_PARAMETERS, image_object)
 
 
 class ImageView(ReadOnlyView):
@@ -186,14 +194,15 @@ class ImageView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Give one of the images that the customer's instances use."""
-        query = read_filter(ImageFilter, request)
+        query = Filter(IMAGE_PARAMETERS, request.query_params)
         rows = query.narrow(listings.images_of(request.user.id))
         return Response(image_object(one(rows, id)))
 
 
-class DailyConcurrentUsageView(ListView):
+class DailyConcurrentUsageView(ReadOnlyView):
     """Daily concurrent usage of RHEL."""
 
+    pagination_class = InsightsPagination
     start = usage.START
     end = usage.END
 

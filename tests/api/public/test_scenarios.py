@@ -338,8 +338,7 @@ def test_scenario_39_unexpected_exception(as_a, monkeypatch):
     def fail(*_):
         raise RuntimeError("the secret cause")
 
-    monkeypatch.setattr(views, "account_object", fail)
-    monkeypatch.setattr(views.listings, "accounts_of", fail)
+    monkeypatch.setattr(views.AccountListing, "page", fail)
     answer = as_a.get("/accounts/")
     assert (answer.status_code, answer.json()) == (500, {"detail": "A server error occurred."})
     assert "secret" not in answer.content.decode()

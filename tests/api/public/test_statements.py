@@ -4,15 +4,16 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from api.public import listings
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 
 LISTS = {
-    "/accounts/": 3,
-    "/accounts/?cloud_type=aws": 3,
-    "/instances/": 4,
-    "/instances/?running_since=2019-04-16": 4,
+    "/accounts/": 2,
+    "/accounts/?cloud_type=aws": 2,
+    "/instances/": 3,
+    "/instances/?running_since=2019-04-16": 3,
     "/images/": 4,
     "/images/?status=inspected&rhel_detected=false": 4,
     "/concurrent/?start_date=2019-01-02&end_date=2019-02-09": 2,
@@ -47,6 +48,15 @@ def test_lists(as_a, many, path, expected):
         assert statements(lambda: as_a.get(f"{path}{join}limit={limit}")) == expected  # noqa: B023
 
 
+def test_deep_in_a_list(as_a, many, monkeypatch):
+    monkeypatch.setattr(listings, "SHALLOW", 20)
+    whole = as_a.get("/instances/?limit=100").json()["data"]
+    for offset, expected in ((0, 3), (15, 4), (45, 4), (55, 4), (85, 3)):
+        path = f"/instances/?limit=10&offset={offset}"
+        assert as_a.get(path).json()["data"] == whole[offset : offset + 10]
+        assert statements(lambda: as_a.get(path)) == expected  # noqa: B023
+
+
 def test_single_objects(as_a, many):
     instance = many[50]
     for path in (
@@ -58,7 +68,7 @@ def test_single_objects(as_a, many):
 
 
 def test_without_rows(as_a):
-    assert statements(lambda: as_a.get("/accounts/")) == 2
+    assert statements(lambda: as_a.get("/accounts/")) == 3
     assert statements(lambda: as_a.get("/instances/")) == 2
 
 
