@@ -15,9 +15,10 @@ from tests import benchmarks
 
 OUTPUT = Path("build") / "bench.json"
 COLUMNS = (
-    ("wall s", "wall_s", 3),
-    ("cpu s", "cpu_s", 3),
-    ("db cpu s", "db_cpu_s", 3),
+    ("wall s", "wall_s", 4),
+    ("95 % s", "p95_s", 4),
+    ("cpu s", "cpu_s", 4),
+    ("db cpu s", "db_cpu_s", 4),
     ("statements", "statements", 0),
     ("rows", "rows", 0),
     ("messages", "messages", 0),

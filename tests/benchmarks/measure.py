@@ -19,9 +19,13 @@ _MIB = 1024
 
 @dataclass
 class Cost:
-    """What one operation took. CPU in seconds; ``db_cpu_s`` is None if PostgreSQL is elsewhere."""
+    """What one operation took. CPU in seconds; ``db_cpu_s`` is None if PostgreSQL is elsewhere.
+
+    ``p95_s`` is for operations that are many: 95 of a hundred took no longer.
+    """
 
     wall_s: float = 0.0
+    p95_s: float | None = None
     cpu_s: float = 0.0
     db_cpu_s: float | None = None
     statements: int = 0

@@ -30,12 +30,15 @@ def run_all(
         # No broker runs: what is queued outside the measured blocks goes nowhere.
         with mock.patch.object(tasks, "publish"):
             _empty()
-            suite.load()
-            _settle()
-            for operation in operations:
-                result = run(operation, suite.title, rounds)
-                show(result.name, result)
-                results.append(result)
+            try:
+                suite.load()
+                _settle()
+                for operation in operations:
+                    result = run(operation, suite.title, rounds)
+                    show(result.name, result)
+                    results.append(result)
+            finally:
+                suite.unload()
     return results
 
 

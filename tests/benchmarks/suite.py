@@ -17,8 +17,10 @@ class Operation:
 
     ``prepare`` is run before each round and not measured; ``check`` gets what ``run`` returned and
     asserts that it is right. ``target`` says what the figures should not exceed, by the names of
-    ``Cost``; ``total_cpu_s`` stands for processor time on both sides. Of the rounds the median
-    counts, or another ``percentile``.
+    ``Cost``; ``total_cpu_s`` stands for processor time on both sides, ``p95_to_mean`` for how much
+    longer than usual some of many take. Of the rounds the median
+    counts, or another ``percentile``. What another process does is measured by ``run`` itself,
+    which then returns the ``Cost``.
     """
 
     name: str
@@ -43,6 +45,9 @@ class Suite(ABC):
     def operations(self) -> list[Operation]:
         """Give the operations, in the order in which they are run."""
 
+    def unload(self) -> None:  # noqa: B027 - most have nothing to do
+        """Stop what was started beside the data."""
+
 
 @dataclass
 class Result:
@@ -63,6 +68,7 @@ class Result:
     def missed(self) -> list[str]:
         """The names of the figures that exceed their target."""
         figures = asdict(self.cost) | {"total_cpu_s": self.total_cpu_s}
+        figures["p95_to_mean"] = (self.cost.p95_s or 0.0) / self.cost.wall_s
         return [name for name, most in self.target.items() if figures[name] > most]
 
     def as_json(self) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def run(operation: Operation, suite: str, rounds: int | None = None) -> Result:
             operation.prepare()
         with measured() as cost:
             outcome = operation.run()
-        costs.append(cost)
+        costs.append(outcome if isinstance(outcome, Cost) else cost)
         if operation.check:
             operation.check(outcome)
     cost = _percentile(costs, operation.percentile)
