@@ -5,7 +5,7 @@ the runs that are on when a day begins are those that the day before left on.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import chain
 
@@ -18,7 +18,7 @@ DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 
 Span = tuple[Instant, Instant | None, int]
-"""A counted run: its start, its end or None, and the place of its facets in the list of facets."""
+"""A run: its start, its end or None, and the id of its image."""
 
 Peaks = list[tuple[Key, int]]
 """A day's keys with their largest numbers, in the order of spec 07 §5.3: the total comes first."""
@@ -35,10 +35,11 @@ def day_of(moment: Instant) -> date:
 
 
 def daily_peaks(
-    spans: Iterable[Span], facets: Sequence[Facets], first_day: date, last_day: date
+    spans: Iterable[Span], facets: Mapping[int, Facets], first_day: date, last_day: date
 ) -> Iterator[tuple[date, Peaks]]:
     """Give each day from the first to the last, both included, with its peaks.
 
+    ``facets`` has those of each image that counts, by its id; runs of other images are left out.
     ``spans`` may come in any order and may reach beyond the window; the order of equal starts
     decides nothing but the order of keys. A day without counted runs has no peaks. A run belongs
     to each day that it touches, also to the one at whose first moment it ends. At one instant ends
@@ -46,7 +47,7 @@ def daily_peaks(
     """
     begin = start_of(first_day)
     days = last_day.toordinal() - first_day.toordinal() + 1
-    sweep = _Sweep(spans, KeySpace(facets), begin, days)
+    sweep = _Sweep(spans, facets, begin, days)
     for number in range(days):
         yield date.fromordinal(first_day.toordinal() + number), sweep.day(number)
 
@@ -60,13 +61,17 @@ def _by_start(span: Span) -> int:
 class _Sweep:
     """State of a walk through time."""
 
-    def __init__(self, spans: Iterable[Span], space: KeySpace, begin: Instant, days: int) -> None:
-        self._space = space
+    def __init__(
+        self, spans: Iterable[Span], facets: Mapping[int, Facets], begin: Instant, days: int
+    ) -> None:
+        combinations = {one: place for place, one in enumerate(dict.fromkeys(facets.values()))}
+        self._combination_of = {image: combinations[one] for image, one in facets.items()}
+        self._space = KeySpace(list(combinations))
         self._begin = begin
-        self._counts = [0] * space.number_of_counters
+        self._counts = [0] * self._space.number_of_counters
         # Of each combination of facets the runs that started, oldest first, with their number in
         # the order of starts. Those that are over leave when they have become the oldest.
-        self._started: list[deque[tuple[int, Instant | None]]] = [deque() for _ in space.keys_of]
+        self._started: list[deque[tuple[int, Instant | None]]] = [deque() for _ in combinations]
         self._number_of_starts = 0
         self._quiet: Peaks | None = None
         self._order: tuple[tuple[int, ...], list[int]] = ((), [])
@@ -77,7 +82,10 @@ class _Sweep:
         self._ends: list[list[tuple[Instant, int]]] = [[] for _ in range(days)]
         starts, ends = self._starts, self._ends
         for span in spans:
-            start, end, combination = span
+            start, end, image = span
+            combination = self._combination_of.get(image)
+            if combination is None:
+                continue
             if start >= limit or (end is not None and end < begin):
                 continue
             if start < begin:
@@ -107,7 +115,8 @@ class _Sweep:
         peaks = counts.copy()
         counters_of = self._space.counters_of
         ends.sort(reverse=True)
-        for number, (start, end, combination) in enumerate(starts, self._number_of_starts):
+        for number, (start, end, image) in enumerate(starts, self._number_of_starts):
+            combination = self._combination_of[image]
             while ends and ends[-1][0] <= start:
                 _subtract(counts, counters_of[ends.pop()[1]])
             self._started[combination].append((number, end))
@@ -134,11 +143,9 @@ class _Sweep:
             if runs:
                 earliest.append((runs[0][0], combination))
         earliest.sort()
-        return tuple(
-            dict.fromkeys(
-                chain((combination for _, combination in earliest), (span[2] for span in starts))
-            )
-        )
+        already_on = (combination for _, combination in earliest)
+        started = (self._combination_of[image] for _, _, image in starts)
+        return tuple(dict.fromkeys(chain(already_on, started)))
 
     def _report(self, combinations: tuple[int, ...], peaks: list[int]) -> Peaks:
         known, order = self._order

@@ -21,6 +21,9 @@ ALGORITHM = "sweep-1"
 """Names the rules by which rows were calculated; changes with them (09 P10)."""
 
 ROWS_AT_ONCE = 20_000
+DAYS_PER_STATEMENT = 100
+"""Bounds of what is held in memory, beside the runs."""
+
 CHANGED_KEYS = 20
 REFS = 10
 
@@ -90,59 +93,57 @@ class Window:
         self._days = days
         self._marks = marks
         self._now = clock.now()
+        self._encoder = _Encoder()
+        self._differing: dict[date, str] = {}
+        self._revisions: list[UsageRevision] = []
+        self._same: list[date] = []
+        self._written = 0
 
     def calculate(self) -> int:
         """Calculate the days and write those that differ; give their number."""
-        first, last = self._days[0], self._days[-1]
         wanted = set(self._days)
+        first, last = self._days[0], self._days[-1]
         stored = self._stored()
-        encoder = _Encoder()
-        differing: dict[date, str] = {}
-        same: list[date] = []
-        revisions: list[UsageRevision] = []
-        for day, peaks in daily_peaks(*self._spans(first, last), first, last):
-            if day not in wanted:
-                continue
-            counts = encoder.encode(peaks)
-            old, revision = stored.get(day, (None, 0))
-            if old == counts:
-                same.append(day)
-                continue
-            if old is not None:
-                before, after = _decode(old), dict(peaks)
-                if before == after:
-                    same.append(day)
-                    continue
-                revisions.append(self._revision(day, revision + 1, before, after))
-            differing[day] = counts
-        self._store(differing)
-        self._confirm(same)
-        UsageRevision.objects.bulk_create(revisions, batch_size=1000)
-        return len(differing)
+        spans = self._spans(first, last)
+        facets = _facets_of({image for _, _, image in spans})
+        for day, peaks in daily_peaks(spans, facets, first, last):
+            if day in wanted:
+                self._compare(day, peaks, *stored.pop(day, (None, 0)))
+                if len(self._differing) == DAYS_PER_STATEMENT:
+                    self._store()
+        self._store()
+        self._confirm()
+        return self._written
+
+    def _compare(self, day: date, peaks: Peaks, old: str | None, revision: int) -> None:
+        """Note what is to be written for a day; ``old`` are its counts as they are stored."""
+        counts = self._encoder.encode(peaks)
+        if old is not None:
+            if old == counts or (before := _decode(old)) == (after := dict(peaks)):
+                self._same.append(day)
+                return
+            self._revisions.append(self._revision(day, revision + 1, before, after))
+        self._differing[day] = counts
 
     def _stored(self) -> dict[date, tuple[str, int]]:
         with connection.cursor() as cursor:
             cursor.execute(_STORED, [self._user_id, list(self._days)])
             return {day: (counts, revision) for day, counts, revision in cursor.fetchall()}
 
-    def _spans(self, first: date, last: date) -> tuple[list[Span], list[Facets]]:
-        """Read the runs of RHEL images that touch the days, with the facets that they refer to."""
-        runs: list[tuple[int, int | None, int]] = []
+    def _spans(self, first: date, last: date) -> list[Span]:
+        """Read the runs that touch the days."""
+        spans: list[Span] = []
         with connection.cursor() as cursor:
             cursor.execute(
                 _RUNS, {"user": self._user_id, "begin": first, "limit": last + timedelta(days=1)}
             )
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
-                runs.extend(rows)
-        by_image = _facets_of({image for _, _, image in runs})
-        facets = sorted(set(by_image.values()))
-        place = {combination: number for number, combination in enumerate(facets)}
-        places = {image: place[combination] for image, combination in by_image.items()}
-        spans = [(start, end, places[image]) for start, end, image in runs if image in places]
-        return spans, facets
+                spans.extend(rows)
+        return spans
 
-    def _store(self, differing: dict[date, str]) -> None:
-        if not differing:
+    def _store(self) -> None:
+        """Write the days that were found to differ so far, and what moved in them."""
+        if not self._differing:
             return
         with connection.cursor() as cursor:
             cursor.execute(
@@ -152,15 +153,19 @@ class Window:
                     "now": self._now,
                     "algorithm": ALGORITHM,
                     "version": settings.CLOUDIGRADE_VERSION or "",
-                    "days": list(differing),
-                    "counts": list(differing.values()),
+                    "days": list(self._differing),
+                    "counts": list(self._differing.values()),
                 },
             )
+        UsageRevision.objects.bulk_create(self._revisions)
+        self._written += len(self._differing)
+        self._differing.clear()
+        self._revisions.clear()
 
-    def _confirm(self, same: Collection[date]) -> None:
+    def _confirm(self) -> None:
         """Note when unchanged days were last calculated; they keep ``updated_at`` and revision."""
-        if same:
-            ConcurrentUsage.objects.filter(user_id=self._user_id, date__in=same).update(
+        if self._same:
+            ConcurrentUsage.objects.filter(user_id=self._user_id, date__in=self._same).update(
                 computed_at=self._now
             )
 

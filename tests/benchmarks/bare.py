@@ -56,12 +56,9 @@ def sweep(user_id: int, first: date, last: date) -> dict[date, list[Entry]]:
         runs = cursor.fetchall()
         cursor.execute(_IMAGES)
         images = {row[0]: Facets(*row[1:]) for row in cursor.fetchall()}
-    facets = sorted(set(images.values()))
-    place = {image: facets.index(facts) for image, facts in images.items()}
-    spans = [(start, end, place[image]) for start, end, image in runs if image in place]
     return {
         day: [(*key, count) for key, count in peaks]
-        for day, peaks in daily_peaks(spans, facets, first, last)
+        for day, peaks in daily_peaks(runs, images, first, last)
     }
 
 

@@ -54,7 +54,7 @@ def peaks(instances, first, last=None):
         for text, combination in instances
         for start, end in runs(text)
     ]
-    window = daily_peaks(spans, facets, day(first), day(last or first))
+    window = daily_peaks(spans, dict(enumerate(facets)), day(first), day(last or first))
     return {date.day: dict(counts) for date, counts in window}
 
 

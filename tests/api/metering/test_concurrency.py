@@ -141,7 +141,7 @@ def test_w13_staircase():
 
 def test_w17_long_run_over_a_leap_day():
     spans = [(micros(at("2024-02-28T12")), micros(at("2024-03-01T00")), 0)]
-    window = daily_peaks(spans, [RHEL], datetime.date(2024, 2, 27), datetime.date(2024, 3, 2))
+    window = daily_peaks(spans, {0: RHEL}, datetime.date(2024, 2, 27), datetime.date(2024, 3, 2))
     assert [dict(counts).get(TOTAL) for _, counts in window] == [None, 1, 1, 1, None]
 
 
@@ -200,7 +200,7 @@ def test_order_is_that_of_first_appearance_also_on_later_days():
 
 
 def test_days_without_change_repeat_the_day_before():
-    found = list(daily_peaks([(0, None, 0)], [RHEL], day(1), day(31)))
+    found = list(daily_peaks([(0, None, 0)], {0: RHEL}, day(1), day(31)))
     assert len(found) == 31
     assert found[1][1] is found[30][1]
 
@@ -242,7 +242,7 @@ def test_equals_the_oracle(drawn):
         for run in runs
         if run.facets
     ]
-    for date, found in daily_peaks(spans, combinations, day(7), day(14)):
+    for date, found in daily_peaks(spans, dict(enumerate(combinations)), day(7), day(14)):
         assert dict(found) == oracle.expected_counts(runs, date)
         assert not found or found[0][0] == TOTAL
 
@@ -258,7 +258,7 @@ def test_a_window_gives_what_its_days_give_alone(drawn, number):
         )
         for start, length, _ in drawn
     ]
-    window = dict(daily_peaks(spans, [RHEL], day(7), day(14)))
-    assert dict(daily_peaks(spans, [RHEL], day(number), day(number))) == {
+    window = dict(daily_peaks(spans, {0: RHEL}, day(7), day(14)))
+    assert dict(daily_peaks(spans, {0: RHEL}, day(number), day(number))) == {
         day(number): window[day(number)]
     }

@@ -33,8 +33,8 @@ def peaks_of(runs, turned=()):
     facts = [dataset.image(number) for number in range(dataset.IMAGES)]
     facets = [Facets(*fact[1:]) for fact in facts]
     rhel = {number for number, fact in enumerate(facts) if fact.is_rhel} | set(turned)
-    spans = [run for run in runs if run[2] in rhel]
-    return dict(daily_peaks(spans, facets, dataset.FIRST_DAY, dataset.TODAY))
+    counted = {number: facets[number] for number in rhel}
+    return dict(daily_peaks(runs, counted, dataset.FIRST_DAY, dataset.TODAY))
 
 
 @pytest.fixture(scope="module")
