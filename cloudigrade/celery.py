@@ -1,6 +1,7 @@
 """The Celery application (spec 08 §6)."""
 
 import os
+from importlib import import_module
 from typing import Any
 
 from celery import Celery, Task, signals
@@ -50,6 +51,15 @@ def be_the_only_beat(**_: Any) -> None:
 def tell_configuration(**_: Any) -> None:
     """Log the configuration when a worker or beat starts (§8)."""
     log_configuration()
+
+
+@signals.worker_init.connect
+def count_tasks(**_: Any) -> None:
+    """Have a worker count its tasks, and publish what it counts (02 §9).
+
+    Loaded by workers alone: gunicorn says first where the metrics of its processes are to be kept.
+    """
+    import_module("util.task_metrics").count_and_publish()
 
 
 @signals.celeryd_init.connect

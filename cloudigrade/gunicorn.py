@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ raw_env = [f"PROMETHEUS_MULTIPROC_DIR={metrics_folder}"]
 
 
 def post_worker_init(worker: Any) -> None:
-    """Log the configuration, once for all workers."""
+    """Have the worker publish what it counts; log the configuration, once for all workers."""
+    # Loaded here: the place for metrics must be known first.
+    import_module("util.task_metrics").publish_from_web()
     if worker.age == 1:
         log_configuration()
 

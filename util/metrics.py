@@ -38,16 +38,28 @@ class Collector(Protocol):
         """Return the metrics."""
 
 
+_own: list[Counter | Histogram] = []
+
+
 @cache
 def counter(name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
     """Return the counter of that name, made at the first call."""
-    return Counter(name, help, labels)
+    made = Counter(name, help, labels)
+    _own.append(made)
+    return made
 
 
 @cache
 def histogram(name: str, help: str, labels: tuple[str, ...] = ()) -> Histogram:
     """Return the histogram of that name, in seconds, made at the first call."""
-    return Histogram(name, help, labels)
+    made = Histogram(name, help, labels)
+    _own.append(made)
+    return made
+
+
+def own_metrics() -> list[Counter | Histogram]:
+    """Return what ``counter`` and ``histogram`` have made in this process."""
+    return list(_own)
 
 
 class _Guarded:
@@ -56,9 +68,6 @@ class _Guarded:
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
 
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
     def collect(self) -> Iterator[Metric]:
         try:
             yield from list(self._collector.collect())
@@ -66,18 +75,37 @@ class _Guarded:
             logger.warning("Metrics of %r are missing", self._collector, exc_info=True)
 
 
+class _Merged:
+    """Collectors one after the other; of two families of one name the later one's counts."""
+
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._collectors = [_Guarded(collector) for collector in collectors]
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for collector in self._collectors:
+            families |= {family.name: family for family in collector.collect()}
+        yield from families.values()
+
+
 def exposition(*collectors: Collector) -> bytes:
-    """Return all metrics in Prometheus' text format, with those of the given collectors."""
+    """Return all metrics in Prometheus' text format, with those of the given collectors.
+
+    What a collector tells takes the place of a family of that name that is known here.
+    """
     registry = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(registry)
-        PlatformCollector(registry)
-        ProcessCollector(registry=registry)
-        GCCollector(registry)
+        own = CollectorRegistry()
+        MultiProcessCollector(own)
+        PlatformCollector(own)
+        ProcessCollector(registry=own)
+        GCCollector(own)
     else:
-        registry.register(_Guarded(REGISTRY))
-    for collector in collectors:
-        registry.register(_Guarded(collector))
+        own = REGISTRY
+    registry.register(_Merged([own, *collectors]))
     return generate_latest(registry)
 
 

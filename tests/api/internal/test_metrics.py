@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.clouds.aws import ingest_metrics
 from api.internal import gauges, metrics
 from api.models import IngestHour
 from cloudigrade.task_names import QUEUE_NAMES
@@ -26,7 +27,8 @@ from tests.factories import (
     make_user,
     utc,
 )
-from util import redis
+from util import redis, task_metrics
+from util.metrics import own_metrics
 
 pytestmark = pytest.mark.django_db
 
@@ -223,4 +225,7 @@ def test_the_dashboard_shows_what_there_is(redis_client):
     cache.set("sqs_message_count_houndigrade_results_checked_at", 1)
     account = make_aws_account()
     IngestHour.objects.create(aws_account_id=account.aws_account_id, region="us-east-1", hour=NOW)
-    assert wanted <= set(scrape())
+    ingest_metrics.count([], [], [])
+    assert task_metrics.RUNS in own_metrics()
+    counted = {f"{family.name}_total" for metric in own_metrics() for family in metric.describe()}
+    assert wanted <= set(scrape()) | counted
