@@ -88,7 +88,6 @@ class RedisCache(DjangoRedisCache):
         """Delete a key, atomically, only if it holds the given value; return whether it did."""
         return self._cache.delete_if(self.make_and_validate_key(key), value)
 
-
     def seconds_left(self, key: str) -> int | None:
         """Return for how long a key will be kept; None if for ever, 0 if it is not there."""
         return self._cache.seconds_left(self.make_and_validate_key(key))
