@@ -1,4 +1,4 @@
-"""Steps of the init container, one by one (08 §12.1); the whole is in deployment/test_scripts.py."""
+"""The init container step by step (08 §12.1); the whole is in deployment/test_scripts.py."""
 
 import time
 
