@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +24,7 @@ from deployment.local.demo.cast import (
     RED_HAT_ACCOUNT,
     Customer,
 )
+from deployment.local.demo.disk import VERSION, write_disk
 from deployment.local.demo.doors import (
     INTERNAL,
     PUBLIC,
@@ -34,12 +37,14 @@ from deployment.local.demo.doors import (
 )
 from deployment.local.demo.ledger import check_records, row_counts
 from deployment.local.demo.oracle import TOTAL, Category, Span, expected_usage
+from deployment.local.houndigrade.machine import Machines, provide_launch_template
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
 from tests.generators import cloudtrail
 
 SETTINGS = {
     "ANALYZE_LOG_SCHEDULE": "2",
+    "HOUNDIGRADE_ECS_PERSIST_INSPECTION_RESULTS_SCHEDULE": "15",
     "RECALCULATE_STALE_USAGE_SCHEDULE": "3",
     "KAFKA_SESSION_TIMEOUT_MS": "6000",
 }
@@ -49,6 +54,7 @@ HISTORY_DAYS = 30
 HISTORY_INSTANCES = 40
 
 _SECONDS_FOR_HISTORY = 120
+_SECONDS_FOR_INSPECTION = 120
 
 
 class Story:
@@ -68,7 +74,8 @@ class Story:
             f"{environment['KAFKA_SERVER_HOST']}:{environment['KAFKA_SERVER_PORT']}"
         )
         self._records = Records(environment)
-        self._bucket = f"{environment['CLOUDIGRADE_ENVIRONMENT']}-cloudigrade-trails"
+        self._environment_name = environment["CLOUDIGRADE_ENVIRONMENT"]
+        self._bucket = f"{self._environment_name}-cloudigrade-trails"
         self._expected_spans: dict[Customer, list[Span]] = {}
         self._files: dict[str, bytes] = {}
 
@@ -96,6 +103,8 @@ class Story:
         self._see_todays_usage()
         self._deliver_everything_again()
         self._see_history(history)
+        self._look_into_image()
+        self._see_todays_usage()
         self._check_ledger()
         self._show_doors()
 
@@ -117,6 +126,7 @@ class Story:
 
     def _register_images(self) -> dict[str, str]:
         with self._chapter("Images appear in AWS: Red Hat's own, Acme's golden one, a plain Linux"):
+            provide_launch_template(self._aws, self._environment_name)
             return {
                 "rhel": self._register(RED_HAT_ACCOUNT, CLOUD_ACCESS_NAME, "x86_64", public=True),
                 "golden": self._register(ACME.aws_account_id, "acme-golden", "arm64"),
@@ -373,6 +383,47 @@ class Story:
         runs = self._api.all(f"{INTERNAL}/runs/", org_id=org_id) or []
         _require(bool(runs), "the history has no runs")
         return [_span(run, images[run["machineimage"]]) for run in runs if _is_rhel(run, images)]
+
+    def _look_into_image(self) -> None:
+        """Run an image of which only its disk tells that it is RHEL, and for what it is used."""
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+        with self._chapter("Globex runs an unknown image: its disk is copied and looked into"):
+            image_id = self._register(GLOBEX.aws_account_id, "globex-unknown", "x86_64")
+            launch = _launch(start, image_id, "t3.micro", "i-0globex00004")
+            self._deliver(GLOBEX, cloudtrail.log_file(self._records_of(GLOBEX, launch)))
+            with TemporaryDirectory() as folder:
+                disk = Path(folder)
+                write_disk(disk)
+                with Machines(self._aws, {image_id: disk}):
+                    image = wait_for(
+                        "the inspection of the image",
+                        lambda: next(
+                            (
+                                image
+                                for image in self._api.all(
+                                    f"{PUBLIC}/images/", identity=GLOBEX.identity
+                                )
+                                or []
+                                if image["content_object"]["ec2_ami_id"] == image_id
+                                and image["status"] == "inspected"
+                            ),
+                            None,
+                        ),
+                        product=self._product,
+                        seconds=_SECONDS_FOR_INSPECTION,
+                    )
+            _require(image["rhel"] and image["rhel_version"] == VERSION, f"it is {image}")
+        purpose = image["syspurpose"]
+        self._expected_spans[GLOBEX].append(
+            Span(
+                start,
+                None,
+                "x86_64",
+                role=purpose["role"],
+                sla=purpose["service_level_agreement"],
+                usage=purpose["usage"],
+            )
+        )
 
     def _check_ledger(self) -> None:
         with self._chapter("Every number can be explained: the records behind it are complete"):
