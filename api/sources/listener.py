@@ -7,6 +7,7 @@ for the database, queues later what it could not queue, and the Kafka client rec
 
 import datetime
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,6 +59,8 @@ PUBLISH_PAUSE_SECONDS = 5.0
 HEARTBEAT_SECONDS = 5.0
 LOGGED_BYTES = 2000
 COMMIT_INTERVAL_MS = 1000
+RECONNECT_MS = 1000
+LONGEST_CLOSE_SECONDS = 1.0
 
 
 def make_consumer() -> Consumer:
@@ -69,10 +72,24 @@ def make_consumer() -> Consumer:
     config = consumer_config(settings.LISTENER_GROUP_ID) | {
         "enable.auto.commit": True,
         "auto.commit.interval.ms": COMMIT_INTERVAL_MS,
+        # Each attempt to reach a broker that is away is logged: not twenty times a second.
+        "reconnect.backoff.ms": RECONNECT_MS,
     }
     consumer = Consumer(config, logger=logger)
     consumer.subscribe([settings.LISTENER_TOPIC])
     return consumer
+
+
+def leave_group(consumer: Consumer) -> None:
+    """Commit what is to be committed and leave the group; a Kafka that hangs is not waited for.
+
+    Then the group finds out by itself, and some messages come again, which is harmless.
+    """
+    closing = threading.Thread(target=consumer.close, daemon=True)
+    closing.start()
+    closing.join(LONGEST_CLOSE_SECONDS)
+    if closing.is_alive():
+        logger.warning("Kafka does not answer: the group is left without a word")
 
 
 class Listener:

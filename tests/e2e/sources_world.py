@@ -1,0 +1,397 @@
+"""The product's listener, workers and scheduler on services of their own, to be broken by tests."""
+
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import redis
+from confluent_kafka import Consumer, Producer
+
+from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE
+from cloudigrade.schedule import ENTRIES
+from deployment.local.app import Product
+from deployment.local.aws import AwsControl
+from deployment.local.kafka import create_topics
+from deployment.local.ports import LOOPBACK
+from deployment.local.process import ManagedProcess
+from deployment.local.sources import SourcesControl
+from deployment.local.world import LocalServices
+
+EVENT_TOPIC = "platform.sources.event-stream"
+STATUS_TOPIC = "platform.sources.status"
+PATIENCE = 60.0
+"""Seconds."""
+
+_SETTINGS = {
+    **{entry.period_variable: "0" for entry in ENTRIES},
+    "SWEEP_INBOX_SCHEDULE": "2",
+    "INBOX_LEASE_SECONDS": "3",
+    "INBOX_REQUEUE_SECONDS": "3",
+    "SOURCES_API_READ_TIMEOUT": "2",
+    "CACHE_TTL_SOURCES_APPLICATION_TYPE_ID": "60",
+}
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A customer of the sources service with one application, and its ids."""
+
+    number: int
+
+    @property
+    def account_number(self) -> str:
+        return f"{1_000_000 + self.number}"
+
+    @property
+    def org_id(self) -> str:
+        return f"{5_000_000 + self.number}"
+
+    @property
+    def aws_account_id(self) -> str:
+        return f"{300_000_000_000 + self.number}"
+
+    def arn(self, role: str = "meter") -> str:
+        return f"arn:aws:iam::{self.aws_account_id}:role/{role}"
+
+    @property
+    def authentication_id(self) -> int:
+        return 10_000 + self.number
+
+    @property
+    def application_id(self) -> int:
+        return 20_000 + self.number
+
+    @property
+    def source_id(self) -> int:
+        return 30_000 + self.number
+
+    def body(self, event_type: str) -> dict[str, Any]:
+        if event_type == UPDATE:
+            return {"id": str(self.authentication_id)}
+        if event_type in (PAUSE, UNPAUSE):
+            return {"id": self.application_id}
+        return {
+            "id": 40_000 + self.number,
+            "application_id": self.application_id,
+            "authentication_id": self.authentication_id,
+        }
+
+
+class SourcesWorld:
+    """Everything that a message of the sources service meets on its way."""
+
+    def __init__(self) -> None:
+        self.services = LocalServices(
+            ("aws", "kafka", "valkey", "sources", "postgres"), environment={}
+        )
+        self.services.start()
+        self.product = Product(self.services, settings=_SETTINGS)
+        self.product.start("beat")
+        self.sources = SourcesControl(self.services.env["SOURCES_API_BASE_URL"])
+        self.aws = AwsControl(self.services.env["AWS_ENDPOINT_URL"])
+        self.statuses = Statuses(self.bootstrap_servers)
+        self._numbers = iter(range(1, 100_000))
+        self._processes: dict[str, ManagedProcess] = {}
+        self.start("listener")
+        self.start("worker-1")
+        self.start("worker-2")
+
+    # Services and processes
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.services.embedded["kafka"].address
+
+    def service(self, name: str) -> ManagedProcess:
+        process = self.services.embedded[name].process
+        assert process is not None
+        return process
+
+    def start(self, name: str) -> None:
+        """Start one of our processes, also one that was killed."""
+        command: tuple[str, ...] = ("python", "./manage.py", "listen_to_sources")
+        if name != "listener":
+            command = ("celery", "--app", "cloudigrade", "worker", "--loglevel", "info")
+            command += ("--pool", "solo", "--without-gossip", "--without-mingle")
+            command += ("--hostname", f"{name}@test")
+            command += ("--queues", self.product.environment["CELERY_QUEUE_NAMES"])
+        surroundings = self.services.surroundings
+        process = ManagedProcess(
+            name=name,
+            command=command,
+            log_file=surroundings.log_file(name),
+            watchdog=surroundings.watchdog,
+            environment=self.product.environment,
+            directory=Path(__file__).parents[2],
+        )
+        process.start()
+        self._processes[name] = process
+
+    def kill(self, *names: str) -> None:
+        """Let processes die without a word."""
+        for name in names:
+            pid = self._processes[name].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            self._processes[name].stop()
+
+    def listens(self) -> bool:
+        """Tell whether the listener that runs now has subscribed."""
+        listener = self._processes["listener"]
+        lines = listener.log_file.read_text().splitlines()
+        return any(f"| {listener.pid} |" in line and "Listening to" in line for line in lines)
+
+    def end(self, name: str) -> None:
+        """Ask a process to stop, and wait until it has: with exit code 0."""
+        process = self._processes[name]
+        process.request_stop()
+        self.wait_for(lambda: process.exit_code() is not None, f"{name} has ended")
+        assert process.exit_code() == 0, process.describe_failure("did not end well")
+        process.stop()
+
+    def restart_service(self, name: str, *, after: float = 0.0) -> None:
+        """Stop a service and start it again after a while, empty if it keeps nothing on disk."""
+        process = self.service(name)
+        process.stop()
+        time.sleep(after)
+        process.start()
+        self.services.embedded[name].wait_until_ready()
+
+    @contextmanager
+    def suspended(self, name: str) -> Iterator[None]:
+        """Let a service hang: connections stay, nothing is answered."""
+        pid = self.service(name).pid
+        assert pid is not None
+        os.killpg(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.statuses.close()
+        for process in self._processes.values():
+            process.request_stop()
+        for process in self._processes.values():
+            process.stop()
+        self.product.stop()
+        self.sources.close()
+        self.aws.close()
+        self.services.stop()
+
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until a condition holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s: {what}"
+            time.sleep(0.1)
+
+    # Customers
+
+    def new_customer(self) -> Customer:
+        """Make a customer whom the sources service knows and we do not."""
+        customer = Customer(next(self._numbers))
+        self.set_role(customer, "meter")
+        return customer
+
+    def set_role(self, customer: Customer, role: str) -> None:
+        """Let the sources service name this role from now on."""
+        self.sources.add_customer_application(
+            authentication_id=customer.authentication_id,
+            application_id=customer.application_id,
+            source_id=customer.source_id,
+            username=customer.arn(role),
+        )
+
+    def customer_with_account(self) -> Customer:
+        """Make a customer with an enabled account and one running instance."""
+        customer = self.new_customer()
+        with self.database() as cursor:
+            cursor.execute(_USER, [str(uuid.uuid4()), customer.account_number, customer.org_id])
+            user_id = cursor.fetchone()[0]
+            cursor.execute(_LOCK, [user_id])
+            ids = [customer.authentication_id, customer.application_id, customer.source_id]
+            cursor.execute(_ACCOUNT, [user_id, customer.aws_account_id, customer.arn(), *ids])
+            account_id = cursor.fetchone()[0]
+            cursor.execute(_INSTANCE, [account_id, f"i-{customer.number:017x}"])
+            cursor.execute(_EVENT, [cursor.fetchone()[0], account_id])
+        return customer
+
+    def send(self, customer: Customer, *event_types: str) -> None:
+        """Write messages of a customer to Kafka, in order, and wait until it has them."""
+        tenant = {
+            "x-rh-sources-account-number": customer.account_number,
+            "x-rh-sources-org-id": customer.org_id,
+        }
+        self._produce(
+            customer.org_id,
+            [
+                (
+                    json.dumps(customer.body(event_type)),
+                    {"event_type": event_type, "encoding": "json", **tenant},
+                )
+                for event_type in event_types
+            ],
+        )
+
+    def send_raw(self, value: bytes | None, *, event_type: str | None) -> None:
+        """Write a message of any kind to Kafka."""
+        headers = {} if event_type is None else {"event_type": event_type}
+        self._produce(None, [(value, headers)])
+
+    def _produce(self, key: str | None, messages: list[tuple[Any, dict[str, str]]]) -> None:
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap_servers, "broker.address.family": "v4"}
+        )
+        for value, headers in messages:
+            producer.produce(EVENT_TOPIC, key=key, value=value, headers=headers)
+        assert producer.flush(PATIENCE) == 0
+
+    # What came of it
+
+    @contextmanager
+    def database(self) -> Iterator[Any]:
+        """Give a cursor on the product's database; all is committed at the end."""
+        connection = psycopg2.connect(
+            host=LOOPBACK,
+            port=self.services.embedded["postgres"].port,
+            user="postgres",
+            dbname="postgres",
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple]:
+        with self.database() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall()
+
+    def account(self, customer: Customer) -> dict[str, Any] | None:
+        """Read a customer's account; there must be no second one."""
+        rows = self.query(
+            "SELECT is_enabled, platform_application_is_paused, account_arn"
+            " FROM api_cloudaccount WHERE platform_application_id = %s",
+            customer.application_id,
+        )
+        assert len(rows) <= 1
+        return dict(zip(("enabled", "paused", "arn"), rows[0], strict=True)) if rows else None
+
+    def power_offs(self, customer: Customer) -> int:
+        return self.query(
+            "SELECT count(*) FROM api_instanceevent event"
+            " JOIN api_cloudaccount account ON account.id = event.cloud_account_id"
+            " WHERE event_type = 'power_off' AND platform_application_id = %s",
+            customer.application_id,
+        )[0][0]
+
+    def messages(self, *customers: Customer) -> list[tuple[str, str, str]]:
+        """Read event type, state and reason of all stored messages of these customers."""
+        return self.query(
+            "SELECT event_type, state, reason FROM api_inboxmessage"
+            " WHERE customer_key = ANY(%s) ORDER BY id",
+            [f"org {customer.org_id}" for customer in customers],
+        )
+
+    def are_done(self, count: int, *customers: Customer) -> bool:
+        """Tell whether these customers' messages are all stored and processed."""
+        states = [state for _, state, _ in self.messages(*customers)]
+        assert "dead" not in states
+        return states == ["processed"] * count
+
+    def wait_until_done(self, count: int, *customers: Customer) -> None:
+        try:
+            self.wait_for(lambda: self.are_done(count, *customers), f"{count} messages done")
+        except AssertionError:
+            raise AssertionError(self.messages(*customers)) from None
+
+    def asked_sources(self, customer: Customer) -> bool:
+        """Tell whether the sources service was asked for this customer's application."""
+        path = f"/applications/{customer.application_id}"
+        return any(path in request["path"] for request in self.sources.received())
+
+    def asked_aws(self, customer: Customer) -> bool:
+        """Tell whether anything was asked inside this customer's AWS account."""
+        return any(call["account"] == customer.aws_account_id for call in self.aws.calls())
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis(host=LOOPBACK, port=self.services.embedded["valkey"].port)
+
+    def make_topics(self) -> None:
+        create_topics(self.bootstrap_servers, [EVENT_TOPIC, STATUS_TOPIC])
+
+
+class Statuses:
+    """Reads all statuses that we send, from the beginning to the end."""
+
+    def __init__(self, servers: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "broker.address.family": "v4",
+                "group.id": "sources",
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": 6000,
+            }
+        )
+        self._consumer.subscribe([STATUS_TOPIC])
+        self._found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            message = self._consumer.poll(0.2)
+            if message is not None and message.error() is None:
+                status = json.loads(message.value())
+                self._found[int(status["resource_id"])].append(status)
+
+    def of(self, customer: Customer) -> list[str]:
+        return [status["status"] for status in list(self._found[customer.application_id])]
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._consumer.close()
+
+
+_USER = """
+INSERT INTO api_user (password, is_superuser, uuid, account_number, org_id, date_joined, is_active,
+                      is_permanent)
+VALUES ('!', false, %s, %s, %s, now() - interval '10 days', false, false) RETURNING id
+"""
+_LOCK = """
+INSERT INTO api_usertasklock (created_at, updated_at, user_id, locked)
+VALUES (now(), now(), %s, false)
+"""
+_ACCOUNT = """
+INSERT INTO api_cloudaccount (created_at, updated_at, user_id, cloud_type, aws_account_id,
+    account_arn, is_enabled, enabled_at, is_synthetic, platform_authentication_id,
+    platform_application_id, platform_source_id, platform_application_is_paused)
+VALUES (now(), now(), %s, 'aws', %s, %s, true, now(), false, %s, %s, %s, false) RETURNING id
+"""
+_INSTANCE = """
+INSERT INTO api_instance (created_at, updated_at, cloud_account_id, cloud_type, cloud_instance_id,
+                          region)
+VALUES (now(), now(), %s, 'aws', %s, 'us-east-1') RETURNING id
+"""
+_EVENT = """
+INSERT INTO api_instanceevent (created_at, updated_at, instance_id, cloud_account_id, event_type,
+                               occurred_at, origin, source_id, source_name)
+VALUES (now(), now(), %s, %s, 'power_on', now() - interval '1 hour', 'cloudtrail', '', '')
+"""
+
+__all__ = ["CREATE", "DESTROY", "PAUSE", "UNPAUSE", "UPDATE", "Customer", "SourcesWorld"]
