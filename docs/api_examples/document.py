@@ -21,6 +21,7 @@ def render() -> str:
 
     Time stands still and what is random comes from a seed.
     """
+    connection.settings_dict["TEST"]["NAME"] = "api_examples"
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     generator = random.Random(SEED)
 
