@@ -12,6 +12,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.parsers import ResponseParserError
 
 from api.clouds.provider import TransientCloudError
 
@@ -61,6 +62,8 @@ TROUBLE = (
     HTTPClientError,
     ReadTimeoutError,
     ResponseStreamingError,
+    # What a broken load balancer says instead of AWS.
+    ResponseParserError,
 )
 _SERVER_ERROR = 500
 

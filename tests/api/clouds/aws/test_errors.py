@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from api.clouds.aws import errors
 from api.clouds.aws.errors import AwsError, AwsThrottlingError
@@ -62,6 +63,7 @@ def test_other_exceptions_pass():
         refusal("InternalError"),
         EndpointConnectionError(endpoint_url="http://x"),
         ReadTimeoutError(endpoint_url="http://x"),
+        ResponseParserError("<html>502 Bad Gateway</html>"),
         AwsThrottlingError("x"),
     ],
 )
