@@ -13,6 +13,18 @@ from deployment.local.world import LocalServices
 
 FILE = Path(__file__).resolve().parent.parent / "rest-api-examples.rst"
 
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "cloudigrade.settings.test",
+    "CLOUDIGRADE_ENVIRONMENT": "example",
+    "IMAGE_TAG": "9f1c2ab",
+    "AZURE_TENANT_ID": "9d1c4b1e-6c1d-4e0f-9a3b-7d8c9e0f1a2b",
+    "AZURE_SP_OBJECT_ID": "0b6c9d3e-3b1f-47d2-8a53-6a1d7c0e93b4",
+    "INTERNAL_API_REQUIRE_AUTH": "false",
+    "ENV_FILE_PATH": "",
+    "ACG_CONFIG": "",
+}
+"""All settings that answers show or depend on, so that they are the same everywhere."""
+
 
 def main() -> int:
     """Make the document; return 1 if it was to be checked and is another one."""
@@ -35,9 +47,7 @@ def main() -> int:
 def render() -> str:
     """Make the document on a database of its own."""
     services = LocalServices(["postgres"])
-    os.environ.update(services.env)
-    os.environ["CLOUDIGRADE_ENVIRONMENT"] = "example"
-    os.environ["DJANGO_SETTINGS_MODULE"] = "cloudigrade.settings.test"
+    os.environ.update(services.env | ENVIRONMENT)
     with services:
         django.setup()
         # Only now can modules that need Django be loaded.
