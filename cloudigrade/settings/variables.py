@@ -140,7 +140,7 @@ _CELERY = _group(
     _bool("CELERY_DISABLE_LOGGING_HIJACK", True, "keep Django's logging in Celery's processes"),
     _int(
         "CELERY_BROKER_VISIBILITY_TIMEOUT",
-        2 * 3600,
+        3 * 3600,
         "when a task that a lost worker held is delivered again",
         **_POSITIVE,
     ),
