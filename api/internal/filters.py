@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Lower
 from django_filters import rest_framework as filters
 
 from api.public.filters import NO_INSTANT
@@ -92,6 +93,21 @@ def aws_account_id(field_name: str) -> NumberFilter:
 def text(field_name: str) -> filters.CharFilter:
     """Filter a column of text, exactly."""
     return filters.CharFilter(field_name)
+
+
+class CloudIdFilter(filters.CharFilter):
+    """Equality with an id that the cloud gave, in any case, as it is indexed (spec 06 §5.2)."""
+
+    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
+        """Keep the rows with the id."""
+        if not value:
+            return qs
+        return qs.alias(lower_id=Lower(self.field_name)).filter(lower_id=Lower(Value(value)))
+
+
+def cloud_id(field_name: str) -> CloudIdFilter:
+    """Filter a column of ids that the cloud gave to instances."""
+    return CloudIdFilter(field_name)
 
 
 def boolean(field_name: str) -> filters.BooleanFilter:

@@ -277,7 +277,7 @@ AWS_INSTANCES = Resource(
         "region": fields.text(),
     },
     filters={
-        "ec2_instance_id": filters.text("cloud_instance_id"),
+        "ec2_instance_id": filters.cloud_id("cloud_instance_id"),
         "region": filters.text("region"),
         **filters.times(),
     },
@@ -365,7 +365,7 @@ AZURE_INSTANCES = Resource(
     rows=lambda: _of_cloud(Instance, CloudType.AZURE),
     fields={"resource_id": fields.text(source="cloud_instance_id"), "region": fields.text()},
     filters={
-        "resource_id": filters.text("cloud_instance_id"),
+        "resource_id": filters.cloud_id("cloud_instance_id"),
         "region": filters.text("region"),
         **filters.times(),
     },

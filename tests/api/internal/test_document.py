@@ -79,6 +79,7 @@ def everything(db, one_connection, queued, clouds) -> None:  # noqa: F811
     SyntheticDataRequest.objects.create(cloud_type="azure", user=user)
 
 
+@pytest.mark.slow
 @API.parametrize()
 @settings(
     max_examples=EXAMPLES,

@@ -590,6 +590,15 @@ def test_filters_are_combined_and_the_last_value_wins(world):
     assert set(both) == {"memory", "start_time"}
 
 
+def test_ids_of_instances_compare_in_any_case(world):
+    for name, instance in (
+        ("awsinstances/?ec2_instance_id", world.instance),
+        ("azureinstances/?resource_id", world.machine),
+    ):
+        [row] = ANYBODY.rows(f"{name}={instance.cloud_instance_id.upper()}")
+        assert row["id"] == instance.id
+
+
 def test_both_offsets_of_the_same_moment_match(world):
     """02 §2.3: a ``+`` is sent as %2B."""
     assert len(ANYBODY.rows("runs/?start_time=2022-06-01T07:06:07%2B02:00")) == 1
