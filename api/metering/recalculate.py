@@ -17,12 +17,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from api.metering.days import Days
+from api.metering.days import ONE_DAY, Days
 from api.metering.locking import try_lock_metering
 from api.metering.runs import recalculate_runs
 from api.metering.usage import calculate_usage
 from api.metering.window import ALGORITHM
-from api.models import CloudAccount, Instance, StaleUsage, User
+from api.models import CloudAccount, ConcurrentUsage, Instance, StaleUsage, User
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,16 @@ WHERE account.id = ANY(%(accounts)s)
 ORDER BY account.user_id, found.instance_id
 """
 
+# From when on days without a row are looked for. After days on which no pass ran, that is the day
+# after the customer's newest row, unless it was said from when on.
 _USERS_TO_LOOK_AT = """
 SELECT customer.id
 FROM api_user customer
 CROSS JOIN LATERAL (
-    SELECT GREATEST((customer.date_joined AT TIME ZONE 'UTC')::date, %(since)s) AS first_day
+    SELECT GREATEST(
+        (customer.date_joined AT TIME ZONE 'UTC')::date,
+        LEAST(%(since)s, (SELECT max(date) + 1 FROM api_concurrentusage stored
+                          WHERE stored.user_id = customer.id AND %(catch_up)s))) AS first_day
 ) days
 WHERE customer.id = ANY(%(users)s)
   AND (EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
@@ -75,15 +80,20 @@ SELECT customer.id, day::date, '[]',
        COALESCE((SELECT max(revision) FROM api_usagerevision past
                  WHERE past.user_id = customer.id AND past.date = day::date), 1),
        %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
-FROM api_user customer, generate_series(
-    GREATEST((customer.date_joined AT TIME ZONE 'UTC')::date, %(since)s)::timestamp,
-    %(today)s::timestamp, '1 day') AS day
+FROM api_user customer
+CROSS JOIN LATERAL (
+    SELECT GREATEST(
+        (customer.date_joined AT TIME ZONE 'UTC')::date,
+        LEAST(%(since)s, (SELECT max(date) + 1 FROM api_concurrentusage stored
+                          WHERE stored.user_id = customer.id AND %(catch_up)s))) AS first_day
+) days
+CROSS JOIN generate_series(first_day::timestamp, %(today)s::timestamp, '1 day') AS day
 WHERE customer.id = ANY(%(users)s)
   AND NOT EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
   AND NOT EXISTS (
       SELECT FROM api_cloudaccount account
       JOIN api_run run ON run.cloud_account_id = account.id
-      WHERE account.user_id = customer.id AND (run.end_time >= %(since)s OR run.end_time IS NULL))
+      WHERE account.user_id = customer.id AND (run.end_time >= first_day OR run.end_time IS NULL))
 ON CONFLICT (user_id, date) DO NOTHING
 """
 
@@ -130,30 +140,35 @@ def _recalculate_runs_of_accounts(account_ids: list[int], since: datetime | None
 
 def recalculate_usage_of_all_users(*, since: date | None = None) -> None:
     """Do for every customer what the next function does for one."""
-    first_day = _first_day(since)
-    today = clock.today()
-    if first_day > today:
-        return
-    days = {"since": first_day, "today": today}
+    days: dict[str, date | bool] = {
+        "since": _first_day(since),
+        "today": clock.today(),
+        "catch_up": since is None,
+    }
     for chunk in _chunks(User.objects.all(), USERS_AT_ONCE):
         if waiting := _users_to_look_at(chunk, days):
             _fill_without_runs(waiting, days)
             _for_each_user(
                 _users_to_look_at(waiting, days),
-                lambda user_id: recalculate_usage_of_user(user_id=user_id, since=first_day),
+                lambda user_id: recalculate_usage_of_user(user_id=user_id, since=since),
             )
 
 
 def recalculate_usage_of_user(*, user_id: int, since: date | None = None) -> None:
     """Calculate a customer's days that have no row or are stale, up to today (spec 07 §6.1).
 
-    Days without a row are looked for from ``since`` on, by default from two days ago, but never
-    before the UTC day on which the customer joined; stale days are calculated however old they are.
+    Days without a row are looked for from ``since`` on, by default from two days ago, or from the
+    newest row on if that is older; but never before the UTC day on which the customer joined. Stale
+    days are calculated however old they are.
     """
     joined = User.objects.filter(id=user_id).values_list("date_joined", flat=True).first()
-    if joined is not None:
-        first_day = max(_first_day(since), joined.astimezone(UTC).date())
-        calculate_usage(user_id=user_id, missing=[Days(first_day, None)])
+    if joined is None:
+        return
+    first_day = _first_day(since)
+    if since is None and (newest := _newest_day(user_id)) is not None:
+        first_day = min(first_day, newest + ONE_DAY)
+    first_day = max(first_day, joined.astimezone(UTC).date())
+    calculate_usage(user_id=user_id, missing=[Days(first_day, None)])
 
 
 def recalculate_usage_of_user_on(*, user_id: int, day: date) -> None:
@@ -179,14 +194,19 @@ def _first_day(since: date | None) -> date:
     return clock.today() - timedelta(days=settings.RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO)
 
 
-def _users_to_look_at(user_ids: list[int], days: dict[str, date]) -> list[int]:
+def _newest_day(user_id: int) -> date | None:
+    rows = ConcurrentUsage.objects.filter(user_id=user_id).order_by("-date")
+    return rows.values_list("date", flat=True).first()
+
+
+def _users_to_look_at(user_ids: list[int], days: dict[str, date | bool]) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_USERS_TO_LOOK_AT, {"users": user_ids, **days})
         return [row[0] for row in cursor.fetchall()]
 
 
 @transaction.atomic
-def _fill_without_runs(user_ids: list[int], days: dict[str, date]) -> None:
+def _fill_without_runs(user_ids: list[int], days: dict[str, date | bool]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             _FILL_WITHOUT_RUNS,

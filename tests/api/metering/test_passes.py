@@ -112,3 +112,25 @@ def test_one_customers_failure_keeps_its_marks_and_stops_nobody(world, monkeypat
         assert recalculate.recalculate_stale_usage() == 1
     assert StaleUsage.objects.get().user == world.user
     assert f"Could not recalculate for user {world.user.id}" in caplog.text
+
+
+def test_days_on_which_no_pass_ran_are_made_up_for(world, passes):
+    """Whatever kept the passes from running for longer than the look-back (spec 07 §15.1)."""
+    idle = factories.make_user(date_joined=at("2023-01-01T00"))
+    late = factories.make_user(date_joined=at("08T00"))
+    world.instance("on 04T01", stored="04T02")
+    passes("05T01")
+    assert passes("12T01")
+    assert world.totals(3, 12) == [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert world.totals(3, 12, idle) == [0] * 10
+    assert world.totals(8, 12, late) == [None, None, 0, 0, 0], "who has no row has the look-back"
+
+
+def test_days_before_what_was_asked_for_are_left_alone(world):
+    factories.make_usage(user=world.user, date=day(1))
+    with time_machine.travel(at("12T01"), tick=False):
+        recalculate.recalculate_usage_of_all_users(since=day(12))
+        recalculate.recalculate_usage_of_user(user_id=world.user.id, since=day(12))
+        assert world.totals(10, 12) == [None, None, 0]
+        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    assert world.totals(10, 12) == [0, 0, 0]

@@ -25,7 +25,7 @@ QUERIES = {
     ),
     "customers to look at": (
         recalculate._USERS_TO_LOOK_AT,
-        {"users": [1, 2], "since": day(10), "today": day(12)},
+        {"users": [1, 2], "since": day(10), "today": day(12), "catch_up": True},
         ["concurrentusage_day", "api_user_pkey"],
     ),
     "runs of a window": (
