@@ -58,9 +58,8 @@ def analyze_log() -> Result:
     result = Result()
     pipe = trail_pipe()
     limit = settings.AWS_SQS_MAX_YIELD_COUNT
-    seconds = settings.AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT
-    for messages in queues.receive(pipe, limit=limit, seconds=seconds):
-        with queues.held(pipe, messages, seconds=seconds):
+    for messages in queues.receive(pipe, limit=limit):
+        with queues.held(pipe, messages, seconds=queues.hold_seconds(pipe)):
             done = ingest(messages)
         _delete(done)
         result.successes += done

@@ -181,20 +181,27 @@ def configure_queues() -> Iterator[str]:
         configure_queue(pipe)
 
 
-def receive(pipe: Pipe, *, limit: int, seconds: int) -> Iterator[list[Message]]:
+def hold_seconds(pipe: Pipe) -> int:
+    """Tell for how long a queue shows a message that was taken to nobody else."""
+    return int(_attributes(queue_url(pipe), "VisibilityTimeout")["VisibilityTimeout"])
+
+
+def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[list[Message]]:
     """Take messages in batches until the queue shows none, or as many as the limit were taken.
 
-    They are shown to nobody else for some seconds, and are the caller's to hold and to delete. A
-    queue that vanishes meanwhile is an empty one, with a warning.
+    They are shown to nobody else for some seconds, by default as many as the queue says, and are
+    the caller's to hold and to delete. A queue that vanishes meanwhile is an empty one, with a
+    warning.
     """
     url = queue_url(pipe)
+    hold = {} if seconds is None else {"VisibilityTimeout": seconds}
     while limit > 0:
         try:
             answer = sqs().receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=min(BATCH, limit),
                 WaitTimeSeconds=LONG_POLL,
-                VisibilityTimeout=seconds,
+                **hold,
                 AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
             )
         except ClientError as error:

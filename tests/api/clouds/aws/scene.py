@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +42,6 @@ class Scene:
 
     aws: AwsControl
     account: CloudAccount
-    results: list[Any] = field(default_factory=list)
 
     def put(self, *records: Any, key: str | None = None, body: bytes | None = None) -> str:
         """Put a log file into the bucket without a message; gives its key."""
@@ -82,8 +81,8 @@ class Scene:
         successes, failures = self.run()
         assert (len(successes), failures) == (1, [])
 
-    def show_again(self) -> None:
-        """Let messages that are held be seen again, as if their time were over."""
+    def show_again_at_once(self) -> None:
+        """Let the queue show messages again that are not deleted, without any wait."""
         self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"VisibilityTimeout": "0"})
 
     @property

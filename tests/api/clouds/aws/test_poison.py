@@ -13,7 +13,7 @@ from django.db import connection
 
 from api.clouds.aws import deliveries, store
 from api.models import IngestObject, Instance
-from tests.api.clouds.aws.scene import BUCKET, at, bodies, events, make_account
+from tests.api.clouds.aws.scene import BUCKET, QUEUE, at, bodies, events, make_account
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched, log_file
 
@@ -201,6 +201,18 @@ def test_what_the_database_refuses_is_taken_apart(scene, queued, monkeypatch, ca
     assert IngestObject.objects.get(key=bad).outcome == "rejected"
     assert bad in caplog.text
     assert "division by zero" in caplog.text
+
+
+def test_what_can_not_be_processed_ends_in_the_dead_letter_queue(scene, queued):
+    scene.show_again_at_once()
+    scene.announce(body="hello world")
+    scene.deliver(trail.stop_instances("i-1"))
+    successes, failures = scene.run()
+    assert (len(successes), len(failures)) == (1, 5)
+    assert scene.left == 0
+    dead = scene.sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"]
+    (message,) = scene.sqs.receive_message(QueueUrl=dead)["Messages"]
+    assert message["Body"] == "hello world"
 
 
 def test_the_last_chance_of_a_message_is_told(scene, caplog, settings):

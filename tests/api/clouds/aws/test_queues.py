@@ -168,6 +168,15 @@ def test_receiving_in_batches(pipes_ready, requests):
     assert received[0].parameters["VisibilityTimeout"] == 30
 
 
+def test_by_default_the_queue_says_for_how_long_messages_are_held(pipes_ready, requests):
+    queues.configure_queue(trail_pipe())
+    send(pipes_ready, "a")
+    assert len(list(queues.receive(trail_pipe(), limit=10))) == 1
+    (received, _) = [request for request in requests if request.action == "ReceiveMessage"]
+    assert "VisibilityTimeout" not in received.parameters
+    assert queues.hold_seconds(trail_pipe()) == 300
+
+
 def test_receiving_no_more_than_the_limit(pipes_ready):
     send(pipes_ready, *"abcdefghijklmnop")
     assert len(receive(limit=12)) == 12
