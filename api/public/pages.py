@@ -17,7 +17,7 @@ class SwaggerView(SpectacularSwaggerView):
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
-    url_name = "public:swagger-openapi"
+    url_name = "v2-swagger-openapi"
 
 
 class RedocView(SpectacularRedocView):
@@ -25,7 +25,7 @@ class RedocView(SpectacularRedocView):
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
-    url_name = "public:openapi"
+    url_name = "v2-openapi"
     # The package's own template loads fonts from elsewhere.
     template_name = "public/redoc.html"
 
@@ -36,4 +36,4 @@ class TriableOpenAPIView(OpenAPIView):
     @schema.extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
         """Give the document."""
-        return Response({**schema.document(), "servers": [{"url": reverse("public:root")}]})
+        return Response({**schema.document(), "servers": [{"url": reverse("v2-root")}]})

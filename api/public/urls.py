@@ -7,8 +7,6 @@ from django.urls import URLPattern, path, register_converter
 
 from api.public import pages, views
 
-app_name = "public"
-
 
 class JSONFormat:
     """The format in paths such as ``accounts.json``."""
@@ -36,22 +34,22 @@ def route(name: str, view: Any, where: str) -> list[URLPattern]:
 
 
 urlpatterns = [
-    *route("root", views.RootView, ""),
-    *route("accounts", views.AccountsView, "accounts"),
-    *route("account", views.AccountView, "accounts/<str:id>"),
-    *route("instances", views.InstancesView, "instances"),
-    *route("instance", views.InstanceView, "instances/<str:id>"),
-    *route("images", views.ImagesView, "images"),
-    *route("image", views.ImageView, "images/<str:id>"),
-    *route("concurrent", views.DailyConcurrentUsageView, "concurrent"),
-    *route("sysconfig", views.SysconfigView, "sysconfig"),
-    *route("azure-offer-template", views.AzureOfferTemplateView, "azure-offer-template"),
-    path("openapi.json", views.OpenAPIView.as_view(), name="openapi"),
+    *route("v2-root", views.RootView, ""),
+    *route("v2-accounts-list", views.AccountsView, "accounts"),
+    *route("v2-accounts-detail", views.AccountView, "accounts/<str:id>"),
+    *route("v2-instances-list", views.InstancesView, "instances"),
+    *route("v2-instances-detail", views.InstanceView, "instances/<str:id>"),
+    *route("v2-images-list", views.ImagesView, "images"),
+    *route("v2-images-detail", views.ImageView, "images/<str:id>"),
+    *route("v2-concurrent-list", views.DailyConcurrentUsageView, "concurrent"),
+    *route("v2-sysconfig-list", views.SysconfigView, "sysconfig"),
+    *route("v2-azure-offer-template-list", views.AzureOfferTemplateView, "azure-offer-template"),
+    path("openapi.json", views.OpenAPIView.as_view(), name="v2-openapi"),
 ]
 
 if not settings.IS_PRODUCTION:
     urlpatterns += [
-        path("docs/", pages.SwaggerView.as_view(), name="swagger"),
-        path("docs/openapi.json", pages.TriableOpenAPIView.as_view(), name="swagger-openapi"),
-        path("redoc/", pages.RedocView.as_view(), name="redoc"),
+        path("docs/", pages.SwaggerView.as_view(), name="v2-swagger"),
+        path("docs/openapi.json", pages.TriableOpenAPIView.as_view(), name="v2-swagger-openapi"),
+        path("redoc/", pages.RedocView.as_view(), name="v2-redoc"),
     ]

@@ -91,7 +91,7 @@ class RootView(ReadOnlyView):
         names = ("accounts", "instances", "images", "sysconfig", "azure-offer-template")
         return Response(
             {
-                name: reverse(f"public:{name}", request=request, format=format)
+                name: reverse(f"v2-{name}-list", request=request, format=format)
                 for name in (*names, "concurrent")
             }
         )
@@ -249,7 +249,7 @@ class SysconfigView(ReadOnlyView):
             {
                 "aws_account_id": own_aws_account_id(),
                 "aws_policies": {"traditional_inspection": policy_document()},
-                "azure_offer_template_path": path_of("public:azure-offer-template"),
+                "azure_offer_template_path": path_of("v2-azure-offer-template-list"),
                 "version": settings.CLOUDIGRADE_VERSION,
             }
         )

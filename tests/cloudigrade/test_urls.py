@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from django.urls import reverse
 
 from tests.cloudigrade.programs import run
 
@@ -36,3 +37,21 @@ def test_scenario_08_the_admin_is_outside_production_only(name, login):
 @pytest.mark.parametrize("path", ["/", "/api/", "/api/cloudigrade/", "/metrics", "/healthz"])
 def test_there_are_no_other_roots(client, path):
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("v2-concurrent-list", "/api/cloudigrade/v2/concurrent/"),
+        ("v2-sysconfig-list", "/api/cloudigrade/v2/sysconfig/"),
+        (
+            "internal-availability-status",
+            "/internal/api/cloudigrade/v1/availability_status",
+        ),
+        ("health_check:health_check_home", "/internal/healthz/"),
+        ("prometheus-django-metrics", "/internal/metrics"),
+    ],
+)
+def test_views_that_sentry_samples_have_their_names(name, path):
+    """08 §4 L, 02 §8."""
+    assert reverse(name) == path
