@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Window
+from django.db.models import Count, Exists, Func, IntegerField, OuterRef, QuerySet, Subquery, Window
 
 from api.models import CloudAccount, Instance, MachineImage
 from api.public.filters import Filter
@@ -19,6 +19,9 @@ SHALLOW = 1000
 
 _OLDEST_FIRST = ("created_at", "id")
 _NEWEST_FIRST = ("-created_at", "-id")
+
+# Unlike an aggregate of the ORM it brings no GROUP BY into a subquery.
+_COUNT = Func(function="COUNT", template="%(function)s(*)", output_field=IntegerField())
 
 
 class Page(NamedTuple):
@@ -89,16 +92,10 @@ class InstanceListing(Listing):
         return Page(total, self._merged(counts, _OLDEST_FIRST, start, stop))
 
     def _counts(self) -> dict[int, int]:
-        matching = (
-            self.filter.narrow(Instance.objects.filter(cloud_account_id=OuterRef("id")))
-            .order_by()
-            .values("cloud_account_id")
-            .annotate(matching=Count("*"))
-            .values("matching")
-        )
+        matching = self.filter.narrow(Instance.objects.filter(cloud_account_id=OuterRef("id")))
         counts = (
             CloudAccount.objects.filter(user_id=self.user_id)
-            .annotate(matching=Subquery(matching))
+            .annotate(matching=Subquery(matching.values(count=_COUNT)))
             .values_list("id", "matching")
         )
         return {account_id: count for account_id, count in counts if count}
