@@ -4,11 +4,22 @@ However long a list is, and whatever other customers have, a page takes the same
 each of which reads nothing but index entries of the customer's own accounts and the page's rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
-from django.db.models import Count, Exists, Func, IntegerField, OuterRef, QuerySet, Subquery, Window
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Func,
+    IntegerField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Window,
+)
 
 from api.models import CloudAccount, Instance, MachineImage
 from api.public.filters import Filter
@@ -16,6 +27,11 @@ from api.public.objects import ACCOUNT_COLUMNS, IMAGE_COLUMNS, INSTANCE_COLUMNS,
 
 SHALLOW = 1000
 """Rows up to which reading and skipping them costs less than finding out first which to read."""
+
+MERGED_ACCOUNTS = 32
+"""Accounts up to which their orders are merged; those of more are put in order anew."""
+
+Columns = tuple[str, ...]
 
 _OLDEST_FIRST = ("created_at", "id")
 _NEWEST_FIRST = ("-created_at", "-id")
@@ -87,9 +103,9 @@ class InstanceListing(Listing):
         if start >= stop:
             return Page(total, [])
         if start > total // 2:
-            rows = self._merged(counts, _NEWEST_FIRST, total - stop, total - start)
+            rows = self._read(counts, total - stop, total - start, newest_first=True)
             return Page(total, list(rows)[::-1])
-        return Page(total, self._merged(counts, _OLDEST_FIRST, start, stop))
+        return Page(total, self._read(counts, start, stop))
 
     def _counts(self) -> dict[int, int]:
         matching = self.filter.narrow(Instance.objects.filter(cloud_account_id=OuterRef("id")))
@@ -100,23 +116,38 @@ class InstanceListing(Listing):
         )
         return {account_id: count for account_id, count in counts if count}
 
-    def _merged(
-        self, account_ids: Iterable[int], order: tuple[str, ...], start: int, stop: int
+    def _read(
+        self, account_ids: Collection[int], start: int, stop: int, *, newest_first: bool = False
     ) -> QuerySet:
-        """Read rows in an order, counted from its beginning."""
-        columns = INSTANCE_COLUMNS if stop <= SHALLOW else ("id", "created_at")
+        """Read rows, counted from either end."""
+        arrange = self._sorted if len(account_ids) > MERGED_ACCOUNTS else self._merged
+        order = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+        if stop <= SHALLOW:
+            return arrange(account_ids, INSTANCE_COLUMNS, order, stop)[start:stop]
+        found = arrange(account_ids, ("id", "created_at"), order, stop)[start:stop]
+        rows = Instance.objects.filter(id__in=[row.id for row in found]).order_by(*order)
+        return rows.values_list(*INSTANCE_COLUMNS, named=True)
+
+    def _merged(
+        self, account_ids: Iterable[int], columns: Columns, order: Columns, stop: int
+    ) -> QuerySet:
         first, *others = (
             self.filter.narrow(Instance.objects.filter(cloud_account_id=account_id))
             .order_by(*order)
             .values_list(*columns, named=True)[:stop]
             for account_id in account_ids
         )
-        merged = first.union(*others, all=True).order_by(*order) if others else first
-        if stop <= SHALLOW:
-            return merged[start:stop]
-        ids = [row.id for row in merged[start:stop]]
-        rows = Instance.objects.filter(id__in=ids).order_by(*order)
-        return rows.values_list(*INSTANCE_COLUMNS, named=True)
+        return first.union(*others, all=True).order_by(*order) if others else first
+
+    def _sorted(
+        self, account_ids: Iterable[int], columns: Columns, order: Columns, _stop: int
+    ) -> QuerySet:
+        # Ordered by the bare column PostgreSQL might look for the customer's instances among
+        # everybody's, in the order of their creation.
+        age = F("created_at") + timedelta(0)
+        rows = self.filter.narrow(Instance.objects.filter(cloud_account_id__in=account_ids))
+        by_age = age.desc() if order is _NEWEST_FIRST else age.asc()
+        return rows.order_by(by_age, order[-1]).values_list(*columns, named=True)
 
 
 class ImageListing(Listing):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from api.public import listings
 from tests import factories
 from tests.api.public.callers import ANYBODY, BASE
 
@@ -295,7 +296,10 @@ def test_orders(as_a, customer_a):
     assert shown == sorted(instance.machine_image_id for instance in instances)
 
 
-def test_every_page_of_a_merged_list(as_a, customer_a):
+@pytest.mark.parametrize("shallow", [0, 12, 1000])
+@pytest.mark.parametrize("merged", [0, 2, 3])
+def test_every_page_of_instances(as_a, customer_a, monkeypatch, merged, shallow):
+    """Whichever way a page is read, the list is the same."""
     accounts = [factories.make_aws_account(user=customer_a) for _ in range(3)]
     start = factories.utc("2020-01-01")
     for number in range(23):
@@ -305,8 +309,10 @@ def test_every_page_of_a_merged_list(as_a, customer_a):
         )
     whole = as_a.get("/instances/?limit=100").json()["data"]
     assert len(whole) == 23
+    monkeypatch.setattr(listings, "MERGED_ACCOUNTS", merged)
+    monkeypatch.setattr(listings, "SHALLOW", shallow)
     for limit in (1, 4, 10):
-        for offset in range(25):
+        for offset in range(0, 25, 3):
             page = as_a.get(f"/instances/?limit={limit}&offset={offset}").json()["data"]
             assert page == whole[offset : offset + limit]
 
