@@ -85,13 +85,13 @@ def onboard(
     return f"account {account.id} was created"
 
 
-def give_up_onboarding(*, tenant: Tenant, application_id: object, error: Exception) -> None:
-    """Tell the customer that his account could not be created however often we tried."""
+def tell_onboarding_fails(*, tenant: Tenant, application_id: object, error: Exception) -> None:
+    """Tell the customer that his account could not be created so far, for no fault of his."""
     notify_code(
         tenant=tenant,
         application_id=application_id,
         code=ErrorCode.CG3000,
-        detail=f"creation is given up: {error}",
+        detail=f"creation fails again and again: {error}",
     )
 
 

@@ -9,8 +9,8 @@ from api.accounts import cleanup, deletion, lifecycle, translation
 from api.accounts.onboarding import (
     APPLICATION_PAUSED_HEADER,
     CREATION_TASKS,
-    give_up_onboarding,
     onboard,
+    tell_onboarding_fails,
 )
 from api.accounts.states import API, KAFKA, OPERATOR, Trigger
 from api.accounts.verification import WORTH_REPEATING
@@ -23,6 +23,9 @@ from util.tasks import LONG, RetryPolicy, task
 RETRY = RetryPolicy(errors=WORTH_REPEATING)
 CHECK_RETRY = RetryPolicy(errors=WORTH_REPEATING, total_seconds=600)
 """An availability check comes again by itself."""
+
+FAILURES_UNTIL_TOLD = 5
+"""After so many, that is a minute at most, a customer hears of it, while we go on trying."""
 
 
 @task(CREATION_TASKS[CloudType.AWS], bind=True, retry=RETRY)
@@ -98,25 +101,29 @@ def _onboard(
     authentication_id, application_id, source_id = platform_ids
     tie = Tie.of(running)
 
-    def create(trigger: Trigger) -> str:
-        return onboard(
-            cloud_type=cloud_type,
-            tenant=tenant,
-            token=token,
-            authentication_id=authentication_id,
-            application_id=application_id,
-            source_id=source_id,
-            trigger=trigger,
-            paused=APPLICATION_PAUSED_HEADER in (running.request.headers or {}),
-            create_user=tie is not None,
-        )
+    def create(trigger: Trigger, failures: int) -> str:
+        try:
+            return onboard(
+                cloud_type=cloud_type,
+                tenant=tenant,
+                token=token,
+                authentication_id=authentication_id,
+                application_id=application_id,
+                source_id=source_id,
+                trigger=trigger,
+                paused=APPLICATION_PAUSED_HEADER in (running.request.headers or {}),
+                create_user=tie is not None,
+            )
+        except WORTH_REPEATING as error:
+            if failures == FAILURES_UNTIL_TOLD:
+                tell_onboarding_fails(tenant=tenant, application_id=application_id, error=error)
+            raise
 
     if tie is not None:
-        follow(running, tie, lambda stored: Outcome(create(Trigger.of_message(stored))))
-        return
-    try:
-        create(KAFKA)
-    except WORTH_REPEATING as error:
-        if running.request.retries >= RETRY.retries:
-            give_up_onboarding(tenant=tenant, application_id=application_id, error=error)
-        raise
+        follow(
+            running,
+            tie,
+            lambda stored: Outcome(create(Trigger.of_message(stored), stored.attempts)),
+        )
+    else:
+        create(KAFKA, running.request.retries)

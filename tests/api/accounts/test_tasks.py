@@ -157,14 +157,14 @@ class TestWithoutStoredMessage:
             ("1701", "3340851", 11, "unavailable", ErrorCode.CG1000.message)
         ]
 
-    def test_account_task_gives_up_with_a_code(self, aws, queued):
+    @pytest.mark.parametrize("failures", range(8))
+    def test_account_task_tells_once_that_a_cloud_stays_out_of_order(self, aws, queued, failures):
         make_user(account_number="1701", org_id="3340851")
         aws.problem = TransientCloudError("throttled")
-        with pytest.raises(TransientCloudError):
-            run(AWS_TASK, "1701", "3340851", ARN, 22, 11, "9", retries=35)
-        assert statuses(queued) == [
-            ("1701", "3340851", 11, "unavailable", ErrorCode.CG3000.message)
-        ]
+        with pytest.raises((Retry, TransientCloudError)):
+            run(AWS_TASK, "1701", "3340851", ARN, 22, 11, "9", retries=failures)
+        told = [("1701", "3340851", 11, "unavailable", ErrorCode.CG3000.message)]
+        assert statuses(queued) == (told if failures == account_tasks.FAILURES_UNTIL_TOLD else [])
 
     def test_enable_account(self, aws, queued):
         account = make_aws_account(is_enabled=False)
