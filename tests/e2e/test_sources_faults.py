@@ -90,7 +90,9 @@ class Wave:
             (self.pauser, "available"),
         ):
             world.wait_for(
-                lambda customer=customer, last=last: world.statuses.of(customer)[-1:] == [last],
+                lambda customer=customer, last=last: (  # type: ignore[misc]
+                    world.statuses.of(customer)[-1:] == [last]
+                ),
                 f"{last} is told to {customer}: {world.statuses.of(customer)}",
             )
             assert set(world.statuses.of(customer)) == {last}

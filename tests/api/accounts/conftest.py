@@ -60,7 +60,7 @@ class FakeCloud:
 
 @pytest.fixture
 def clouds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeCloud]]:
-    fakes = {str(kind): FakeCloud(str(kind)) for kind in CloudType}
+    fakes = {str(kind): FakeCloud(str(kind)) for kind in CloudType.values}
     monkeypatch.setattr(provider, "_providers", fakes)
     yield fakes
     for fake in fakes.values():

@@ -233,7 +233,7 @@ class Scene:
 def script_of(user_data: str) -> str:
     """Give the shell script of a multipart user data."""
     (script,) = (
-        part.get_payload(decode=True).decode()
+        str(part.get_payload())
         for part in message_from_string(user_data).walk()
         if part.get_content_type() == "text/x-shellscript"
     )

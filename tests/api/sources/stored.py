@@ -16,7 +16,7 @@ def received(
 ) -> Received:
     """Make a message as the listener has it."""
     headers = [["event_type", event_type], ["encoding", "json"], ["x-rh-sources-org-id", "1"]]
-    columns = {
+    columns: dict[str, Any] = {
         "coordinates": Coordinates("events", 0, next(_offsets)),
         "written_at": utc("2026-01-01"),
         "event_type": event_type,
