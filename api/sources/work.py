@@ -23,7 +23,13 @@ from django.db import DatabaseError, connection
 
 from api.models import InboxMessage
 from api.sources.client import SourcesRefusedError
-from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
+from api.sources.inbox import (
+    FOLLOW_UP_HEADER,
+    INBOX_ID_HEADER,
+    UNFINISHED,
+    State,
+    publish_later,
+)
 from util import clock
 from util.tasks import MAX_BACKOFF, MAX_RETRIES, enqueue, publishing_must_succeed
 
@@ -101,11 +107,11 @@ def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> b
     ``handle`` does a message's work; ``give_up`` is called for one that failed for good. Returns
     whether nothing had to be done because another worker is at the customer's first message.
     """
-    key = InboxMessage.objects.filter(id=inbox_id).values_list("customer_key", flat=True).first()
-    if key is None:
-        logger.info("Message %s of the inbox is gone", inbox_id)
+    found = InboxMessage.objects.filter(id=inbox_id).values_list("customer_key", "state").first()
+    if found is None or found[1] not in UNFINISHED:
+        logger.debug("Message %s of the inbox is done with", inbox_id)
         return False
-    return _work_for_customer(key, handle, give_up)
+    return _work_for_customer(found[0], handle, give_up)
 
 
 def work_on_follow_up(

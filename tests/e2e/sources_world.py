@@ -100,6 +100,9 @@ class SourcesWorld:
         self.sources = SourcesControl(self.services.env["SOURCES_API_BASE_URL"])
         self.aws = AwsControl(self.services.env["AWS_ENDPOINT_URL"])
         self.statuses = Statuses(self.bootstrap_servers)
+        self._producer = Producer(
+            {"bootstrap.servers": self.bootstrap_servers, "broker.address.family": "v4"}
+        )
         self._numbers = iter(range(1, 100_000))
         self._processes: dict[str, ManagedProcess] = {}
         self.start("listener")
@@ -189,11 +192,11 @@ class SourcesWorld:
         self.aws.close()
         self.services.stop()
 
-    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
         """Wait until a condition holds."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s: {what}"
+            assert time.monotonic() < deadline, f"not in {seconds:.0f} s: {what}"
             time.sleep(0.1)
 
     # Customers
@@ -250,12 +253,9 @@ class SourcesWorld:
         self._produce(None, [(value, headers)])
 
     def _produce(self, key: str | None, messages: list[tuple[Any, dict[str, str]]]) -> None:
-        producer = Producer(
-            {"bootstrap.servers": self.bootstrap_servers, "broker.address.family": "v4"}
-        )
         for value, headers in messages:
-            producer.produce(EVENT_TOPIC, key=key, value=value, headers=headers)
-        assert producer.flush(PATIENCE) == 0
+            self._producer.produce(EVENT_TOPIC, key=key, value=value, headers=list(headers.items()))
+        assert self._producer.flush(PATIENCE) == 0
 
     # What came of it
 
@@ -356,7 +356,7 @@ class Statuses:
         while not self._ended.is_set():
             message = self._consumer.poll(0.2)
             if message is not None and message.error() is None:
-                status = json.loads(message.value())
+                status = json.loads(message.value() or b"{}")
                 self._found[int(status["resource_id"])].append(status)
 
     def of(self, customer: Customer) -> list[str]:

@@ -83,6 +83,15 @@ def test_outcome_is_kept_for_operators(queued):
     assert message.finished_at is not None
 
 
+def test_task_of_a_finished_message_costs_one_query(queued, django_assert_num_queries):
+    ids = store_numbers(1, 2)
+    InboxMessage.objects.filter(id=ids[0]).update(state="processed")
+    handler = Handler()
+    with django_assert_num_queries(1):
+        assert not work_on(ids[0], handler)
+    assert handler.handled == []
+
+
 def test_message_that_is_gone():
     assert not work_on(4711, Handler())
 
