@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from api.accounts.lifecycle import tenant_of_account
+from api.accounts.states import CAUSE_HEADER, SCHEDULE
 from api.models import CloudAccount, CloudType
 from api.sources import client
 from api.sources.client import SourcesError
@@ -109,4 +110,4 @@ def _are_too_many(gone: int, looked_up: int) -> bool:
 def _queue_deletions(account_ids: list[int]) -> None:
     for account_id in account_ids:
         logger.info("Account %s has no source any more and is deleted", account_id)
-        enqueue(DELETION, account_id)
+        enqueue(DELETION, account_id, headers={CAUSE_HEADER: SCHEDULE.cause})

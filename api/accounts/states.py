@@ -1,6 +1,7 @@
 """The log of what became of each account, and who made it happen (09 P9, spec 03 §13.12)."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.clouds.provider import AccountRef
@@ -27,6 +28,13 @@ class Trigger:
         """Name a stored message as the trigger."""
         return cls(Cause.KAFKA, message.topic, message.partition, message.offset)
 
+    @classmethod
+    def of_task(cls, headers: Mapping[str, str] | None) -> "Trigger":
+        """Name who queued a task, as its message's headers tell; by default the API."""
+        return cls((headers or {}).get(CAUSE_HEADER, Cause.API))
+
+
+CAUSE_HEADER = "trigger_cause"
 
 KAFKA = Trigger(Cause.KAFKA)
 SCHEDULE = Trigger(Cause.SCHEDULE)

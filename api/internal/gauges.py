@@ -24,7 +24,7 @@ from redis import RedisError
 from api.inspection.overview import states as inspection_states
 from api.metering.problems import problematic_runs
 from api.models import StaleUsage
-from api.sources.listener_metrics import InboxCollector
+from api.sources.inbox_metrics import InboxCollector
 from util import clock, redis
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+from celery import current_app
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
@@ -21,7 +22,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from api.sources import inbox
 from api.sources.inbox import Coordinates, Received
@@ -61,6 +62,7 @@ LOGGED_BYTES = 2000
 COMMIT_INTERVAL_MS = 1000
 RECONNECT_MS = 1000
 LONGEST_CLOSE_SECONDS = 1.0
+BROKER_SECONDS = 2.0
 
 
 def make_consumer() -> Consumer:
@@ -78,6 +80,16 @@ def make_consumer() -> Consumer:
     consumer = Consumer(config, logger=logger)
     consumer.subscribe([settings.LISTENER_TOPIC])
     return consumer
+
+
+def hurry_broker() -> None:
+    """Do not let a Redis that hangs keep messages from being stored: they are queued later."""
+    current_app.conf.task_publish_retry = False
+    current_app.conf.broker_transport_options = {
+        **current_app.conf.broker_transport_options,
+        "socket_connect_timeout": BROKER_SECONDS,
+        "socket_timeout": BROKER_SECONDS,
+    }
 
 
 def leave_group(consumer: Consumer) -> None:
@@ -152,9 +164,10 @@ class Listener:
         while not self._stopped:
             try:
                 stored, rejected = inbox.store(wanted)
-            except (OperationalError, InterfaceError) as error:
+            except (DatabaseError, InterfaceError) as error:
+                # It is away, or not migrated yet.
                 DATABASE_FAILURES.inc()
-                logger.warning("The database is away, %s messages wait: %s", len(wanted), error)
+                logger.warning("%s messages wait for the database: %s", len(wanted), error)
                 close_old_connections()
                 more = self._rest(wait)
                 messages += more

@@ -3,16 +3,15 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from django.db import connection
 from prometheus_client import Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
 
-from api.sources import inbox
+from api.sources.inbox_metrics import InboxCollector
 from util.metrics import CONTENT_TYPE, counter, exposition
 
 logger = logging.getLogger(__name__)
@@ -45,25 +44,6 @@ LAG = Gauge(
 HEARTBEAT = Gauge(
     "cloudigrade_listener_heartbeat_timestamp_seconds", "When the listener last made a round."
 )
-
-
-class InboxCollector:
-    """Counts the inbox whenever metrics are asked for."""
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the number of unfinished and dead messages by state, and the longest wait."""
-        found = inbox.statistics()
-        messages = GaugeMetricFamily(
-            "cloudigrade_inbox_messages", "Unfinished and dead messages.", labels=["state"]
-        )
-        for state, count in found.counts.items():
-            messages.add_metric([state], count)
-        yield messages
-        yield GaugeMetricFamily(
-            "cloudigrade_inbox_oldest_waiting_seconds",
-            "How long the oldest unfinished message has waited.",
-            value=found.oldest_waiting_seconds,
-        )
 
 
 class _Server(ThreadingMixIn, WSGIServer):

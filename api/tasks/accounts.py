@@ -12,7 +12,7 @@ from api.accounts.onboarding import (
     onboard,
     tell_onboarding_fails,
 )
-from api.accounts.states import API, KAFKA, OPERATOR, Trigger
+from api.accounts.states import API, KAFKA, Trigger
 from api.accounts.verification import WORTH_REPEATING
 from api.models import CloudType
 from api.sources.messages import Tenant
@@ -65,10 +65,16 @@ def enable_account(self: Task, cloud_account_id: int) -> None:
     lifecycle.enable_account(account_id=cloud_account_id, trigger=API, patient=not last)
 
 
-@task("api.tasks.delete_cloud_account", retry=RetryPolicy(errors=(DatabaseError,)), limit=LONG)
-def delete_cloud_account(cloud_account_id: int) -> None:
+@task(
+    "api.tasks.delete_cloud_account",
+    bind=True,
+    retry=RetryPolicy(errors=(DatabaseError,)),
+    limit=LONG,
+)
+def delete_cloud_account(self: Task, cloud_account_id: int) -> None:
     """Delete an account with all that hangs on it."""
-    deletion.delete_account(account_id=cloud_account_id, trigger=OPERATOR)
+    trigger = Trigger.of_task(self.request.headers)
+    deletion.delete_account(account_id=cloud_account_id, trigger=trigger)
 
 
 @task("api.tasks.delete_inactive_users", limit=LONG)

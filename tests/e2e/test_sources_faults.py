@@ -153,10 +153,12 @@ def test_redis_is_flushed(world, wave):
 
 
 def test_redis_is_down(world, wave):
-    """Messages are stored meanwhile, and queued when it is back, empty."""
+    """It hangs first; messages are stored meanwhile, and queued when it is back, empty."""
+    with world.suspended("valkey"):
+        wave.send()
+        world.wait_for(lambda: len(world.messages(*wave.customers)) == 6, "all is stored")
     world.service("valkey").stop()
-    wave.send()
-    world.wait_for(lambda: len(world.messages(*wave.customers)) == 6, "all is stored")
+    time.sleep(1)
     world.service("valkey").start()
     wave.verify()
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from api.sources.listener import Listener, leave_group, make_consumer
+from api.sources.listener import Listener, hurry_broker, leave_group, make_consumer
 from api.sources.listener_metrics import serve_metrics
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class Command(BaseCommand):
         """Listen; leave the consumer group in any case."""
         if settings.LISTENER_METRICS_PORT:
             serve_metrics(settings.LISTENER_METRICS_PORT)
+        hurry_broker()
         consumer = make_consumer()
         listener = Listener(consumer, heartbeat_file=settings.LISTENER_HEARTBEAT_FILE)
 

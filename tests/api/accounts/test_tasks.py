@@ -181,9 +181,13 @@ class TestWithoutStoredMessage:
             unavailable(account.user, account.platform_application_id, ErrorCode.CG3000)
         ]
 
-    def test_delete_cloud_account(self, aws, queued):
-        run("api.tasks.delete_cloud_account", make_aws_account().id)
+    @pytest.mark.parametrize(
+        ("headers", "cause"), [({}, "api"), ({"trigger_cause": "schedule"}, "schedule")]
+    )
+    def test_delete_cloud_account(self, aws, queued, headers, cause):
+        run("api.tasks.delete_cloud_account", make_aws_account().id, headers=headers)
         assert not User.objects.exists()
+        assert set(AccountState.objects.values_list("cause", flat=True)) == {cause}
 
     @pytest.mark.parametrize(
         "name",

@@ -1,15 +1,19 @@
 """The listener's loop, with a consumer that hands out what the test says (spec 03 §1)."""
 
 import logging
+import signal
 import threading
 import time
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from django.db import OperationalError
+from django.core.management import call_command
+from django.db import OperationalError, ProgrammingError
 
+from api.management.commands import listen_to_sources
 from api.models import InboxMessage
 from api.sources import inbox, listener, listener_metrics
 from api.sources.listener import Listener
@@ -247,8 +251,7 @@ class TestDatabaseAway:
 
         def failing(messages):
             if remaining:
-                remaining.pop()
-                raise OperationalError("the database is away")
+                raise remaining.pop()
             return store(messages)
 
         monkeypatch.setattr(inbox, "store", failing)
@@ -257,20 +260,20 @@ class TestDatabaseAway:
         return remaining
 
     def test_same_messages_are_tried_again(self, queued, failures):
-        failures += [1, 2, 3]
+        failures += [OperationalError(), OperationalError(), ProgrammingError("no table")]
         consumer = listen([Message(0), Message(1)])
         assert consumer.stored == {0: 2}
         assert not consumer.paused
         assert len(queued) == 2
 
     def test_messages_of_new_partitions_join_those_in_hand(self, queued, failures):
-        failures += [1]
+        failures += [OperationalError()]
         consumer = listen([Message(0)], (Message(9, CREATE, partition=1),))
         assert consumer.stored == {0: 1, 1: 10}
         assert stored_types() == [PAUSE, CREATE]
 
     def test_stop_does_not_wait_for_it(self, queued, failures):
-        failures += range(10_000)
+        failures += [OperationalError()] * 10_000
         consumer = Consumer([Message(0)])
         consumer.listener = Listener(consumer)
         threading.Timer(0.2, consumer.listener.stop).start()
@@ -313,6 +316,64 @@ class TestBrokerAway:
         monkeypatch.setattr(inbox, "enqueue", failing)
         listen([], [Message(0), Message(1)], [Message(2)], [])
         assert [task.name for task in queued] == [TASKS[PAUSE]] * 3
+
+
+class TestClosing:
+    def test_group_is_left(self):
+        closed = []
+        listener.leave_group(SimpleNamespace(close=lambda: closed.append(True)))
+        assert closed
+
+    def test_kafka_that_hangs_is_not_waited_for(self, monkeypatch, caplog):
+        monkeypatch.setattr(listener, "LONGEST_CLOSE_SECONDS", 0.05)
+        hanging = threading.Event()
+        listener.leave_group(SimpleNamespace(close=lambda: hanging.wait(10)))
+        hanging.set()
+        assert "without a word" in caplog.text
+
+
+def test_broker_that_hangs_is_given_up_soon(monkeypatch):
+    conf = SimpleNamespace(broker_transport_options={"global_keyprefix": "test-"})
+    monkeypatch.setattr(listener, "current_app", SimpleNamespace(conf=conf))
+    listener.hurry_broker()
+    assert conf.task_publish_retry is False
+    assert conf.broker_transport_options["socket_timeout"] == listener.BROKER_SECONDS
+    assert conf.broker_transport_options["global_keyprefix"] == "test-"
+
+
+class TestCommand:
+    @pytest.fixture
+    def command(self, monkeypatch, settings):
+        """The command on a consumer with one message, and a record of what else it does."""
+        consumer = Consumer([Message(0)])
+        done = []
+        monkeypatch.setattr(listen_to_sources, "make_consumer", lambda: consumer)
+        monkeypatch.setattr(listen_to_sources, "hurry_broker", lambda: None)
+        monkeypatch.setattr(listen_to_sources, "serve_metrics", done.append)
+        monkeypatch.setattr(listen_to_sources, "leave_group", lambda _: done.append("left"))
+        monkeypatch.setattr(listen_to_sources.gc, "freeze", lambda: None)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        settings.LISTENER_METRICS_PORT = 9000
+        yield consumer, done
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_ends_it_in_good_order(self, command, queued, caplog, number):
+        caplog.set_level(logging.INFO, logger="api")
+        consumer, done = command
+        consumer.listener = SimpleNamespace(stop=lambda: signal.raise_signal(number))
+        call_command("listen_to_sources")
+        assert consumer.stored == {0: 1}
+        assert done == [9000, "left"]
+        assert f"Stopping because of {number.name}" in caplog.text
+
+    def test_group_is_left_when_the_loop_dies(self, command):
+        consumer, done = command
+        consumer.batches = [ZeroDivisionError()]
+        with pytest.raises(ZeroDivisionError):
+            call_command("listen_to_sources")
+        assert done[-1] == "left"
 
 
 def test_heartbeat(queued, tmp_path, monkeypatch):
