@@ -5,7 +5,7 @@ import datetime
 import pytest
 import time_machine
 from django.core.management import call_command
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.models import InboxMessage
@@ -17,6 +17,7 @@ from util import clock, tasks
 
 pytestmark = pytest.mark.django_db
 
+PATIENTLY = settings(deadline=None, max_examples=50)
 State = InboxMessage.State
 
 
@@ -92,6 +93,7 @@ class TestStore:
         assert [message for _, message in stored] == [before, after]
         assert rejected == [malformed]
 
+    @PATIENTLY
     @given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats()))
     def test_any_body_is_stored_or_rejected(self, value):
         message = received(value=value)

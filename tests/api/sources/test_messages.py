@@ -5,7 +5,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.sources.messages import (
@@ -22,9 +22,11 @@ from api.sources.messages import (
     tenant_of,
 )
 
+PATIENTLY = settings(deadline=None, max_examples=50)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
 )
 
 
@@ -44,6 +46,7 @@ class TestDecoding:
         with pytest.raises(MalformedMessageError, match="header is not UTF-8"):
             decode_headers([("a", b"\xff")])
 
+    @PATIENTLY
     @given(st.dictionaries(st.text(), JSON))
     def test_body(self, value):
         assert decode_body(json.dumps(value).encode()) == value
@@ -67,6 +70,7 @@ class TestDecoding:
         with pytest.raises(MalformedMessageError, match=reason):
             decode_body(raw)
 
+    @PATIENTLY
     @given(st.binary())
     def test_any_bytes_are_an_object_or_malformed(self, raw):
         with contextlib.suppress(MalformedMessageError):
@@ -104,10 +108,12 @@ class TestTenant:
     def test_extraction(self, headers, tenant):
         assert tenant_of(headers) == Tenant(*tenant)
 
+    @PATIENTLY
     @given(st.lists(st.tuples(st.sampled_from(["x-rh-identity", "a"]), st.none() | st.text())))
     def test_any_headers_are_read(self, headers):
         tenant_of(headers)
 
+    @PATIENTLY
     @given(JSON)
     def test_any_identity_is_read(self, document):
         tenant_of([["x-rh-identity", encoded(document)]])
@@ -137,6 +143,7 @@ class TestKeptHeaders:
         headers = [["x-rh-sources-org-id", ""], TestTenant.IDENTITY]
         assert kept_headers(headers) == headers
 
+    @PATIENTLY
     @given(
         st.lists(
             st.tuples(
