@@ -9,10 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework.exceptions import ValidationError
 
-from api.models import CloudType, MachineImage, Run
+from api.models import CloudType, MachineImage
 from api.public.moments import parse_instant
 
 NO_CHOICE = "Select a valid choice. {} is not one of the available choices."
@@ -21,24 +20,23 @@ NO_NUMBER = "Enter a whole number."
 NUL = "Null characters are not allowed."
 
 WHOLE_NUMBER = re.compile(r"\s*([+-]?[0-9]{1,1000})?\s*")
+LARGEST_ID = 2**63 - 1
+NO_ID = 0
+"""No row has this id."""
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter, and the column that it asks for."""
+    """A parameter, and the SQL condition that holds for the rows with its value."""
 
     name: str
-    column: str
+    condition: str
 
     def read(self, text: str) -> Any:
         """Return the value, None if there is none. Raises ValueError with the client's message."""
         raise NotImplementedError
-
-    def narrow(self, rows: QuerySet, value: Any) -> QuerySet:
-        """Leave the rows that have the value."""
-        return rows.filter(**{self.column: value})
 
 
 class Text(Parameter):
@@ -51,14 +49,17 @@ class Text(Parameter):
         return text.strip() or None
 
 
-class Number(Parameter):
-    """Exactly this whole number."""
+class Id(Parameter):
+    """The row with this number, or those that belong to it."""
 
     def read(self, text: str) -> int | None:
-        """Return the number."""
+        """Return the number, or that of no row for one that is too large for any."""
         if not WHOLE_NUMBER.fullmatch(text):
             raise ValueError(NO_NUMBER)
-        return int(text) if text.strip() else None
+        if not text.strip():
+            return None
+        number = int(text)
+        return number if 0 < number <= LARGEST_ID else NO_ID
 
 
 class Boolean(Parameter):
@@ -84,8 +85,8 @@ class Choice(Parameter):
         return text or None
 
 
-class RunningSince(Parameter):
-    """Instances that have run without a break since an instant at the latest (spec 01 §7.1)."""
+class Instant(Parameter):
+    """An ISO 8601 date-time."""
 
     def read(self, text: str) -> datetime.datetime | None:
         """Return the instant, in UTC."""
@@ -94,50 +95,50 @@ class RunningSince(Parameter):
         except ValueError as error:
             raise ValueError(NO_INSTANT) from error
 
-    def narrow(self, rows: QuerySet, value: Any) -> QuerySet:
-        """Leave the instances with such a run: the only one without an end that each can have."""
-        running = Run.objects.filter(
-            instance_id=OuterRef("id"), end_time__isnull=True, start_time__lte=value
-        )
-        return rows.filter(Exists(running))
 
+# An instance has one run without an end at most, so this is about its latest (spec 01 §7.1).
+_RUNNING_SINCE = """EXISTS (
+    SELECT FROM api_run
+    WHERE instance_id = api_instance.id AND end_time IS NULL AND start_time <= %s
+)"""
 
 ACCOUNT_PARAMETERS = (
-    Choice("cloud_type", "cloud_type", CloudType.values),
-    Boolean("is_enabled", "is_enabled"),
+    Choice("cloud_type", "cloud_type = %s", CloudType.values),
+    Boolean("is_enabled", "is_enabled = %s"),
 )
 INSTANCE_PARAMETERS = (
-    RunningSince("running_since", ""),
-    Number("cloud_account_id", "cloud_account_id"),
-    Number("machine_image_id", "machine_image_id"),
+    Instant("running_since", _RUNNING_SINCE),
+    Id("cloud_account_id", "cloud_account_id = %s"),
+    Id("machine_image_id", "machine_image_id = %s"),
 )
 IMAGE_PARAMETERS = (
-    Text("architecture", "architecture"),
-    Choice("status", "status", MachineImage.Status.values),
-    Boolean("rhel_detected", "is_rhel"),
+    Text("architecture", "architecture = %s"),
+    Choice("status", "status = %s", MachineImage.Status.values),
+    Boolean("rhel_detected", "is_rhel = %s"),
 )
 
 
+@dataclass(frozen=True)
 class Filter:
-    """What a request asks for, by some parameters."""
+    """What a request asks for: SQL to append to a WHERE clause, and the values in it."""
 
-    def __init__(self, parameters: Sequence[Parameter], query: Mapping[str, str]) -> None:
-        """Read the parameters. Raises ValidationError that names every one that is wrong."""
-        self._wanted: list[tuple[Parameter, Any]] = []
-        errors: dict[str, list[str]] = {}
-        for parameter in parameters:
-            try:
-                value = parameter.read(query.get(parameter.name, ""))
-            except ValueError as error:
-                errors[parameter.name] = [str(error)]
-                continue
-            if value is not None:
-                self._wanted.append((parameter, value))
-        if errors:
-            raise ValidationError(errors)
+    sql: str = ""
+    values: tuple[Any, ...] = ()
 
-    def narrow(self, rows: QuerySet) -> QuerySet:
-        """Leave the rows that match all that was asked for."""
-        for parameter, value in self._wanted:
-            rows = parameter.narrow(rows, value)
-        return rows
+
+def read_filter(parameters: Sequence[Parameter], query: Mapping[str, str]) -> Filter:
+    """Read a request's parameters. Raises ValidationError that names every one that is wrong."""
+    sql, values = "", []
+    errors: dict[str, list[str]] = {}
+    for parameter in parameters:
+        try:
+            value = parameter.read(query.get(parameter.name, ""))
+        except ValueError as error:
+            errors[parameter.name] = [str(error)]
+            continue
+        if value is not None:
+            sql += f" AND {parameter.condition}"
+            values.append(value)
+    if errors:
+        raise ValidationError(errors)
+    return Filter(sql, tuple(values))

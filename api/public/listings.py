@@ -1,29 +1,22 @@
-"""What belongs to a customer, page by page.
+"""What belongs to a customer: page by page, or one by its id.
 
 However long a list is, and whatever other customers have, a page takes the same few statements,
 each of which reads nothing but index entries of the customer's own accounts and the page's rows.
+They are written out because they are sent all day: putting them together from models each time
+takes longer than PostgreSQL takes to answer.
 """
 
-from collections.abc import Collection, Iterable
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, ClassVar, NamedTuple
 
-from django.db.models import (
-    Count,
-    Exists,
-    F,
-    Func,
-    IntegerField,
-    OuterRef,
-    QuerySet,
-    Subquery,
-    Window,
-)
+from django.db import connection
 
-from api.models import CloudAccount, Instance, MachineImage
 from api.public.filters import Filter
-from api.public.objects import ACCOUNT_COLUMNS, IMAGE_COLUMNS, INSTANCE_COLUMNS, Row
+from api.public.objects import AccountRow, ImageRow, InstanceRow
 
 SHALLOW = 1000
 """Rows up to which reading and skipping them costs less than finding out first which to read."""
@@ -31,61 +24,134 @@ SHALLOW = 1000
 MERGED_ACCOUNTS = 32
 """Accounts up to which their orders are merged; those of more are put in order anew."""
 
-Columns = tuple[str, ...]
+Values = tuple[Any, ...]
 
-_OLDEST_FIRST = ("created_at", "id")
-_NEWEST_FIRST = ("-created_at", "-id")
+_OWN_ACCOUNTS = "SELECT id FROM api_cloudaccount WHERE user_id = %s"
 
-# Unlike an aggregate of the ORM it brings no GROUP BY into a subquery.
-_COUNT = Func(function="COUNT", template="%(function)s(*)", output_field=IntegerField())
+_ACCOUNTS = """
+SELECT {columns}, count(*) OVER () FROM api_cloudaccount WHERE user_id = %s{conditions}
+ORDER BY id LIMIT %s OFFSET %s
+"""
+_COUNT_ACCOUNTS = "SELECT count(*) FROM api_cloudaccount WHERE user_id = %s{conditions}"
+_ACCOUNT = "SELECT {columns} FROM api_cloudaccount WHERE user_id = %s{conditions} AND id = %s"
+
+_COUNT_INSTANCES = """
+SELECT id, (SELECT count(*) FROM api_instance WHERE cloud_account_id = account.id{conditions})
+FROM api_cloudaccount account WHERE user_id = %s
+"""
+_INSTANCES_OF_ACCOUNT = """(
+    SELECT {columns} FROM api_instance WHERE cloud_account_id = %s{conditions}
+    ORDER BY created_at {direction}, id {direction} LIMIT %s
+)"""
+_MERGED_INSTANCES = """
+SELECT {columns} FROM ({branches}) merged
+ORDER BY created_at {direction}, id {direction} LIMIT %s OFFSET %s
+"""
+# Ordered by the bare column PostgreSQL might look for the customer's instances among everybody's,
+# in the order of their creation.
+_SORTED_INSTANCES = """
+SELECT {columns} FROM api_instance WHERE cloud_account_id = ANY(%s){conditions}
+ORDER BY created_at + interval '0' {direction}, id {direction} LIMIT %s OFFSET %s
+"""
+_INSTANCES_BY_ID = """
+SELECT {columns} FROM api_instance WHERE id = ANY(%s)
+ORDER BY created_at {direction}, id {direction}
+"""
+_INSTANCE = """
+SELECT {columns} FROM api_instance
+WHERE cloud_account_id IN ({own_accounts}){conditions} AND id = %s
+"""
+
+# The array makes PostgreSQL look up each account's instances, and the materialized steps keep it
+# from looking for images in use among everybody's.
+_IMAGES_IN_USE = """
+WITH used AS MATERIALIZED (
+    SELECT DISTINCT machine_image_id FROM api_instance
+    WHERE cloud_account_id = ANY(ARRAY({own_accounts}))
+), listed AS MATERIALIZED (
+    SELECT id FROM used JOIN api_machineimage ON id = machine_image_id WHERE true{conditions}
+)
+"""
+_IMAGES = """
+SELECT {columns}, (SELECT count(*) FROM listed) FROM api_machineimage
+WHERE id IN (SELECT id FROM listed ORDER BY id LIMIT %s OFFSET %s)
+ORDER BY id
+"""
+_COUNT_IMAGES = "SELECT count(*) FROM listed"
+_IMAGE = """
+SELECT {columns} FROM api_machineimage
+WHERE EXISTS (
+    SELECT FROM api_instance
+    WHERE machine_image_id = api_machineimage.id AND cloud_account_id IN ({own_accounts})
+){conditions} AND id = %s
+"""
 
 
 class Page(NamedTuple):
     """How many rows there are on all pages, and those of one."""
 
     total: int
-    rows: Iterable[Row]
-
-
-def accounts_of(user_id: int) -> QuerySet:
-    """Give a customer's cloud accounts, whatever their state."""
-    return CloudAccount.objects.filter(user_id=user_id).values_list(*ACCOUNT_COLUMNS, named=True)
-
-
-def instances_of(user_id: int) -> QuerySet:
-    """Give the instances in a customer's accounts, for looking up one of them."""
-    instances = Instance.objects.filter(cloud_account__user_id=user_id)
-    return instances.values_list(*INSTANCE_COLUMNS, named=True)
-
-
-def images_of(user_id: int) -> QuerySet:
-    """Give the images that a customer's instances use, for looking up one of them."""
-    used = Instance.objects.filter(cloud_account__user_id=user_id, machine_image_id=OuterRef("id"))
-    images = MachineImage.objects.filter(Exists(used))
-    return images.values_list(*IMAGE_COLUMNS, named=True)
+    rows: Iterable[Any]
 
 
 @dataclass(frozen=True)
-class Listing:
-    """A list of a customer, as far as a filter lets its rows pass."""
+class Listing(ABC):
+    """What a customer has of one kind, as far as a filter lets it pass."""
 
     user_id: int
     filter: Filter
 
+    columns: ClassVar[tuple[str, ...]]
+    """What is read of a row."""
+
+    @abstractmethod
     def page(self, start: int, stop: int) -> Page:
         """Read the rows from one number to before another; there need not be so many."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def one(self, id: int) -> Any:
+        """Read the row with an id; None if there is none."""
+
+    def _fetch(
+        self, sql: str, *values: Any, columns: Iterable[str] | None = None, direction: str = ""
+    ) -> list[Values]:
+        statement = sql.format(
+            columns=", ".join(columns or self.columns),
+            conditions=self.filter.sql,
+            direction=direction,
+            own_accounts=_OWN_ACCOUNTS,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+    def _fetch_counted(
+        self, sql: str, count_sql: str, start: int, stop: int
+    ) -> tuple[int, list[Values]]:
+        """Read rows that end with how many there are in all; count only if there are none."""
+        wanted = (self.user_id, *self.filter.values)
+        rows = self._fetch(sql, *wanted, stop - start, start)
+        if rows:
+            return rows[0][-1], [row[:-1] for row in rows]
+        return self._fetch(count_sql, *wanted)[0][0] if start else 0, []
+
+    def _fetch_one(self, sql: str, id: int) -> list[Values]:
+        return self._fetch(sql, self.user_id, *self.filter.values, id)
 
 
 class AccountListing(Listing):
-    """A customer's accounts, by id."""
+    """A customer's cloud accounts, whatever their state, by id."""
+
+    columns = AccountRow._fields
 
     def page(self, start: int, stop: int) -> Page:
-        """Read a page whose rows tell how many there are on all; count only if there are none."""
-        accounts = self.filter.narrow(CloudAccount.objects.filter(user_id=self.user_id))
-        counted = accounts.order_by("id").annotate(total=Window(Count("*")))
-        rows = list(counted.values_list(*ACCOUNT_COLUMNS, "total", named=True)[start:stop])
-        return Page(rows[0].total if rows else accounts.count(), rows)
+        """Read a page."""
+        total, rows = self._fetch_counted(_ACCOUNTS, _COUNT_ACCOUNTS, start, stop)
+        return Page(total, map(AccountRow._make, rows))
+
+    def one(self, id: int) -> AccountRow | None:
+        """Read an account."""
+        return next(map(AccountRow._make, self._fetch_one(_ACCOUNT, id)), None)
 
 
 class InstanceListing(Listing):
@@ -95,71 +161,69 @@ class InstanceListing(Listing):
     page is merged from the accounts' own orders, from whichever end of the list is nearer.
     """
 
+    columns = InstanceRow._fields
+
     def page(self, start: int, stop: int) -> Page:
         """Count, then read the page."""
-        counts = self._counts()
-        total = sum(counts.values())
+        counts = self._fetch(_COUNT_INSTANCES, *self.filter.values, self.user_id)
+        account_ids = [account_id for account_id, count in counts if count]
+        total = sum(count for _, count in counts)
         stop = min(stop, total)
         if start >= stop:
             return Page(total, [])
         if start > total // 2:
-            rows = self._read(counts, total - stop, total - start, newest_first=True)
-            return Page(total, list(rows)[::-1])
-        return Page(total, self._read(counts, start, stop))
+            rows = self._read(account_ids, total - stop, total - start, "DESC")[::-1]
+        else:
+            rows = self._read(account_ids, start, stop, "ASC")
+        return Page(total, map(InstanceRow._make, rows))
 
-    def _counts(self) -> dict[int, int]:
-        matching = self.filter.narrow(Instance.objects.filter(cloud_account_id=OuterRef("id")))
-        counts = (
-            CloudAccount.objects.filter(user_id=self.user_id)
-            .annotate(matching=Subquery(matching.values(count=_COUNT)))
-            .values_list("id", "matching")
-        )
-        return {account_id: count for account_id, count in counts if count}
+    def one(self, id: int) -> InstanceRow | None:
+        """Read an instance."""
+        return next(map(InstanceRow._make, self._fetch_one(_INSTANCE, id)), None)
 
-    def _read(
-        self, account_ids: Collection[int], start: int, stop: int, *, newest_first: bool = False
-    ) -> QuerySet:
+    def _read(self, account_ids: list[int], start: int, stop: int, direction: str) -> list[Values]:
         """Read rows, counted from either end."""
-        arrange = self._sorted if len(account_ids) > MERGED_ACCOUNTS else self._merged
-        order = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+        if len(account_ids) <= MERGED_ACCOUNTS:
+            sql, values = self._merged(account_ids, stop)
+        else:
+            sql, values = _SORTED_INSTANCES, [account_ids, *self.filter.values]
+        values += [stop - start, start]
         if stop <= SHALLOW:
-            return arrange(account_ids, INSTANCE_COLUMNS, order, stop)[start:stop]
-        found = arrange(account_ids, ("id", "created_at"), order, stop)[start:stop]
-        rows = Instance.objects.filter(id__in=[row.id for row in found]).order_by(*order)
-        return rows.values_list(*INSTANCE_COLUMNS, named=True)
+            return self._fetch(sql, *values, direction=direction)
+        found = self._fetch(sql, *values, columns=("id", "created_at"), direction=direction)
+        return self._fetch(_INSTANCES_BY_ID, [row[0] for row in found], direction=direction)
 
-    def _merged(
-        self, account_ids: Iterable[int], columns: Columns, order: Columns, stop: int
-    ) -> QuerySet:
-        first, *others = (
-            self.filter.narrow(Instance.objects.filter(cloud_account_id=account_id))
-            .order_by(*order)
-            .values_list(*columns, named=True)[:stop]
-            for account_id in account_ids
-        )
-        return first.union(*others, all=True).order_by(*order) if others else first
-
-    def _sorted(
-        self, account_ids: Iterable[int], columns: Columns, order: Columns, _stop: int
-    ) -> QuerySet:
-        # Ordered by the bare column PostgreSQL might look for the customer's instances among
-        # everybody's, in the order of their creation.
-        age = F("created_at") + timedelta(0)
-        rows = self.filter.narrow(Instance.objects.filter(cloud_account_id__in=account_ids))
-        by_age = age.desc() if order is _NEWEST_FIRST else age.asc()
-        return rows.order_by(by_age, order[-1]).values_list(*columns, named=True)
+    def _merged(self, account_ids: list[int], stop: int) -> tuple[str, list[Any]]:
+        branches = " UNION ALL ".join([_INSTANCES_OF_ACCOUNT] * len(account_ids))
+        values = ((account_id, *self.filter.values, stop) for account_id in account_ids)
+        sql = _MERGED_INSTANCES.replace("{branches}", branches)
+        return sql, list(chain.from_iterable(values))
 
 
 class ImageListing(Listing):
     """The images that a customer's instances use, by id."""
 
+    columns = ImageRow._fields
+
     def page(self, start: int, stop: int) -> Page:
-        """Find out which images there are, then read those of the page."""
-        accounts = list(
-            CloudAccount.objects.filter(user_id=self.user_id).values_list("id", flat=True)
+        """Read a page."""
+        total, rows = self._fetch_counted(
+            _IMAGES_IN_USE + _IMAGES, _IMAGES_IN_USE + _COUNT_IMAGES, start, stop
         )
-        used = Instance.objects.filter(cloud_account_id__in=accounts).values("machine_image_id")
-        images = self.filter.narrow(MachineImage.objects.filter(id__in=used.distinct()))
-        ids = list(images.order_by("id").values_list("id", flat=True))
-        rows = MachineImage.objects.filter(id__in=ids[start:stop]).order_by("id")
-        return Page(len(ids), rows.values_list(*IMAGE_COLUMNS, named=True))
+        return Page(total, map(_image, rows))
+
+    def one(self, id: int) -> ImageRow | None:
+        """Read an image."""
+        return next(map(_image, self._fetch_one(_IMAGE, id)), None)
+
+
+def _image(values: Values) -> ImageRow:
+    row = ImageRow._make(values)
+    return row._replace(
+        syspurpose=_parsed(row.syspurpose), product_codes=_parsed(row.product_codes)
+    )
+
+
+def _parsed(text: str | None) -> Any:
+    """Read JSON, which cursors give as text."""
+    return None if text is None else json.loads(text)

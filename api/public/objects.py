@@ -4,66 +4,80 @@ The functions are plain because lists of a hundred objects pass through them; th
 components of the OpenAPI document is tested.
 """
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from api.models import CloudType
+from api.models import CloudAccount, CloudType
 from api.public.moments import render_instant
 
 JSONObject = dict[str, Any]
 
-Row = Any
-"""An account, instance or image, or just a named tuple of the columns that are shown of one."""
 
-_COMMON = ("id", "cloud_type", "created_at", "updated_at")
+class AccountRow(NamedTuple):
+    """The columns that are shown of an account."""
 
-ACCOUNT_COLUMNS = (
-    *_COMMON,
-    "user_id",
-    "aws_account_id",
-    "account_arn",
-    "subscription_id",
-    "is_enabled",
-    "platform_authentication_id",
-    "platform_application_id",
-    "platform_application_is_paused",
-    "platform_source_id",
-)
-INSTANCE_COLUMNS = (
-    *_COMMON,
-    "cloud_account_id",
-    "machine_image_id",
-    "cloud_instance_id",
-    "region",
-)
-IMAGE_COLUMNS = (
-    *_COMMON,
-    "cloud_image_id",
-    "architecture",
-    "name",
-    "status",
-    "is_encrypted",
-    "inspection_json",
-    "is_rhel",
-    "rhel_detected_by_tag",
-    "rhel_enabled_repos_found",
-    "rhel_product_certs_found",
-    "rhel_release_files_found",
-    "rhel_signed_packages_found",
-    "rhel_version",
-    "syspurpose",
-    "openshift_detected",
-    "owner_aws_account_id",
-    "platform",
-    "region",
-    "is_cloud_access",
-    "is_marketplace",
-    "product_codes",
-    "platform_details",
-    "usage_operation",
-)
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    user_id: int
+    cloud_type: str
+    aws_account_id: str | None
+    account_arn: str | None
+    subscription_id: UUID | None
+    is_enabled: bool
+    platform_authentication_id: int
+    platform_application_id: int
+    platform_application_is_paused: bool
+    platform_source_id: int
 
 
-def account_object(account: Row) -> JSONObject:
+class InstanceRow(NamedTuple):
+    """The columns that are shown of an instance."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    cloud_account_id: int
+    machine_image_id: int | None
+    cloud_type: str
+    cloud_instance_id: str
+    region: str
+
+
+class ImageRow(NamedTuple):
+    """The columns that are shown of an image."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    cloud_type: str
+    cloud_image_id: str
+    architecture: str | None
+    name: str | None
+    status: str
+    is_encrypted: bool
+    inspection_json: str | None
+    is_rhel: bool
+    rhel_detected_by_tag: bool
+    rhel_enabled_repos_found: bool
+    rhel_product_certs_found: bool
+    rhel_release_files_found: bool
+    rhel_signed_packages_found: bool
+    rhel_version: str | None
+    syspurpose: Any
+    openshift_detected: bool
+    owner_aws_account_id: str | None
+    platform: str | None
+    region: str | None
+    is_cloud_access: bool
+    is_marketplace: bool
+    product_codes: Any
+    platform_details: str | None
+    usage_operation: str | None
+
+
+def account_object(account: AccountRow | CloudAccount) -> JSONObject:
     """Show a cloud account (spec 01 §6.2)."""
     times = _times(account)
     content: JSONObject
@@ -94,7 +108,7 @@ def account_object(account: Row) -> JSONObject:
     }
 
 
-def instance_object(instance: Row) -> JSONObject:
+def instance_object(instance: InstanceRow) -> JSONObject:
     """Show an instance (spec 01 §7.1)."""
     times = _times(instance)
     if instance.cloud_type == CloudType.AWS:
@@ -121,7 +135,7 @@ def instance_object(instance: Row) -> JSONObject:
     }
 
 
-def image_object(image: Row) -> JSONObject:
+def image_object(image: ImageRow) -> JSONObject:
     """Show an image (spec 01 §7.2)."""
     times = _times(image)
     if image.cloud_type == CloudType.AWS:
@@ -173,7 +187,7 @@ def image_object(image: Row) -> JSONObject:
     }
 
 
-def _times(row: Row) -> JSONObject:
+def _times(row: AccountRow | CloudAccount | InstanceRow | ImageRow) -> JSONObject:
     return {
         "created_at": render_instant(row.created_at),
         "updated_at": render_instant(row.updated_at),

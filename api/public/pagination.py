@@ -5,12 +5,9 @@ from typing import Any
 
 from rest_framework.request import Request
 
+from api.public.filters import LARGEST_ID
 from api.public.listings import Listing
-from api.public.objects import Row
 from util.pagination import InsightsPagination
-
-LARGEST_ID = 2**63 - 1
-"""The largest number that PostgreSQL takes, as id or as offset."""
 
 
 class ListingPagination(InsightsPagination):
@@ -18,7 +15,7 @@ class ListingPagination(InsightsPagination):
 
     def paginate_queryset(
         self, queryset: Listing, request: Request, view: Any = None
-    ) -> Iterable[Row]:
+    ) -> Iterable[Any]:
         """Return the rows of the page that is asked for."""
         self.request = request
         self.limit = self.get_limit(request)

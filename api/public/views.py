@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import Http404
 from django.urls import reverse as path_of
 from rest_framework.permissions import AllowAny, IsAuthenticated
@@ -19,18 +18,19 @@ from rest_framework.views import APIView
 from api.clouds.aws.policy import policy_document
 from api.clouds.aws.session import primary_account_id
 from api.clouds.azure.offer import offer_template
-from api.public import components, listings, schema, usage
+from api.public import components, schema, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
 from api.public.filters import (
     ACCOUNT_PARAMETERS,
     IMAGE_PARAMETERS,
     INSTANCE_PARAMETERS,
-    Filter,
+    LARGEST_ID,
     Parameter,
+    read_filter,
 )
 from api.public.listings import AccountListing, ImageListing, InstanceListing, Listing
-from api.public.objects import JSONObject, Row, account_object, image_object, instance_object
-from api.public.pagination import LARGEST_ID, ListingPagination
+from api.public.objects import JSONObject, account_object, image_object, instance_object
+from api.public.pagination import ListingPagination
 from api.public.renderers import CompactJSONRenderer, OpenAPIRenderer
 from util.pagination import InsightsPagination
 
@@ -63,20 +63,20 @@ class ListView(ReadOnlyView):
         request: Request,
         listing: type[Listing],
         parameters: Sequence[Parameter],
-        show: Callable[[Row], JSONObject],
+        show: Callable[[Any], JSONObject],
     ) -> Response:
         """Answer with the requested page of what the parameters ask for."""
-        query = Filter(parameters, request.query_params)
+        query = read_filter(parameters, request.query_params)
         paginator = self.pagination_class()
         rows = paginator.paginate_queryset(listing(request.user.id, query), request, view=self)
         return paginator.get_paginated_response([show(row) for row in rows])
 
 
-def one(rows: QuerySet, id_text: str) -> Any:
+def one(listing: Listing, id_text: str) -> Any:
     """Return the row with the id of a path. Raises Http404 for what is no id of any of the rows."""
     if not (id_text.isascii() and id_text.isdigit()) or int(id_text) > LARGEST_ID:
         raise Http404
-    row = rows.filter(id=int(id_text)).first()
+    row = listing.one(int(id_text))
     if row is None:
         raise Http404
     return row
@@ -126,9 +126,8 @@ class AccountView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Give one of the customer's accounts."""
-        query = Filter(ACCOUNT_PARAMETERS, request.query_params)
-        rows = query.narrow(listings.accounts_of(request.user.id))
-        return Response(account_object(one(rows, id)))
+        query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
+        return Response(account_object(one(AccountListing(request.user.id, query), id)))
 
 
 class InstancesView(ListView):
@@ -160,9 +159,8 @@ class InstanceView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Give one of the customer's instances."""
-        query = Filter(INSTANCE_PARAMETERS, request.query_params)
-        rows = query.narrow(listings.instances_of(request.user.id))
-        return Response(instance_object(one(rows, id)))
+        query = read_filter(INSTANCE_PARAMETERS, request.query_params)
+        return Response(instance_object(one(InstanceListing(request.user.id, query), id)))
 
 
 class ImagesView(ListView):
@@ -194,9 +192,8 @@ class ImageView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Give one of the images that the customer's instances use."""
-        query = Filter(IMAGE_PARAMETERS, request.query_params)
-        rows = query.narrow(listings.images_of(request.user.id))
-        return Response(image_object(one(rows, id)))
+        query = read_filter(IMAGE_PARAMETERS, request.query_params)
+        return Response(image_object(one(ImageListing(request.user.id, query), id)))
 
 
 class DailyConcurrentUsageView(ReadOnlyView):
