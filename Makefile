@@ -20,7 +20,7 @@ setup:  ## install the locked packages into .venv
 	@$(PYTHON) deployment/local/bootstrap.py
 
 .PHONY: demo
-demo: setup  ## start everything, play the story of two customers, serve; ONCE=1 checks it and ends
+demo: setup  ## start everything, play the story of some customers, serve; ONCE=1 checks it and ends
 	@$(RUN) -m deployment.local.demo $(if $(ONCE),--once)
 
 .PHONY: up

@@ -13,14 +13,15 @@ CLOUD_ACCESS_NAME = "RHEL-9.4.0_HVM-20240605-x86_64-77-Access2-GP3"
 
 @dataclass(frozen=True, eq=False)
 class Customer:
-    """One customer with one AWS account."""
+    """One customer with one AWS account, or one Azure subscription."""
 
     name: str
     ids: dict[str, str]
-    aws_account_id: str
     authentication_id: int
     application_id: int
     source_id: int
+    aws_account_id: str = ""
+    subscription_id: str = ""
 
     @property
     def identity(self) -> str:
@@ -33,9 +34,14 @@ class Customer:
         return self.ids
 
     @property
-    def arn(self) -> str:
-        """The role that the customer made for us."""
-        return role_arn(self.aws_account_id)
+    def authtype(self) -> str:
+        """How sources calls the way in which the customer lets us in."""
+        return "lighthouse_subscription_id" if self.subscription_id else "cloud-meter-arn"
+
+    @property
+    def token(self) -> str:
+        """The role that the customer made for us, or the subscription that he delegated."""
+        return self.subscription_id or role_arn(self.aws_account_id)
 
 
 ACME = Customer(
@@ -54,4 +60,13 @@ GLOBEX = Customer(
     application_id=12,
     source_id=10,
 )
+INITECH = Customer(
+    name="Initech",
+    ids={"account-number": "4242", "org-id": "9001"},
+    subscription_id="6a1d7c0e-93b4-4c7e-9a53-0c5a3b1f77d2",
+    authentication_id=24,
+    application_id=13,
+    source_id=14,
+)
 CUSTOMERS = (ACME, GLOBEX)
+"""Those in AWS."""

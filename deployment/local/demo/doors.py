@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import date, timedelta
 from typing import Any, TypeVar
 
 import psycopg2
@@ -12,6 +13,7 @@ import requests
 from confluent_kafka import Consumer, Producer
 
 from deployment.local.app import Product
+from deployment.local.demo.oracle import Category
 
 EVENT_TOPIC = "platform.sources.event-stream"
 STATUS_TOPIC = "platform.sources.status"
@@ -27,6 +29,12 @@ _SECONDS_BETWEEN_LOOKS = 0.25
 
 class StoryError(Exception):
     """The product did not do what the story needs."""
+
+
+def require(condition: bool, problem: str) -> None:
+    """Raise StoryError with this problem unless the condition holds."""
+    if not condition:
+        raise StoryError(problem)
 
 
 def wait_for(
@@ -123,6 +131,23 @@ class Api:
             found += page["data"]
             if page["links"]["next"] is None:
                 return found
+
+    def usage(self, identity: str, first: date, last: date) -> dict[date, dict[Category, int]]:
+        """Return usage as the internal API shows it, today's too; nothing if it says "not yet"."""
+        days = self.all(
+            f"{INTERNAL}/concurrent/",
+            identity=identity,
+            start_date=first.isoformat(),
+            end_date=(last + timedelta(days=1)).isoformat(),
+        )
+        return {date.fromisoformat(day["date"]): _counts(day) for day in days or []}
+
+
+def _counts(day: dict[str, Any]) -> dict[Category, int]:
+    return {
+        (c["arch"], c["role"], c["sla"], c["usage"], c["service_type"]): c["instances_count"]
+        for c in day["maximum_counts"]
+    }
 
 
 def identity_of(**ids: str) -> str:

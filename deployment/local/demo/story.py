@@ -1,4 +1,4 @@
-"""The story: two customers come in, run instances, tag an image; a third has a month of history."""
+"""The story: customers come in, run instances, tag an image; one has a month of history."""
 
 import gzip
 import time
@@ -15,12 +15,14 @@ from rich.console import Console
 
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
+from deployment.local.azure import AzureControl
 from deployment.local.demo import tables
 from deployment.local.demo.cast import (
     ACME,
     CLOUD_ACCESS_NAME,
     CUSTOMERS,
     GLOBEX,
+    INITECH,
     RED_HAT_ACCOUNT,
     Customer,
 )
@@ -31,12 +33,13 @@ from deployment.local.demo.doors import (
     Api,
     Platform,
     Records,
-    StoryError,
-    identity_of,
+    require,
     wait_for,
 )
+from deployment.local.demo.history import DAYS, check_history, request_history
 from deployment.local.demo.ledger import check_records, row_counts
-from deployment.local.demo.oracle import TOTAL, Category, Span, expected_usage
+from deployment.local.demo.oracle import TOTAL, Span, expected_usage
+from deployment.local.demo.subscription import delegate_subscription, running_machines
 from deployment.local.houndigrade.machine import Machines, provide_launch_template
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
@@ -50,10 +53,6 @@ SETTINGS = {
 }
 """What is set differently from the defaults: nobody wants to wait for a story."""
 
-HISTORY_DAYS = 30
-HISTORY_INSTANCES = 40
-
-_SECONDS_FOR_HISTORY = 120
 _SECONDS_FOR_INSPECTION = 120
 
 
@@ -69,6 +68,9 @@ class Story:
         environment = {**product.environment, **services.env}
         self._api = Api(product.url)
         self._aws = AwsControl(environment["AWS_ENDPOINT_URL"])
+        self._azure = AzureControl(
+            environment["AZURE_ARM_BASE_URL"], environment["AZURE_CA_BUNDLE"]
+        )
         self._sources = SourcesControl(environment["SOURCES_API_BASE_URL"])
         self._platform = Platform(
             f"{environment['KAFKA_SERVER_HOST']}:{environment['KAFKA_SERVER_PORT']}"
@@ -88,7 +90,7 @@ class Story:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for door in (self._platform, self._records, self._aws, self._sources):
+        for door in (self._platform, self._records, self._aws, self._azure, self._sources):
             door.close()
 
     def play(self) -> None:
@@ -104,25 +106,14 @@ class Story:
         self._deliver_everything_again()
         self._see_history(history)
         self._look_into_image()
+        self._poll_azure()
         self._see_todays_usage()
         self._check_ledger()
         self._show_doors()
 
     def _ask_for_history(self) -> int:
-        with self._chapter(f"A made-up customer with {HISTORY_DAYS} days of history is requested"):
-            request = self._api.post(
-                f"{INTERNAL}/syntheticdatarequests/",
-                {
-                    "cloud_type": "aws",
-                    "since_days_ago": HISTORY_DAYS,
-                    "instance_count": HISTORY_INSTANCES,
-                    "run_count_per_instance_mean": 6,
-                    "hours_per_run_mean": 30,
-                    "hours_between_runs_mean": 40,
-                    "image_rhel_chance": 0.8,
-                },
-            )
-        return int(request["id"])
+        with self._chapter(f"A made-up customer with {DAYS} days of history is requested"):
+            return request_history(self._api)
 
     def _register_images(self) -> dict[str, str]:
         with self._chapter("Images appear in AWS: Red Hat's own, Acme's golden one, a plain Linux"):
@@ -150,50 +141,58 @@ class Story:
     def _onboard(self) -> None:
         with self._chapter("Two customers connect AWS; a broken message lies in between"):
             for customer in CUSTOMERS:
-                self._sources.add_customer_application(
-                    authentication_id=customer.authentication_id,
-                    application_id=customer.application_id,
-                    source_id=customer.source_id,
-                    username=customer.arn,
-                )
-                self._platform.publish(
-                    "ApplicationAuthentication.create",
-                    {
-                        "id": customer.authentication_id,
-                        "application_id": customer.application_id,
-                        "authentication_id": customer.authentication_id,
-                    },
-                    tenant=customer.tenant,
-                )
+                self._connect(customer)
                 self._platform.publish(
                     "Application.pause", b"this is not json", tenant=customer.tenant
                 )
             for customer in CUSTOMERS:
-                status = wait_for(
-                    f"a status of {customer.name}",
-                    lambda customer=customer: self._platform.status_of(customer.application_id),  # type: ignore[misc]
-                    product=self._product,
-                )
-                _require(
-                    status["status"] == "available" and status["error"] == "",
-                    f"sources was told {status}",
-                )
+                self._wait_until_available(customer)
         accounts = [
             (customer, account)
             for customer in CUSTOMERS
             for account in self._api.all(f"{PUBLIC}/accounts/", identity=customer.identity) or []
         ]
-        _require(
+        require(
             [account["content_object"]["aws_account_id"] for _, account in accounts]
             == [customer.aws_account_id for customer in CUSTOMERS],
             "the accounts are not those of the two customers",
         )
-        _require(all(account["is_enabled"] for _, account in accounts), "an account is disabled")
+        require(all(account["is_enabled"] for _, account in accounts), "an account is disabled")
         for customer in CUSTOMERS:
             trails = self._aws.client("cloudtrail", account_id=customer.aws_account_id)
             names = [trail["Name"] for trail in trails.describe_trails()["trailList"]]
-            _require(len(names) == 1, f"{customer.name} has the trails {names}")
+            require(len(names) == 1, f"{customer.name} has the trails {names}")
         self._console.print(tables.accounts(accounts))
+
+    def _connect(self, customer: Customer) -> None:
+        """Do what sources does when a customer adds an authentication to our application."""
+        self._sources.add_customer_application(
+            authentication_id=customer.authentication_id,
+            application_id=customer.application_id,
+            source_id=customer.source_id,
+            username=customer.token,
+            authtype=customer.authtype,
+        )
+        self._platform.publish(
+            "ApplicationAuthentication.create",
+            {
+                "id": customer.authentication_id,
+                "application_id": customer.application_id,
+                "authentication_id": customer.authentication_id,
+            },
+            tenant=customer.tenant,
+        )
+
+    def _wait_until_available(self, customer: Customer) -> None:
+        status = wait_for(
+            f"a status of {customer.name}",
+            lambda: self._platform.status_of(customer.application_id),
+            product=self._product,
+        )
+        require(
+            status["status"] == "available" and status["error"] == "",
+            f"sources was told {status}",
+        )
 
     def _switch_instances(self, images: dict[str, str]) -> None:
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
@@ -269,7 +268,7 @@ class Story:
         running = {ACME: 3, GLOBEX: 3}
         for customer in CUSTOMERS:
             found = self._instances(customer, running_since=_text(datetime.now(UTC) + _A_MINUTE))
-            _require(len(found) == running[customer], f"{customer.name}: {len(found)} are running")
+            require(len(found) == running[customer], f"{customer.name}: {len(found)} are running")
             images = {
                 image["image_id"]: image
                 for image in self._api.all(f"{PUBLIC}/images/", identity=customer.identity) or []
@@ -288,26 +287,16 @@ class Story:
                     wait_for(
                         f"the usage of {customer.name} on {day} to be {expected[TOTAL]}",
                         lambda customer=customer, day=day, expected=expected: (  # type: ignore[misc]
-                            self._usage(customer.identity, day, day).get(day) == expected
+                            self._api.usage(customer.identity, day, day).get(day) == expected
                         ),
                         product=self._product,
                     )
         rows = {
-            customer.name: self._usage(customer.identity, today, today)
-            for customer in CUSTOMERS
+            customer.name: self._api.usage(customer.identity, today, today)
+            for customer in self._expected_spans
             for today in [datetime.now(UTC).date()]
         }
         self._console.print(tables.usage_today(rows))
-
-    def _usage(self, identity: str, first: date, last: date) -> dict[date, dict[Category, int]]:
-        """Return usage as the internal API shows it, today's too; nothing if it says "not yet"."""
-        days = self._api.all(
-            f"{INTERNAL}/concurrent/",
-            identity=identity,
-            start_date=first.isoformat(),
-            end_date=(last + timedelta(days=1)).isoformat(),
-        )
-        return {date.fromisoformat(day["date"]): _counts(day) for day in days or []}
 
     def _tag_image(self, image_id: str) -> None:
         with self._chapter("Acme tags its golden image as RHEL; the numbers follow by themselves"):
@@ -334,7 +323,7 @@ class Story:
                 self._aws.client("s3").put_object(Bucket=self._bucket, Key=key, Body=content)
             self._wait_until_read()
             after = row_counts(self._records)
-            _require(before == after, f"row counts before {before}, after {after}")
+            require(before == after, f"row counts before {before}, after {after}")
 
     def _wait_until_read(self) -> None:
         """Wait until all that was announced has been taken from the queue."""
@@ -351,38 +340,9 @@ class Story:
         wait_for("the queue to be empty", is_read, product=self._product)
 
     def _see_history(self, request_id: int) -> None:
-        path = f"{INTERNAL}/syntheticdatarequests/{request_id}/"
-        with self._chapter(f"The {HISTORY_DAYS} days of history are there"):
-            request = wait_for(
-                "the history",
-                lambda: next((r for r in [self._api.get(path)] if r["is_ready"]), None),
-                product=self._product,
-                seconds=_SECONDS_FOR_HISTORY,
-            )
-            user = self._api.get(f"{INTERNAL}/users/{request['user']}/")
-            identity = identity_of(org_id=user["org_id"])
-            today = datetime.now(UTC).date()
-            first = datetime.fromisoformat(user["date_joined"]).date()
-            yesterday = today - timedelta(days=1)
-            spans = self._spans_of(user["org_id"])
-            usage = self._usage(identity, first, yesterday)
-            for day in sorted(usage):
-                _require(
-                    usage[day] == expected_usage(spans, day),
-                    f"the usage of {day} is not what the runs give",
-                )
-            _require(len(usage) == (yesterday - first).days + 1, "days of the history are missing")
+        with self._chapter(f"The {DAYS} days of history are there"):
+            usage = check_history(self._api, self._product, request_id)
         self._console.print(tables.history(usage))
-
-    def _spans_of(self, org_id: str) -> list[Span]:
-        images = {
-            image["image_id"]: image
-            for image in self._api.all(f"{PUBLIC}/images/", identity=identity_of(org_id=org_id))
-            or []
-        }
-        runs = self._api.all(f"{INTERNAL}/runs/", org_id=org_id) or []
-        _require(bool(runs), "the history has no runs")
-        return [_span(run, images[run["machineimage"]]) for run in runs if _is_rhel(run, images)]
 
     def _look_into_image(self) -> None:
         """Run an image of which only its disk tells that it is RHEL, and for what it is used."""
@@ -412,7 +372,7 @@ class Story:
                         product=self._product,
                         seconds=_SECONDS_FOR_INSPECTION,
                     )
-            _require(image["rhel"] and image["rhel_version"] == VERSION, f"it is {image}")
+            require(image["rhel"] and image["rhel_version"] == VERSION, f"it is {image}")
         purpose = image["syspurpose"]
         self._expected_spans[GLOBEX].append(
             Span(
@@ -425,19 +385,27 @@ class Story:
             )
         )
 
+    def _poll_azure(self) -> None:
+        """Have a customer of Azure, whose machines are known from looking at them only."""
+        with self._chapter("Initech delegates an Azure subscription; its machines are looked at"):
+            delegate_subscription(self._azure, INITECH.subscription_id)
+            self._connect(INITECH)
+            self._wait_until_available(INITECH)
+            self._expected_spans[INITECH] = running_machines(datetime.now(UTC))
+
     def _check_ledger(self) -> None:
         with self._chapter("Every number can be explained: the records behind it are complete"):
             check_records(self._records, self._aws.client("s3"))
 
     def _show_doors(self) -> None:
-        url, identity = self._product.url, ACME.identity
-        self._console.print("\nLook around yourself:", style="bold")
+        url = self._product.url
+        lines = [f"IDENTITY={ACME.identity}"]
         for path in ("accounts/", "instances/", "images/", "concurrent/", "sysconfig/"):
-            self._console.print(
-                f"  curl -s -H 'X-RH-IDENTITY: {identity}' {url}{PUBLIC}/{path}", markup=False
-            )
-        self._console.print(f"  curl -s {url}{INTERNAL}/users/", markup=False)
-        self._console.print(f"  curl -s {url}/internal/metrics", markup=False)
+            lines.append(f'curl -s -H "X-RH-IDENTITY: $IDENTITY" {url}{PUBLIC}/{path}')
+        lines += [f"curl -s {url}{INTERNAL}/users/", f"curl -s {url}/internal/metrics"]
+        self._console.print("\nLook around yourself:", style="bold")
+        for line in lines:
+            self._console.print(f"  {line}", markup=False)
 
     @contextmanager
     def _chapter(self, title: str) -> Iterator[None]:
@@ -462,11 +430,6 @@ def _launch(
     return partial(cloudtrail.run_instances, *items, type=size, template=template, at=at)
 
 
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise StoryError(problem)
-
-
 def _text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -475,28 +438,3 @@ def _days_of(spans: list[Span]) -> list[date]:
     first = min(span.start for span in spans).date()
     today = datetime.now(UTC).date()
     return [first + timedelta(days=n) for n in range((today - first).days + 1)]
-
-
-def _counts(day: dict[str, Any]) -> dict[Category, int]:
-    return {
-        (c["arch"], c["role"], c["sla"], c["usage"], c["service_type"]): c["instances_count"]
-        for c in day["maximum_counts"]
-    }
-
-
-def _is_rhel(run: dict[str, Any], images: dict[int, Any]) -> bool:
-    image = images.get(run["machineimage"])
-    return image is not None and image["rhel_detected"]
-
-
-def _span(run: dict[str, Any], image: dict[str, Any]) -> Span:
-    purpose = image["syspurpose"] or {}
-    return Span(
-        start=datetime.fromisoformat(run["start_time"]),
-        end=datetime.fromisoformat(run["end_time"]) if run["end_time"] else None,
-        arch=image["architecture"] or "",
-        role=purpose.get("role") or "",
-        sla=purpose.get("service_level_agreement") or "",
-        usage=purpose.get("usage") or "",
-        service_type=purpose.get("service_type") or "",
-    )
