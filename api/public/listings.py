@@ -62,12 +62,15 @@ SELECT {columns} FROM api_instance
 WHERE cloud_account_id IN ({own_accounts}){conditions} AND id = %s
 """
 
-# The array makes PostgreSQL look up each account's instances, and the materialized steps keep it
-# from looking for images in use among everybody's.
+# Account by account, and in steps, PostgreSQL reads the customer's own entries of the index of
+# instances; otherwise it might look for images in use among everybody's.
 _IMAGES_IN_USE = """
 WITH used AS MATERIALIZED (
-    SELECT DISTINCT machine_image_id FROM api_instance
-    WHERE cloud_account_id = ANY(ARRAY({own_accounts}))
+    SELECT DISTINCT machine_image_id
+    FROM api_cloudaccount account CROSS JOIN LATERAL (
+        SELECT DISTINCT machine_image_id FROM api_instance WHERE cloud_account_id = account.id
+    ) used_in_account
+    WHERE user_id = %s
 ), listed AS MATERIALIZED (
     SELECT id FROM used JOIN api_machineimage ON id = machine_image_id WHERE true{conditions}
 )
