@@ -1,6 +1,8 @@
 """From what is stored of an image to what metering and the APIs need (spec 05 §1, 07 §5.1)."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +23,8 @@ FOUND_KEYS = (
 FACET_LENGTH = 64
 """Characters (code points) that a role, SLA, usage or service type may have; the rest is cut."""
 
-NUL = "\x00"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL and halves of surrogate pairs, which JSON may spell but PostgreSQL can not store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def derive(image: MachineImage) -> ImageFacts:
         is_cloud_access=is_cloud_access,
         is_marketplace=image.marketplace or (is_aws and by_red_hat and HOURLY_MARK in name),
         **found,
-        rhel_version=None if version is None else without_nul(str(version)),
+        rhel_version=None if version is None else storable_text(str(version)),
         syspurpose=syspurpose,
         is_rhel=(
             image.rhel_detected_by_tag
@@ -89,28 +92,34 @@ def parse_inspection(text: str | None) -> Mapping[str, Any]:
     if not text:
         return {}
     try:
-        result = json.loads(text)
+        result = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return {}
-    return strip_nul(result) if isinstance(result, Mapping) else {}
+    return storable(result) if isinstance(result, Mapping) else {}
+
+
+def _finite(number: str) -> float | None:
+    """Read a number; what is none, or too large for one, is unknown."""
+    value = float(number)
+    return value if math.isfinite(value) else None
 
 
 def facet(value: object) -> str:
     """Give a facet's value: text cut to 64 characters, or empty for anything else (07 §5.1)."""
-    return without_nul(value)[:FACET_LENGTH] if isinstance(value, str) else ""
+    return storable_text(value)[:FACET_LENGTH] if isinstance(value, str) else ""
 
 
-def without_nul(text: str) -> str:
-    """Drop NUL characters, which PostgreSQL can not store."""
-    return text.replace(NUL, "")
+def storable_text(text: str) -> str:
+    """Drop the characters that PostgreSQL can not store."""
+    return _UNSTORABLE.sub("", text)
 
 
-def strip_nul(value: Any) -> Any:
-    """Drop NUL characters anywhere in parsed JSON."""
+def storable(value: Any) -> Any:
+    """Drop such characters anywhere in parsed JSON."""
     if isinstance(value, str):
-        return without_nul(value)
+        return storable_text(value)
     if isinstance(value, Mapping):
-        return {without_nul(key): strip_nul(member) for key, member in value.items()}
+        return {storable_text(key): storable(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [strip_nul(member) for member in value]
+        return [storable(member) for member in value]
     return value

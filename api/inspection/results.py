@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from api.images.facts import FOUND_KEYS, strip_nul
+from api.images.facts import FOUND_KEYS, storable
 
 MAX_TEXT = 10 * 1024 * 1024
 """Bytes of a result that are stored (README decision 29)."""
@@ -118,7 +118,7 @@ def _fitting(entry: Any) -> tuple[Any, str]:
 
 def _text(value: Any) -> str:
     """Give JSON that PostgreSQL can store, and read: half a surrogate pair becomes a mark."""
-    text = json.dumps(strip_nul(value), ensure_ascii=False)
+    text = json.dumps(storable(value), ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
 
