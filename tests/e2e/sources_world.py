@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.kafka import create_topics
 from deployment.local.ports import LOOPBACK
-from deployment.local.process import ManagedProcess
+from deployment.local.process import ManagedProcess, stop_together, tail
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
 
@@ -94,17 +94,29 @@ class SourcesWorld:
         self.services = LocalServices(
             ("aws", "kafka", "valkey", "sources", "postgres"), environment={}
         )
+        self._exit = ExitStack()
+        self._processes: dict[str, ManagedProcess] = {}
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        self._exit.callback(self.services.stop)
         self.services.start()
         self.product = Product(self.services, settings=_SETTINGS)
+        self._exit.callback(self.product.stop)
         self.product.start("beat")
+        self._exit.callback(lambda: stop_together(self._processes.values()))
         self.sources = SourcesControl(self.services.env["SOURCES_API_BASE_URL"])
         self.aws = AwsControl(self.services.env["AWS_ENDPOINT_URL"])
         self.statuses = Statuses(self.bootstrap_servers)
+        self._exit.callback(self.statuses.close)
         self._producer = Producer(
             {"bootstrap.servers": self.bootstrap_servers, "broker.address.family": "v4"}
         )
         self._numbers = iter(range(1, 100_000))
-        self._processes: dict[str, ManagedProcess] = {}
         self.start("listener")
         self.start("worker-1")
         self.start("worker-2")
@@ -182,15 +194,8 @@ class SourcesWorld:
             os.killpg(pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        self.statuses.close()
-        for process in self._processes.values():
-            process.request_stop()
-        for process in self._processes.values():
-            process.stop()
-        self.product.stop()
-        self.sources.close()
-        self.aws.close()
-        self.services.stop()
+        """Stop everything that was started."""
+        self._exit.close()
 
     def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
         """Wait until a condition holds."""
@@ -198,6 +203,12 @@ class SourcesWorld:
         while not condition():
             assert time.monotonic() < deadline, f"not in {seconds:.0f} s: {what}"
             time.sleep(0.1)
+
+    def show_logs(self) -> None:
+        """Print the last that our processes said, for whoever has to find out what went wrong."""
+        for name, process in self._processes.items():
+            print(f"--- {name}, running: {process.exit_code() is None}")
+            print("\n".join(tail(process.log_file, 60)))
 
     # Customers
 

@@ -99,9 +99,12 @@ class Wave:
 
 
 @pytest.fixture
-def wave(world):
+def wave(world, request):
     world.sources.reset()
-    return Wave.prepare(world)
+    failed_before = request.session.testsfailed
+    yield Wave.prepare(world)
+    if request.session.testsfailed > failed_before:
+        world.show_logs()
 
 
 def test_nothing_breaks(world, wave):
