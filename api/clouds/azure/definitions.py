@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from api.clouds.azure import describe
-from api.images.facts import strip_nul
+from api.images.facts import storable
 from api.models import CloudType, InstanceDefinition
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def definition(entry: Mapping[str, Any]) -> InstanceDefinition:
         instance_type=name,
         vcpu=_capability(entry, "vCPUs", below=_VCPU_LIMIT).quantize(Decimal("0.01")),
         memory_mib=memory_mib(_capability(entry, "MemoryGB", below=_MEMORY_LIMIT // _GIGABYTE)),
-        json_definition=json.dumps(as_model(strip_nul(entry))),
+        json_definition=json.dumps(as_model(storable(entry))),
     )
 
 

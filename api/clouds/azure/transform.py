@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.images.facts import without_nul
+from api.images.facts import storable_text
 
 RUNNING = "PowerState/running"
 
@@ -240,4 +240,4 @@ def _text(entry: Mapping[str, Any], name: str, length: int | None = None) -> str
 
 def _clean(text: str) -> str:
     """Make a text one that PostgreSQL can store: without NUL and halves of characters."""
-    return without_nul(text).encode(errors="replace").decode()
+    return storable_text(text).encode(errors="replace").decode()
