@@ -117,9 +117,8 @@ def _fitting(entry: Any) -> tuple[Any, str]:
 
 
 def _text(value: Any) -> str:
-    """Give JSON that PostgreSQL can store, and read: half a surrogate pair becomes a mark."""
-    text = json.dumps(storable(value), ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()
+    """Give JSON that PostgreSQL can store, and read."""
+    return json.dumps(storable(value), ensure_ascii=False)
 
 
 def _producer(document: Mapping[str, Any]) -> tuple[str, str]:
