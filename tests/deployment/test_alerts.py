@@ -9,7 +9,11 @@ import yaml
 from deployment.local.service import REPOSITORY
 
 RULES = REPOSITORY / "deployment" / "alerts" / "rules.yaml"
-SOURCES = ("api/internal/gauges.py", "api/sources/listener_metrics.py")
+SOURCES = (
+    "api/internal/gauges.py",
+    "api/sources/inbox_metrics.py",
+    "api/sources/listener_metrics.py",
+)
 OF_DJANGO_PROMETHEUS = {"django_http_responses_total_by_status_total"}
 
 

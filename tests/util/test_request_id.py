@@ -4,6 +4,8 @@ import logging
 import uuid
 
 import pytest
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -37,7 +39,15 @@ def test_there_is_none_outside_of_requests():
     assert ids_in_log() == (None, None)
 
 
-def test_a_request_has_a_fresh_one_in_its_response_and_its_log_lines():
+@pytest.fixture
+def no_database():
+    """Closing a response lets go of the database, which other tests in this process may use."""
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
+
+
+def test_a_request_has_a_fresh_one_in_its_response_and_its_log_lines(no_database):
     seen = []
 
     def view(_request):

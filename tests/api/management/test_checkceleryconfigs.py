@@ -116,6 +116,13 @@ def manifest_copy(settings, tmp_path):
     return copy
 
 
+@pytest.fixture(autouse=True)
+def no_tasks_of_tests(monkeypatch):
+    """Other tests in this process may have made tasks of their own."""
+    for name in [name for name in celery_app.tasks if name.startswith("tests.")]:
+        monkeypatch.delitem(celery_app.tasks, name)
+
+
 def test_scenario_18_the_shipped_manifest(capsys):
     assert complaints(capsys) == []
 
