@@ -20,7 +20,7 @@ from tests.e2e.sources_world import (
     SourcesWorld,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module")
