@@ -38,9 +38,6 @@ logger = logging.getLogger(__name__)
 RENEWALS = 3
 """How often a lease is renewed before it would end."""
 
-FOLLOW_UP_SECONDS = 120
-"""When follow-ups that have not ended are taken for lost."""
-
 BROKER_PAUSE_SECONDS = 5
 """How long a message rests whose follow-ups the broker did not take."""
 
@@ -204,7 +201,7 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
         follow_ups=waited_for,
         reason=outcome.summary[:REASON_LENGTH],
         lease_token=None,
-        lease_until=now + datetime.timedelta(seconds=FOLLOW_UP_SECONDS),
+        lease_until=now + datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS),
     )
     if held:
         _publish_follow_ups(message, outcome.follow_ups)

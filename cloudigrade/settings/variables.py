@@ -311,7 +311,7 @@ _SOURCES = _group(
     _text("LISTENER_GROUP_ID", "cloudmeter_ci", "consumer group"),
     _text("LISTENER_HEARTBEAT_FILE", None, "file that the listener touches every few seconds"),
     _int("INBOX_LEASE_SECONDS", 30, "when the message of a lost worker is taken over", **_POSITIVE),
-    _int("INBOX_REQUEUE_SECONDS", 60, "when a waiting message is first queued again", **_POSITIVE),
+    _int("INBOX_REQUEUE_SECONDS", 60, "when a queued message's task is taken for lost", **_POSITIVE),
     _int("LISTENER_METRICS_PORT", None, "port of the listener's /metrics and /healthz", **_PORT),
     _text("KAFKA_LISTENER_ADDRESS_FAMILY", "any", "address family", choices=("any", "v4", "v6")),
     _text("SOURCES_STATUS_TOPIC", "platform.sources.status", "topic of our status messages"),

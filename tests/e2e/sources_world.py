@@ -36,7 +36,7 @@ _SETTINGS = {
     **{entry.period_variable: "0" for entry in ENTRIES},
     "SWEEP_INBOX_SCHEDULE": "2",
     "INBOX_LEASE_SECONDS": "3",
-    "INBOX_REQUEUE_SECONDS": "3",
+    "INBOX_REQUEUE_SECONDS": "5",
     "SOURCES_API_READ_TIMEOUT": "2",
     "CACHE_TTL_SOURCES_APPLICATION_TYPE_ID": "60",
 }
@@ -120,6 +120,11 @@ class SourcesWorld:
         self.start("listener")
         self.start("worker-1")
         self.start("worker-2")
+        for name, process in self._processes.items():
+            if name != "listener":
+                process.wait_until(
+                    lambda process=process: process.has_logged(" ready."), timeout=90
+                )
 
     # Services and processes
 
