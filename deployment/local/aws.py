@@ -10,10 +10,9 @@ import botocore.session
 import requests
 from botocore.loaders import Loader
 
-from deployment.local.http import local_session
+from deployment.local.http import RemoteControl, local_session
 from deployment.local.ports import LOOPBACK
-from deployment.local.process import ManagedProcess
-from deployment.local.service import REPOSITORY, Service
+from deployment.local.service import Service
 
 #: The account whose credentials the product itself has.
 PRIMARY_ACCOUNT_ID = "123456789012"
@@ -21,7 +20,6 @@ REGION = "us-east-1"
 
 _ANY_KEY = "local"
 _SECONDS_TO_START = 90.0
-_SECONDS_PER_REQUEST = 30.0
 
 
 class Aws(Service):
@@ -52,15 +50,7 @@ class Aws(Service):
 
     def launch(self) -> None:
         """Start the server."""
-        self.process = ManagedProcess(
-            name=self.title,
-            command=[sys.executable, "-m", "deployment.local.fake_aws", str(self.port)],
-            log_file=self.surroundings.log_file(self.name),
-            watchdog=self.surroundings.watchdog,
-            directory=REPOSITORY,
-        )
-        self.reservation.release()
-        self.process.start()
+        self.run([sys.executable, "-m", "deployment.local.fake_aws", str(self.port)])
 
     def wait_until_ready(self) -> None:
         """Wait until the server answers."""
@@ -75,17 +65,12 @@ class Aws(Service):
             return False
 
 
-class AwsControl:
+class AwsControl(RemoteControl):
     """Clients for any account of the fake AWS, and its remote control."""
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, base_url: str) -> None:
+        super().__init__(base_url)
         self._sessions: dict[str, boto3.Session] = {}
-        self._http = local_session()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._http.close()
 
     def reset(self) -> None:
         """Forget all accounts' resources, the faults and the calls.
@@ -93,15 +78,15 @@ class AwsControl:
         Clients inside other accounts, made before, lose these: they would act in the primary one.
         """
         self._sessions.clear()
-        self._call("POST", "/moto-api/reset")
-        self._call("POST", "/_control/reset")
+        self.call("POST", "/moto-api/reset")
+        self.call("POST", "/_control/reset")
 
     def client(
         self, service: str, *, account_id: str = PRIMARY_ACCOUNT_ID, region: str = REGION
     ) -> Any:
         """Return a client that acts inside the account, by default the product's own."""
         return self.assume(account_id).client(
-            service, region_name=region, endpoint_url=self.endpoint
+            service, region_name=region, endpoint_url=self.base_url
         )
 
     def assume(self, account_id: str) -> boto3.Session:
@@ -114,7 +99,7 @@ class AwsControl:
         own = _session(aws_access_key_id=_ANY_KEY, aws_secret_access_key=_ANY_KEY)
         if account_id == PRIMARY_ACCOUNT_ID:
             return own
-        sts = own.client("sts", region_name=REGION, endpoint_url=self.endpoint)
+        sts = own.client("sts", region_name=REGION, endpoint_url=self.base_url)
         credentials = sts.assume_role(
             RoleArn=role_arn(account_id), RoleSessionName=f"inside-{account_id}"
         )["Credentials"]
@@ -182,19 +167,12 @@ class AwsControl:
             fault["account"] = account_id
         if times is not None:
             fault["times"] = times
-        self._call("POST", "/_control/faults", fault)
+        self.call("POST", "/_control/faults", fault)
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls so far, in order: service, action, account, region, dry_run."""
-        recorded: list[dict[str, Any]] = self._call("GET", "/_control/calls").json()
+        recorded: list[dict[str, Any]] = self.call("GET", "/_control/calls")
         return recorded
-
-    def _call(self, method: str, path: str, content: Any = None) -> requests.Response:
-        response = self._http.request(
-            method, self.endpoint + path, json=content, timeout=_SECONDS_PER_REQUEST
-        )
-        response.raise_for_status()
-        return response
 
 
 def _session(**credentials: str) -> boto3.Session:

@@ -6,10 +6,9 @@ from typing import Any
 import requests
 
 from deployment.local.certificate import write_certificate
-from deployment.local.http import local_session
+from deployment.local.http import RemoteControl, local_session
 from deployment.local.ports import LOOPBACK
-from deployment.local.process import ManagedProcess
-from deployment.local.service import REPOSITORY, Service, Surroundings
+from deployment.local.service import Service, Surroundings
 
 TENANT_ID = "2f7a5b8e-6c1d-4e0f-9a3b-7d8c9e0f1a2b"
 CLIENT_ID = "local-client-id"
@@ -18,7 +17,6 @@ SP_OBJECT_ID = "local-sp-object-id"
 OWN_SUBSCRIPTION_ID = "00000000-0000-4000-8000-000000000001"
 
 _SECONDS_TO_START = 20.0
-_SECONDS_PER_REQUEST = 30.0
 
 Json = dict[str, Any]
 
@@ -61,18 +59,8 @@ class Azure(Service):
         """Start the server."""
         key = self.surroundings.folder(self.name) / "key.pem"
         write_certificate(self.certificate, key)
-        self.process = ManagedProcess(
-            name=self.title,
-            command=[
-                *(sys.executable, "-m", "deployment.local.fake_azure", str(self.port)),
-                *(self.certificate, key, TENANT_ID, CLIENT_ID, CLIENT_SECRET),
-            ],
-            log_file=self.surroundings.log_file(self.name),
-            watchdog=self.surroundings.watchdog,
-            directory=REPOSITORY,
-        )
-        self.reservation.release()
-        self.process.start()
+        command = [sys.executable, "-m", "deployment.local.fake_azure", str(self.port)]
+        self.run([*command, self.certificate, key, TENANT_ID, CLIENT_ID, CLIENT_SECRET])
 
     def wait_until_ready(self) -> None:
         """Wait until the server answers."""
@@ -88,47 +76,38 @@ class Azure(Service):
             return False
 
 
-class AzureControl:
+class AzureControl(RemoteControl):
     """Hands resources and faults to a fake Azure, and asks what it was asked.
 
     ``deployment.local.azure_resources`` makes the resources.
     """
 
-    def __init__(self, base_url: str, certificate: str) -> None:
-        self.base_url = base_url
-        self._session = local_session()
-        self._session.verify = certificate
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
-
     def reset(self) -> None:
         """Forget all resources, faults and recorded requests."""
-        self._call("DELETE", "/_control")
+        self.call("DELETE", "/_control")
 
     def delegate(self, subscription_id: object, **resources: Any) -> None:
         """Let us see this subscription with these resources, in place of the former ones.
 
         ``resources`` are ``machines``, ``scale_sets``, ``assignments`` and ``reverse_statuses``.
         """
-        self._call("POST", "/_control", {"subscriptions": {str(subscription_id): resources}})
+        self.call("POST", "/_control", {"subscriptions": {str(subscription_id): resources}})
 
     def withdraw(self, subscription_id: object) -> None:
         """Hide this subscription from us."""
-        self._call("POST", "/_control", {"subscriptions": {str(subscription_id): None}})
+        self.call("POST", "/_control", {"subscriptions": {str(subscription_id): None}})
 
     def add_images(self, *images: Json) -> None:
         """Publish images of the marketplace."""
-        self._call("POST", "/_control", {"images": list(images)})
+        self.call("POST", "/_control", {"images": list(images)})
 
     def add_sizes(self, *sizes: Json) -> None:
         """Offer sizes of machines, and other SKUs, to our own subscription."""
-        self._call("POST", "/_control", {"sizes": list(sizes)})
+        self.call("POST", "/_control", {"sizes": list(sizes)})
 
     def set_page_size(self, entries: int) -> None:
         """Answer lists with this many entries a page."""
-        self._call("POST", "/_control", {"page_size": entries})
+        self.call("POST", "/_control", {"page_size": entries})
 
     def fail(self, request: str, **fault: Any) -> None:
         """Misbehave for requests whose ``METHOD /path?query`` this regular expression is found in.
@@ -136,16 +115,9 @@ class AzureControl:
         ``fault`` may have ``status``, ``code``, ``body``, ``retry_after``, ``hang`` (both in
         seconds) and ``times``; without the latter it holds until the next reset.
         """
-        self._call("POST", "/_control", {"faults": [{"request": request, **fault}]})
+        self.call("POST", "/_control", {"faults": [{"request": request, **fault}]})
 
     def requests(self) -> list[Json]:
         """Return the product's requests so far, in order: method, path and query."""
-        recorded: list[Json] = self._call("GET", "/_requests")
+        recorded: list[Json] = self.call("GET", "/_requests")
         return recorded
-
-    def _call(self, method: str, path: str, content: Json | None = None) -> Any:
-        response = self._session.request(
-            method, self.base_url + path, json=content, timeout=_SECONDS_PER_REQUEST
-        )
-        response.raise_for_status()
-        return response.json()

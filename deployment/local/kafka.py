@@ -11,8 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deployment.local.ports import LOOPBACK, is_listening
-from deployment.local.process import LocalServiceError, ManagedProcess
-from deployment.local.service import REPOSITORY, Service
+from deployment.local.process import LocalServiceError
+from deployment.local.service import Service
 
 PARTITIONS = 4
 
@@ -66,16 +66,7 @@ class Kafka(Service):
             url = f"tcp://{LOOPBACK}:{self.port}"
             command = [broker, "broker", "--listener-url", url, "--advertised-listener-url", url]
             command += ["--storage-engine", "memory://tansu/"]
-        self.process = ManagedProcess(
-            name=self.title,
-            command=command,
-            log_file=self.surroundings.log_file(self.name),
-            watchdog=self.surroundings.watchdog,
-            directory=REPOSITORY,
-            environment={**os.environ, "RUST_LOG": "warn"},
-        )
-        self.reservation.release()
-        self.process.start()
+        self.run(command, environment={**os.environ, "RUST_LOG": "warn"})
 
     def wait_until_ready(self) -> None:
         """Wait until the broker answers, and create the product's topics."""

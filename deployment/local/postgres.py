@@ -80,26 +80,10 @@ class Postgres(Service):
     ) -> None:
         self._initialise(home, binaries, wrapper, run_as)
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
-        self.process = ManagedProcess(
-            name=self.title,
-            command=[
-                *wrapper,
-                binaries / "postgres",
-                "-D",
-                home / "data",
-                "-p",
-                str(self.port),
-                *settings,
-            ],
-            log_file=self.surroundings.log_file(self.name),
-            watchdog=self.surroundings.watchdog,
-            directory=home,
-            # Fast shutdown: ends open sessions instead of waiting for them.
-            stop_signal=signal.SIGINT,
-            run_as=run_as,
-        )
-        self.reservation.release()
-        self.process.start()
+        command: list[str | Path] = [*wrapper, binaries / "postgres", "-D", home / "data"]
+        command += ["-p", str(self.port), *settings]
+        # Fast shutdown: ends open sessions instead of waiting for them.
+        self.run(command, directory=home, stop_signal=signal.SIGINT, run_as=run_as)
 
     def _initialise(
         self, home: Path, binaries: Path, wrapper: tuple[str, ...], run_as: int | None

@@ -5,8 +5,9 @@ import shutil
 import stat
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deployment.local.ports import PortReservation
 from deployment.local.process import LocalServiceError, ManagedProcess
@@ -101,6 +102,21 @@ class Service(ABC):
     @abstractmethod
     def launch(self) -> None:
         """Start the server process."""
+
+    def run(self, command: Sequence[str | Path], **options: Any) -> None:
+        """Start the process that is this server, on the reserved port.
+
+        ``options`` are those of ManagedProcess; the repository is the directory by default.
+        """
+        self.process = ManagedProcess(
+            name=self.title,
+            command=command,
+            log_file=self.surroundings.log_file(self.name),
+            watchdog=self.surroundings.watchdog,
+            **{"directory": REPOSITORY, **options},
+        )
+        self.reservation.release()
+        self.process.start()
 
     @abstractmethod
     def wait_until_ready(self) -> None:

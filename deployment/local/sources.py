@@ -1,18 +1,15 @@
 """The fake sources service and the remote control for it."""
 
 import sys
-from typing import Any
 
 from deployment.local.fake_sources import Record
-from deployment.local.http import local_session
+from deployment.local.http import RemoteControl
 from deployment.local.ports import LOOPBACK, is_listening
-from deployment.local.process import ManagedProcess
-from deployment.local.service import REPOSITORY, Service
+from deployment.local.service import Service
 
 APPLICATION_TYPE_NAME = "/insights/platform/cloud-meter"
 
 _SECONDS_TO_START = 20.0
-_SECONDS_PER_REQUEST = 10.0
 
 
 class Sources(Service):
@@ -34,15 +31,7 @@ class Sources(Service):
 
     def launch(self) -> None:
         """Start the service."""
-        self.process = ManagedProcess(
-            name=self.title,
-            command=[sys.executable, "-m", "deployment.local.fake_sources", str(self.port)],
-            log_file=self.surroundings.log_file(self.name),
-            watchdog=self.surroundings.watchdog,
-            directory=REPOSITORY,
-        )
-        self.reservation.release()
-        self.process.start()
+        self.run([sys.executable, "-m", "deployment.local.fake_sources", str(self.port)])
 
     def wait_until_ready(self) -> None:
         """Wait until the service accepts connections."""
@@ -50,32 +39,24 @@ class Sources(Service):
         self.process.wait_until(lambda: is_listening(self.port), timeout=_SECONDS_TO_START)
 
 
-class SourcesControl:
+class SourcesControl(RemoteControl):
     """Hands records and faults to a fake sources service, and asks what it was asked."""
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url
-        self._session = local_session()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
 
     def reset(self) -> None:
         """Forget all records, faults and recorded requests."""
-        self._call("DELETE", "/_control")
+        self.call("DELETE", "/_control")
 
     def require_psk(self, psk: str) -> None:
         """Answer 401 to every request with another pre-shared key."""
-        self._call("POST", "/_control", {"psk": psk})
+        self.call("POST", "/_control", {"psk": psk})
 
     def add(self, kind: str, *records: Record) -> None:
         """Add records of one kind: ``authentications``, ``applications``, ``sources`` and so on."""
-        self._call("POST", "/_control", {"records": {kind: list(records)}})
+        self.call("POST", "/_control", {"records": {kind: list(records)}})
 
     def remove(self, kind: str, *identifiers: int | str) -> None:
         """Remove records of one kind."""
-        self._call("POST", "/_control", {"remove": {kind: list(identifiers)}})
+        self.call("POST", "/_control", {"remove": {kind: list(identifiers)}})
 
     def add_customer_application(
         self,
@@ -119,7 +100,7 @@ class SourcesControl:
             "authentications": [authentication | own],
             "application_authentications": [link | own],
         }
-        self._call("POST", "/_control", {"records": records})
+        self.call("POST", "/_control", {"records": records})
 
     def fail(
         self,
@@ -137,16 +118,9 @@ class SourcesControl:
         fault: Record = {"path": path, "status": status, "body": body, "hang": hang}
         if times is not None:
             fault["times"] = times
-        self._call("POST", "/_control", {"faults": [fault]})
+        self.call("POST", "/_control", {"faults": [fault]})
 
     def received(self) -> list[Record]:
         """Return the requests of the product so far, in order: path, query, telling headers."""
-        recorded: list[Record] = self._call("GET", "/_requests")
+        recorded: list[Record] = self.call("GET", "/_requests")
         return recorded
-
-    def _call(self, method: str, path: str, content: Record | None = None) -> Any:
-        response = self._session.request(
-            method, self.base_url + path, json=content, timeout=_SECONDS_PER_REQUEST
-        )
-        response.raise_for_status()
-        return response.json()

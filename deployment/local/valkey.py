@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deployment.local.ports import LOOPBACK
-from deployment.local.process import LocalServiceError, ManagedProcess
+from deployment.local.process import LocalServiceError
 from deployment.local.service import Service
 
 _SECONDS_TO_START = 20.0
@@ -36,19 +36,9 @@ class Valkey(Service):
     def launch(self) -> None:
         """Start the server."""
         folder = self.surroundings.folder(self.name)
-        self.process = ManagedProcess(
-            name=self.title,
-            command=[
-                find_server(),
-                *("--port", str(self.port), "--bind", LOOPBACK, "--dir", folder),
-                *("--save", "", "--appendonly", "no"),
-            ],
-            log_file=self.surroundings.log_file(self.name),
-            watchdog=self.surroundings.watchdog,
-            directory=folder,
-        )
-        self.reservation.release()
-        self.process.start()
+        command: list[str | Path] = [find_server(), "--port", str(self.port), "--bind", LOOPBACK]
+        command += ["--dir", folder, "--save", "", "--appendonly", "no"]
+        self.run(command, directory=folder)
 
     def wait_until_ready(self) -> None:
         """Wait until the server answers PING."""

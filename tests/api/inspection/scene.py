@@ -161,7 +161,7 @@ class Scene:
     def refuse(self, action: str, code: str, message: str = "refused", **others: Any) -> None:
         """Let AWS refuse an action of EC2."""
         fault = {"service": "ec2", "action": action, "code": code, "message": message}
-        self.aws._call("POST", "/_control/faults", fault | others)
+        self.aws.call("POST", "/_control/faults", fault | others)
 
     def calls(self, *actions: str) -> list[str]:
         """Give the calls so far of these actions, by anybody."""
