@@ -54,25 +54,29 @@ ORDER BY account.user_id, found.instance_id
 
 # From when on days without a row are looked for. After days on which no pass ran, that is the day
 # after the customer's newest row, unless it was said from when on.
-_USERS_TO_LOOK_AT = """
-SELECT customer.id
-FROM api_user customer
+_FIRST_DAY = """
 CROSS JOIN LATERAL (
     SELECT GREATEST(
         (customer.date_joined AT TIME ZONE 'UTC')::date,
         LEAST(%(since)s, (SELECT max(date) + 1 FROM api_concurrentusage stored
                           WHERE stored.user_id = customer.id AND %(catch_up)s))) AS first_day
 ) days
+"""
+
+_USERS_TO_LOOK_AT = f"""
+SELECT customer.id
+FROM api_user customer
+{_FIRST_DAY}
 WHERE customer.id = ANY(%(users)s)
   AND (EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
        OR %(today)s - first_day + 1 > (
            SELECT count(*) FROM api_concurrentusage stored
            WHERE stored.user_id = customer.id AND stored.date BETWEEN first_day AND %(today)s))
 ORDER BY customer.id
-"""
+"""  # noqa: S608 - made of constants
 
 # Customers without any run in these days get their empty rows in one statement.
-_FILL_WITHOUT_RUNS = """
+_FILL_WITHOUT_RUNS = f"""
 INSERT INTO api_concurrentusage
     (user_id, date, maximum_counts, revision, computed_at, algorithm, code_version,
      created_at, updated_at)
@@ -81,12 +85,7 @@ SELECT customer.id, day::date, '[]',
                  WHERE past.user_id = customer.id AND past.date = day::date), 1),
        %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
 FROM api_user customer
-CROSS JOIN LATERAL (
-    SELECT GREATEST(
-        (customer.date_joined AT TIME ZONE 'UTC')::date,
-        LEAST(%(since)s, (SELECT max(date) + 1 FROM api_concurrentusage stored
-                          WHERE stored.user_id = customer.id AND %(catch_up)s))) AS first_day
-) days
+{_FIRST_DAY}
 CROSS JOIN generate_series(first_day::timestamp, %(today)s::timestamp, '1 day') AS day
 WHERE customer.id = ANY(%(users)s)
   AND NOT EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
@@ -95,7 +94,7 @@ WHERE customer.id = ANY(%(users)s)
       JOIN api_run run ON run.cloud_account_id = account.id
       WHERE account.user_id = customer.id AND (run.end_time >= first_day OR run.end_time IS NULL))
 ON CONFLICT (user_id, date) DO NOTHING
-"""
+"""  # noqa: S608 - made of constants
 
 
 def recalculate_runs_of_all_accounts(*, since: datetime | None = None) -> None:
