@@ -96,6 +96,11 @@ ENTRIES: tuple[Entry, ...] = (
         "api.tasks.sweep_inspections",
         "SWEEP_INSPECTIONS_SCHEDULE",
     ),
+    Entry(
+        "delete_expired_records",
+        "api.tasks.delete_expired_records",
+        "DELETE_EXPIRED_RECORDS_SCHEDULE",
+    ),
     Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
 )
 

@@ -39,6 +39,8 @@ TASK_NAMES: tuple[str, ...] = (
     "api.clouds.aws.tasks.delete_snapshot",
     "api.clouds.aws.tasks.launch_inspection_instance",
     "api.clouds.aws.tasks.remove_snapshot_ownership",
+    # Clouds
+    "api.tasks.delete_expired_records",
     # AWS
     "api.tasks.check_and_cache_sqs_queues_lengths",
     "api.clouds.aws.tasks.analyze_log",

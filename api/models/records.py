@@ -1,5 +1,6 @@
 """Records of what was read from the clouds, so that a number can be explained later (spec 09)."""
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from api.models.account import CloudAccount
@@ -74,6 +75,7 @@ class IngestHour(models.Model):
                 fields=["aws_account_id", "hour", "region"], name="ingesthour_natural"
             ),
         ]
+        indexes = [BrinIndex(fields=["hour"], name="ingesthour_hour")]
 
     def __str__(self) -> str:
         return f"logs of {self.aws_account_id} {self.region} {self.hour}"
@@ -113,6 +115,7 @@ class DescribeRun(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["cloud_account", "started_at"], name="describerun_account"),
+            BrinIndex(fields=["started_at"], name="describerun_started"),
         ]
 
     def __str__(self) -> str:

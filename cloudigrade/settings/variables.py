@@ -180,6 +180,7 @@ _SCHEDULES = _group(
     _schedule("AWS_RECONCILE_SCHEDULE", 21600, "describing all AWS accounts again"),
     _schedule("RECALCULATE_STALE_USAGE_SCHEDULE", 60, "recalculating withdrawn usage"),
     _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
+    _schedule("DELETE_EXPIRED_RECORDS_SCHEDULE", DAY, "deleting old records of log files"),
     _schedule("SWEEP_INBOX_SCHEDULE", 60, "queueing unprocessed sources messages again"),
 )
 
@@ -311,7 +312,9 @@ _SOURCES = _group(
     _text("LISTENER_GROUP_ID", "cloudmeter_ci", "consumer group"),
     _text("LISTENER_HEARTBEAT_FILE", None, "file that the listener touches every few seconds"),
     _int("INBOX_LEASE_SECONDS", 30, "when the message of a lost worker is taken over", **_POSITIVE),
-    _int("INBOX_REQUEUE_SECONDS", 60, "when a queued message's task is taken for lost", **_POSITIVE),
+    _int(
+        "INBOX_REQUEUE_SECONDS", 60, "when a queued message's task is taken for lost", **_POSITIVE
+    ),
     _int("LISTENER_METRICS_PORT", None, "port of the listener's /metrics and /healthz", **_PORT),
     _text("KAFKA_LISTENER_ADDRESS_FAMILY", "any", "address family", choices=("any", "v4", "v6")),
     _text("SOURCES_STATUS_TOPIC", "platform.sources.status", "topic of our status messages"),
