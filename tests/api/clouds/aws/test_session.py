@@ -1,11 +1,13 @@
 """Sessions in customers' accounts (spec 04 §3.1, §11)."""
 
+import contextlib
 import json
+import socket
 import threading
 from datetime import timedelta
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from api.clouds.aws import session
 from api.clouds.aws.arn import parse_arn
@@ -88,3 +90,40 @@ def test_our_own_account(aws):
     aws.refuse("sts", "GetCallerIdentity", "ExpiredToken", times=1)
     with pytest.raises(ClientError):
         session.primary_account_id()
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """An AWS that takes connections and answers none; gives those that it has taken."""
+    taken = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield taken
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in taken:
+        connection.close()
+
+
+def test_who_we_are_is_asked_in_a_hurry(aws, hanging, monkeypatch):
+    """A customer waits for the answer, and gunicorn ends whoever takes 30 seconds."""
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    config = clients.own("sts", "us-east-1", hurried=True).meta.config
+    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    assert config.retries["total_max_attempts"] == 2
+    patient = clients.own("sts", "us-east-1").meta.config
+    assert patient.read_timeout > config.read_timeout
+
+    clients._clients.clear()
+    monkeypatch.setattr(session, "HURRIED_READ", 0.1)
+    with pytest.raises(ReadTimeoutError):
+        session.primary_account_id()
+    assert len(hanging) == 2
