@@ -10,6 +10,7 @@ from django.core.cache import cache
 from api.models import CloudAccount, User
 from tests.api.accounts.conftest import FakeCloud, clouds  # noqa: F401
 from tests.api.internal.callers import PSK
+from tests.api.internal.world import CREATED, World
 from tests.factories import (
     make_aws_account,
     make_azure_account,
@@ -73,6 +74,13 @@ def story(db, afternoon) -> Story:
         counts=[["_ANY", "_ANY", "_ANY", "_ANY", "_ANY", 1]],
     )
     return Story(user1, user2, aws, azure)
+
+
+@pytest.fixture
+def world(db, time_machine) -> World:
+    """One row of everything, all stored at one time."""
+    time_machine.move_to(CREATED, tick=False)
+    return World()
 
 
 @pytest.fixture
