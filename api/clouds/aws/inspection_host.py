@@ -1,9 +1,11 @@
 """What an inspection instance is started from: key, group, role, template (spec 05 §4.7, 08 §17).
 
-Each ``ensure_...`` leaves alone what is as it has to be, and each ``remove_...`` what is not there.
+Of each there is a function that only tells whether it is right, which is None where there is none;
+one that makes or mends it, several processes at once if need be; and one that removes it.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,9 +20,16 @@ INSTANCE_TYPE = "t2.micro"
 _MISSING = frozenset(
     {
         "InvalidKeyPair.NotFound",
-        "InvalidGroup.NotFound",
         "InvalidLaunchTemplateName.NotFoundException",
         "NoSuchEntity",
+    }
+)
+_THERE_ALREADY = frozenset(
+    {
+        "InvalidKeyPair.Duplicate",
+        "InvalidGroup.Duplicate",
+        "InvalidLaunchTemplateName.AlreadyExistsException",
+        "EntityAlreadyExists",
     }
 )
 
@@ -53,6 +62,23 @@ def role_name() -> str:
     return f"{template_name()}-role"
 
 
+def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _allow(actions: list[str], resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resource}
+
+
+_TRUST = _policy(
+    {
+        "Effect": "Allow",
+        "Principal": {"Service": "ec2.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+)
+
+
 def role_policies() -> dict[str, dict[str, Any]]:
     """Give the role's policies by name: put results into their bucket, write logs."""
     pipe = inspection_pipe()
@@ -69,156 +95,188 @@ def role_policies() -> dict[str, dict[str, Any]]:
     }
 
 
-def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
+def key_is_right() -> bool | None:
+    """Tell whether the key pair exists; it can not be wrong."""
+    found = _unless_missing(lambda: _ec2().describe_key_pairs(KeyNames=[key_name()]))
+    return True if found else None
 
 
-def _allow(actions: list[str], resource: str) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": actions, "Resource": resource}
-
-
-def ensure_key() -> bool:
-    """Make the key pair and forget its private half; tell whether it was missing."""
-    if _found(lambda: _ec2().describe_key_pairs(KeyNames=[key_name()])):
-        return False
-    _ec2().create_key_pair(KeyName=key_name())
-    return True
+def ensure_key() -> None:
+    """Make the key pair and forget its private half."""
+    _make(lambda: _ec2().create_key_pair(KeyName=key_name()))
 
 
 def remove_key() -> None:
     """Delete the key pair."""
-    _found(lambda: _ec2().delete_key_pair(KeyName=key_name()))
+    _ec2().delete_key_pair(KeyName=key_name())
 
 
-def group_id() -> str | None:
-    """Give the id of the security group, None where there is none."""
+def _group() -> dict[str, Any] | None:
     named = [{"Name": "group-name", "Values": [group_name()]}]
     groups = _ec2().describe_security_groups(Filters=named)["SecurityGroups"]
-    return groups[0]["GroupId"] if groups else None
+    return groups[0] if groups else None
 
 
-def ensure_group() -> bool:
+def group_is_right() -> bool | None:
+    """Tell whether the security group lets nothing in."""
+    group = _group()
+    return None if group is None else not group["IpPermissions"]
+
+
+def ensure_group() -> None:
     """Make the security group in the default VPC: nothing comes in, everything goes out."""
-    if group_id():
-        return False
-    _ec2().create_security_group(
-        GroupName=group_name(), Description="Instances that inspect images for cloudigrade"
-    )
-    return True
+    if group := _group():
+        _ec2().revoke_security_group_ingress(
+            GroupId=group["GroupId"], IpPermissions=group["IpPermissions"]
+        )
+    else:
+        _make(
+            lambda: _ec2().create_security_group(
+                GroupName=group_name(), Description="Instances that inspect images for cloudigrade"
+            )
+        )
 
 
 def remove_group() -> None:
     """Delete the security group."""
-    if found := group_id():
-        _ec2().delete_security_group(GroupId=found)
+    if group := _group():
+        _ec2().delete_security_group(GroupId=group["GroupId"])
 
 
-def ensure_role() -> bool:
-    """Make the role, its policies and its instance profile; tell whether anything was changed."""
-    changed = False
-    if not _found(lambda: _iam().get_role(RoleName=role_name())):
-        trust = _policy(
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "ec2.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
+def role_is_right() -> bool | None:
+    """Tell whether the role, its policies and its instance profile are as they have to be."""
+    trust, profile = _trust(), _profile_roles()
+    if trust is None and profile is None:
+        return None
+    return trust == _TRUST and profile == [role_name()] and not _wrong_policies()
+
+
+def ensure_role() -> None:
+    """Make or mend the role, its policies and its instance profile."""
+    name = role_name()
+    trust, policy = _trust(), json.dumps(_TRUST)
+    if trust is None:
+        _make(lambda: _iam().create_role(RoleName=name, AssumeRolePolicyDocument=policy))
+    elif trust != _TRUST:
+        _iam().update_assume_role_policy(RoleName=name, PolicyDocument=policy)
+    for policy_name, document in _wrong_policies().items():
+        _iam().put_role_policy(
+            RoleName=name, PolicyName=policy_name, PolicyDocument=json.dumps(document)
         )
-        _iam().create_role(RoleName=role_name(), AssumeRolePolicyDocument=json.dumps(trust))
-        changed = True
-    for name, document in role_policies().items():
-        if _role_policy(name) != document:
-            _iam().put_role_policy(
-                RoleName=role_name(), PolicyName=name, PolicyDocument=json.dumps(document)
-            )
-            changed = True
-    return _ensure_profile() or changed
+    _ensure_profile()
+
+
+def _trust() -> Any:
+    """Give who may assume the role, None where there is no role."""
+    found = _unless_missing(lambda: _iam().get_role(RoleName=role_name()))
+    return found and found["Role"]["AssumeRolePolicyDocument"]
+
+
+def _wrong_policies() -> dict[str, dict[str, Any]]:
+    """Give those of the role's policies that it has not, or has with another content."""
+    return {
+        name: document
+        for name, document in role_policies().items()
+        if _role_policy(name) != document
+    }
 
 
 def _role_policy(name: str) -> Any:
-    try:
-        answer = _iam().get_role_policy(RoleName=role_name(), PolicyName=name)
-    except ClientError as error:
-        if code_of(error) in _MISSING:
-            return None
-        raise
-    return answer["PolicyDocument"]
+    found = _unless_missing(lambda: _iam().get_role_policy(RoleName=role_name(), PolicyName=name))
+    return found and found["PolicyDocument"]
 
 
 def _profile_roles() -> list[str] | None:
     """Give the roles in the instance profile, None where there is no profile."""
-    try:
-        profile = _iam().get_instance_profile(InstanceProfileName=role_name())["InstanceProfile"]
-    except ClientError as error:
-        if code_of(error) in _MISSING:
-            return None
-        raise
-    return [role["RoleName"] for role in profile["Roles"]]
+    found = _unless_missing(lambda: _iam().get_instance_profile(InstanceProfileName=role_name()))
+    return found and [role["RoleName"] for role in found["InstanceProfile"]["Roles"]]
 
 
-def _ensure_profile() -> bool:
+def _ensure_profile() -> None:
+    name = role_name()
     roles = _profile_roles()
     if roles is None:
-        _iam().create_instance_profile(InstanceProfileName=role_name())
-    if role_name() in (roles or ()):
-        return False
-    _iam().add_role_to_instance_profile(InstanceProfileName=role_name(), RoleName=role_name())
-    return True
+        _make(lambda: _iam().create_instance_profile(InstanceProfileName=name))
+    for other in {*(roles or ())} - {name}:
+        _iam().remove_role_from_instance_profile(InstanceProfileName=name, RoleName=other)
+    if name not in (roles or ()):
+        # There is room for one role only.
+        _make(
+            lambda: _iam().add_role_to_instance_profile(InstanceProfileName=name, RoleName=name),
+            "LimitExceeded",
+        )
 
 
 def remove_role() -> None:
-    """Delete the instance profile, the role's policies and the role."""
+    """Delete the instance profile and the role, with all policies that it has."""
+    name = role_name()
     roles = _profile_roles()
     for role in roles or ():
-        _iam().remove_role_from_instance_profile(InstanceProfileName=role_name(), RoleName=role)
+        _iam().remove_role_from_instance_profile(InstanceProfileName=name, RoleName=role)
     if roles is not None:
-        _iam().delete_instance_profile(InstanceProfileName=role_name())
-    for name in role_policies():
-        _found(lambda: _iam().delete_role_policy(RoleName=role_name(), PolicyName=name))  # noqa: B023
-    _found(lambda: _iam().delete_role(RoleName=role_name()))
+        _iam().delete_instance_profile(InstanceProfileName=name)
+    if _trust() is None:
+        return
+    for inline in _iam().list_role_policies(RoleName=name)["PolicyNames"]:
+        _iam().delete_role_policy(RoleName=name, PolicyName=inline)
+    for attached in _iam().list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        _iam().detach_role_policy(RoleName=name, PolicyArn=attached["PolicyArn"])
+    _iam().delete_role(RoleName=name)
 
 
 def template_data() -> dict[str, Any]:
     """Give what instances are started with. The image is the one that AWS recommends today."""
     parameter = clients.own("ssm", settings.AWS_DEFAULT_REGION).get_parameter(Name=IMAGE_PARAMETER)
+    group = _group()
     return {
         "ImageId": parameter["Parameter"]["Value"],
         "InstanceType": INSTANCE_TYPE,
         "KeyName": key_name(),
-        "SecurityGroupIds": [group_id()],
+        "SecurityGroupIds": [group and group["GroupId"]],
         "IamInstanceProfile": {"Name": role_name()},
         # The inspector runs in a container, one hop further away.
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
     }
 
 
-def ensure_template() -> bool:
-    """Make the launch template, or give it a new default version; tell whether that was needed."""
-    wanted = template_data()
-    name = template_name()
+def _default_version() -> dict[str, Any] | None:
+    found = _unless_missing(
+        lambda: _ec2().describe_launch_template_versions(
+            LaunchTemplateName=template_name(), Versions=["$Default"]
+        )
+    )
+    return found and found["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+
+
+def template_is_right() -> bool | None:
+    """Tell whether the default version of the launch template says what it has to."""
     present = _default_version()
     if present is None:
-        _ec2().create_launch_template(LaunchTemplateName=name, LaunchTemplateData=wanted)
-        return True
-    if all(present.get(key) == value for key, value in wanted.items()):
-        return False
+        return None
+    return _says(present, template_data())
+
+
+def _says(present: Any, wanted: Any) -> bool:
+    """Tell whether something is as it has to be; EC2 may tell more than was put."""
+    if isinstance(wanted, dict) and isinstance(present, dict):
+        return all(_says(present.get(key), value) for key, value in wanted.items())
+    return bool(present == wanted)
+
+
+def ensure_template() -> None:
+    """Make the launch template, or give it a new default version."""
+    name, wanted = template_name(), template_data()
+    if _default_version() is None:
+        _make(
+            lambda: _ec2().create_launch_template(
+                LaunchTemplateName=name, LaunchTemplateData=wanted
+            )
+        )
+        return
     version = _ec2().create_launch_template_version(
         LaunchTemplateName=name, LaunchTemplateData=wanted
     )["LaunchTemplateVersion"]["VersionNumber"]
     _ec2().modify_launch_template(LaunchTemplateName=name, DefaultVersion=str(version))
-    return True
-
-
-def _default_version() -> dict[str, Any] | None:
-    try:
-        versions = _ec2().describe_launch_template_versions(
-            LaunchTemplateName=template_name(), Versions=["$Default"]
-        )["LaunchTemplateVersions"]
-    except ClientError as error:
-        if code_of(error) in _MISSING:
-            return None
-        raise
-    return versions[0]["LaunchTemplateData"] if versions else None
 
 
 def remove_template() -> None:
@@ -227,12 +285,20 @@ def remove_template() -> None:
         _ec2().delete_launch_template(LaunchTemplateName=template_name())
 
 
-def _found(call: Any) -> bool:
-    """Make a call; tell whether what it is about exists."""
+def _unless_missing(call: Callable[[], Any]) -> Any:
+    """Make a call; give its answer, None if what it is about does not exist."""
+    try:
+        return call()
+    except ClientError as error:
+        if code_of(error) in _MISSING:
+            return None
+        raise
+
+
+def _make(call: Callable[[], Any], *there_already: str) -> None:
+    """Make a thing, unless another process was faster, for which the call may have own codes."""
     try:
         call()
     except ClientError as error:
-        if code_of(error) in _MISSING:
-            return False
-        raise
-    return True
+        if code_of(error) not in {*_THERE_ALREADY, *there_already}:
+            raise

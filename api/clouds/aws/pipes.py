@@ -34,7 +34,12 @@ class Pipe:
         return f"arn:aws:s3:::{self.bucket}"
 
     def queue_policy(self, queue_arn: str) -> dict[str, Any]:
-        """Let the bucket, whoever acts for it, send messages to the queue."""
+        """Let the bucket, whoever acts for it, send messages to the queue.
+
+        Names of buckets are free again once they are deleted; so it must be in the queue's account.
+        """
+        # arn:aws:sqs:{region}:{account}:{name}
+        account_id = queue_arn.split(":")[4]
         return {
             "Version": "2012-10-17",
             "Statement": [
@@ -44,7 +49,10 @@ class Pipe:
                     "Principal": {"AWS": "*"},
                     "Action": "SQS:SendMessage",
                     "Resource": queue_arn,
-                    "Condition": {"ArnLike": {"aws:SourceArn": self.bucket_arn}},
+                    "Condition": {
+                        "ArnLike": {"aws:SourceArn": self.bucket_arn},
+                        "StringEquals": {"aws:SourceAccount": account_id},
+                    },
                 }
             ],
         }

@@ -101,8 +101,16 @@ def _create_queue(pipe: Pipe) -> str:
 
 
 def _create(name: str, retention: int) -> str:
-    attributes = {"MessageRetentionPeriod": str(retention)}
+    attributes = {"MessageRetentionPeriod": str(retention), "SqsManagedSseEnabled": "true"}
     return str(sqs().create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+
+
+def is_right(pipe: Pipe) -> bool | None:
+    """Tell whether a pipe's queue is as it has to be, None where there is none; only reads."""
+    url = _find(pipe.queue)
+    if url is None:
+        return False if _find(pipe.dead_letter_queue) else None
+    return _is_configured(pipe, _present(url))
 
 
 def configure_queue(pipe: Pipe) -> None:
@@ -119,17 +127,49 @@ def configure_queue(pipe: Pipe) -> None:
         raise
 
 
+def remove_queue(pipe: Pipe) -> None:
+    """Delete a pipe's queue and its dead letter queue, with all messages."""
+    for name in (pipe.queue, pipe.dead_letter_queue):
+        if url := _find(name):
+            sqs().delete_queue(QueueUrl=url)
+    urls.forget()
+
+
 def _configure(pipe: Pipe, url: str) -> None:
-    present = _attributes(url, "QueueArn", "Policy", "RedrivePolicy", "VisibilityTimeout")
-    wanted = {
-        "Policy": _policy(present, pipe),
-        "RedrivePolicy": _redrive_policy(present, pipe),
-    }
-    if pipe == trail_pipe():
-        wanted["VisibilityTimeout"] = str(settings.AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT)
-    changes = {key: value for key, value in wanted.items() if value != present.get(key)}
-    if changes:
-        sqs().set_queue_attributes(QueueUrl=url, Attributes=changes)
+    present = _present(url)
+    if _is_configured(pipe, present):
+        return
+    if not _redrives(present):
+        present["RedrivePolicy"] = _redrive_policy(pipe, present["QueueArn"])
+        if not _find(pipe.dead_letter_queue):
+            _create(pipe.dead_letter_queue, DEAD_LETTER_RETENTION)
+    sqs().set_queue_attributes(
+        QueueUrl=url,
+        Attributes={
+            "Policy": json.dumps(pipe.queue_policy(present["QueueArn"])),
+            "RedrivePolicy": present["RedrivePolicy"],
+            "VisibilityTimeout": _visibility_timeout(pipe) or present["VisibilityTimeout"],
+        },
+    )
+
+
+def _present(url: str) -> dict[str, str]:
+    return _attributes(url, "QueueArn", "Policy", "RedrivePolicy", "VisibilityTimeout")
+
+
+def _is_configured(pipe: Pipe, present: dict[str, str]) -> bool:
+    return (
+        json.loads(present.get("Policy") or "{}") == pipe.queue_policy(present["QueueArn"])
+        and _redrives(present)
+        and _visibility_timeout(pipe) in (None, present["VisibilityTimeout"])
+    )
+
+
+def _visibility_timeout(pipe: Pipe) -> str | None:
+    """Give what the timeout has to be, None where SQS's own will do."""
+    if pipe != trail_pipe():
+        return None
+    return str(settings.AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT)
 
 
 def _attributes(url: str, *names: str) -> dict[str, str]:
@@ -138,25 +178,17 @@ def _attributes(url: str, *names: str) -> dict[str, str]:
     return attributes
 
 
-def _policy(present: dict[str, str], pipe: Pipe) -> str:
-    """Give the policy that the queue is to have: any that lets its bucket send will do."""
-    text = present.get("Policy", "")
-    if pipe.bucket_arn in text:
-        return text
-    return json.dumps(pipe.queue_policy(present["QueueArn"]))
+def _redrives(present: dict[str, str]) -> bool:
+    """Tell whether a queue's redrive policy has our count, and a dead letter queue that exists."""
+    target, count = _parse_redrive(present.get("RedrivePolicy", ""))
+    return count == settings.AWS_SQS_MAX_RECEIVE_COUNT and bool(target and _find(target))
 
 
-def _redrive_policy(present: dict[str, str], pipe: Pipe) -> str:
-    """Give the redrive policy that the queue is to have, with a dead letter queue that exists."""
-    text = present.get("RedrivePolicy", "")
-    target, count = _parse_redrive(text)
-    if target and count == settings.AWS_SQS_MAX_RECEIVE_COUNT and _find(target):
-        return text
-    name = pipe.dead_letter_queue
-    url = _find(name) or _create(name, DEAD_LETTER_RETENTION)
+def _redrive_policy(pipe: Pipe, queue_arn: str) -> str:
+    place = queue_arn.rpartition(":")[0]
     return json.dumps(
         {
-            "deadLetterTargetArn": _attributes(url, "QueueArn")["QueueArn"],
+            "deadLetterTargetArn": f"{place}:{pipe.dead_letter_queue}",
             "maxReceiveCount": settings.AWS_SQS_MAX_RECEIVE_COUNT,
         }
     )

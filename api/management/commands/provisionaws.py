@@ -1,10 +1,12 @@
 """Makes or removes what is ours in our own AWS account (spec 08 §17)."""
 
+import dataclasses
+import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from api.clouds.aws.provisioning import dismantle, provision, resources
+from api.clouds.aws.provisioning import Outcome, dismantle, provision
 
 
 class Command(BaseCommand):
@@ -22,21 +24,31 @@ class Command(BaseCommand):
             "--confirm", action="store_true", help="with --absent: yes, and all that was stored"
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what it is about, ask AWS nothing"
+            "--dry-run", action="store_true", help="only look and tell what would be done"
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help="tell of each thing by an object on its own line",
         )
 
-    def handle(self, *, absent: bool, confirm: bool, dry_run: bool, **options: Any) -> None:
+    def handle(
+        self, *, absent: bool, confirm: bool, dry_run: bool, as_json: bool, **options: Any
+    ) -> None:
         """Do it, with one line for each thing."""
-        if dry_run:
-            for resource in resources():
-                self.stdout.write(
-                    f"{resource.title}: would be {'removed' if absent else 'ensured'}"
-                )
-        elif absent:
-            if not confirm:
-                raise CommandError("This deletes customers' logs for good; repeat with --confirm.")
-            for title in dismantle():
-                self.stdout.write(f"{title}: removed")
-        else:
-            for title, changed in provision():
-                self.stdout.write(f"{title}: {'made or mended' if changed else 'in order'}")
+        if absent and not (confirm or dry_run):
+            raise CommandError("This deletes customers' logs for good; repeat with --confirm.")
+        act = dismantle if absent else provision
+        for outcome in act(dry_run=dry_run):
+            self.stdout.write(_as_json(outcome) if as_json else _as_text(outcome, dry_run))
+            self.stdout.flush()
+
+
+def _as_json(outcome: Outcome) -> str:
+    return json.dumps(dataclasses.asdict(outcome))
+
+
+def _as_text(outcome: Outcome, dry_run: bool) -> str:
+    would_be = "would be " if dry_run and outcome.changed else ""
+    return f"{outcome.title}: {would_be}{outcome.verdict}"

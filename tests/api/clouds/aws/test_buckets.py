@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from django.core.cache import cache
 from django.core.management import call_command
 
-from api.clouds.aws import buckets
+from api.clouds.aws import bucket_settings, buckets
 from api.clouds.aws.pipes import trail_pipe
 
 TRAILS = "test-cloudigrade-trails"
@@ -40,7 +40,7 @@ def test_scenario_33_the_lifecycle_of_both_buckets(pipes_ready, requests):
 
 
 def test_a_failed_run_does_not_count(pipes_ready, monkeypatch):
-    monkeypatch.setattr(buckets, "_put_lifecycle", lambda bucket: 1 / 0)
+    monkeypatch.setattr(bucket_settings, "put_lifecycle", lambda pipe: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call_command("syncbucketlifecycle")
     monkeypatch.undo()
@@ -86,7 +86,7 @@ def test_what_is_put_into_a_made_bucket_reaches_the_queue(aws):
 
 
 def test_half_a_bucket_is_taken_back(aws, monkeypatch):
-    monkeypatch.setattr(buckets, "configure", lambda pipe: 1 / 0)
+    monkeypatch.setattr(bucket_settings, "mend", lambda pipe: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         buckets.ensure_bucket(trail_pipe())
     assert aws.client("s3").list_buckets()["Buckets"] == []

@@ -1,14 +1,17 @@
 """What is ours in our own AWS account (08 §17)."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 
-from api.clouds.aws import provisioning
+from api.clouds.aws import inspection_host, provisioning
 
 TRAILS, RESULTS = "test-cloudigrade-trails", "test-cloudigrade-inspections"
+QUEUE = "test-cloudigrade-cloudtrail-s3"
+ROLE, TEMPLATE = "cloudigrade-lt-test-role", "cloudigrade-lt-test"
 READING = ("Get", "Describe", "Head", "List")
 
 
@@ -17,23 +20,29 @@ def _no_leader(valkey):
     cache.clear()
 
 
-def provisioned(capsys):
-    call_command("provisionaws")
-    return capsys.readouterr().out.splitlines()
+def provisionaws(capsys, *options):
+    """What the command says of each thing, in its order."""
+    call_command("provisionaws", *options)
+    return [tuple(line.split(": ")) for line in capsys.readouterr().out.splitlines()]
+
+
+def verdicts(capsys, *options):
+    return [verdict for _, verdict in provisionaws(capsys, *options)]
+
+
+def changes(requests):
+    return [one for one in requests if not one.action.startswith(READING)]
 
 
 def test_scenario_26_everything_is_made_and_a_second_run_changes_nothing(aws, requests, capsys):
-    first = provisioned(capsys)
-    assert len(first) == 8
-    assert all(line.endswith("made or mended") for line in first)
+    assert verdicts(capsys) == ["made"] * 8
     requests.clear()
-    second = provisioned(capsys)
-    assert all(line.endswith("in order") for line in second)
-    assert [one for one in requests if not one.action.startswith(READING)] == []
+    assert verdicts(capsys) == ["in order"] * 8
+    assert changes(requests) == []
 
 
 def test_the_inspection_host(aws, capsys):
-    provisioned(capsys)
+    provisionaws(capsys)
     ec2, iam = aws.client("ec2"), aws.client("iam")
     [key] = ec2.describe_key_pairs()["KeyPairs"]
     assert key["KeyName"] == "cloudigrade-ecs-ssh-test"
@@ -69,16 +78,37 @@ def test_the_inspection_host(aws, capsys):
 
 
 def test_buckets_and_queues(aws, capsys):
-    provisioned(capsys)
+    provisionaws(capsys)
     s3, sqs = aws.client("s3"), aws.client("sqs")
     policy = json.loads(s3.get_bucket_policy(Bucket=TRAILS)["Policy"])
-    assert {one["Action"] for one in policy["Statement"]} == {"s3:GetBucketAcl", "s3:PutObject"}
+    service = {"Service": "cloudtrail.amazonaws.com"}
+    assert [{**one, "Sid": ""} for one in policy["Statement"]] == [
+        {
+            "Sid": "",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "s3:GetBucketAcl",
+            "Resource": f"arn:aws:s3:::{TRAILS}",
+        },
+        {
+            "Sid": "",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "s3:PutObject",
+            "Resource": f"arn:aws:s3:::{TRAILS}/AWSLogs/*",
+            "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}},
+        },
+    ]
     with pytest.raises(s3.exceptions.ClientError, match="NoSuchBucketPolicy"):
         s3.get_bucket_policy(Bucket=RESULTS)
     for bucket in (TRAILS, RESULTS):
         [rule] = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
         assert (rule["Id"], rule["Events"]) == ("Notifications", ["s3:ObjectCreated:*"])
-        assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        [rule] = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert (rule["ID"], rule["Expiration"]["Days"]) == ("s3_lifecycle_policy", 1460)
+        blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        assert set(blocked.values()) == {True}
+        assert s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
     names = {url.rpartition("/")[2] for url in sqs.list_queues()["QueueUrls"]}
     assert names == {
         *("test-cloudigrade-cloudtrail-s3", "test-cloudigrade-cloudtrail-s3-dlq"),
@@ -86,38 +116,202 @@ def test_buckets_and_queues(aws, capsys):
     }
 
 
-def test_what_was_changed_by_hand_is_mended(aws, capsys):
-    provisioned(capsys)
-    s3, ec2 = aws.client("s3"), aws.client("ec2")
-    s3.delete_bucket_policy(Bucket=TRAILS)
-    ec2.create_launch_template_version(
-        LaunchTemplateName="cloudigrade-lt-test", LaunchTemplateData={"InstanceType": "m5.large"}
+def without_policy(aws):
+    aws.client("s3").delete_bucket_policy(Bucket=TRAILS)
+
+
+def with_a_policy(aws):
+    policy = aws.client("s3").get_bucket_policy(Bucket=TRAILS)["Policy"]
+    aws.client("s3").put_bucket_policy(Bucket=RESULTS, Policy=policy.replace(TRAILS, RESULTS))
+
+
+def without_notifications(aws):
+    aws.client("s3").put_bucket_notification_configuration(
+        Bucket=RESULTS, NotificationConfiguration={}
     )
-    ec2.modify_launch_template(LaunchTemplateName="cloudigrade-lt-test", DefaultVersion="2")
-    mended = [line for line in provisioned(capsys) if line.endswith("made or mended")]
-    assert mended == [
-        f"S3 bucket {TRAILS}: made or mended",
-        "EC2 launch template cloudigrade-lt-test: made or mended",
-    ]
-    assert s3.get_bucket_policy(Bucket=TRAILS)["Policy"]
+
+
+def without_lifecycle(aws):
+    aws.client("s3").delete_bucket_lifecycle(Bucket=RESULTS)
+
+
+def open_to_the_public(aws):
+    aws.client("s3").delete_public_access_block(Bucket=TRAILS)
+
+
+def unencrypted(aws):
+    aws.client("s3").delete_bucket_encryption(Bucket=TRAILS)
+
+
+def without_dead_letters(aws):
+    sqs = aws.client("sqs")
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"])
+
+
+def with_a_lax_policy(aws):
+    sqs = aws.client("sqs")
+    url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "SQS:SendMessage",
+        "Resource": arn["QueueArn"],
+        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{TRAILS}"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+
+
+def without_key(aws):
+    aws.client("ec2").delete_key_pair(KeyName="cloudigrade-ecs-ssh-test")
+
+
+def open_to_ssh(aws):
+    aws.client("ec2").authorize_security_group_ingress(
+        GroupName="cloudigrade-sg-test",
+        IpPermissions=[
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 22,
+                "ToPort": 22,
+                "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
+            }
+        ],
+    )
+
+
+def assumed_by_others(aws):
+    iam = aws.client("iam")
+    trust = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]
+    trust["Statement"][0]["Principal"] = {"Service": "lambda.amazonaws.com"}
+    iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps(trust))
+
+
+def may_not_write_logs(aws):
+    aws.client("iam").delete_role_policy(RoleName=ROLE, PolicyName=f"{TEMPLATE}-cw-policy")
+
+
+def without_profile(aws):
+    iam = aws.client("iam")
+    iam.remove_role_from_instance_profile(InstanceProfileName=ROLE, RoleName=ROLE)
+    iam.delete_instance_profile(InstanceProfileName=ROLE)
+
+
+def with_another_role(aws):
+    iam = aws.client("iam")
+    iam.create_role(RoleName="other", AssumeRolePolicyDocument="{}")
+    iam.remove_role_from_instance_profile(InstanceProfileName=ROLE, RoleName=ROLE)
+    iam.add_role_to_instance_profile(InstanceProfileName=ROLE, RoleName="other")
+
+
+def larger(aws):
+    ec2 = aws.client("ec2")
+    ec2.create_launch_template_version(
+        LaunchTemplateName=TEMPLATE, LaunchTemplateData={"InstanceType": "m5.large"}
+    )
+    ec2.modify_launch_template(LaunchTemplateName=TEMPLATE, DefaultVersion="2")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "title", "verdict"),
+    [
+        (without_policy, f"S3 bucket {TRAILS}", "mended"),
+        (with_a_policy, f"S3 bucket {RESULTS}", "mended"),
+        (without_notifications, f"S3 bucket {RESULTS}", "mended"),
+        (without_lifecycle, f"S3 bucket {RESULTS}", "mended"),
+        (open_to_the_public, f"S3 bucket {TRAILS}", "mended"),
+        (unencrypted, f"S3 bucket {TRAILS}", "mended"),
+        (without_dead_letters, f"SQS queue {QUEUE}", "mended"),
+        (with_a_lax_policy, f"SQS queue {QUEUE}", "mended"),
+        (without_key, "EC2 key pair cloudigrade-ecs-ssh-test", "made"),
+        (open_to_ssh, "EC2 security group cloudigrade-sg-test", "mended"),
+        (assumed_by_others, f"IAM role {ROLE}", "mended"),
+        (may_not_write_logs, f"IAM role {ROLE}", "mended"),
+        (without_profile, f"IAM role {ROLE}", "mended"),
+        (with_another_role, f"IAM role {ROLE}", "mended"),
+        (larger, f"EC2 launch template {TEMPLATE}", "mended"),
+    ],
+)
+def test_what_was_changed_by_hand_is_mended(aws, capsys, requests, spoil, title, verdict):
+    provisionaws(capsys)
+    spoil(aws)
+    requests.clear()
+    seen = provisionaws(capsys, "--dry-run")
+    assert changes(requests) == []
+    assert [one for one in seen if one[1] != "in order"] == [(title, f"would be {verdict}")]
+    done = provisionaws(capsys)
+    assert [one for one in done if one[1] != "in order"] == [(title, verdict)]
+    assert verdicts(capsys) == ["in order"] * 8
 
 
 def test_everything_is_removed_filled_buckets_too(aws, capsys):
-    provisioned(capsys)
-    aws.client("s3").put_object(Bucket=TRAILS, Key="AWSLogs/1.json.gz", Body=b"log")
+    provisionaws(capsys)
+    s3, iam = aws.client("s3"), aws.client("iam")
+    s3.put_bucket_versioning(Bucket=TRAILS, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"log", b"another version"):
+        s3.put_object(Bucket=TRAILS, Key="AWSLogs/1.json.gz", Body=body)
+    s3.delete_object(Bucket=TRAILS, Key="AWSLogs/1.json.gz")
+    document = iam.get_role_policy(RoleName=ROLE, PolicyName=f"{TEMPLATE}-policy")["PolicyDocument"]
+    iam.put_role_policy(RoleName=ROLE, PolicyName="by-hand", PolicyDocument=json.dumps(document))
     with pytest.raises(CommandError, match="--confirm"):
         call_command("provisionaws", "--absent")
-    call_command("provisionaws", "--absent", "--confirm")
-    assert aws.client("s3").list_buckets()["Buckets"] == []
+    assert verdicts(capsys, "--absent", "--confirm") == ["removed"] * 8
+    assert s3.list_buckets()["Buckets"] == []
     assert aws.client("sqs").list_queues().get("QueueUrls", []) == []
     assert aws.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
     assert aws.client("ec2").describe_key_pairs()["KeyPairs"] == []
-    with pytest.raises(aws.client("iam").exceptions.NoSuchEntityException):
-        aws.client("iam").get_role(RoleName="cloudigrade-lt-test-role")
-    call_command("provisionaws", "--absent", "--confirm")
+    assert iam.list_roles()["Roles"] == []
+    assert iam.list_instance_profiles()["InstanceProfiles"] == []
+    assert verdicts(capsys, "--absent", "--confirm") == ["not there"] * 8
 
 
-def test_a_dry_run_asks_nothing(aws, requests, capsys):
-    call_command("provisionaws", "--dry-run")
-    assert requests == []
-    assert len(capsys.readouterr().out.splitlines()) == len(provisioning.resources())
+def test_what_is_half_there_is_removed_too(aws, capsys):
+    provisionaws(capsys)
+    sqs = aws.client("sqs")
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"])
+    without_profile(aws)
+    assert verdicts(capsys, "--absent", "--confirm") == ["removed"] * 8
+    assert sqs.list_queues().get("QueueUrls", []) == []
+
+
+def test_a_dry_run_only_reads(aws, requests, capsys):
+    assert verdicts(capsys, "--dry-run") == ["would be made"] * 8
+    assert verdicts(capsys, "--dry-run", "--absent") == ["not there"] * 8
+    assert changes(requests) == []
+    provisionaws(capsys)
+    requests.clear()
+    assert verdicts(capsys, "--dry-run") == ["in order"] * 8
+    assert verdicts(capsys, "--dry-run", "--absent") == ["would be removed"] * 8
+    assert changes(requests) == []
+
+
+def test_other_programs_are_told_in_json(aws, capsys):
+    call_command("provisionaws", "--json")
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told[0] == {
+        "title": f"SQS queue {RESULTS}-s3",
+        "verdict": "made",
+        "changed": True,
+    }
+    assert len(told) == 8
+
+
+def test_several_processes_at_once_do_not_disturb_each_other(aws, capsys):
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(lambda: list(provisioning.provision())) for _ in range(3)]
+        assert [len(run.result()) for run in runs] == [8, 8, 8]
+    assert verdicts(capsys) == ["in order"] * 8
+
+
+def test_what_another_process_made_meanwhile_is_no_trouble(aws, capsys, monkeypatch):
+    provisionaws(capsys)
+    for name in ("_group", "_trust", "_profile_roles", "_default_version"):
+        monkeypatch.setattr(inspection_host, name, lambda: None)
+    monkeypatch.setattr(
+        inspection_host, "template_data", lambda: {"InstanceType": inspection_host.INSTANCE_TYPE}
+    )
+    for ensure in ("key", "group", "role", "template"):
+        getattr(inspection_host, f"ensure_{ensure}")()
+    monkeypatch.undo()
+    assert verdicts(capsys) == ["in order"] * 8

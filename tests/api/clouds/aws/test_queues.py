@@ -11,6 +11,7 @@ from django.core.management import call_command
 
 from api.clouds.aws import queues
 from api.clouds.aws.pipes import dead_letter_name, inspection_pipe, trail_pipe
+from deployment.local.aws import PRIMARY_ACCOUNT_ID
 
 TRAIL = "test-cloudigrade-cloudtrail-s3"
 RESULTS = "test-cloudigrade-inspections-s3"
@@ -86,8 +87,10 @@ def test_the_bucket_may_send_to_its_queue(aws):
     assert statement["Principal"] == {"AWS": "*"}
     assert statement["Resource"] == attributes(aws, TRAIL)["QueueArn"]
     assert statement["Condition"] == {
-        "ArnLike": {"aws:SourceArn": "arn:aws:s3:::test-cloudigrade-trails"}
+        "ArnLike": {"aws:SourceArn": "arn:aws:s3:::test-cloudigrade-trails"},
+        "StringEquals": {"aws:SourceAccount": PRIMARY_ACCOUNT_ID},
     }
+    assert attributes(aws, TRAIL)["SqsManagedSseEnabled"] == "true"
 
 
 def test_a_queue_is_made_when_it_is_looked_up(aws, caplog):
@@ -121,10 +124,8 @@ VANISHED = "arn:aws:sqs:us-east-1:123456789012:vanished"
         f'{{"deadLetterTargetArn": "{VANISHED}", "maxReceiveCount": 5}}',
     ],
 )
-def test_a_redrive_policy_without_a_queue_is_replaced(pipes_ready, policy):
-    wanted = json.loads(queues._redrive_policy({"RedrivePolicy": policy}, trail_pipe()))
-    assert wanted["deadLetterTargetArn"].endswith(f":{TRAIL}-dlq")
-    assert wanted["maxReceiveCount"] == 5
+def test_a_redrive_policy_without_a_queue_will_not_do(pipes_ready, policy):
+    assert not queues._redrives({"RedrivePolicy": policy})
 
 
 @pytest.mark.parametrize(
