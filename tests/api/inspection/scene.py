@@ -9,6 +9,7 @@ from celery import current_app
 
 from api.models import InspectionAttempt, MachineImage
 from deployment.local.aws import PRIMARY_ACCOUNT_ID, AwsControl, role_arn
+from tests.api.clouds.aws.stage import QueueStage
 from tests.celery_fixtures import Queued
 from tests.factories import make_aws_account, make_aws_image, make_instance, number
 
@@ -75,8 +76,10 @@ def result(*ami_ids: str, entry: Any = RHEL_84, **others: Any) -> dict[str, Any]
     return {"cloud": "aws", "errors": [], "images": dict.fromkeys(ami_ids, entry)} | others
 
 
-class Scene:
+class Scene(QueueStage):
     """The fake AWS with a customer and us in it."""
+
+    queue = QUEUE
 
     def __init__(self, aws: AwsControl, queued: Queued) -> None:
         self.aws = aws
@@ -213,21 +216,6 @@ class Scene:
         """Read the results queue; gives how many messages succeeded and failed."""
         successes, failures = self.run(PERSIST)
         return len(successes), len(failures)
-
-    @property
-    def sqs(self) -> Any:
-        return self.aws.client("sqs")
-
-    @property
-    def url(self) -> str:
-        return self.sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
-
-    @property
-    def left(self) -> int:
-        """How many messages are on the queue, shown or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
-        return sum(int(found["Attributes"][name]) for name in names)
 
 
 def script_of(user_data: str) -> str:

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from api.clouds.aws import queues
+from api.clouds.aws import deliveries, lookup, queues
 from api.clouds.aws.session import clients
 from deployment.local.aws import AwsControl
-from tests.api.clouds.aws.scene import BUCKET, Scene, make_account
+from tests.api.clouds.aws.scene import BUCKET, BucketInMemory, Scene, make_account
+from tests.celery_fixtures import Queued
 
 
 class Request(NamedTuple):
@@ -63,3 +64,13 @@ def scene(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) ->
         Bucket=BUCKET, NotificationConfiguration={}
     )
     return Scene(pipes_ready, make_account())
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, queued: Queued) -> BucketInMemory:
+    """A bucket that is only in memory; beside it there is an EC2 that knows nothing."""
+    memory = BucketInMemory()
+    monkeypatch.setattr(deliveries, "_fetch", memory.fetch)
+    monkeypatch.setattr(lookup, "describe_instances", lambda *_: iter(()))
+    monkeypatch.setattr(lookup, "describe_images", lambda *_: iter(()))
+    return memory

@@ -2,16 +2,20 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from api.clouds.aws import deliveries
+from api.clouds.aws.queues import Message
 from api.models import CloudAccount, InstanceEvent, Run
 from api.tasks.aws import analyze_log
 from deployment.local.aws import AwsControl
+from tests.api.clouds.aws.stage import QueueStage
 from tests.factories import make_aws_account, make_user, number
 from tests.generators import cloudtrail as trail
+from tests.generators.fleet import LogFile
 
 BUCKET = "test-cloudigrade-trails"
 QUEUE = "test-cloudigrade-cloudtrail-s3"
@@ -36,9 +40,32 @@ def make_account(number: str = ACCOUNT, **columns: Any) -> CloudAccount:
     return make_aws_account(user=user, **(defaults | columns))
 
 
+class BucketInMemory:
+    """Stands in for the bucket of logs, where neither its calls nor its messages matter."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+
+    def announced(self, files: Iterable[LogFile]) -> list[Message]:
+        """Put log files into the bucket; gives a message for each."""
+        messages = []
+        for file in files:
+            self._objects[file.key] = file.body
+            body = trail.notification(BUCKET, file.key)
+            messages.append(Message(f"m{number()}", "r", body, datetime.now(UTC), 1))
+        return messages
+
+    def fetch(self, announced: deliveries.Announced) -> deliveries.Content:
+        """Read an object."""
+        data = self._objects[announced.key]
+        return deliveries.Content(data, "", "", len(data))
+
+
 @dataclass
-class Scene:
+class Scene(QueueStage):
     """The fake AWS of the product and of one customer."""
+
+    queue = QUEUE
 
     aws: AwsControl
     account: CloudAccount
@@ -84,21 +111,6 @@ class Scene:
     def show_again_at_once(self) -> None:
         """Let the queue show messages again that are not deleted, without any wait."""
         self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"VisibilityTimeout": "0"})
-
-    @property
-    def sqs(self) -> Any:
-        return self.aws.client("sqs")
-
-    @property
-    def url(self) -> str:
-        return self.sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
-
-    @property
-    def left(self) -> int:
-        """How many messages are on the queue, shown or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
-        return sum(int(found["Attributes"][name]) for name in names)
 
     def image(self, name: str = "an image", account: str | None = None, **options: Any) -> str:
         """Register an AMI in the customer's account, or another one; gives its id."""

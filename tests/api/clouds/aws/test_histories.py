@@ -7,39 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from api.clouds.aws import deliveries, lookup
 from api.clouds.aws.ingest import ingest
-from api.clouds.aws.queues import Message
 from api.models import IngestHour, IngestObject, Instance, InstanceEvent, MachineImage
 from tests.api.clouds.aws.scene import events, make_account, runs
-from tests.factories import number
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import Fleet, LogFile
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def store(monkeypatch):
-    """Objects of a bucket that is only in memory, and an EC2 that knows nothing."""
-    contents: dict[str, bytes] = {}
-
-    def fetch(announced):
-        data = contents[announced.key]
-        return deliveries.Content(data, "", "", len(data))
-
-    monkeypatch.setattr(deliveries, "_fetch", fetch)
-    monkeypatch.setattr(lookup, "describe_instances", lambda *_: iter(()))
-    monkeypatch.setattr(lookup, "describe_images", lambda *_: iter(()))
-    return contents
-
-
-def deliver(store, files, *, at_once=10):
-    messages = []
-    for file in files:
-        store[file.key] = file.body
-        body = trail.notification("bucket", file.key)
-        messages.append(Message(f"m{number()}", "r", body, datetime.now(UTC), 1))
+def deliver(bucket, files, *, at_once=10):
+    messages = bucket.announced(files)
     for first in range(0, len(messages), at_once):
         some = messages[first : first + at_once]
         assert ingest(some) == some
@@ -63,7 +41,7 @@ def check(fleet):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("order", ["in order", "shuffled", "backwards"])
-def test_a_history_in_any_order(store, queued, seed, order):
+def test_a_history_in_any_order(bucket, seed, order):
     make_account(trail.ACCOUNT)
     fleet = Fleet(seed, noise=3).live(60)
     files = fleet.files()
@@ -71,19 +49,19 @@ def test_a_history_in_any_order(store, queued, seed, order):
         random.Random(seed).shuffle(files)
     elif order == "backwards":
         files.reverse()
-    deliver(store, files, at_once=1 + seed * 3)
+    deliver(bucket, files, at_once=1 + seed * 3)
     check(fleet)
 
 
-def test_a_history_twice(store, queued):
+def test_a_history_twice(bucket):
     make_account(trail.ACCOUNT)
     fleet = Fleet(77, noise=3).live(60)
     files = fleet.files()
-    deliver(store, [*files[::2], *files[1::2]])
+    deliver(bucket, [*files[::2], *files[1::2]])
     check(fleet)
     before = _everything()
     random.Random(1).shuffle(files)
-    deliver(store, files)
+    deliver(bucket, files)
     check(fleet)
     assert _everything() == before
 
@@ -99,7 +77,7 @@ def _everything():
     )
 
 
-def test_the_histories_of_several_customers_in_one_batch(store, queued):
+def test_the_histories_of_several_customers_in_one_batch(bucket):
     fleets = []
     for place in range(3):
         account = make_account(f"{place + 1:012}")
@@ -107,7 +85,7 @@ def test_the_histories_of_several_customers_in_one_batch(store, queued):
         fleets.append(Fleet(100 + place, account=account.aws_account_id, images=images).live(30))
     files = [file for fleet in fleets for file in fleet.files()]
     random.Random(5).shuffle(files)
-    deliver(store, files)
+    deliver(bucket, files)
     owners = Instance.objects.values_list("cloud_instance_id", "cloud_account__aws_account_id")
     assert dict(owners) == {one.id: fleet.account for fleet in fleets for one in fleet.machines}
     assert runs() == sorted(span for fleet in fleets for span in fleet.spans)
@@ -138,11 +116,11 @@ def real_files():
 
 
 @pytest.mark.parametrize("order", ["in order", "shuffled", "twice"])
-def test_real_logs(store, queued, real_files, order):
+def test_real_logs(bucket, real_files, order):
     make_account(OWNER)
     if order == "shuffled":
         random.Random(3).shuffle(real_files)
-    deliver(store, real_files if order != "twice" else [*real_files, *reversed(real_files)])
+    deliver(bucket, real_files if order != "twice" else [*real_files, *reversed(real_files)])
     assert sorted(events(), key=lambda event: event[2]) == [
         (INSTANCE, "power_on", ON, "t3.micro"),
         (INSTANCE, "power_off", OFF, None),
