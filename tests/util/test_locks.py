@@ -1,7 +1,6 @@
 """Locks (08 §6.5, §12.3)."""
 
 import datetime
-import threading
 
 import pytest
 import redis
@@ -9,6 +8,7 @@ import time_machine
 from django.core.cache import cache
 from django.db import connection, transaction
 
+from tests.threads import in_threads
 from util.cache import LocalCache
 from util.locks import LeaderRun, advisory_key, lock, single_flight, try_lock
 
@@ -33,20 +33,9 @@ def test_a_lock_needs_a_transaction():
 
 
 def in_another_session(function):
-    """Run a function in a thread, that is in a database session of its own; return its result."""
-    results = []
-
-    def run():
-        try:
-            with transaction.atomic():
-                results.append(function())
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return results[0]
+    """Run a function in a transaction of another database session; return its result."""
+    (result,) = in_threads(transaction.atomic(function))
+    return result
 
 
 @pytest.mark.django_db(transaction=True)

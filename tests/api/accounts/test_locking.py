@@ -1,10 +1,8 @@
 """The lock of a user (spec 03 §11)."""
 
-import threading
 import time
 
 import pytest
-from django.db import connection
 
 from api.accounts import locking
 from api.accounts.locking import locked_account
@@ -12,20 +10,9 @@ from api.accounts.power_off import switch_off_instances
 from api.models import CloudAccount, UserTaskLock
 from api.models.locking import lock_users
 from tests.factories import make_account, make_event, make_instance, make_user
+from tests.threads import in_thread, in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def in_thread(function):
-    def run():
-        try:
-            function()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def test_scenario_32_same_user_waits_other_user_does_not():
@@ -43,11 +30,11 @@ def test_scenario_32_same_user_waits_other_user_does_not():
 
     with locked_account(first.id):
         waiting = in_thread(lambda: work(second, "same user"))
-        in_thread(lambda: work(other, "other user")).join()
+        in_threads(lambda: work(other, "other user"))
         time.sleep(0.2)
-        assert waiting.is_alive()
+        assert not waiting.done()
         order.append("holder")
-    waiting.join()
+    waiting.result(60)
     assert order == ["other user", "holder", "same user"]
 
 

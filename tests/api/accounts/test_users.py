@@ -1,14 +1,14 @@
 """Finding, creating and merging users (spec 03 §10.1; decisions 4, 8, 26)."""
 
-import threading
+from functools import partial
 
 import pytest
-from django.db import connection
 
 from api.accounts import users
 from api.accounts.users import UserConflictError, find_user, get_or_create_user
 from api.models import CloudAccount, User, UserTaskLock
 from tests.factories import make_aws_account, make_user
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -137,21 +137,6 @@ class TestFind:
     ],
 )
 def test_many_at_once_make_one_user(requests):
-    start = threading.Barrier(len(requests))
-    found = []
-
-    def run(request):
-        start.wait()
-        try:
-            found.append(get(*request).id)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(request,)) for request in requests]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == len(requests)
+    in_threads(*[partial(get, *request) for request in requests])
     get("1701", "3340851")
     assert User.objects.count() == 1

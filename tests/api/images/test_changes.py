@@ -1,10 +1,9 @@
 """Changes of images: history, stale usage, and calculations that run at the same time."""
 
-import threading
 from datetime import date
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from api.images.changes import change_images, create_images
 from api.metering.usage import calculate_usage
@@ -18,6 +17,7 @@ from api.models import (
 )
 from tests import factories
 from tests.factories import utc
+from tests.threads import in_thread, in_threads
 
 RED_HAT = "309956199498"
 
@@ -110,41 +110,28 @@ def test_a_run_stored_while_its_image_changes_is_counted_right():
     account = factories.make_aws_account(user=user)
     image = factories.make_aws_image()
     instance = factories.make_instance(account=account, image=image)
-    calculation = threading.Thread(target=_calculate_in_own_connection, args=(user.id,))
     with transaction.atomic():
         change_images(image_ids=[image.id], change=tag, reason="tag")
-        storing = threading.Thread(target=_store_run, args=(instance, user))
-        storing.start()
-        storing.join(timeout=30)
-        assert not storing.is_alive(), "naming an image in a run waits for a change of the image"
-        calculation.start()
-        calculation.join(timeout=1)
-        assert calculation.is_alive(), "the calculation did not wait for the change"
-    calculation.join(timeout=30)
+        # Naming an image in a run does not wait for a change of the image, a calculation does.
+        in_threads(lambda: _store_run(instance, user))
+        calculation = in_thread(lambda: calculate_usage(user_id=user.id))
+        with pytest.raises(TimeoutError):
+            calculation.result(1)
+    calculation.result(30)
     calculate_usage(user_id=user.id)
     assert total(user) == 1
 
 
 def _store_run(instance, user):
-    try:
-        with transaction.atomic():
-            factories.make_run(
-                instance=instance,
-                start=utc("2023-03-10T01:00:00"),
-                end=utc("2023-03-10T02:00:00"),
-            )
-            StaleUsage.objects.create(
-                user=user,
-                first_day=date(2023, 3, 10),
-                last_day=date(2023, 3, 10),
-                cause=Cause.RUN_ADDED,
-            )
-    finally:
-        connection.close()
-
-
-def _calculate_in_own_connection(user_id):
-    try:
-        calculate_usage(user_id=user_id)
-    finally:
-        connection.close()
+    with transaction.atomic():
+        factories.make_run(
+            instance=instance,
+            start=utc("2023-03-10T01:00:00"),
+            end=utc("2023-03-10T02:00:00"),
+        )
+        StaleUsage.objects.create(
+            user=user,
+            first_day=date(2023, 3, 10),
+            last_day=date(2023, 3, 10),
+            cause=Cause.RUN_ADDED,
+        )

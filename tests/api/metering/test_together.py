@@ -29,6 +29,7 @@ from tests import factories
 from tests.api.metering.conftest import World
 from tests.api.metering.notation import at, day
 from tests.api.metering.test_usage import compare_with_oracle
+from tests.threads import in_thread, in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,28 +41,6 @@ def world(transactional_db, queued):
     """A customer whose rows are committed; time stands still."""
     with time_machine.travel(NOW, tick=False):
         yield World()
-
-
-def in_threads(*works):
-    """Run functions at once, each with a database connection of its own; raise what they raise."""
-    errors = []
-
-    def run(work):
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
 
 
 def wait_for_lock_wait():
@@ -111,11 +90,10 @@ def test_different_customers_do_not_wait_for_each_other(world):
 
 def test_stale_days_of_a_busy_customer_are_left_to_whoever_is_busy(world):
     factories.make_stale(user=world.user, first_day=day(10))
-    changes = []
     with transaction.atomic():
         lock_metering(world.user.id)
-        in_threads(lambda: changes.append(usage.calculate_usage(user_id=world.user.id, wait=False)))
-    assert changes[0].busy
+        (changes,) = in_threads(lambda: usage.calculate_usage(user_id=world.user.id, wait=False))
+    assert changes.busy
     assert StaleUsage.objects.exists()
 
 
@@ -126,16 +104,11 @@ def test_run_committed_during_a_calculation_is_not_lost(world):
     late = world.instance("on 10T01, off 10T03")
     with transaction.atomic():
         lock_metering(world.user.id)
-        waiting = threading.Thread(
-            target=lambda: in_threads(
-                lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id])
-            )
-        )
-        waiting.start()
+        waiting = in_thread(lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id]))
         wait_for_lock_wait()
         usage.calculate_usage(user_id=world.user.id)
         assert world.total(10) == 1
-    waiting.join(60)
+    waiting.result(60)
     assert world.total(10) is None
     recalculate.recalculate_stale_usage()
     assert world.total(10) == 2
@@ -163,10 +136,9 @@ def test_run_stored_while_its_image_changes(world):
             reason=ImageFact.Reason("tag"),
         )
         in_threads(lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id]))
-        waiting = threading.Thread(target=lambda: in_threads(recalculate.recalculate_stale_usage))
-        waiting.start()
+        waiting = in_thread(recalculate.recalculate_stale_usage)
         wait_for_lock_wait()
-    waiting.join(60)
+    waiting.result(60)
     assert world.total(11) == 1
 
 

@@ -13,6 +13,7 @@ from api.clouds.aws import session
 from api.clouds.aws.arn import parse_arn
 from api.clouds.aws.policy import policy_document
 from api.clouds.aws.session import clients
+from tests.threads import in_threads
 from util import clock
 
 ARN = parse_arn("arn:aws:iam::012345678901:role/r")
@@ -71,15 +72,7 @@ def test_a_process_remembers_only_so_much(aws, monkeypatch):
 
 
 def test_threads_share_clients(aws):
-    seen = []
-    threads = [
-        threading.Thread(target=lambda: seen.append(clients.own("sqs", "us-east-1")))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    seen = in_threads(*[lambda: clients.own("sqs", "us-east-1")] * 8)
     assert len(set(map(id, seen))) == 1
 
 

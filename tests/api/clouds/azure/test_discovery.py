@@ -4,7 +4,7 @@ import datetime
 import threading
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from api.clouds.azure import describe
 from api.clouds.azure.discovery import FAILURES_UNTIL_CHECK, discover_account, poll_subscription
@@ -24,6 +24,7 @@ from api.tasks import azure as tasks
 from deployment.local import azure_resources as resources
 from tests.api.clouds.azure.conftest import SUBSCRIPTION, calls, machine
 from tests.factories import make_aws_account, make_azure_account, make_user
+from tests.threads import in_thread
 
 OTHER = "11111111-1111-4111-8111-111111111111"
 HOUR = datetime.timedelta(hours=1)
@@ -265,19 +266,14 @@ def test_scenario_34_writing_waits_for_the_customers_other_subscription(azure, m
 
     monkeypatch.setattr("api.clouds.azure.discovery.store_scan", noticed)
 
-    def discover() -> None:
-        discover_account(account_id=accounts[1].id)
-        connections.close_all()
-
     with lock_users([user.id]):
-        other = threading.Thread(target=discover)
-        other.start()
+        other = in_thread(lambda: discover_account(account_id=accounts[1].id))
         assert scanned.wait(30)
-        other.join(0.2)
-        assert other.is_alive()
+        with pytest.raises(TimeoutError):
+            other.result(0.2)
         assert stored == []
         monkeypatch.undo()
         discover_account(account_id=accounts[0].id)
-    other.join(30)
+    other.result(30)
     assert stored == [True]
     assert InstanceEvent.objects.count() == 2
