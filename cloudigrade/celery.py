@@ -12,6 +12,7 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 from cloudigrade.schedule import ENTRIES
 from cloudigrade.start_up import log_configuration
 from util import sentry
+from util.held_tasks import HeldTasks
 from util.lease import Lease
 from util.request_id import message_context, message_headers, request_context
 
@@ -60,6 +61,18 @@ def count_tasks(**_: Any) -> None:
     Loaded by workers alone: gunicorn says first where the metrics of its processes are to be kept.
     """
     import_module("util.task_metrics").count_and_publish()
+
+
+@signals.worker_ready.connect
+def look_after_held_tasks(sender: Any, **_: Any) -> None:
+    """Tell this worker's tasks from those of workers that are lost, and return the latter."""
+    held = HeldTasks(
+        sender,
+        lost_after=settings.CELERY_LOST_WORKER_SECONDS,
+        longest=settings.CELERY_BROKER_VISIBILITY_TIMEOUT,
+    )
+    held.keep()
+    signals.worker_shutdown.connect(lambda **_: held.let_go(), sender=sender.controller, weak=False)
 
 
 @signals.celeryd_init.connect

@@ -24,11 +24,14 @@ _transport_options: dict[str, Any] = {
     **_sentinel,
 }
 
+CELERY_BROKER_VISIBILITY_TIMEOUT = env("CELERY_BROKER_VISIBILITY_TIMEOUT")
+CELERY_LOST_WORKER_SECONDS = env("CELERY_LOST_WORKER_SECONDS")
+
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_USE_SSL = REDIS_TLS
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     **_transport_options,
-    "visibility_timeout": env("CELERY_BROKER_VISIBILITY_TIMEOUT"),
+    "visibility_timeout": CELERY_BROKER_VISIBILITY_TIMEOUT,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Workers and beat wait for a broker that is away, however long it takes.

@@ -141,7 +141,13 @@ _CELERY = _group(
     _int(
         "CELERY_BROKER_VISIBILITY_TIMEOUT",
         3 * 3600,
-        "when a task that a lost worker held is delivered again",
+        "when a task is delivered again whose worker hangs",
+        **_POSITIVE,
+    ),
+    _int(
+        "CELERY_LOST_WORKER_SECONDS",
+        300,
+        "when the tasks of a worker that is lost are delivered again",
         **_POSITIVE,
     ),
     _int(
