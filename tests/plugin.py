@@ -12,6 +12,7 @@ Function fixtures give a fresh one: ``redis_client``, ``aws``, ``azure``, ``sour
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import redis
@@ -119,9 +120,8 @@ def kafka(local_services: LocalServices) -> str:
 def aws_server(local_services: LocalServices) -> Iterator[AwsControl]:
     """The fake AWS runs; its resources are shared by all tests: see ``aws``."""
     local_services.start("aws")
-    control = AwsControl(os.environ["AWS_ENDPOINT_URL"])
-    yield control
-    control.close()
+    with closing(AwsControl(os.environ["AWS_ENDPOINT_URL"])) as control:
+        yield control
 
 
 @pytest.fixture
@@ -135,9 +135,9 @@ def aws(aws_server: AwsControl) -> AwsControl:
 def azure_server(local_services: LocalServices) -> Iterator[AzureControl]:
     """The fake Azure runs; its resources are shared by all tests: see ``azure``."""
     local_services.start("azure")
-    control = AzureControl(os.environ["AZURE_ARM_BASE_URL"], os.environ["AZURE_CA_BUNDLE"])
-    yield control
-    control.close()
+    address, certificate = os.environ["AZURE_ARM_BASE_URL"], os.environ["AZURE_CA_BUNDLE"]
+    with closing(AzureControl(address, certificate)) as control:
+        yield control
 
 
 @pytest.fixture
@@ -151,9 +151,8 @@ def azure(azure_server: AzureControl) -> AzureControl:
 def sources_server(local_services: LocalServices) -> Iterator[SourcesControl]:
     """The fake sources service runs; its records are shared by all tests: see ``sources_api``."""
     local_services.start("sources")
-    control = SourcesControl(os.environ["SOURCES_API_BASE_URL"])
-    yield control
-    control.close()
+    with closing(SourcesControl(os.environ["SOURCES_API_BASE_URL"])) as control:
+        yield control
 
 
 @pytest.fixture

@@ -15,6 +15,20 @@ def _pointer(number: int, row: Any, cloud_type: str) -> dict[str, Any]:
     return {"content_type": number, "object_id": row.id, "cloud_type": cloud_type}
 
 
+def _ami(row: Any, *, platform: str | None, owner: str, is_cloud_access: bool) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        **TIMES,
+        "ec2_ami_id": row.cloud_image_id,
+        "platform": platform,
+        "owner_aws_account_id": owner,
+        "region": "us-east-1",
+        "aws_marketplace_image": False,
+        "is_cloud_access": is_cloud_access,
+        "is_marketplace": False,
+    }
+
+
 SHOWN: dict[str, Callable[[World], list[dict[str, Any]]]] = {
     "usertasklocks": lambda w: [
         {"id": user.task_lock.id, **TIMES, "locked": False, "user": user.id}
@@ -139,29 +153,13 @@ SHOWN: dict[str, Callable[[World], list[dict[str, Any]]]] = {
     ],
     "awsmachineimages": lambda w: [
         {
-            "id": w.ami.id,
-            **TIMES,
-            "ec2_ami_id": w.ami.cloud_image_id,
-            "platform": "none",
-            "owner_aws_account_id": "841258680906",
-            "region": "us-east-1",
-            "aws_marketplace_image": False,
-            "is_cloud_access": True,
-            "is_marketplace": False,
+            **_ami(w.ami, platform="none", owner="841258680906", is_cloud_access=True),
             "product_codes": [{"ProductCodeId": "x", "ProductCodeType": "marketplace"}],
             "platform_details": "Linux/UNIX",
             "usage_operation": "RunInstances",
         },
         {
-            "id": w.copy.id,
-            **TIMES,
-            "ec2_ami_id": w.copy.cloud_image_id,
-            "platform": None,
-            "owner_aws_account_id": "314159265358",
-            "region": "us-east-1",
-            "aws_marketplace_image": False,
-            "is_cloud_access": False,
-            "is_marketplace": False,
+            **_ami(w.copy, platform=None, owner="314159265358", is_cloud_access=False),
             "product_codes": None,
             "platform_details": "Linux/UNIX",
             "usage_operation": "RunInstances",
@@ -169,15 +167,7 @@ SHOWN: dict[str, Callable[[World], list[dict[str, Any]]]] = {
     ],
     "awsmachineimagecopies": lambda w: [
         {
-            "id": w.copy.id,
-            **TIMES,
-            "ec2_ami_id": w.copy.cloud_image_id,
-            "platform": None,
-            "owner_aws_account_id": "314159265358",
-            "region": "us-east-1",
-            "aws_marketplace_image": False,
-            "is_cloud_access": False,
-            "is_marketplace": False,
+            **_ami(w.copy, platform=None, owner="314159265358", is_cloud_access=False),
             "reference_awsmachineimage_id": w.ami.id,
         }
     ],

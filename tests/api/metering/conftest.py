@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from api.metering import recalculate
 from api.metering.facets import TOTAL, Key
-from api.models import ConcurrentUsage, InstanceEvent, MachineImage, Run, StaleUsage
+from api.models import ConcurrentUsage, Instance, InstanceEvent, MachineImage, Run, StaleUsage
 from tests import factories
 from tests.api.metering.notation import SERVER, at, day, events
 
@@ -72,6 +72,32 @@ class World:
                         **columns,
                     },
                 )
+
+    def many(self, count, text) -> list[Instance]:
+        """Make instances of one new image that have the same events, in few statements."""
+        image = self.image()
+        instances = Instance.objects.bulk_create(
+            Instance(
+                cloud_account=self.account,
+                machine_image=image,
+                cloud_type=self.account.cloud_type,
+                cloud_instance_id=f"i-{factories.number()}",
+                region="us-east-1",
+            )
+            for _ in range(count)
+        )
+        InstanceEvent.objects.bulk_create(
+            InstanceEvent(
+                instance=instance,
+                cloud_account=self.account,
+                event_type=kind,
+                occurred_at=when,
+                origin="cloudtrail",
+            )
+            for instance in instances
+            for when, kind in events(text)
+        )
+        return instances
 
     def recalculate(self, now="12T01", since=None):
         """Do what the hourly schedule does."""

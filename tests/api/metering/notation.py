@@ -60,3 +60,17 @@ def peaks(instances, first, last=None):
 
 def key(arch=ANY, role=ANY, sla=ANY, usage=ANY, service_type=ANY):
     return Key(arch, role, sla, usage, service_type)
+
+
+FIRST_KEYS = [
+    key(),
+    key(service_type="L3"),
+    key(usage="Production"),
+    key(usage="Production", service_type="L3"),
+    key(sla="Premium"),
+    key(sla="Premium", service_type="L3"),
+    key(sla="Premium", usage="Production"),
+    key(sla="Premium", usage="Production", service_type="L3"),
+    key(arch="x86_64"),
+]
+"""The first keys that ``RHEL`` counts for, in their order (spec 07 §5.1)."""

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from api.metering import recalculate, runs
-from api.models import Cause, Instance, InstanceEvent, Run, StaleUsage
+from api.models import Cause, InstanceEvent, Run, StaleUsage
 from tests import factories
 from tests.api.metering import oracle
 from tests.api.metering.notation import EPOCH, at, day, micros
@@ -146,39 +146,11 @@ def test_database_refuses_a_run_stored_twice(world):
         factories.make_run(instance=instance, start=at("10T04"))
 
 
-def make_many(world, count):
-    image = world.image()
-    instances = Instance.objects.bulk_create(
-        Instance(
-            cloud_account=world.account,
-            machine_image=image,
-            cloud_type="aws",
-            cloud_instance_id=f"i-{factories.number()}",
-            region="us-east-1",
-        )
-        for _ in range(count)
-    )
-    InstanceEvent.objects.bulk_create(
-        InstanceEvent(
-            instance=instance,
-            cloud_account=world.account,
-            event_type=("power_on", "power_off")[hour % 2],
-            occurred_at=at("10T00") + datetime.timedelta(hours=hour),
-            origin="cloudtrail",
-        )
-        for instance in instances
-        for hour in range(4)
-    )
-    return instances
-
-
 def test_number_of_statements_does_not_grow(world):
     counts = {}
     for number in (10, 1000):
-        instances = make_many(world, number)
-        with CaptureQueriesContext(
-            connection,
-        ) as added:
+        instances = world.many(number, "on 10T00, off 10T01, on 10T02, off 10T03")
+        with CaptureQueriesContext(connection) as added:
             recalculated(world, *instances)
         Run.objects.filter(start_time=at("10T00")).update(end_time=at("10T00:30"))
         with CaptureQueriesContext(connection) as changed:

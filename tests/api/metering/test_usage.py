@@ -20,7 +20,6 @@ from api.models import (
     ConcurrentUsage,
     ImageFact,
     Instance,
-    InstanceEvent,
     StaleUsage,
     UsageRevision,
     User,
@@ -168,29 +167,9 @@ def test_odd_texts_are_stored_and_recognised(world):
 
 
 def test_statements_do_not_grow_with_days_or_runs(world):
-    image = world.image()
     counts = {}
     for number in (10, 1000):
-        instances = Instance.objects.bulk_create(
-            Instance(
-                cloud_account=world.account,
-                machine_image=image,
-                cloud_type="aws",
-                cloud_instance_id=f"i-{factories.number()}",
-                region="us-east-1",
-            )
-            for _ in range(number)
-        )
-        InstanceEvent.objects.bulk_create(
-            InstanceEvent(
-                instance=instance,
-                cloud_account=world.account,
-                event_type="power_on",
-                occurred_at=at("01T00"),
-                origin="cloudtrail",
-            )
-            for instance in instances
-        )
+        instances = world.many(number, "on 01T00")
         recalculate_runs(user_id=world.user.id, instance_ids=[one.id for one in instances])
         ConcurrentUsage.objects.all().delete()
         first = day(12) - datetime.timedelta(days=number // 20)

@@ -259,29 +259,24 @@ def test_what_is_read_is_counted_in_metrics(scene, queued):
     def value(name, **labels):
         return REGISTRY.get_sample_value(f"cloudigrade_cloudtrail_{name}", labels) or 0
 
-    before = {
-        "done": value("messages_total", outcome="done"),
-        "failed": value("messages_total", outcome="failed"),
-        "ok": value("files_total", outcome="ok"),
-        "malformed": value("records_total", outcome="malformed"),
-        "relevant": value("records_total", outcome="relevant"),
-        "stored": value("events_total"),
-        "lag": value("lag_seconds_count"),
-    }
+    def read():
+        return {
+            "done": value("messages_total", outcome="done"),
+            "failed": value("messages_total", outcome="failed"),
+            "ok": value("files_total", outcome="ok"),
+            "malformed": value("records_total", outcome="malformed"),
+            "relevant": value("records_total", outcome="relevant"),
+            "stored": value("events_total"),
+            "lag": value("lag_seconds_count"),
+        }
+
+    before = read()
     scene.deliver(
         trail.stop_instances("i-1", "i-2"), trail.start_instances("i", requestParameters=None)
     )
     scene.announce(body="nonsense")
     scene.run()
-    after = {
-        "done": value("messages_total", outcome="done"),
-        "failed": value("messages_total", outcome="failed"),
-        "ok": value("files_total", outcome="ok"),
-        "malformed": value("records_total", outcome="malformed"),
-        "relevant": value("records_total", outcome="relevant"),
-        "stored": value("events_total"),
-        "lag": value("lag_seconds_count"),
-    }
+    after = read()
     assert {name: after[name] - before[name] for name in before} == {
         "done": 1,
         "failed": 1,

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from api.clouds.azure import client, credentials
+from api.clouds.azure.scan import Scan
 from api.clouds.azure.visibility import listing
 from api.models import CloudAccount
 from deployment.local import azure_resources as resources
@@ -64,6 +65,15 @@ def account(clock: time_machine.Traveller) -> CloudAccount:
 def machine(name: str, **more: Any) -> dict[str, Any]:
     """A virtual machine of the usual subscription."""
     return resources.machine(resources.machine_id(SUBSCRIPTION, name), **more)
+
+
+def scan(*machines: dict[str, Any], problem: Exception | None = None) -> Scan:
+    """What a scan finds that sees these machines and their states, before any problem."""
+    found = Scan(problem=problem)
+    for entry in machines:
+        found.add_machine(entry)
+        found.add_state(entry)
+    return found
 
 
 def calls(azure: AzureControl) -> list[str]:

@@ -12,21 +12,13 @@ from api.clouds.azure.errors import AzureBusyError
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey
 from api.clouds.azure.transform import machine as transformed
-from tests.api.clouds.azure.conftest import NOW, machine
+from tests.api.clouds.azure.conftest import NOW, machine, scan
 
 SIZE = "Standard_B1s"
 IMAGE = ImageKey("redhat", "rhel", "82gen2")
 IMAGE_ID = 5
 EARLIER = NOW - datetime.timedelta(hours=1)
 ON, OFF, CHANGE = "power_on", "power_off", "attribute_change"
-
-
-def scan(*machines: dict, problem=None) -> Scan:
-    found = Scan(problem=problem)
-    for entry in machines:
-        found.add_machine(entry)
-        found.add_state(entry)
-    return found
 
 
 def known(name: str, power: str | None = None, size: str | None = SIZE, **more) -> dict:

@@ -24,21 +24,13 @@ from api.models import (
     StaleUsage,
 )
 from deployment.local.azure_resources import RHEL_IMAGE
-from tests.api.clouds.azure.conftest import NOW, SUBSCRIPTION, machine
+from tests.api.clouds.azure.conftest import NOW, SUBSCRIPTION, machine, scan
 from tests.factories import make_azure_account, make_event, make_instance
 
 pytestmark = pytest.mark.django_db
 
 HOUR = datetime.timedelta(hours=1)
 WRITES = re.compile(r"^\s*(WITH|INSERT|UPDATE|DELETE)")
-
-
-def scan(*machines: dict, problem=None) -> Scan:
-    found = Scan(problem=problem)
-    for entry in machines:
-        found.add_machine(entry)
-        found.add_state(entry)
-    return found
 
 
 def store(account: CloudAccount, found: Scan, *, started: datetime.datetime | None = None) -> bool:
