@@ -43,11 +43,13 @@ test-fast: setup  ## run only the tests that need no services
 	@$(RUN) -m pytest -m "not services and not e2e and not faults" $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: setup  ## check style, format, types and who imports whom
+lint: setup  ## check style, format, types, who imports whom, and the playbook
 	$(VENV_BIN)/ruff check .
 	$(VENV_BIN)/ruff format --check .
 	$(VENV_BIN)/mypy .
 	$(VENV_BIN)/lint-imports
+	ANSIBLE_HOME=.venv/ansible $(VENV_BIN)/ansible-lint --offline --profile production \
+	  deployment/playbooks/manage-cloudigrade.yml
 
 .PHONY: bench
 bench: setup  ## measure, print a table and write build/bench.json
@@ -79,6 +81,10 @@ openapi-test: setup  ## fail if openapi.json or openapi-internal.json is stale
 .PHONY: checkceleryconfigs
 checkceleryconfigs: setup  ## compare tasks, routes, schedule and the deployment's queues
 	@$(MANAGE) checkceleryconfigs
+
+.PHONY: user
+user: setup  ## create a user who may enter the admin site
+	@$(MANAGE) createsuperuser
 
 .PHONY: migrations
 migrations: setup  ## write migrations for changes of the models

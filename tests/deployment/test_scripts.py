@@ -208,9 +208,3 @@ def test_worker_and_beat_wait_for_the_database(database, valkey):
     finally:
         waiting.kill()
         waiting.communicate()
-
-
-@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.sh")))
-def test_a_script_is_executable_and_well_formed(script):
-    assert os.access(SCRIPTS / script, os.X_OK)
-    subprocess.run(["/bin/bash", "-n", str(SCRIPTS / script)], check=True)
