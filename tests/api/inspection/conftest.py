@@ -1,7 +1,5 @@
 """A customer with an image in the fake AWS, and ourselves ready to inspect it."""
 
-import logging
-
 import pytest
 
 from api.clouds.aws import queues
@@ -14,13 +12,3 @@ def scene(db, pipes_ready, queued, monkeypatch):  # noqa: F811
     """An enabled AWS account, our buckets and queues, and the inspectors' launch template."""
     monkeypatch.setattr(queues, "LONG_POLL", 0)
     return Scene(pipes_ready, queued)
-
-
-@pytest.fixture
-def own_logs(caplog):
-    """What our loggers say, which the root logger does not get to hear."""
-    logger = logging.getLogger("api")
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO, logger="api")
-    yield caplog
-    logger.removeHandler(caplog.handler)

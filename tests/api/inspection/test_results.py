@@ -138,11 +138,11 @@ def test_poison_messages(scene, body):
     assert (fresh(image).status, scene.left) == ("inspected", 1)
 
 
-def test_a_message_without_records_is_neither_success_nor_failure(scene, own_logs):
+def test_a_message_without_records_is_neither_success_nor_failure(scene, caplog):
     scene.send('{"hello": "world"}')
     assert scene.persist() == (0, 0)
     assert scene.left == 1
-    assert "no records" in own_logs.text
+    assert "no records" in caplog.text
 
 
 def test_no_images_are_a_success(scene):
@@ -203,6 +203,14 @@ class TestSaving:
         save(result("ami-1", entry={}))
         assert len(attempts(image)) == 2
         assert not fresh(image).is_rhel
+
+    def test_history_names_the_attempt_whose_result_it_is(self):
+        image = make_aws_image(cloud_image_id="ami-1")
+        for entry in (RHEL_84, {}, RHEL_84):
+            save(result("ami-1", entry=entry))
+        first, second = (f"attempt {attempt.id}" for attempt in attempts(image))
+        refs = image.facts.order_by("id").values_list("ref", flat=True)
+        assert list(refs) == [first, second, first]
 
     def test_the_later_of_two_counts_and_both_are_kept(self):
         image = make_aws_image(cloud_image_id="ami-1")

@@ -283,6 +283,7 @@ def test_scenario_17_a_result(scene, started):
     assert attempt.outcome == "inspected"
     (fact,) = image.facts.order_by("-id")[:1]
     assert (fact.reason, fact.is_rhel, fact.role) == ("inspection", True, image.role)
+    assert fact.ref == f"attempt {attempt.id}"
     assert fact.evidence == {
         "rules": ["rhel_release_files", "rhel_signed_packages"],
         "paths": ["/etc/redhat-release"],
@@ -296,11 +297,11 @@ def test_scenario_18_rhel_found_decides_nothing(scene, started):
     assert (fresh(started).status, fresh(started).is_rhel) == ("inspected", False)
 
 
-def test_scenario_19_a_known_and_an_unknown_image(scene, started, own_logs):
+def test_scenario_19_a_known_and_an_unknown_image(scene, started, caplog):
     scene.deliver(result(started.cloud_image_id, "ami-x"))
     assert scene.persist() == (1, 0)
     assert fresh(started).status == "inspected"
-    assert "ami-x" in own_logs.text
+    assert "ami-x" in caplog.text
 
 
 @pytest.mark.parametrize("content", [{"cloud": "aws"}, {"cloud": "gcp", "images": {}}])

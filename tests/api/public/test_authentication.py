@@ -183,24 +183,15 @@ def count_of_mismatches() -> float:
         ({"org_id": "400004"}, False),
     ],
 )
-def test_ids_of_two_customers_are_noticed(ids, warned, own_logs):
+def test_ids_of_two_customers_are_noticed(ids, warned, caplog):
     before = count_of_mismatches()
     outcome(caller(**ids))
-    warnings = [record for record in own_logs.records if record.levelno == logging.WARNING]
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert (count_of_mismatches() - before, len(warnings)) == (warned, warned)
 
 
-@pytest.fixture
-def own_logs(caplog):
-    """What the product's own loggers say; these do not propagate by themselves."""
-    logger = logging.getLogger("api")
-    logger.addHandler(caplog.handler)
+def test_logs_name_no_secret(caplog):
     caplog.set_level(logging.DEBUG, logger="api")
-    yield caplog
-    logger.removeHandler(caplog.handler)
-
-
-def test_logs_name_no_secret(own_logs):
     header = identity(account_number="100001", user={"email": "jdoe@example.com"})
     for who in (
         Caller({"X-RH-IDENTITY": header, "X-RH-INSIGHTS-REQUEST-ID": "abc-123"}),
@@ -210,12 +201,12 @@ def test_logs_name_no_secret(own_logs):
     ):
         who.get("/accounts/")
     for secret in ("sekrit", "not-the-key", "jdoe", header, "c2VjcmV0"):
-        assert secret not in own_logs.text
-    assert "abc-123" in own_logs.text
-    assert "swatch" in own_logs.text
+        assert secret not in caplog.text
+    assert "abc-123" in caplog.text
+    assert "swatch" in caplog.text
 
 
-def test_identity_is_logged_on_request(own_logs, settings):
+def test_identity_is_logged_on_request(caplog, settings):
     settings.VERBOSE_INSIGHTS_IDENTITY_HEADER_LOGGING = True
     caller(account_number="100001", user={"email": "jdoe@example.com"}).get("/accounts/")
-    assert "jdoe@example.com" in own_logs.text
+    assert "jdoe@example.com" in caplog.text
