@@ -5,17 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import schemathesis
 from django.conf import settings as django_settings
 from django.test import override_settings
-from hypothesis import HealthCheck, settings
 from openapi_spec_validator import validate
-from schemathesis import checks
-from schemathesis.config import SchemathesisConfig
 
 from api.internal import openapi
 from api.models import InspectionAttempt, SyntheticDataRequest
-from cloudigrade.wsgi import application
+from tests.api.documents import BY_CONTRACT, examples, served
 from tests.api.internal.callers import ANYBODY, B, service
 from tests.api.public.conftest import one_connection  # noqa: F401
 from tests.factories import (
@@ -33,21 +29,7 @@ from tests.factories import (
 )
 from util import clock
 
-EXAMPLES = 5
-
-# By contract limit, offset and booleans are never wrong, and numbers of any size may be asked for;
-# what is well-formed may still be refused: taken numbers, unknown rows, late dates.
-BY_CONTRACT = ("negative_data_rejection", "positive_data_acceptance")
-
-API = schemathesis.openapi.from_dict(
-    openapi.document(),
-    config=SchemathesisConfig.from_dict(
-        {"seed": 20220601, "generation": {"with-security-parameters": False}}
-    ),
-)
-API.app = application
-API.config.update(base_url="http://localhost")
-
+API = served(openapi.document(), base_url="http://localhost", seed=20220601)
 AS_SERVICE = service(org_id="200002").headers
 
 
@@ -81,16 +63,9 @@ def everything(db, one_connection, queued, clouds) -> None:  # noqa: F811
 
 @pytest.mark.slow
 @API.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(5)
 def test_whatever_is_sent(case, everything):
-    case.call_and_validate(
-        headers=AS_SERVICE, excluded_checks=[getattr(checks, name) for name in BY_CONTRACT]
-    )
+    case.call_and_validate(headers=AS_SERVICE, excluded_checks=BY_CONTRACT)
 
 
 LISTS = sorted(
@@ -102,12 +77,8 @@ LISTS = sorted(
 
 @pytest.mark.parametrize("path", LISTS)
 def test_what_is_shown(everything, path):
-    excluded = [getattr(checks, name) for name in BY_CONTRACT]
-    answer = (
-        API[path]["GET"]
-        .Case(query={"limit": 100})
-        .call_and_validate(headers=AS_SERVICE, excluded_checks=excluded)
-    )
+    case = API[path]["GET"].Case(query={"limit": 100})
+    answer = case.call_and_validate(headers=AS_SERVICE, excluded_checks=BY_CONTRACT)
     rows = answer.json()["data"]
     assert rows
     for row in rows if f"{path}{{id}}/" in openapi.document()["paths"] else ():

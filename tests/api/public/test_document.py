@@ -4,33 +4,17 @@ import json
 from datetime import timedelta
 
 import pytest
-import schemathesis
 from django.core.management import CommandError, call_command
-from hypothesis import HealthCheck, settings
 from openapi_spec_validator import validate
-from schemathesis import checks
-from schemathesis.config import SchemathesisConfig
 
 from api.models import CloudAccount, Instance, MachineImage
 from api.public import schema
-from cloudigrade.wsgi import application
 from tests import factories
+from tests.api.documents import BY_CONTRACT, examples, served
 from tests.api.public.callers import ANYBODY, BASE, identity
 from util import clock
 
-EXAMPLES = 15
-
-# By contract no value of limit and offset is wrong, and a well-formed date may still be too late.
-BY_CONTRACT = ("negative_data_rejection", "positive_data_acceptance")
-
-API = schemathesis.openapi.from_dict(
-    schema.document(),
-    config=SchemathesisConfig.from_dict(
-        {"seed": 20200518, "generation": {"with-security-parameters": False}}
-    ),
-)
-API.app = application
-API.config.update(base_url=f"http://localhost{BASE}")
+API = served(schema.document(), base_url=f"http://localhost{BASE}", seed=20200518)
 
 
 @pytest.fixture
@@ -73,16 +57,9 @@ AS_A = {"X-RH-IDENTITY": identity(account_number="100001")}
 
 
 @API.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(15)
 def test_whatever_is_sent(case, everything):
-    case.call_and_validate(
-        headers=AS_A, excluded_checks=[getattr(checks, name) for name in BY_CONTRACT]
-    )
+    case.call_and_validate(headers=AS_A, excluded_checks=BY_CONTRACT)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +86,7 @@ def test_single_objects(everything, kind, model):
 )
 def test_errors(everything, path, query, headers, status):
     case = API[path]["GET"].Case(query=query)
-    excluded = [checks.positive_data_acceptance, checks.negative_data_rejection]
-    answer = case.call_and_validate(headers=headers, excluded_checks=excluded)
+    answer = case.call_and_validate(headers=headers, excluded_checks=BY_CONTRACT)
     assert answer.status_code == status
 
 
