@@ -5,8 +5,9 @@ import os
 import boto3
 import pytest
 import requests
-from confluent_kafka import Consumer, Producer
 from django.db import connection
+
+from tests.deployment.messages import carried
 
 
 @pytest.mark.django_db
@@ -25,20 +26,7 @@ test_redis_is_empty_again = test_redis_is_empty_for_each_test
 
 
 def test_kafka_carries_messages_with_headers(kafka):
-    producer = Producer({"bootstrap.servers": kafka})
-    producer.produce("tests.fixtures", b"value", headers={"event_type": b"Test"})
-    producer.flush(20)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka,
-            "group.id": "tests.fixtures",
-            "auto.offset.reset": "earliest",
-            "session.timeout.ms": 6000,
-        }
-    )
-    consumer.subscribe(["tests.fixtures"])
-    message = consumer.poll(30)
-    consumer.close()
+    message = carried(kafka, "tests.fixtures", b"value", headers={"event_type": b"Test"})
     assert message is not None
     assert message.value() == b"value"
     assert message.headers() == [("event_type", b"Test")]

@@ -11,13 +11,13 @@ import psycopg2
 import pytest
 import redis
 import requests
-from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from deployment.local import kafka, postgres, valkey
 from deployment.local.ports import PortReservation, is_listening
 from deployment.local.process import LocalServiceError
 from deployment.local.world import ALL_SERVICES, LocalServices
+from tests.deployment.messages import carried
 from tests.deployment.processes import is_running, wait_for
 
 pytestmark = pytest.mark.services
@@ -178,19 +178,6 @@ def test_the_mock_cluster_stands_in_where_the_broker_cannot_run(tmp_path, monkey
     monkeypatch.setattr(kafka, "find_broker", lambda: None)
     with LocalServices(["kafka"], environment={}, scratch_parent=tmp_path) as services:
         address = services.embedded["kafka"].address
-        producer = Producer({"bootstrap.servers": address})
-        producer.produce("platform.sources.event-stream", b"hello")
-        assert producer.flush(20) == 0
-        consumer = Consumer(
-            {
-                "bootstrap.servers": address,
-                "group.id": "test",
-                "auto.offset.reset": "earliest",
-                "session.timeout.ms": 6000,
-            }
-        )
-        consumer.subscribe(["platform.sources.event-stream"])
-        message = consumer.poll(30)
-        consumer.close()
+        message = carried(address, "platform.sources.event-stream", b"hello")
         assert message is not None
         assert message.value() == b"hello"
