@@ -1,7 +1,6 @@
 """The product behind PgBouncer in transaction mode (08 §16)."""
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -15,16 +14,10 @@ from deployment.local.world import LocalServices
 from tests.cloudigrade.programs import free_port
 from tests.deployment.processes import clean_environment
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 NOBODY = 65_534
 SERVER_CONNECTIONS = 3
 
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PGBOUNCER is None, reason="needs the program pgbouncer"),
-]
+pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def services(tmp_path):
 
 
 @pytest.fixture
-def pooler(services):
+def pooler(pgbouncer_program, services):
     """The port of a PgBouncer with fewer connections than the product has processes."""
     port = free_port()
     folder = services.surroundings.folder_for_everybody("pgbouncer")
@@ -62,7 +55,7 @@ def pooler(services):
         file.chmod(0o644)
     process = ManagedProcess(
         name="PgBouncer",
-        command=[PGBOUNCER or "", configuration],
+        command=[pgbouncer_program, configuration],
         log_file=services.surroundings.log_file("pgbouncer"),
         watchdog=services.surroundings.watchdog,
         directory=folder,
