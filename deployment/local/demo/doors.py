@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg2
@@ -134,8 +134,19 @@ class Api:
 
     def usage(self, identity: str, first: date, last: date) -> dict[date, dict[Category, int]]:
         """Return usage as the internal API shows it, today's too; nothing if it says "not yet"."""
+        return self._usage(INTERNAL, identity, first, last)
+
+    def usage_of_past(
+        self, identity: str, first: date, last: date
+    ) -> dict[date, dict[Category, int]]:
+        """Return usage as the public API shows it to the customer, until yesterday at most."""
+        return self._usage(PUBLIC, identity, first, last)
+
+    def _usage(
+        self, door: str, identity: str, first: date, last: date
+    ) -> dict[date, dict[Category, int]]:
         days = self.all(
-            f"{INTERNAL}/concurrent/",
+            f"{door}/concurrent/",
             identity=identity,
             start_date=first.isoformat(),
             end_date=(last + timedelta(days=1)).isoformat(),
@@ -163,7 +174,7 @@ def _content(response: requests.Response) -> Any:
 
 
 class Records:
-    """The database, to see the records that no door shows (spec 09)."""
+    """The database, to see the records that no door shows (spec 09), and to let time pass."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._connection = psycopg2.connect(
@@ -188,3 +199,17 @@ class Records:
     def value(self, statement: str) -> Any:
         """Return the one value of a SELECT."""
         return self.rows(statement)[0][0]
+
+    def let_customer_be_older(self, aws_account_id: str, *, since: datetime) -> None:
+        """Let a customer with an AWS account have come to us at an earlier time."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE api_cloudaccount SET created_at = %(since)s, enabled_at = %(since)s"
+                " WHERE aws_account_id = %(account)s",
+                {"since": since, "account": aws_account_id},
+            )
+            cursor.execute(
+                "UPDATE api_user SET date_joined = %(since)s WHERE id ="
+                " (SELECT user_id FROM api_cloudaccount WHERE aws_account_id = %(account)s)",
+                {"since": since, "account": aws_account_id},
+            )

@@ -26,7 +26,7 @@ from deployment.local.demo.cast import (
     RED_HAT_ACCOUNT,
     Customer,
 )
-from deployment.local.demo.disk import VERSION, write_disk
+from deployment.local.demo.disk import VERSION
 from deployment.local.demo.doors import (
     INTERNAL,
     PUBLIC,
@@ -40,20 +40,20 @@ from deployment.local.demo.history import DAYS, check_history, request_history
 from deployment.local.demo.ledger import check_records, row_counts
 from deployment.local.demo.oracle import TOTAL, Span, expected_usage
 from deployment.local.demo.subscription import delegate_subscription, running_machines
-from deployment.local.houndigrade.machine import Machines, provide_launch_template
+from deployment.local.demo.unknown_image import DAYS as PAST_DAYS
+from deployment.local.demo.unknown_image import UnknownImage
+from deployment.local.houndigrade.machine import provide_launch_template
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
 from tests.generators import cloudtrail
 
 SETTINGS = {
     "ANALYZE_LOG_SCHEDULE": "2",
-    "HOUNDIGRADE_ECS_PERSIST_INSPECTION_RESULTS_SCHEDULE": "15",
+    "HOUNDIGRADE_ECS_PERSIST_INSPECTION_RESULTS_SCHEDULE": "5",
     "RECALCULATE_STALE_USAGE_SCHEDULE": "3",
     "KAFKA_SESSION_TIMEOUT_MS": "6000",
 }
 """What is set differently from the defaults: nobody wants to wait for a story."""
-
-_SECONDS_FOR_INSPECTION = 120
 
 
 class Story:
@@ -345,45 +345,30 @@ class Story:
         self._console.print(tables.history(usage))
 
     def _look_into_image(self) -> None:
-        """Run an image of which only its disk tells that it is RHEL, and for what it is used."""
-        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-        with self._chapter("Globex runs an unknown image: its disk is copied and looked into"):
+        """Have an image of which only its disk tells that it is RHEL, and for what it is used."""
+        spans = self._expected_spans[GLOBEX]
+        with self._chapter(f"Globex, with us for {PAST_DAYS} days by now, runs an unknown image"):
             image_id = self._register(GLOBEX.aws_account_id, "globex-unknown", "x86_64")
-            launch = _launch(start, image_id, "t3.micro", "i-0globex00004")
-            self._deliver(GLOBEX, cloudtrail.log_file(self._records_of(GLOBEX, launch)))
-            with TemporaryDirectory() as folder:
-                disk = Path(folder)
-                write_disk(disk)
-                with Machines(self._aws, {image_id: disk}):
-                    image = wait_for(
-                        "the inspection of the image",
-                        lambda: next(
-                            (
-                                image
-                                for image in self._api.all(
-                                    f"{PUBLIC}/images/", identity=GLOBEX.identity
-                                )
-                                or []
-                                if image["content_object"]["ec2_ami_id"] == image_id
-                                and image["status"] == "inspected"
-                            ),
-                            None,
-                        ),
-                        product=self._product,
-                        seconds=_SECONDS_FOR_INSPECTION,
-                    )
-            require(image["rhel"] and image["rhel_version"] == VERSION, f"it is {image}")
-        purpose = image["syspurpose"]
-        self._expected_spans[GLOBEX].append(
-            Span(
-                start,
-                None,
-                "x86_64",
-                role=purpose["role"],
-                sla=purpose["service_level_agreement"],
-                usage=purpose["usage"],
+            unknown = UnknownImage(image_id, GLOBEX)
+            unknown.let_customer_be_older(self._records)
+            known = len(self._instances(GLOBEX))
+            self._deliver(GLOBEX, unknown.log())
+            wait_for(
+                "the instances of the unknown image",
+                lambda: len(self._instances(GLOBEX)) == known + len(unknown.instances),
+                product=self._product,
             )
-        )
+            before = unknown.wait_for_usage(self._api, self._product, spans)
+        with self._chapter("Its disk is copied and looked into; past days change by themselves"):
+            with TemporaryDirectory() as disk:
+                image = unknown.look_into(self._aws, self._api, self._product, Path(disk))
+            known_at = time.monotonic()
+            require(image["rhel"] and image["rhel_version"] == VERSION, f"it is {image}")
+            spans += unknown.spans(image["syspurpose"])
+            after = unknown.wait_for_usage(self._api, self._product, spans)
+            took = time.monotonic() - known_at
+        self._console.print(tables.change(before, after))
+        self._console.print(f"... right {took:.1f} s after the result was known", markup=False)
 
     def _poll_azure(self) -> None:
         """Have a customer of Azure, whose machines are known from looking at them only."""

@@ -12,6 +12,7 @@ from deployment.local.demo.oracle import ANY, TOTAL, Category
 
 _BAR_WIDTH = 14
 _ROLE_PREFIX = "Red Hat Enterprise Linux "
+_NUMBERS = frozenset({"total", "instances", "before", "after"})
 _SHOWN_FACETS = (0, 1, 2)
 """Architecture, role and SLA."""
 
@@ -59,6 +60,18 @@ def usage_today(rows: Mapping[str, Mapping[date, Mapping[Category, int]]]) -> Ta
     return table
 
 
+def change(
+    before: Mapping[date, Mapping[Category, int]], after: Mapping[date, Mapping[Category, int]]
+) -> Table:
+    """Show the totals of the same days at two times."""
+    table = _table("Usage of past days", "day", "before", "after", "")
+    for day, counts in sorted(after.items()):
+        total = counts.get(TOTAL, 0)
+        earlier = str(before[day].get(TOTAL, 0))
+        table.add_row(day.isoformat(), earlier, str(total), "#" * total)
+    return table
+
+
 def history(usage: Mapping[date, Mapping[Category, int]]) -> Table:
     """Show the totals of many days, and their counts by architecture, role and SLA."""
     facets = [
@@ -86,6 +99,6 @@ def _only(facet: int, value: str) -> Category:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        justify: JustifyMethod = "right" if column in {"total", "instances"} else "left"
+        justify: JustifyMethod = "right" if column in _NUMBERS else "left"
         table.add_column(column, justify=justify, no_wrap=True)
     return table
