@@ -1,26 +1,44 @@
-"""docs/conformance.md names tests that exist."""
+"""docs/conformance.md names code and tests that exist."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-TESTS = Path(__file__).parent
-DOCUMENT = TESTS.parent / "docs" / "conformance.md"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "conformance.md"
+COLUMNS = {"where": ROOT, "tests": ROOT / "tests"}
 
 
-def named_tests() -> set[Path]:
-    """A test without a folder lies in the folder of the one named before it in its cell."""
-    named = set()
+def rows() -> Iterator[dict[str, str]]:
+    """Give the cells of each row by the heads of their columns."""
+    heads: list[str] = []
     for line in DOCUMENT.read_text().splitlines():
         if not line.startswith("|"):
+            heads = []
             continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not heads:
+            heads = cells
+        elif not set(line) <= set("|-"):
+            yield dict(zip(heads, cells, strict=True))
+
+
+def paths(cell: str) -> Iterator[Path]:
+    """What has no folder lies in that of what is named before it, after a semicolon at the root."""
+    for part in cell.split(";"):
         folder = Path()
-        for path in re.findall(r"`([\w/]*test_\w+\.py)`", line.split("|")[-2]):
-            folder = Path(path).parent if "/" in path else folder
-            named.add(folder / Path(path).name)
-    return named
+        for path in re.findall(r"`([\w./-]+)`", part):
+            if "/" in path:
+                folder = Path(path) if path.endswith("/") else Path(path).parent
+                yield Path(path)
+            elif "." in path or path[0].isupper():
+                yield folder / path
 
 
-def test_all_tests_named_exist():
-    named = named_tests()
-    assert len(named) > 50
-    assert sorted(str(path) for path in named if not (TESTS / path).is_file()) == []
+@pytest.mark.parametrize("column", COLUMNS)
+def test_all_files_named_exist(column):
+    named = {path for row in rows() for path in paths(row[column])}
+    assert len(named) > 100
+    assert sorted(str(path) for path in named if not (COLUMNS[column] / path).exists()) == []
