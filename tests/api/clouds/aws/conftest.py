@@ -8,7 +8,7 @@ import pytest
 from api.clouds.aws import deliveries, lookup, queues
 from api.clouds.aws.session import clients
 from deployment.local.aws import AwsControl
-from tests.api.clouds.aws.scene import BUCKET, BucketInMemory, Scene, make_account
+from tests.api.clouds.aws.scene import BUCKET, LogsInMemory, Scene, make_account
 from tests.celery_fixtures import Queued
 
 
@@ -67,9 +67,9 @@ def scene(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, queued: Queued) -> BucketInMemory:
-    """A bucket that is only in memory; beside it there is an EC2 that knows nothing."""
-    memory = BucketInMemory()
+def logs(monkeypatch: pytest.MonkeyPatch, queued: Queued) -> LogsInMemory:
+    """A bucket for logs that is only in memory; beside it there is an EC2 that knows nothing."""
+    memory = LogsInMemory()
     monkeypatch.setattr(deliveries, "_fetch", memory.fetch)
     monkeypatch.setattr(lookup, "describe_instances", lambda *_: iter(()))
     monkeypatch.setattr(lookup, "describe_images", lambda *_: iter(()))

@@ -40,7 +40,7 @@ def make_account(number: str = ACCOUNT, **columns: Any) -> CloudAccount:
     return make_aws_account(user=user, **(defaults | columns))
 
 
-class BucketInMemory:
+class LogsInMemory:
     """Stands in for the bucket of logs, where neither its calls nor its messages matter."""
 
     def __init__(self) -> None:

@@ -29,10 +29,10 @@ def in_batches(messages, size=5):
     return [messages[first : first + size] for first in range(0, len(messages), size)]
 
 
-def test_the_same_logs_at_the_same_time(bucket):
+def test_the_same_logs_at_the_same_time(logs):
     make_account(trail.ACCOUNT)
     fleet = Fleet(1, noise=1).live(40)
-    messages = bucket.announced(fleet.files())
+    messages = logs.announced(fleet.files())
     work_at_once([in_batches(messages) for _ in range(WORKERS)])
     assert InstanceEvent.objects.count() == len(fleet.expected.events)
     assert runs() == fleet.spans
@@ -41,7 +41,7 @@ def test_the_same_logs_at_the_same_time(bucket):
     assert sum(IngestHour.objects.values_list("stored", flat=True)) == stored
 
 
-def test_the_logs_of_several_customers_that_share_images(bucket):
+def test_the_logs_of_several_customers_that_share_images(logs):
     """Everybody uses the same AMIs, which nobody knows at first, in orders of their own."""
     fleets = []
     images = [f"ami-{number:02}" for number in range(30)]
@@ -49,7 +49,7 @@ def test_the_logs_of_several_customers_that_share_images(bucket):
         account = make_account(f"{place + 1:012}")
         order = images[place * 7 :] + images[: place * 7]
         fleets.append(Fleet(50 + place, account=account.aws_account_id, images=order).live(40))
-    messages = bucket.announced([file for fleet in fleets for file in fleet.files()])
+    messages = logs.announced([file for fleet in fleets for file in fleet.files()])
     work_at_once([in_batches(messages[place::WORKERS]) for place in range(WORKERS)])
     assert runs() == sorted(span for fleet in fleets for span in fleet.spans)
     owners = Instance.objects.values_list("cloud_instance_id", "cloud_account__aws_account_id")

@@ -16,8 +16,8 @@ from tests.generators.fleet import Fleet, LogFile
 pytestmark = pytest.mark.django_db
 
 
-def deliver(bucket, files, *, at_once=10):
-    messages = bucket.announced(files)
+def deliver(logs, files, *, at_once=10):
+    messages = logs.announced(files)
     for first in range(0, len(messages), at_once):
         some = messages[first : first + at_once]
         assert ingest(some) == some
@@ -41,7 +41,7 @@ def check(fleet):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("order", ["in order", "shuffled", "backwards"])
-def test_a_history_in_any_order(bucket, seed, order):
+def test_a_history_in_any_order(logs, seed, order):
     make_account(trail.ACCOUNT)
     fleet = Fleet(seed, noise=3).live(60)
     files = fleet.files()
@@ -49,19 +49,19 @@ def test_a_history_in_any_order(bucket, seed, order):
         random.Random(seed).shuffle(files)
     elif order == "backwards":
         files.reverse()
-    deliver(bucket, files, at_once=1 + seed * 3)
+    deliver(logs, files, at_once=1 + seed * 3)
     check(fleet)
 
 
-def test_a_history_twice(bucket):
+def test_a_history_twice(logs):
     make_account(trail.ACCOUNT)
     fleet = Fleet(77, noise=3).live(60)
     files = fleet.files()
-    deliver(bucket, [*files[::2], *files[1::2]])
+    deliver(logs, [*files[::2], *files[1::2]])
     check(fleet)
     before = _everything()
     random.Random(1).shuffle(files)
-    deliver(bucket, files)
+    deliver(logs, files)
     check(fleet)
     assert _everything() == before
 
@@ -77,7 +77,7 @@ def _everything():
     )
 
 
-def test_the_histories_of_several_customers_in_one_batch(bucket):
+def test_the_histories_of_several_customers_in_one_batch(logs):
     fleets = []
     for place in range(3):
         account = make_account(f"{place + 1:012}")
@@ -85,7 +85,7 @@ def test_the_histories_of_several_customers_in_one_batch(bucket):
         fleets.append(Fleet(100 + place, account=account.aws_account_id, images=images).live(30))
     files = [file for fleet in fleets for file in fleet.files()]
     random.Random(5).shuffle(files)
-    deliver(bucket, files)
+    deliver(logs, files)
     owners = Instance.objects.values_list("cloud_instance_id", "cloud_account__aws_account_id")
     assert dict(owners) == {one.id: fleet.account for fleet in fleets for one in fleet.machines}
     assert runs() == sorted(span for fleet in fleets for span in fleet.spans)
@@ -116,11 +116,11 @@ def real_files():
 
 
 @pytest.mark.parametrize("order", ["in order", "shuffled", "twice"])
-def test_real_logs(bucket, real_files, order):
+def test_real_logs(logs, real_files, order):
     make_account(OWNER)
     if order == "shuffled":
         random.Random(3).shuffle(real_files)
-    deliver(bucket, real_files if order != "twice" else [*real_files, *reversed(real_files)])
+    deliver(logs, real_files if order != "twice" else [*real_files, *reversed(real_files)])
     assert sorted(events(), key=lambda event: event[2]) == [
         (INSTANCE, "power_on", ON, "t3.micro"),
         (INSTANCE, "power_off", OFF, None),
