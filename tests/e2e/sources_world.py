@@ -8,8 +8,9 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,20 @@ from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.kafka import create_topics
 from deployment.local.ports import LOOPBACK
-from deployment.local.process import ManagedProcess, stop_together, tail
+from deployment.local.process import ManagedProcess, stop_together
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
 
 EVENT_TOPIC = "platform.sources.event-stream"
 STATUS_TOPIC = "platform.sources.status"
-PATIENCE = 60.0
-"""Seconds."""
+PATIENCE = 120.0
+"""Seconds, for a machine that is busy with other things as well."""
+
+# What our processes say all the time.
+_NOISE = ("configprovider.py", "api.tasks.sweep_inbox")
+
+LISTENER = ("python", "./manage.py", "listen_to_sources")
+WORKERS = ("worker-1", "worker-2")
 
 _SETTINGS = {
     **{entry.period_variable: "0" for entry in ENTRIES},
@@ -90,6 +97,8 @@ class Customer:
 class SourcesWorld:
     """Everything that a message of the sources service meets on its way."""
 
+    settings = _SETTINGS
+
     def __init__(self) -> None:
         self.services = LocalServices(
             ("aws", "kafka", "valkey", "sources", "postgres"), environment={}
@@ -105,7 +114,7 @@ class SourcesWorld:
     def _start(self) -> None:
         self._exit.callback(self.services.stop)
         self.services.start()
-        self.product = Product(self.services, settings=_SETTINGS)
+        self.product = Product(self.services, settings=self.settings)
         self._exit.callback(self.product.stop)
         self.product.start("beat")
         self._exit.callback(lambda: stop_together(self._processes.values()))
@@ -117,14 +126,11 @@ class SourcesWorld:
             {"bootstrap.servers": self.bootstrap_servers, "broker.address.family": "v4"}
         )
         self._numbers = iter(range(1, 100_000))
-        self.start("listener")
-        self.start("worker-1")
-        self.start("worker-2")
-        for name, process in self._processes.items():
-            if name != "listener":
-                process.wait_until(
-                    lambda process=process: process.has_logged(" ready."), timeout=90
-                )
+        self._start_processes()
+
+    def _start_processes(self) -> None:
+        self.start("listener", *WORKERS)
+        self.wait_until_ready()
 
     # Services and processes
 
@@ -137,25 +143,58 @@ class SourcesWorld:
         assert process is not None
         return process
 
-    def start(self, name: str) -> None:
-        """Start one of our processes, also one that was killed."""
-        command: tuple[str, ...] = ("python", "./manage.py", "listen_to_sources")
-        if name != "listener":
-            command = ("celery", "--app", "cloudigrade", "worker", "--loglevel", "info")
-            command += ("--pool", "solo", "--without-gossip", "--without-mingle")
-            command += ("--hostname", f"{name}@test")
-            command += ("--queues", self.product.environment["CELERY_QUEUE_NAMES"])
+    def start(self, *names: str) -> None:
+        """Start some of our processes, also those that were killed."""
+        for name in names:
+            self._run(name, LISTENER if name == "listener" else self.worker_command(name))
+
+    def recover(self) -> None:
+        """Start again what a test that failed has left dead."""
+        for name in ("listener", *WORKERS):
+            process = self._processes[name]
+            if process.pid is None or process.exit_code() is not None:
+                process.stop()
+                self.start(name)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the listener has its part of the topic, and the workers listen to Redis.
+
+        The broker of these tests gives a group no partitions any more once a member has left it
+        that was just joining.
+        """
+        self.wait_for(lambda: self.has_said("listener", "Kafka gives us"), "the listener is ready")
+        for name in WORKERS:
+            self.wait_for(partial(self.has_said, name, " ready."), f"{name} is ready")
+
+    def has_said(self, name: str, text: str) -> bool:
+        """Tell whether the process of this name that runs now has logged a text."""
+        process = self._processes[name]
+        lines = process.log_file.read_text(errors="replace").splitlines()
+        return any(text in line and f"| {process.pid} |" in line for line in lines)
+
+    def worker_command(self, name: str) -> tuple[str, ...]:
+        """Give the command of a worker that calls itself so."""
+        return (
+            *("celery", "--app", "cloudigrade", "worker", "--loglevel", "info"),
+            *("--pool", "solo", "--without-gossip", "--without-mingle"),
+            *("--hostname", f"{name}@test"),
+            *("--queues", self.product.environment["CELERY_QUEUE_NAMES"]),
+        )
+
+    def _run(self, name: str, command: tuple[str, ...], **variables: str) -> ManagedProcess:
         surroundings = self.services.surroundings
         process = ManagedProcess(
             name=name,
             command=command,
             log_file=surroundings.log_file(name),
             watchdog=surroundings.watchdog,
-            environment=self.product.environment,
+            environment=self.product.environment | variables,
             directory=Path(__file__).parents[2],
         )
         process.start()
         self._processes[name] = process
+        return process
 
     def kill(self, *names: str) -> None:
         """Let processes die without a word."""
@@ -164,12 +203,6 @@ class SourcesWorld:
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             self._processes[name].stop()
-
-    def listens(self) -> bool:
-        """Tell whether the listener that runs now has subscribed."""
-        listener = self._processes["listener"]
-        lines = listener.log_file.read_text().splitlines()
-        return any(f"| {listener.pid} |" in line and "Listening to" in line for line in lines)
 
     def end(self, name: str) -> None:
         """Ask a process to stop, and wait until it has: with exit code 0."""
@@ -192,11 +225,15 @@ class SourcesWorld:
         """Let a service hang: connections stay, nothing is answered."""
         pid = self.service(name).pid
         assert pid is not None
-        os.killpg(pid, signal.SIGSTOP)
+        stopped = _family(pid)
+        for member in stopped:
+            os.kill(member, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.killpg(pid, signal.SIGCONT)
+            for member in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop everything that was started."""
@@ -213,7 +250,9 @@ class SourcesWorld:
         """Print the last that our processes said, for whoever has to find out what went wrong."""
         for name, process in self._processes.items():
             print(f"--- {name}, running: {process.exit_code() is None}")
-            print("\n".join(tail(process.log_file, 60)))
+            lines = process.log_file.read_text(errors="replace").splitlines()[-1000:]
+            said = [line for line in lines if not any(noise in line for noise in _NOISE)]
+            print("\n".join(said[-60:]))
 
     # Customers
 
@@ -305,6 +344,14 @@ class SourcesWorld:
         assert len(rows) <= 1
         return dict(zip(("enabled", "paused", "arn"), rows[0], strict=True)) if rows else None
 
+    def history(self, customer: Customer) -> list[tuple[str, str, str]]:
+        """Read what became of a customer's account: from which state to which, and the code."""
+        return self.query(
+            "SELECT from_state, to_state, code FROM api_accountstate"
+            " WHERE cloud_account_number = %s ORDER BY id",
+            customer.aws_account_id,
+        )
+
     def power_offs(self, customer: Customer) -> int:
         return self.query(
             "SELECT count(*) FROM api_instanceevent event"
@@ -347,6 +394,19 @@ class SourcesWorld:
 
     def make_topics(self) -> None:
         create_topics(self.bootstrap_servers, [EVENT_TOPIC, STATUS_TOPIC])
+
+
+def _family(pid: int) -> list[int]:
+    """List a process, its children, their children, and so on."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # After the name, which is in brackets: the state, then the parent.
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found
 
 
 class Statuses:
