@@ -12,6 +12,7 @@ from api.accounts.errors import (
     UserGoneError,
 )
 from api.accounts.identity import CloudIdentity, identify, refuse_duplicate
+from api.accounts.lifecycle import enable_account
 from api.accounts.states import Change, Trigger, record, record_refusal
 from api.accounts.verification import prepare, release, verify
 from api.clouds.provider import AccountRef, provider_for
@@ -66,7 +67,7 @@ def create_account(
     tenant = Tenant(user.account_number, user.org_id)
     try:
         identity = identify(cloud_type=cloud_type, token=token)
-        account = _create(user, identity, platform_ids, trigger, paused)
+        account, undone = _create(user, identity, platform_ids, trigger, paused)
     except AccountError as error:
         notify_code(
             tenant=tenant,
@@ -75,6 +76,9 @@ def create_account(
             detail=error.detail,
         )
         raise
+    if undone:
+        enable_account(account_id=account.id, trigger=trigger)
+        return account
     if not paused:
         provider_for(cloud_type).discover(AccountRef.of(account))
     notify_available(tenant=tenant, application_id=platform_ids.application_id)
@@ -87,14 +91,16 @@ def _create(
     platform_ids: PlatformIds,
     trigger: Trigger,
     paused: bool,
-) -> CloudAccount:
+) -> tuple[CloudAccount, bool]:
+    """Return the new account, and whether it has to be set up once more."""
     ref = identity.ref()
     refuse_duplicate(identity)
+    prepared = None
     try:
         if paused:
             verify(ref)
         else:
-            prepare(ref)
+            prepared = prepare(ref)
     except AccountError as refusal:
         record_refusal(
             ref,
@@ -105,11 +111,12 @@ def _create(
         )
         raise
     try:
-        return _store(user, identity, platform_ids, trigger, paused)
+        account = _store(user, identity, platform_ids, trigger, paused)
     except Exception:
         # Removes what was set up, unless an account that was quicker needs it.
         release(ref)
         raise
+    return account, prepared is not None and prepared.is_undone()
 
 
 def _store(

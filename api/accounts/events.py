@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.accounts.deletion import delete_account
+from api.accounts.foreign import remember_foreign, without_foreign
 from api.accounts.lifecycle import pause_application, tenant_of_account, unpause_application
 from api.accounts.onboarding import APPLICATION_PAUSED_HEADER, CREATION_TASKS
 from api.accounts.relocation import change_token
 from api.accounts.states import KAFKA, Trigger
 from api.accounts.users import UserConflictError, get_or_create_user
+from api.accounts.verification import code_of
 from api.models import CloudAccount, CloudType, InboxMessage
 from api.sources import client
 from api.sources.codes import ErrorCode
 from api.sources.messages import (
     CREATE,
     DESTROY,
+    EVENT_TYPE_HEADER,
     PAUSE,
     TASKS,
     UNPAUSE,
@@ -28,6 +31,7 @@ from api.sources.messages import (
     MalformedMessageError,
     Tenant,
     checked_headers,
+    first_header,
     platform_id,
     tenant_of,
 )
@@ -90,20 +94,30 @@ def handle(*, event_type: str, value: object, headers: object, trigger: Trigger 
     return outcome
 
 
-def give_up(message: InboxMessage) -> None:
+def give_up(message: InboxMessage, error: Exception | None) -> None:
     """Tell the customer that something failed for good which he is waiting for."""
-    application_id = {
-        CREATE: message.value.get("application_id"),
-        UNPAUSE: message.value.get("id"),
-    }.get(message.event_type)
     tenant = tenant_of(message.headers)
-    if tenant and platform_id(application_id):
+    if not tenant:
+        return
+    for application_id in _waiting_applications(message):
         notify_code(
             tenant=tenant,
             application_id=application_id,
-            code=ErrorCode.CG3000,
+            code=code_of(error) if error else ErrorCode.CG3000,
             detail=f"message {message.id} is given up: {message.reason}",
         )
+
+
+def _waiting_applications(message: InboxMessage) -> list[object]:
+    """List the applications of which the message was to make something that can be metered."""
+    value = message.value
+    if message.event_type == UPDATE:
+        accounts = CloudAccount.objects.filter(
+            platform_authentication_id=platform_id(value.get("id"))
+        )
+        return list(accounts.values_list("platform_application_id", flat=True))
+    name = {CREATE: "application_id", UNPAUSE: "id"}.get(message.event_type, "")
+    return [value[name]] if platform_id(value.get(name)) else []
 
 
 def _read(event_type: str, value: object, headers: object, trigger: Trigger) -> Event:
@@ -134,6 +148,8 @@ def _create(event: Event) -> Outcome:
         return Outcome("sources does not know the application")
     our_type = client.application_type_id(tenant=event.tenant)
     if str(application.get("application_type_id")) != our_type:
+        if first_header(event.headers, EVENT_TYPE_HEADER) == UPDATE:
+            remember_foreign(authentication_id, application_id)
         return Outcome("the application is none of ours")
     authentication = client.get_authentication(authentication_id, tenant=event.tenant)
     code = _problem(authentication)
@@ -212,13 +228,14 @@ def _update(event: Event) -> Outcome:
 def _create_from_update(event: Event) -> Outcome:
     """Try once more to create the accounts of an authentication that we refused before."""
     found = client.list_application_authentications(event.value["id"], tenant=event.tenant)
+    links = without_foreign(found)
     follow_ups = [
         FollowUp(
             name=f"create {link.get('application_id')}/{link.get('authentication_id')}",
             task=TASKS[CREATE],
             args=(link, event.headers),
         )
-        for link in found
+        for link in links
     ]
     return Outcome(f"{len(follow_ups)} accounts may have to be created", follow_ups)
 

@@ -10,7 +10,7 @@ from api.accounts.errors import RefusedAccountError
 from api.accounts.locking import locked_account
 from api.accounts.power_off import switch_off_instances
 from api.accounts.states import Change, Trigger, record, state_of
-from api.accounts.verification import prepare, release, verify
+from api.accounts.verification import code_of, prepare, release, verify
 from api.clouds.provider import AccountRef, TransientCloudError, provider_for
 from api.models import CloudAccount, InstanceEvent
 from api.sources.codes import ErrorCode
@@ -40,19 +40,24 @@ def enable_account(*, account_id: int, trigger: Trigger, patient: bool = True) -
         logger.warning("Account %s is gone and can not be enabled", account_id)
         return False
     ref = AccountRef.of(account)
-    paused = account.platform_application_is_paused
     try:
-        if paused:
+        if account.platform_application_is_paused:
             verify(ref)
-        else:
-            prepare(ref)
+            return _report_verified(account, trigger)
+        prepared = prepare(ref)
     except RefusedAccountError as refusal:
         return _refuse(account, refusal, trigger)
     except TransientCloudError as error:
         if patient:
             raise
-        return _refuse(account, RefusedAccountError(ErrorCode.CG3000, str(error)), trigger)
-    return _report_verified(account, trigger) if paused else _confirm(account, ref, trigger)
+        return _refuse(account, RefusedAccountError(code_of(error), str(error)), trigger)
+    if not _confirm(account, ref, trigger):
+        return False
+    if prepared.is_undone():
+        logger.info("Account %s is set up once more: an earlier removal came late", ref.id)
+        return enable_account(account_id=account_id, trigger=trigger, patient=patient)
+    _welcome(account, ref)
+    return True
 
 
 def disable_account(
@@ -170,11 +175,14 @@ def _confirm(seen: CloudAccount, ref: AccountRef, trigger: Trigger) -> bool:
     if account is None:
         logger.info("Account %s was deleted, moved or paused while it was verified", ref.id)
         release(ref)
-        return False
+    return account is not None
+
+
+def _welcome(account: CloudAccount, ref: AccountRef) -> None:
+    """Look at the instances of an account that is enabled, and tell sources."""
     if not account.is_synthetic:
         provider_for(ref.cloud_type).discover(ref)
     _tell_available(account)
-    return True
 
 
 def _is_still(account: CloudAccount, ref: AccountRef) -> bool:

@@ -7,6 +7,7 @@ from api.accounts.errors import AccountError, UserGoneError
 from api.accounts.relocation import change_token
 from api.accounts.states import Trigger
 from api.accounts.users import UserConflictError, find_user, get_or_create_user
+from api.accounts.verification import code_of
 from api.models import CloudAccount, CloudType, User
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
@@ -90,7 +91,7 @@ def tell_onboarding_fails(*, tenant: Tenant, application_id: object, error: Exce
     notify_code(
         tenant=tenant,
         application_id=application_id,
-        code=ErrorCode.CG3000,
+        code=code_of(error),
         detail=f"creation fails again and again: {error}",
     )
 

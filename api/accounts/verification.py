@@ -1,7 +1,9 @@
 """Ask a cloud whether an account can be metered, and tell the answer in codes (spec 03 §6.6)."""
 
+import datetime
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError
@@ -41,22 +43,48 @@ def verify(ref: AccountRef) -> None:
         _ask(provider_for(ref.cloud_type).verify, ref)
 
 
-def prepare(ref: AccountRef) -> None:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An account that its cloud is ready for, unless what was set up is removed again."""
+
+    ref: AccountRef
+    last_removal: datetime.datetime | None
+
+    def is_undone(self) -> bool:
+        """Tell whether a removal that was queued earlier has been carried out since.
+
+        Once the account is stored as enabled there will be no more of them.
+        """
+        return self.last_removal != _last_removal(self.ref)
+
+
+def prepare(ref: AccountRef) -> Prepared:
     """Check what metering an account needs, and set up what reports its events.
 
     Raises ``RefusedAccountError``, or an error that is ``WORTH_REPEATING``. Not to be called in a
     transaction.
     """
+    prepared = Prepared(ref, _last_removal(ref))
     if not ref.is_synthetic:
         provider = provider_for(ref.cloud_type)
         _ask(provider.verify, ref)
         _ask(provider.configure, ref)
+    return prepared
 
 
 def release(ref: AccountRef) -> None:
     """Queue the removal of what ``prepare`` set up."""
     if not ref.is_synthetic:
         provider_for(ref.cloud_type).release(ref)
+
+
+def code_of(error: BaseException) -> ErrorCode:
+    """Give the code of an error that is ``WORTH_REPEATING`` and goes on for too long."""
+    return CODES[error.finding] if isinstance(error, TransientCloudError) else ErrorCode.CG3000
+
+
+def _last_removal(ref: AccountRef) -> datetime.datetime | None:
+    return None if ref.is_synthetic else provider_for(ref.cloud_type).last_removal(ref)
 
 
 def _ask(question: Callable[[AccountRef], None], ref: AccountRef) -> None:

@@ -4,6 +4,7 @@ The services above (``api.accounts``) know no cloud by name: they ask the regist
 neither the sources service nor its error codes: it says what it found, in terms of ``Finding``.
 """
 
+import datetime
 import enum
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,7 +33,14 @@ class VerificationFailedError(Exception):
 
 
 class TransientCloudError(Exception):
-    """The cloud is throttling us or out of order; the same call may succeed later."""
+    """The cloud is throttling us or out of order; the same call may succeed later.
+
+    ``finding`` is what the customer is told if it goes on for long.
+    """
+
+    def __init__(self, *details: str, finding: Finding = Finding.UNKNOWN):
+        super().__init__(*details)
+        self.finding = finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,13 @@ class Provider(Protocol):
         """
 
     def release(self, account: AccountRef) -> None:
-        """Queue the removal of what ``configure`` set up, after commit; never fails."""
+        """Queue the removal of what ``configure`` set up, after commit; never fails.
+
+        Nothing is removed of an account that is enabled by then.
+        """
+
+    def last_removal(self, account: AccountRef) -> datetime.datetime | None:
+        """Tell when a queued removal was last carried out; None: never, or long ago."""
 
     def forget(self, account: AccountRef) -> None:
         """Queue giving back the customer's delegation once the account is deleted; never fails."""

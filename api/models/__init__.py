@@ -3,6 +3,7 @@
 from api.models.account import AccountState, CloudAccount
 from api.models.base import CloudType
 from api.models.definition import InstanceDefinition
+from api.models.errand import Errand
 from api.models.image import ImageFact, InspectionAttempt, MachineImage
 from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
@@ -20,6 +21,7 @@ __all__ = [
     "ConcurrentUsage",
     "Correction",
     "DescribeRun",
+    "Errand",
     "ImageFact",
     "InboxMessage",
     "IngestHour",

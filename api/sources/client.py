@@ -10,6 +10,7 @@ import requests
 from django.conf import settings
 
 from api.sources.messages import Tenant
+from util.circuit import Circuit
 from util.identity import KAFKA_ACCOUNT_NUMBER_HEADER as ACCOUNT_NUMBER_HEADER
 from util.identity import KAFKA_ORG_ID_HEADER as ORG_ID_HEADER
 
@@ -19,6 +20,9 @@ PSK_HEADER = "x-rh-sources-psk"
 APPLICATION_TYPE_NAME = "/insights/platform/cloud-meter"
 PAGE_SIZE = 1000
 LOGGED_CHARACTERS = 500
+
+_circuit = Circuit(silences=5, seconds=10)
+"""A sources service that hangs must not keep all workers waiting for it."""
 
 Record = dict[str, Any]
 
@@ -112,9 +116,10 @@ def application_type_id(*, tenant: Tenant) -> str:
     return known
 
 
-def forget_application_type() -> None:
-    """Ask sources again for our application type when it is needed next."""
+def forget_everything() -> None:
+    """Ask sources again for our application type, and at once even if it has not answered."""
     _remembered.clear()
+    _circuit.reset()
 
 
 def _public(path: str) -> str:
@@ -141,6 +146,8 @@ def _count(page: Record | None) -> int:
 def _get(url: str, *, tenant: Tenant, query: dict[str, str] | None = None) -> Record | None:
     if not settings.SOURCES_PSK:
         raise SourcesRefusedError("there is no pre-shared key for sources, so it is not asked")
+    if _circuit.is_open():
+        raise SourcesUnavailableError("sources has not answered lately and is left alone")
     headers = {PSK_HEADER: settings.SOURCES_PSK}
     if tenant.account_number:
         headers[ACCOUNT_NUMBER_HEADER] = tenant.account_number
@@ -155,7 +162,10 @@ def _get(url: str, *, tenant: Tenant, query: dict[str, str] | None = None) -> Re
             verify=settings.SOURCES_API_VERIFY,
         )
     except requests.exceptions.RequestException as error:
+        if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
+            _circuit.count_silence()
         raise SourcesUnavailableError(f"no answer from {url}: {type(error).__name__}") from error
+    _circuit.count_answer()
     return _decode(reply, url, tenant)
 
 

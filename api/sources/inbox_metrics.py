@@ -1,18 +1,31 @@
 """How the inbox is doing, for Prometheus (spec 03 §13.2)."""
 
+import logging
 from collections.abc import Iterable
 
+from django.db import DatabaseError
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from api import errands
 from api.sources import inbox
+
+logger = logging.getLogger(__name__)
 
 
 class InboxCollector:
     """Counts the inbox whenever metrics are asked for."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return the number of unfinished and dead messages by state, and the longest wait."""
-        found = inbox.statistics()
+        """Return the number of unfinished and dead messages by state, and the longest wait.
+
+        Also how many errands are not done. Nothing of it while the database is away.
+        """
+        try:
+            found = inbox.statistics()
+            open_errands = errands.count_open()
+        except DatabaseError as error:
+            logger.warning("The inbox is not counted: %s", error)
+            return
         messages = GaugeMetricFamily(
             "cloudigrade_inbox_messages", "Unfinished and dead messages.", labels=["state"]
         )
@@ -23,4 +36,9 @@ class InboxCollector:
             "cloudigrade_inbox_oldest_waiting_seconds",
             "How long the oldest unfinished message has waited.",
             value=found.oldest_waiting_seconds,
+        )
+        yield GaugeMetricFamily(
+            "cloudigrade_errands_open",
+            "Statuses to be told and trails to be deleted, which nothing else would repeat.",
+            value=open_errands,
         )

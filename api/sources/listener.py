@@ -47,6 +47,7 @@ from api.sources.messages import (
 )
 from util.identity import KAFKA_IDENTITY_HEADER
 from util.kafka import consumer_config
+from util.postgres import limit_waiting
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,9 @@ COMMIT_INTERVAL_MS = 1000
 RECONNECT_MS = 1000
 LONGEST_CLOSE_SECONDS = 1.0
 BROKER_SECONDS = 2.0
+DATABASE_SECONDS = 10.0
+LAST_DATABASE_SECONDS = 1.0
+"""How long we wait for the database when we are to stop."""
 
 
 def make_consumer() -> Consumer:
@@ -78,8 +82,13 @@ def make_consumer() -> Consumer:
         "reconnect.backoff.ms": RECONNECT_MS,
     }
     consumer = Consumer(config, logger=logger)
-    consumer.subscribe([settings.LISTENER_TOPIC])
+    consumer.subscribe([settings.LISTENER_TOPIC], on_assign=_log_assignment)
     return consumer
+
+
+def _log_assignment(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    numbers = sorted(partition.partition for partition in partitions)
+    logger.info("Kafka gives us partitions %s of %s", numbers, settings.LISTENER_TOPIC)
 
 
 def hurry_broker() -> None:
@@ -90,6 +99,15 @@ def hurry_broker() -> None:
         "socket_connect_timeout": BROKER_SECONDS,
         "socket_timeout": BROKER_SECONDS,
     }
+
+
+def hurry_database(listener: "Listener") -> None:
+    """Take a database that hangs for one that is away, so that we go on showing that we live."""
+    limit_waiting(
+        DATABASE_SECONDS,
+        is_hurried=lambda: listener.is_stopped,
+        hurried_seconds=LAST_DATABASE_SECONDS,
+    )
 
 
 def leave_group(consumer: Consumer) -> None:
@@ -114,6 +132,11 @@ class Listener:
         self._stopped = False
         # When the tasks of stored messages that have none yet are queued; None: all have theirs.
         self._publish_at: float | None = 0.0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether the loop is to end."""
+        return self._stopped
 
     def stop(self) -> None:
         """End the loop once the messages in hand are done with."""

@@ -3,17 +3,13 @@
 import json
 import logging
 
-import redis
 from django.conf import settings
-from django.core.cache import cache
-from django.db import transaction
 
+from api import errands
 from api.sources.codes import ErrorCode
 from api.sources.messages import EVENT_TYPE_HEADER, Tenant
-from util import clock
 from util.identity import KAFKA_ACCOUNT_NUMBER_HEADER, KAFKA_ORG_ID_HEADER
 from util.kafka import publish
-from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +17,7 @@ TASK = "api.tasks.notify_application_availability_task"
 AVAILABLE = "available"
 UNAVAILABLE = "unavailable"
 RESOURCE_TYPE = "Application"
-
-ISSUED_HEADER = "status_issued_at"
-"""Header of the task's Celery message that tells when the status was true."""
-
-REMEMBERED_SECONDS = 2 * 3600
-"""Longer than a status may be on its way."""
+KEY_LENGTH = 200
 
 
 def notify_available(*, tenant: Tenant, application_id: object) -> None:
@@ -86,41 +77,13 @@ def send_status(
     )
 
 
-def is_superseded(*, application_id: object, issued_at: str | None) -> bool:
-    """Tell whether a newer status of the application was queued after this one.
-
-    A status that is sent late must not undo a newer one. Where the cache is away, nothing is known
-    to be newer.
-    """
-    if issued_at is None:
-        return False
-    try:
-        newest = cache.get(_key(application_id))
-    except redis.RedisError:
-        return False
-    return newest is not None and newest > issued_at
-
-
 def _queue(tenant: Tenant, application_id: object, availability_status: str, error: str) -> None:
-    issued_at = clock.now().isoformat(timespec="microseconds")
-    transaction.on_commit(lambda: _remember(application_id, issued_at), robust=True)
-    enqueue(
+    errands.send(
+        f"status of application {application_id}"[:KEY_LENGTH],
         TASK,
         tenant.account_number,
         tenant.org_id,
         application_id,
         availability_status,
         error,
-        headers={ISSUED_HEADER: issued_at},
     )
-
-
-def _remember(application_id: object, issued_at: str) -> None:
-    try:
-        cache.set(_key(application_id), issued_at, REMEMBERED_SECONDS)
-    except redis.RedisError:
-        logger.warning("The cache is away: the order of statuses is not watched")
-
-
-def _key(application_id: object) -> str:
-    return f"sources-status-{application_id}"

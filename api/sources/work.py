@@ -95,13 +95,14 @@ class BusyError(Exception):
 
 
 Handle = Callable[[InboxMessage], Outcome]
-GiveUp = Callable[[InboxMessage], None]
+GiveUp = Callable[[InboxMessage, Exception | None], None]
 
 
 def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> bool:
     """Work on the messages of the customer who sent this one, as long as any is ready.
 
-    ``handle`` does a message's work; ``give_up`` is called for one that failed for good. Returns
+    ``handle`` does a message's work; ``give_up`` is called for one that failed for good, with the
+    last error if there is one. Returns
     whether nothing had to be done because another worker is at the customer's first message.
     """
     found = InboxMessage.objects.filter(id=inbox_id).values_list("customer_key", "state").first()
@@ -139,7 +140,7 @@ def _work_for_customer(key: str, handle: Handle, give_up: GiveUp) -> bool:
         if message is None:
             return not worked and _someone_works_for(key)
         if message.attempts > MAX_RETRIES:
-            _bury(message, "its workers were lost again and again", give_up)
+            _bury(message, None, give_up)
         else:
             _work_on(message, handle, give_up, [])
         worked = True
@@ -182,7 +183,7 @@ def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[st
             outcome = work(message)
         _hand_on(message, outcome, rest)
     except SourcesRefusedError as error:
-        _bury(message, _reason(error), give_up)
+        _bury(message, error, give_up)
     except Exception as error:
         logger.exception("%s failed", message)
         _fail(message, error, give_up)
@@ -230,7 +231,7 @@ def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -
 def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
     attempts = message.attempts + 1
     if attempts > MAX_RETRIES:
-        _bury(message, _reason(error), give_up)
+        _bury(message, error, give_up)
         return
     delay = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
     not_before = clock.now() + datetime.timedelta(seconds=delay)
@@ -251,12 +252,13 @@ def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
             logger.warning("%s could not be queued again; the sweep will", message, exc_info=True)
 
 
-def _bury(message: InboxMessage, reason: str, give_up: GiveUp) -> None:
+def _bury(message: InboxMessage, error: Exception | None, give_up: GiveUp) -> None:
     """Give a message up for good: the customer's later ones go on, an operator may revive it."""
+    reason = _reason(error) if error else "its workers were lost again and again"
     logger.error("%s is given up: %s", message, reason)
     _finish(message, State.DEAD, reason=reason)
     try:
-        give_up(message)
+        give_up(message, error)
     except Exception:
         logger.exception("Giving up %s failed", message)
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from api import errands
 from api.clouds.aws import discovery, ingest
 from api.clouds.aws.definitions import repopulate_definitions
 from api.clouds.aws.errors import NotReadyError, translated
 from api.clouds.aws.queues import Message, cache_lengths
-from api.clouds.aws.trail import delete_trail
+from api.clouds.aws.trail import remove_trail
 from api.clouds.provider import TransientCloudError
 from util.tasks import LONG, RetryPolicy, task
 
@@ -39,11 +40,13 @@ def reconcile_aws_accounts() -> None:
     discovery.reconcile_accounts()
 
 
-@task("api.clouds.aws.tasks.delete_cloudtrail", retry=STANDARD)
+@task("api.clouds.aws.tasks.delete_cloudtrail", retry=STANDARD, bind=True)
 @translated
-def delete_cloudtrail(arn: str, aws_account_id: str) -> None:
+def delete_cloudtrail(self: Any, arn: str, aws_account_id: str) -> None:
     """Delete our trail from an account that is metered no more."""
-    delete_trail(arn=arn, aws_account_id=aws_account_id)
+    tie = errands.Tie.of(self.request.headers)
+    if errands.take_up(tie, again=self.request.retries > 0):
+        remove_trail(arn=arn, aws_account_id=aws_account_id, tie=tie)
 
 
 @task("api.clouds.aws.tasks.repopulate_ec2_instance_mapping", retry=STANDARD, limit=LONG)

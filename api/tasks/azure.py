@@ -1,7 +1,9 @@
 """Tasks of the Azure pipeline (spec 06 §1.3); creating accounts is in ``api.tasks.accounts``."""
 
+from typing import Any
 from uuid import UUID
 
+from api import errands
 from api.clouds.azure.assignments import remove_assignment
 from api.clouds.azure.definitions import repopulate_definitions
 from api.clouds.azure.discovery import discover_account, poll_subscription, start_polls
@@ -46,7 +48,15 @@ def repopulate_azure_instance_mapping() -> None:
     repopulate_definitions()
 
 
-@task("api.clouds.azure.tasks.remove_lighthouse_assignment", retry=PERSISTENT, limit=LONG)
-def remove_lighthouse_assignment(subscription_id: str) -> None:
+@task(
+    "api.clouds.azure.tasks.remove_lighthouse_assignment",
+    retry=PERSISTENT,
+    limit=LONG,
+    bind=True,
+)
+def remove_lighthouse_assignment(self: Any, subscription_id: str) -> None:
     """Give back the delegation of a subscription whose account was deleted."""
-    remove_assignment(subscription_id=UUID(str(subscription_id)))
+    tie = errands.Tie.of(self.request.headers)
+    if errands.take_up(tie, again=self.request.retries > 0):
+        remove_assignment(subscription_id=UUID(str(subscription_id)))
+        errands.finish(tie)

@@ -11,6 +11,7 @@ from typing import Any
 from celery import Task
 from django.conf import settings
 
+from api import errands
 from api.accounts import events
 from api.accounts.states import Trigger
 from api.accounts.verification import WORTH_REPEATING
@@ -18,7 +19,7 @@ from api.models import InboxMessage
 from api.sources import inbox, work
 from api.sources.client import SourcesUnavailableError
 from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE, Tenant
-from api.sources.status import ISSUED_HEADER, is_superseded, send_status
+from api.sources.status import send_status
 from api.sources.work import BusyError, Outcome
 from util.kafka import KafkaProducerError
 from util.locks import single_flight
@@ -93,8 +94,8 @@ def notify_application_availability_task(
     availability_status_error: str = "",
 ) -> None:
     """Send a status to the sources service; a late one gives way to a newer one."""
-    issued_at = (self.request.headers or {}).get(ISSUED_HEADER)
-    if self.request.retries and is_superseded(application_id=application_id, issued_at=issued_at):
+    tie = errands.Tie.of(self.request.headers)
+    if not errands.take_up(tie, again=self.request.retries > 0):
         return
     send_status(
         tenant=Tenant(account_number or None, org_id or None),
@@ -102,6 +103,7 @@ def notify_application_availability_task(
         availability_status=availability_status,
         error=availability_status_error or "",
     )
+    errands.finish(tie)
 
 
 @task("api.tasks.sweep_inbox", limit=LONG)
@@ -110,7 +112,9 @@ def sweep_inbox() -> None:
     with single_flight("sweep_inbox", SWEEP_SECONDS) as alone:
         if alone:
             inbox.publish_due()
+            errands.queue_lost()
             inbox.prune()
+            errands.prune()
 
 
 def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> None:

@@ -5,6 +5,17 @@ from typing import Any
 from cloudigrade.settings.environment import clowder, env
 from util.clowder import DatabasePlace, certificate_file
 
+# What libpq does on our side of the connection: a server that is gone without a word, such as one
+# whose machine was lost, is noticed within a minute. Nothing of it reaches PostgreSQL or a pooler.
+_NOTICE_SILENCE = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
 
 def _place() -> DatabasePlace:
     if clowder is not None:
@@ -25,7 +36,7 @@ def _options(place: DatabasePlace) -> dict[str, Any]:
         if place.ca
         else env("DJANGO_DATABASE_SSLROOTCERT"),
     }
-    return {name: value for name, value in options.items() if value}
+    return _NOTICE_SILENCE | {name: value for name, value in options.items() if value}
 
 
 _database = _place()

@@ -51,6 +51,9 @@ class AnyCloud:
 
     configure = release = forget = discover = verify
 
+    def last_removal(self, account: AccountRef) -> None:
+        """Nothing was ever removed."""
+
 
 def store_findings() -> None:
     """Store what has been found in the customer's two accounts over the days."""

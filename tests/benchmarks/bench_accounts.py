@@ -138,7 +138,6 @@ class Messages(Suite):
     def load(self) -> None:
         """Start everything."""
         self.world = SourcesWorld()
-        self.world.wait_for(self.world.listens, "the listener has started")
 
     def unload(self) -> None:
         """Stop everything."""
@@ -183,8 +182,7 @@ class Messages(Suite):
     def work(self) -> Cost:
         """Start the workers and wait until nothing is left to do."""
         begin = time.perf_counter()
-        self.world.start("worker-1")
-        self.world.start("worker-2")
+        self.world.start("worker-1", "worker-2")
         self.world.wait_for(lambda: self.unfinished() == 0, "all are done", 600)
         return Cost(wall_s=time.perf_counter() - begin, messages=self.burst)
 

@@ -105,7 +105,15 @@ def test_database_defaults():
     assert (database["HOST"], database["PORT"]) == ("localhost", 5432)
     assert database["ATOMIC_REQUESTS"] is True
     assert database["DISABLE_SERVER_SIDE_CURSORS"] is True
-    assert database["OPTIONS"] == {}
+    # A server that is gone without a word is noticed; nothing here reaches a pooler.
+    assert database["OPTIONS"] == {
+        "connect_timeout": 5,
+        "keepalives": 1,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
 
 
 def test_database_with_tls():
@@ -117,7 +125,8 @@ def test_database_with_tls():
         DJANGO_DATABASE_CONN_MAX_AGE="0",
         DJANGO_ATOMIC_REQUESTS="0",
     )["DATABASES"]["default"]
-    assert found["OPTIONS"] == {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}
+    assert found["OPTIONS"]["sslmode"] == "verify-full"
+    assert found["OPTIONS"]["sslrootcert"] == "/ca.pem"
     assert (found["CONN_MAX_AGE"], found["ATOMIC_REQUESTS"]) == (0, False)
 
 

@@ -1,5 +1,6 @@
 """AWS as the life of accounts sees it (spec 04 §4, §6)."""
 
+import datetime
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +8,12 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 from celery.exceptions import SoftTimeLimitExceeded
 
+from api import errands
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
 from api.clouds.aws.policy import refused_actions
 from api.clouds.aws.session import clients
-from api.clouds.aws.trail import LIMIT_EXCEEDED, configure_trail
+from api.clouds.aws.trail import LIMIT_EXCEEDED, configure_trail, removal_key
 from api.clouds.provider import (
     AccountRef,
     Finding,
@@ -49,7 +51,12 @@ class AwsProvider:
 
     def release(self, account: AccountRef) -> None:
         """Queue the deletion of the trail; it works without the account's row."""
-        enqueue(DELETE_TRAIL, account.account_arn, account.aws_account_id)
+        key = removal_key(account.aws_account_id or "")
+        errands.send(key, DELETE_TRAIL, account.account_arn, account.aws_account_id)
+
+    def last_removal(self, account: AccountRef) -> datetime.datetime | None:
+        """Tell when the trail was last deleted."""
+        return errands.last_done(removal_key(account.aws_account_id or ""))
 
     def forget(self, account: AccountRef) -> None:
         """Do nothing: a role is the customer's own to delete."""
@@ -72,7 +79,9 @@ def _findings(account: AccountRef) -> Iterator[None]:
         raise
     except Exception as error:
         if is_transient(error):
-            raise TransientCloudError(str(error)) from error
+            # An answer of AWS is told as its refusals are, in the end (spec 04 §6.1).
+            finding = Finding.ACCESS if code_of(error) else Finding.UNKNOWN
+            raise TransientCloudError(str(error), finding=finding) from error
         raise VerificationFailedError(_finding(account, error), str(error)) from error
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
+from django.db.models import QuerySet
 
+from api import errands
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.buckets import ensure_bucket
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
@@ -14,6 +16,7 @@ from api.clouds.aws.pipes import trail_pipe
 from api.clouds.aws.session import clients
 from api.clouds.provider import TransientCloudError
 from api.models import CloudAccount
+from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +24,20 @@ BUCKET_MISSING = "S3BucketDoesNotExistException"
 LIMIT_EXCEEDED = "MaximumNumberOfTrailsExceededException"
 NOT_FOUND = "TrailNotFoundException"
 
+CONFIGURE_ATTEMPTS = 3
+"""A trail may be deleted, on behalf of an account just disabled, while we configure it."""
+
+CHECK = "api.tasks.enable_account"
+
 
 def trail_name(aws_account_id: str) -> str:
     """Give the name of our trail in an account."""
     return f"{settings.AWS_CLOUDTRAIL_NAME_PREFIX}{aws_account_id}"
+
+
+def removal_key(aws_account_id: str) -> str:
+    """Name the errand that deletes the trail of an account."""
+    return f"trail of {aws_account_id}"
 
 
 def configure_trail(arn: Arn) -> None:
@@ -32,6 +45,17 @@ def configure_trail(arn: Arn) -> None:
 
     The bucket that it writes to is made if it does not exist.
     """
+    for attempt in range(1, CONFIGURE_ATTEMPTS + 1):
+        try:
+            return _configure(arn)
+        except ClientError as error:
+            if code_of(error) != NOT_FOUND or attempt == CONFIGURE_ATTEMPTS:
+                raise
+            logger.info("The trail of %s was deleted while we configured it", arn.account_id)
+    return None
+
+
+def _configure(arn: Arn) -> None:
     cloudtrail = clients.of_customer(arn, "cloudtrail")
     name = trail_name(arn.account_id)
     trails = cloudtrail.describe_trails(trailNameList=[name])["trailList"]
@@ -60,13 +84,27 @@ def _write(write: Callable[..., Any], name: str) -> None:
     )
 
 
+def remove_trail(*, arn: str, aws_account_id: str, tie: errands.Tie | None) -> None:
+    """Delete our trail once for all that asked for it. Raises ``TransientCloudError``.
+
+    An account that was enabled meanwhile may have lost the trail that it needs, so it is checked
+    once more. Whoever enables an account after we looked sees that a removal was done
+    (``last_removal``): one of us notices the other.
+    """
+    removed = delete_trail(arn=arn, aws_account_id=aws_account_id)
+    errands.finish(tie)
+    if removed:
+        for account_id in _enabled(aws_account_id).values_list("id", flat=True):
+            enqueue(CHECK, account_id)
+
+
 def delete_trail(*, arn: str, aws_account_id: str) -> bool:
     """Delete our trail from an account that is no longer metered (spec 04 §5.2).
 
     Nothing happens if an account with this id is enabled by now. Returns whether the trail is gone;
     what AWS refuses is logged and given up. Raises ``TransientCloudError`` for what may pass.
     """
-    if CloudAccount.objects.filter(aws_account_id=aws_account_id, is_enabled=True).exists():
+    if _enabled(aws_account_id).exists():
         logger.info("AWS account %s is enabled again and keeps its trail", aws_account_id)
         return False
     try:
@@ -80,6 +118,10 @@ def delete_trail(*, arn: str, aws_account_id: str) -> bool:
         logger.log(level, "The trail of AWS account %s stays: %s", aws_account_id, error)
         return False
     return True
+
+
+def _enabled(aws_account_id: str) -> QuerySet[CloudAccount]:
+    return CloudAccount.objects.filter(aws_account_id=aws_account_id, is_enabled=True)
 
 
 def _names_without_zeros(aws_account_id: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Azure as the life of accounts sees it (spec 06 §2)."""
 
+from api import errands
 from api.clouds.azure.errors import AzureRefusedError
 from api.clouds.azure.visibility import listing
 from api.clouds.provider import AccountRef, Finding, VerificationFailedError
@@ -31,9 +32,13 @@ class AzureProvider:
     def release(self, account: AccountRef) -> None:
         """Do nothing: nothing was set up."""
 
+    def last_removal(self, account: AccountRef) -> None:
+        """Nothing was ever removed."""
+
     def forget(self, account: AccountRef) -> None:
         """Queue giving back the delegation; it works without the account's row."""
-        enqueue(REMOVE_ASSIGNMENT, account.subscription_id)
+        key = f"assignment of {account.subscription_id}"
+        errands.send(key, REMOVE_ASSIGNMENT, account.subscription_id)
 
     def discover(self, account: AccountRef) -> None:
         """Queue the first poll."""

@@ -9,7 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from api.sources.listener import Listener, hurry_broker, leave_group, make_consumer
+from api.sources.listener import (
+    Listener,
+    hurry_broker,
+    hurry_database,
+    leave_group,
+    make_consumer,
+)
 from api.sources.listener_metrics import serve_metrics
 
 logger = logging.getLogger(__name__)
@@ -28,6 +34,7 @@ class Command(BaseCommand):
         hurry_broker()
         consumer = make_consumer()
         listener = Listener(consumer, heartbeat_file=settings.LISTENER_HEARTBEAT_FILE)
+        hurry_database(listener)
 
         def stop(number: int, frame: FrameType | None) -> None:
             logger.info("Stopping because of %s", signal.Signals(number).name)

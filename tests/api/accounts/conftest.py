@@ -1,9 +1,11 @@
 """A cloud that does as the test says, in place of both real ones."""
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 
 from api.clouds import provider
@@ -14,13 +16,17 @@ from api.sources import client
 
 @dataclass
 class FakeCloud:
-    """Remembers what it was asked; ``problem`` is raised by ``verify``, ``trail_problem`` later."""
+    """Remembers what it was asked; ``problem`` is raised by ``verify``, ``trail_problem`` later.
+
+    ``removals`` are the answers when the last removal was; none, once they are used up.
+    """
 
     cloud_type: str
     problem: Exception | None = None
     trail_problem: Exception | None = None
     calls: list[tuple[str, AccountRef]] = field(default_factory=list)
     meanwhile: list = field(default_factory=list)
+    removals: list[datetime.datetime | None] = field(default_factory=list)
     in_transaction: list[str] = field(default_factory=list)
 
     def verify(self, account: AccountRef) -> None:
@@ -37,6 +43,9 @@ class FakeCloud:
 
     def release(self, account: AccountRef) -> None:
         self.calls.append(("release", account))
+
+    def last_removal(self, account: AccountRef) -> datetime.datetime | None:
+        return self.removals.pop(0) if self.removals else None
 
     def forget(self, account: AccountRef) -> None:
         self.calls.append(("forget", account))
@@ -78,5 +87,6 @@ def azure(clouds: dict[str, FakeCloud]) -> FakeCloud:
 
 
 @pytest.fixture(autouse=True)
-def unknown_application_type() -> None:
-    client.forget_application_type()
+def nothing_remembered() -> None:
+    client.forget_everything()
+    cache.clear()

@@ -4,11 +4,12 @@ import base64
 import json
 
 import pytest
+import redis
 
-from api.accounts import events
+from api.accounts import events, foreign
 from api.accounts.events import Outcome
 from api.accounts.states import KAFKA, Trigger
-from api.clouds.provider import Finding, VerificationFailedError
+from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
 from api.models import AccountState, CloudAccount, InboxMessage, User
 from api.sources.client import SourcesRefusedError, SourcesUnavailableError
 from api.sources.codes import ErrorCode
@@ -319,6 +320,51 @@ class TestUpdate:
         assert [follow_up.args[0] for follow_up in follow_ups] == links
         assert len({follow_up.name for follow_up in follow_ups}) == 130
 
+    def test_foreign_applications_are_asked_about_once(self, sources, queued):
+        """03 §13.6: every update of any application on the platform comes to us."""
+        links = [
+            {"id": number, "application_id": number, "authentication_id": "77"}
+            for number in ("11", "12")
+        ]
+        sources.add("application_authentications", *links)
+        sources.add("applications", APPLICATION | {"id": "12", "application_type_id": "6"})
+        headers = [["event_type", UPDATE], ORG_HEADER]
+        for expected in (links, links[:1], links[:1]):
+            follow_ups = handle(UPDATE, {"id": 77}, headers=headers).follow_ups
+            assert [follow_up.args for follow_up in follow_ups] == [
+                (link, headers) for link in expected
+            ]
+            for follow_up in follow_ups:
+                handle(CREATE, *follow_up.args)
+        asked = [request["path"].rpartition("/")[2] for request in sources.received()]
+        assert asked.count("12") == 1
+        assert statuses(queued) == 3 * [
+            (None, "3340851", "11", "unavailable", ErrorCode.CG2000.message)
+        ]
+
+    def test_foreign_application_is_looked_at_again_when_it_is_created(self, sources, queued):
+        sources.add("applications", APPLICATION | {"application_type_id": "6"})
+        handle(UPDATE, {"id": 22})
+        for _ in range(2):
+            handle(CREATE)
+        assert [request["path"] for request in sources.received()].count(
+            "/api/sources/v3.0/applications/11"
+        ) == 2
+
+    def test_cache_that_is_away_changes_nothing(self, sources, queued, monkeypatch):
+        def away(*_):
+            raise redis.ConnectionError
+
+        monkeypatch.setattr(foreign.cache, "get_many", away)
+        monkeypatch.setattr(foreign.cache, "set", away)
+        link = {"id": "5", "application_id": "12", "authentication_id": "77"}
+        sources.add("application_authentications", link)
+        sources.add("applications", APPLICATION | {"id": "12", "application_type_id": "6"})
+        headers = [["event_type", UPDATE], ORG_HEADER]
+        for _ in range(2):
+            (follow_up,) = handle(UPDATE, {"id": 77}, headers=headers).follow_ups
+            handle(CREATE, *follow_up.args)
+
     def test_missing_id(self, sources, queued):
         assert handle(UPDATE, {}).summary.startswith("malformed")
 
@@ -393,14 +439,28 @@ def message(event_type, value):
 
 
 def test_customer_hears_when_a_message_is_given_up(queued):
-    events.give_up(message(CREATE, BODY))
-    events.give_up(message(UNPAUSE, {"id": 12}))
-    assert statuses(queued) == told(ErrorCode.CG3000) + told(ErrorCode.CG3000, 12)
+    make_aws_account(platform_authentication_id=22, platform_application_id=13)
+    events.give_up(message(CREATE, BODY), ValueError())
+    events.give_up(message(UNPAUSE, {"id": 12}), None)
+    events.give_up(message(UPDATE, {"id": "22"}), SourcesUnavailableError())
+    codes = [told(ErrorCode.CG3000, application_id) for application_id in (11, 12, 13)]
+    assert statuses(queued) == [status for code in codes for status in code]
 
 
 @pytest.mark.parametrize(
-    ("event_type", "value"), [(DESTROY, BODY), (UPDATE, BODY), (CREATE, {}), (UNPAUSE, {"id": "x"})]
+    ("finding", "code"),
+    [(Finding.ACCESS, ErrorCode.CG3002), (Finding.UNKNOWN, ErrorCode.CG3000)],
+)
+def test_outage_of_the_cloud_is_told_as_its_refusals_are(queued, finding, code):
+    """03 §6.6: any answer of AWS is an access error, silence is not."""
+    events.give_up(message(CREATE, BODY), TransientCloudError("down", finding=finding))
+    assert statuses(queued) == told(code)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "value"),
+    [(DESTROY, BODY), (PAUSE, {"id": 11}), (UPDATE, BODY), (CREATE, {}), (UNPAUSE, {"id": "x"})],
 )
 def test_nobody_waits_for_other_messages(queued, event_type, value):
-    events.give_up(message(event_type, value))
+    events.give_up(message(event_type, value), None)
     assert queued == []

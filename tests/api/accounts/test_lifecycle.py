@@ -108,6 +108,29 @@ class TestEnable:
         ]
         assert log_of(account) == [("enabled", "failed", code.name, "api")]
 
+    @pytest.mark.parametrize(
+        ("finding", "code"),
+        [(Finding.ACCESS, ErrorCode.CG3002), (Finding.UNKNOWN, ErrorCode.CG3000)],
+    )
+    def test_outage_that_is_waited_for_no_longer(self, aws, queued, finding, code):
+        """03 §6.6: any answer of AWS is an access error, silence is not."""
+        account = make_aws_account()
+        aws.problem = TransientCloudError("down", finding=finding)
+        with pytest.raises(TransientCloudError):
+            enable_account(account_id=account.id, trigger=API)
+        assert not enable_account(account_id=account.id, trigger=API, patient=False)
+        assert statuses(queued) == [
+            unavailable(account.user, account.platform_application_id, code)
+        ]
+
+    def test_late_removal_of_an_earlier_disabling_is_made_up_for(self, aws, queued):
+        """03 §11, hazard 4: what was set up is removed before the account counts as enabled."""
+        account = make_aws_account(is_enabled=False, enabled_at=None)
+        aws.removals = [None, utc("2026-01-01")] + [utc("2026-01-01")] * 2
+        assert enable_account(account_id=account.id, trigger=API)
+        assert aws.asked == ["verify", "configure", "verify", "configure", "discover"]
+        assert statuses(queued) == [available(account.user, account.platform_application_id)]
+
     def test_any_other_error_is_cg3000(self, aws, queued):
         account = make_aws_account()
         aws.trail_problem = ZeroDivisionError()

@@ -1,6 +1,7 @@
 """The tasks of chapter 03, run as a worker runs them but for the broker."""
 
 import pytest
+import time_machine
 from celery.exceptions import Retry
 
 from api.accounts.states import KAFKA
@@ -9,7 +10,8 @@ from api.models import AccountState, CloudAccount, InboxMessage, User
 from api.sources import inbox, work
 from api.sources.client import SourcesUnavailableError
 from api.sources.codes import ErrorCode
-from api.sources.messages import CREATE, PAUSE, UPDATE
+from api.sources.messages import CREATE, PAUSE, UPDATE, Tenant
+from api.sources.status import notify_available
 from api.tasks import accounts as account_tasks
 from api.tasks import sources as source_tasks
 from cloudigrade.task_names import TASK_NAMES
@@ -233,13 +235,26 @@ class TestNotify:
             True,
         )
 
-    @pytest.mark.parametrize(("retries", "sent_count"), [(0, 1), (1, 0)])
-    def test_retried_status_gives_way_to_a_newer_one(self, monkeypatch, retries, sent_count):
+    def test_retried_status_gives_way_to_a_newer_one(self, monkeypatch, broker):
         sent = []
         monkeypatch.setattr(source_tasks, "send_status", lambda **kwargs: sent.append(kwargs))
-        monkeypatch.setattr(source_tasks, "is_superseded", lambda **_: True)
-        run(NOTIFY, *self.ARGS, retries=retries)
-        assert len(sent) == sent_count
+        for _ in range(2):
+            notify_available(tenant=Tenant("1701", "3340851"), application_id=11)
+        (_, older), (_, newer) = broker.tasks
+        run(NOTIFY, *older["args"], headers=older["headers"])
+        run(NOTIFY, *older["args"], headers=older["headers"], retries=1)
+        assert len(sent) == 1
+        for _ in range(2):
+            run(NOTIFY, *newer["args"], headers=newer["headers"], retries=1)
+        assert len(sent) == 2
+
+    def test_status_that_redis_lost_is_sent(self, sources, queued, broker):
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+            notify_available(tenant=Tenant("1701", "3340851"), application_id=11)
+            broker.tasks.clear()
+            clock.shift(120)
+            run("api.tasks.sweep_inbox")
+            assert broker.names() == [NOTIFY]
 
 
 class TestWithStoredMessage:

@@ -8,6 +8,7 @@ import pytest
 from api.sources import client
 from api.sources.client import SourcesRefusedError, SourcesUnavailableError
 from api.sources.messages import Tenant
+from util.circuit import Circuit
 
 TENANT = Tenant("1701", "3340851")
 OUR_TYPE = {"id": "5", "name": "/insights/platform/cloud-meter"}
@@ -15,7 +16,7 @@ OUR_TYPE = {"id": "5", "name": "/insights/platform/cloud-meter"}
 
 @pytest.fixture(autouse=True)
 def unknown_application_type():
-    client.forget_application_type()
+    client.forget_everything()
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,28 @@ def test_no_answer_in_time(sources_api, settings):
     sources_api.fail("/api", hang=1, times=1)
     with pytest.raises(SourcesUnavailableError):
         client.get_source(1, tenant=TENANT)
+
+
+def test_service_that_hangs_is_left_alone_for_a_while(sources_api, settings, monkeypatch):
+    """03 §13.3: or all workers would wait for it."""
+    monkeypatch.setattr(client, "_circuit", Circuit(silences=2, seconds=60))
+    settings.SOURCES_API_READ_TIMEOUT = 0.1
+    sources_api.fail("/api", hang=1, times=2)
+    for _ in range(3):
+        with pytest.raises(SourcesUnavailableError):
+            client.get_source(1, tenant=TENANT)
+    client._circuit.reset()
+    assert client.get_source(1, tenant=TENANT) is None
+    assert len(sources_api.received()) == 3
+
+
+def test_errors_are_answers(sources_api, monkeypatch):
+    monkeypatch.setattr(client, "_circuit", Circuit(silences=1, seconds=60))
+    sources_api.fail("/api", status=500, times=3)
+    for _ in range(3):
+        with pytest.raises(SourcesUnavailableError):
+            client.get_source(1, tenant=TENANT)
+    assert len(sources_api.received()) == 3
 
 
 def test_ids_cannot_change_the_path(sources_api):

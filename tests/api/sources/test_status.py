@@ -5,11 +5,11 @@ import time
 
 import pytest
 from confluent_kafka import Consumer
-from django.core.cache import cache
 
+from api.models import Errand
 from api.sources import status
 from api.sources.messages import Tenant
-from api.sources.status import is_superseded, notify_available, notify_unavailable, send_status
+from api.sources.status import notify_available, notify_unavailable, send_status
 from util import kafka as util_kafka
 from util.kafka import KafkaProducerError
 
@@ -45,7 +45,7 @@ def read_all(servers: str, topic: str, count: int) -> list:
     return found
 
 
-def test_message(kafka, topic):
+def test_scenario_33_headers_name_the_tenant_as_far_as_known(kafka, topic):
     send_status(tenant=TENANT, application_id=11, availability_status="available")
     send_status(
         tenant=Tenant(None, "3340851"),
@@ -68,7 +68,6 @@ def test_message(kafka, topic):
         "status": "available",
         "error": "",
     }
-    # Scenario 33.
     second = by_id[b"3340851", "12"]
     assert second.headers() == [
         ("x-rh-sources-org-id", b"3340851"),
@@ -120,12 +119,12 @@ class TestQueueing:
             ("1701", "3340851", "11", "unavailable", "why"),
         ]
 
-    def test_newer_status_supersedes_older(self, queued):
-        cache.clear()
-        assert not is_superseded(application_id=11, issued_at="2026-01-01T00:00:00")
+    def test_newest_status_of_each_application_is_kept_until_it_is_sent(self, queued):
         notify_available(tenant=TENANT, application_id=11)
-        assert queued.names == [status.TASK]
-        assert is_superseded(application_id=11, issued_at="2026-01-01T00:00:00")
-        assert not is_superseded(application_id=12, issued_at="2026-01-01T00:00:00")
-        assert not is_superseded(application_id=11, issued_at="2999-01-01T00:00:00")
-        assert not is_superseded(application_id=11, issued_at=None)
+        notify_unavailable(tenant=TENANT, application_id=11, error="why")
+        notify_available(tenant=TENANT, application_id=12)
+        assert len(queued) == 3
+        assert sorted(errand.args[2:] for errand in Errand.objects.all()) == [
+            [11, "unavailable", "why"],
+            [12, "available", ""],
+        ]

@@ -45,7 +45,7 @@ class Handler:
             raise result
         return result
 
-    def give_up(self, message):
+    def give_up(self, message, error):
         self.given_up.append(message.value["id"])
 
 
@@ -153,7 +153,7 @@ class TestFailure:
     def test_failure_to_give_up_is_only_logged(self, queued):
         (inbox_id,) = store_numbers(1)
         handler = Handler(m1=SourcesRefusedError("401"))
-        handler.give_up = lambda _: 1 / 0
+        handler.give_up = lambda *_: 1 / 0
         work_on(inbox_id, handler)
         assert states() == ["dead"]
 
@@ -169,7 +169,7 @@ class TestFailure:
             tasks.enqueue("api.tasks.enable_account", 1)
             return DONE
 
-        work_for_customer_of(inbox_id, handle=handle, give_up=lambda _: None)
+        work_for_customer_of(inbox_id, handle=handle, give_up=lambda *_: None)
         assert states() == ["failed"]
 
 
@@ -211,7 +211,7 @@ class TestLease:
             self.claim(message.id, until)
             return DONE
 
-        work_for_customer_of(inbox_id, handle=handle, give_up=lambda _: None)
+        work_for_customer_of(inbox_id, handle=handle, give_up=lambda *_: None)
         assert InboxMessage.objects.get().lease_until == until
         assert "taken over" in caplog.text
 
@@ -223,7 +223,7 @@ class TestLease:
             time.sleep(0.1)
             return DONE
 
-        work_for_customer_of(ids[0], handle=handle, give_up=lambda _: None)
+        work_for_customer_of(ids[0], handle=handle, give_up=lambda *_: None)
         assert states() == ["processed", "waiting", "waiting"]
         (task,) = queued
         assert task.args[0]["id"] == 2
@@ -351,7 +351,7 @@ class TestManyWorkers:
         def run(share):
             try:
                 for inbox_id in share:
-                    work_for_customer_of(inbox_id, handle=handle, give_up=lambda _: None)
+                    work_for_customer_of(inbox_id, handle=handle, give_up=lambda *_: None)
             finally:
                 connection.close()
 
@@ -374,6 +374,6 @@ class TestManyWorkers:
             assert work_on(inbox_id, second)
             return DONE
 
-        work_for_customer_of(inbox_id, handle=handle, give_up=lambda _: None)
+        work_for_customer_of(inbox_id, handle=handle, give_up=lambda *_: None)
         assert second.handled == []
         assert states() == ["processed"]

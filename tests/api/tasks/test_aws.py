@@ -99,9 +99,9 @@ def test_a_retry_goes_on_where_the_attempt_before_ended(monkeypatch):
 
 def test_arguments_are_passed_on(monkeypatch):
     seen = []
-    monkeypatch.setattr(tasks, "delete_trail", lambda **options: seen.append(options))
+    monkeypatch.setattr(tasks, "remove_trail", lambda **options: seen.append(options))
     tasks.delete_cloudtrail.apply(kwargs={"arn": "a", "aws_account_id": "1"}, throw=True)
-    assert seen == [{"arn": "a", "aws_account_id": "1"}]
+    assert seen == [{"arn": "a", "aws_account_id": "1", "tie": None}]
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,18 @@ import logging
 
 import pytest
 
-from api.clouds.aws import policy
+from api import errands
+from api.clouds.aws import policy, trail
 from api.clouds.aws.provider import AwsProvider
 from api.clouds.aws.session import clients
-from api.clouds.aws.trail import delete_trail
+from api.clouds.aws.trail import delete_trail, remove_trail
 from api.clouds.provider import (
     AccountRef,
     Finding,
     TransientCloudError,
     VerificationFailedError,
 )
+from api.models import Errand
 from tests.factories import make_aws_account
 
 provider = AwsProvider()
@@ -203,8 +205,9 @@ def test_anything_but_an_answer_of_aws_is_unknown(aws, monkeypatch):
 @pytest.mark.parametrize("code", ["RequestLimitExceeded", "Throttling", "InternalError"])
 def test_throttling_and_outages_are_no_findings(aws, code):
     aws.refuse("ec2", "DescribeImages", code)
-    with pytest.raises(TransientCloudError):
+    with pytest.raises(TransientCloudError) as raised:
         provider.verify(ref())
+    assert raised.value.finding is Finding.ACCESS
 
 
 def test_throttling_is_waited_for(aws, monkeypatch):
@@ -228,6 +231,27 @@ def test_an_old_trail_without_zeros_is_replaced(bucket):
     assert trails(bucket, ZEROS) == [f"test-{ZEROS}"]
 
 
+@pytest.mark.parametrize("action", ["UpdateTrail", "PutEventSelectors", "StartLogging"])
+def test_trail_that_is_deleted_meanwhile_is_made_anew(bucket, action):
+    """03 §11, hazard 4: the trail's removal was queued when the account was disabled."""
+    provider.configure(ref())
+    bucket.refuse("cloudtrail", action, "TrailNotFoundException", times=1)
+    provider.configure(ref())
+    assert trails(bucket) == [f"test-{ACCOUNT}"]
+
+
+@pytest.mark.parametrize(("refusals", "finding"), [(2, None), (3, Finding.ACCESS)])
+def test_trail_that_is_never_found_is_given_up(bucket, refusals, finding):
+    bucket.refuse("cloudtrail", "StartLogging", "TrailNotFoundException", times=refusals)
+    if finding is None:
+        provider.configure(ref())
+        return
+    with pytest.raises(VerificationFailedError) as raised:
+        provider.configure(ref())
+    assert raised.value.finding is finding
+
+
+@pytest.mark.django_db
 def test_releasing_and_discovering_are_queued(queued):
     provider.release(ref())
     provider.discover(ref())
@@ -241,6 +265,31 @@ def test_releasing_and_discovering_are_queued(queued):
         ),
         ("api.clouds.aws.tasks.initial_aws_describe_instances", (1,), {}, None),
     ]
+
+
+@pytest.mark.django_db
+def test_last_removal_is_known(bucket, queued):
+    assert provider.last_removal(ref()) is None
+    provider.release(ref())
+    errand = Errand.objects.get()
+    tie = errands.Tie(errand.key, str(errand.ticket))
+    remove_trail(arn=errand.args[0], aws_account_id=ACCOUNT, tie=tie)
+    assert provider.last_removal(ref()) is not None
+
+
+@pytest.mark.django_db
+def test_account_that_was_enabled_while_its_trail_was_deleted_is_checked(
+    bucket, queued, monkeypatch
+):
+    account = make_aws_account(aws_account_id=ACCOUNT, is_enabled=False)
+
+    def delete_slowly(**_):
+        type(account).objects.update(is_enabled=True)
+        return True
+
+    monkeypatch.setattr(trail, "delete_trail", delete_slowly)
+    remove_trail(arn=account.account_arn, aws_account_id=ACCOUNT, tie=None)
+    assert queued == [("api.tasks.enable_account", (account.id,), {}, None)]
 
 
 @pytest.mark.django_db

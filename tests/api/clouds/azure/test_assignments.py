@@ -1,4 +1,4 @@
-"""Giving a delegation back (spec 06 §2.5, scenario 32)."""
+"""Giving a delegation back (spec 06 §2.5, scenario 32; 03 §16.34)."""
 
 from uuid import UUID
 
@@ -27,6 +27,7 @@ def remove() -> None:
 
 
 def test_scenario_32_one_assignment(azure, account, queued):
+    """03 §16.34, too: of exactly one."""
     azure.delegate(SUBSCRIPTION, assignments=[N1])
     delete_account(account_id=account.id, trigger=API)
     (task,) = queued.named(TASK)
@@ -51,6 +52,7 @@ def test_scenario_32_one_assignment(azure, account, queued):
     ids=["none", "two", "another subscription's", "not succeeded", "another tenant's"],
 )
 def test_scenario_32_nothing_is_deleted(azure, found):
+    """03 §16.34, too: of two, none."""
     azure.delegate(SUBSCRIPTION, assignments=found)
     remove()
     assert calls(azure) == ["login", "L1"]

@@ -1,0 +1,143 @@
+"""Tasks that nothing else would repeat, kept in PostgreSQL until they are done (spec 08 DR-1).
+
+What we tell the sources service and what we take out of customers' accounts must happen even if
+Redis loses the queues. There is one errand for each thing, the newest: a newer one takes an older
+one's place. A sweep queues again what seems to be lost; what was queued twice is done once.
+"""
+
+import datetime
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+from api.models import Errand
+from util import clock
+from util.tasks import enqueue, plain, publishing_must_succeed
+
+logger = logging.getLogger(__name__)
+
+KEY_HEADER = "errand"
+TICKET_HEADER = "errand_ticket"
+"""Headers of a Celery message that tie a task to its errand."""
+
+KEPT_DAYS = 30
+"""How long it is known when an errand was done."""
+
+QUEUED_AT_ONCE = 1000
+PRUNED_AT_ONCE = 10_000
+
+# An errand is queued again after a minute, by default, in which nothing was heard of its task; then
+# after as long as it is old, up to ten minutes.
+_DUE = """
+SELECT * FROM api_errand
+WHERE done_at IS NULL
+  AND %(now)s - queued_at > LEAST(
+        GREATEST(queued_at - issued_at, %(wait)s), interval '10 minutes')
+ORDER BY queued_at
+LIMIT %(limit)s
+"""
+
+_PRUNE = """
+DELETE FROM api_errand
+WHERE key IN (SELECT key FROM api_errand WHERE done_at < %(before)s LIMIT %(limit)s)
+"""
+
+
+class Tie(NamedTuple):
+    """What ties a task to its errand."""
+
+    key: str
+    ticket: str
+
+    @classmethod
+    def of(cls, headers: Mapping[str, Any] | None) -> "Tie | None":
+        """Read the tie from the headers of a task's message; None if it has none."""
+        key, ticket = (headers or {}).get(KEY_HEADER), (headers or {}).get(TICKET_HEADER)
+        return cls(key, ticket) if key and ticket else None
+
+
+def send(key: str, task: str, *args: Any) -> None:
+    """Have a task done, about the thing that the key names; what it replaces is not repeated.
+
+    It is written down now and queued when the current transaction commits.
+    """
+    now = clock.now()
+    errand = Errand(
+        key=key, task=task, args=plain(args), ticket=uuid.uuid4(), issued_at=now, queued_at=now
+    )
+    columns = ["task", "args", "ticket", "issued_at", "queued_at", "done_at"]
+    Errand.objects.bulk_create(
+        [errand], update_conflicts=True, unique_fields=["key"], update_fields=columns
+    )
+    _queue(errand)
+
+
+def take_up(tie: Tie | None, *, again: bool) -> bool:
+    """Tell whether a task is still to be done; one without an errand always is.
+
+    It is not if it was done already, or if a newer one about the same thing was done or will be:
+    then this one, if it is here ``again``, is only late.
+    """
+    if tie is None:
+        return True
+    errand = Errand.objects.filter(key=tie.key).first()
+    if errand is None:
+        return True
+    if str(errand.ticket) != tie.ticket:
+        return not again and errand.done_at is None
+    if errand.done_at is not None:
+        return False
+    Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=clock.now())
+    return True
+
+
+def finish(tie: Tie | None) -> None:
+    """Write down that an errand was done, unless a newer one has taken its place."""
+    if tie is not None:
+        Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(done_at=clock.now())
+
+
+def last_done(key: str) -> datetime.datetime | None:
+    """Tell when the errand was done; None if it is not, was long ago, or never existed."""
+    return Errand.objects.filter(key=key).values_list("done_at", flat=True).first()
+
+
+def queue_lost() -> int:
+    """Queue errands again of which nothing was heard for a while; returns how many.
+
+    Raises what the broker's client raises.
+    """
+    wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
+    parameters = {"now": clock.now(), "wait": wait, "limit": QUEUED_AT_ONCE}
+    due = list(Errand.objects.raw(_DUE, parameters))
+    queued: list[str] = []
+    try:
+        with publishing_must_succeed():
+            for errand in due:
+                _queue(errand)
+                queued.append(errand.key)
+    finally:
+        Errand.objects.filter(key__in=queued).update(queued_at=clock.now())
+    return len(queued)
+
+
+def prune() -> int:
+    """Forget errands that were done long ago, a bounded number of them; returns how many."""
+    before = clock.now() - datetime.timedelta(days=KEPT_DAYS)
+    with connection.cursor() as cursor:
+        cursor.execute(_PRUNE, {"before": before, "limit": PRUNED_AT_ONCE})
+        return cursor.rowcount
+
+
+def count_open() -> int:
+    """Count the errands that are not done."""
+    return Errand.objects.filter(done_at__isnull=True).count()
+
+
+def _queue(errand: Errand) -> None:
+    ties = {KEY_HEADER: errand.key, TICKET_HEADER: str(errand.ticket)}
+    enqueue(errand.task, *errand.args, headers=ties)

@@ -1,0 +1,35 @@
+"""Tasks that have to be done even if Redis loses them (spec 08 DR-1)."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from util import clock
+
+
+class Errand(models.Model):
+    """The newest task about one thing, such as one application's status; ``key`` names the thing.
+
+    ``ticket`` tells this task from older ones about the same thing. ``queued_at`` is when it was
+    last queued or taken up, ``done_at`` when it was done.
+    """
+
+    key = models.CharField(max_length=200, primary_key=True)
+    task = models.CharField(max_length=200)
+    args = models.JSONField()
+    ticket = models.UUIDField(default=uuid.uuid4)
+    issued_at = models.DateTimeField(default=clock.now)
+    queued_at = models.DateTimeField(default=clock.now)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["queued_at"], name="errand_open", condition=Q(done_at__isnull=True)
+            ),
+            models.Index(fields=["done_at"], name="errand_done"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.task}"

@@ -1,0 +1,125 @@
+"""Tasks that are done even if Redis loses them (spec 08 DR-1)."""
+
+import datetime
+
+import pytest
+import time_machine
+
+from api import errands
+from api.errands import Tie
+from api.models import Errand
+from util import tasks as util_tasks
+
+pytestmark = pytest.mark.django_db
+
+TASK = "api.tasks.enable_account"
+
+
+@pytest.fixture
+def ties(monkeypatch, queued):
+    """The ties of the tasks queued, in order."""
+
+    class Ties(list):
+        def publish(self, name, **options):
+            self.append(Tie.of(options["headers"]))
+            queued.publish(name, **options)
+
+    found = Ties()
+    monkeypatch.setattr(util_tasks, "publish", found.publish)
+    return found
+
+
+def send(queued, *args):
+    errands.send("a", TASK, *args)
+    return len(queued)
+
+
+def test_errand_is_queued_and_remembered(queued, ties):
+    send(queued, 1, datetime.date(2026, 1, 1))
+    assert queued == [(TASK, (1, "2026-01-01"), {}, None)]
+    errand = Errand.objects.get()
+    assert (errand.key, errand.task, errand.args) == ("a", TASK, [1, "2026-01-01"])
+    assert ties == [("a", str(errand.ticket))]
+
+
+def test_headers_without_a_tie():
+    for headers in (None, {}, {"errand": "a"}, {"errand": "", "errand_ticket": "x"}):
+        assert Tie.of(headers) is None
+    assert errands.take_up(None, again=True)
+    errands.finish(None)
+
+
+def test_errand_is_done_once(queued, ties):
+    send(queued, 1)
+    (tie,) = ties
+    assert errands.take_up(tie, again=False)
+    assert errands.take_up(tie, again=True)
+    assert errands.last_done("a") is None
+    errands.finish(tie)
+    assert errands.last_done("a") is not None
+    assert not errands.take_up(tie, again=False)
+    assert errands.count_open() == 0
+
+
+def test_late_errand_gives_way_to_a_newer_one(queued, ties):
+    send(queued, 1)
+    send(queued, 2)
+    old, new = ties
+    assert errands.take_up(old, again=False)
+    assert not errands.take_up(old, again=True)
+    errands.finish(old)
+    assert errands.count_open() == 1
+    assert errands.take_up(new, again=True)
+    errands.finish(new)
+    assert not errands.take_up(old, again=False)
+
+
+def test_forgotten_errand_is_done(ties):
+    assert errands.take_up(Tie("b", "x"), again=True)
+
+
+class TestLost:
+    def test_lost_errands_are_queued_again_ever_more_rarely(self, queued, ties, settings):
+        settings.INBOX_REQUEUE_SECONDS = 60
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+            send(queued, 1)
+            found = []
+            for minute in range(40):
+                clock.move_to(f"2026-01-01T00:{minute:02}:30Z")
+                if errands.queue_lost():
+                    found.append(minute)
+        assert found == [1, 3, 7, 15, 26, 37]
+        assert len(set(ties)) == 1
+        assert len(queued) == 1 + len(found)
+
+    def test_errand_that_is_heard_of_is_not_lost(self, queued, ties):
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+            send(queued, 1)
+            clock.shift(70)
+            assert errands.take_up(ties[0], again=True)
+            assert errands.queue_lost() == 0
+            errands.finish(ties[0])
+            clock.shift(4000)
+            assert errands.queue_lost() == 0
+
+    def test_broker_that_is_away_is_an_error(self, queued, monkeypatch):
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+            send(queued, 1)
+            clock.shift(70)
+            monkeypatch.setattr(errands, "enqueue", lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                errands.queue_lost()
+            monkeypatch.undo()
+            assert errands.queue_lost() == 1
+
+
+def test_what_was_done_long_ago_is_forgotten(queued, ties):
+    with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+        send(queued, 1)
+        errands.send("open", TASK, 2)
+        errands.finish(ties[0])
+        clock.shift(29 * 86400)
+        assert errands.prune() == 0
+        clock.shift(2 * 86400)
+        assert errands.prune() == 1
+    assert Errand.objects.get().key == "open"
