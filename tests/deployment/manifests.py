@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,15 +11,26 @@ import yaml
 from deployment.local.service import REPOSITORY
 
 CLOWDAPP = REPOSITORY / "deployment" / "clowdapp.yaml"
+POSTIGRADE = REPOSITORY / "deployment" / "postigrade.yaml"
+STAGE_SMOKE = REPOSITORY / "deployment" / "stage-smoke.yaml"
 REFERENCE = re.compile(r"\$\{\{(\w+)\}\}|\$\{(\w+)\}")
 
 
-def template() -> dict[str, Any]:
-    return yaml.safe_load(CLOWDAPP.read_text())
+def template(path: Path = CLOWDAPP) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
 
 
-def parameters() -> dict[str, str]:
-    return {one["name"]: one.get("value", "") for one in template()["parameters"]}
+def parameters(path: Path = CLOWDAPP) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in template(path)["parameters"]}
+
+
+def references(path: Path = CLOWDAPP) -> set[str]:
+    """Return the names of all parameters that a template's objects use."""
+    return {
+        one or other
+        for text in strings(template(path)["objects"])
+        for one, other in REFERENCE.findall(text)
+    }
 
 
 def strings(node: Any) -> Iterator[str]:
@@ -44,9 +56,9 @@ def change(node: Any, function: Callable[[str], Any]) -> Any:
     return node
 
 
-def process(**given: str) -> list[dict[str, Any]]:
-    """Return the template's objects with its parameters filled in, as ``oc process`` does."""
-    values = parameters() | given
+def process(path: Path = CLOWDAPP, /, **given: str) -> list[dict[str, Any]]:
+    """Return a template's objects with its parameters filled in, as ``oc process`` does."""
+    values = parameters(path) | given
 
     def fill(text: str) -> Any:
         whole = re.fullmatch(r"\$\{\{(\w+)\}\}", text)
@@ -54,7 +66,7 @@ def process(**given: str) -> list[dict[str, Any]]:
             return yaml.safe_load(values[whole[1]])
         return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
 
-    return change(template()["objects"], fill)
+    return change(template(path)["objects"], fill)
 
 
 def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

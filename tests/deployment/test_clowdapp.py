@@ -8,14 +8,11 @@ from cloudigrade.settings.variables import VARIABLES
 from cloudigrade.task_names import DEFAULT_QUEUE, QUEUE_NAMES
 from tests.cloudigrade.programs import run, settings_of
 from tests.deployment.manifests import (
-    REFERENCE,
     deployments,
     environment,
     named,
     parameters,
     process,
-    strings,
-    template,
 )
 from util.env import Environment
 
@@ -150,17 +147,6 @@ def expected_pods(variable):
     if variable.name in EXCEPTIONS:
         return EXCEPTIONS[variable.name]
     return OF_ONE_PROCESS.get(variable.group, set(APPLICATION))
-
-
-def test_every_parameter_is_used_and_every_reference_is_defined():
-    used = {
-        one or other
-        for text in strings(template()["objects"])
-        for one, other in REFERENCE.findall(text)
-    }
-    assert used == set(parameters())
-    names = [one["name"] for one in template()["parameters"]]
-    assert len(names) == len(set(names))
 
 
 def test_every_variable_reaches_the_processes_that_read_it(pods):
