@@ -1,4 +1,4 @@
-"""A program that no Python package brings."""
+"""Services that a test may break, and a program that no Python package brings."""
 
 import shutil
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deployment.local.world import LocalServices
 from tests.deployment import pgbouncer
 
 
@@ -22,3 +23,12 @@ def pgbouncer_program() -> Iterator[Path]:
         yield program
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[LocalServices]:
+    """All that the product needs but Azure, for one test only."""
+    with LocalServices(
+        ["postgres", "valkey", "kafka", "aws", "sources"], environment={}, scratch_parent=tmp_path
+    ) as started:
+        yield started

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -10,21 +9,12 @@ from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.http import local_session
 from deployment.local.postgres import find_binaries
-from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
-from tests.deployment.processes import clean_environment, wait_for
+from tests.deployment.processes import wait_for
+from tests.deployment.smoke import smoke
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 
 USER = {"account_number": "1337", "org_id": "7331"}
-
-
-@pytest.fixture
-def services(tmp_path):
-    with LocalServices(
-        ["postgres", "valkey", "kafka", "aws", "sources"], environment={}, scratch_parent=tmp_path
-    ) as started:
-        yield started
 
 
 @pytest.fixture
@@ -37,15 +27,7 @@ def product(services):
 
 def works(product):
     """Tell whether health, metrics and a task end to end are as they should be."""
-    smoke = REPOSITORY / "deployment" / "scripts" / "smoke.py"
-    done = subprocess.run(
-        [sys.executable, smoke, product.url, "--task-seconds", "20"],
-        env=clean_environment(NO_PROXY="127.0.0.1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode == 0
+    return smoke(product.url, "--task-seconds", "20").returncode == 0
 
 
 def users(product):

@@ -10,7 +10,6 @@ import pytest
 from deployment.local.app import Product
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.cloudigrade.programs import free_port
 from tests.deployment.processes import clean_environment
 
@@ -18,14 +17,6 @@ NOBODY = 65_534
 SERVER_CONNECTIONS = 3
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
-
-
-@pytest.fixture
-def services(tmp_path):
-    with LocalServices(
-        ["postgres", "valkey", "kafka", "aws", "sources"], environment={}, scratch_parent=tmp_path
-    ) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,27 +1,13 @@
 """The smoke script (08 §14.7) against the product's own processes."""
 
-import subprocess
-import sys
-
 import pytest
 
 from deployment.local.app import Product
-from deployment.local.service import REPOSITORY
 from deployment.local.world import LocalServices
 from tests.cloudigrade.programs import free_port
-from tests.deployment.processes import clean_environment
+from tests.deployment.smoke import smoke
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
-
-
-def smoke(*arguments):
-    return subprocess.run(
-        [sys.executable, REPOSITORY / "deployment" / "scripts" / "smoke.py", *arguments],
-        env=clean_environment(NO_PROXY="127.0.0.1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_a_deployment_that_works_and_one_that_lacks_workers(tmp_path):
