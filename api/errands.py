@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Count, Min
 
 from api.models import Errand
 from util import clock
@@ -58,6 +59,13 @@ class Tie(NamedTuple):
         """Read the tie from the headers of a task's message; None if it has none."""
         key, ticket = (headers or {}).get(KEY_HEADER), (headers or {}).get(TICKET_HEADER)
         return cls(key, ticket) if key and ticket else None
+
+
+class Statistics(NamedTuple):
+    """How errands are doing; ``oldest_waiting_seconds`` is 0 when none is open."""
+
+    open: int
+    oldest_waiting_seconds: float
 
 
 def send(key: str, task: str, *args: Any) -> None:
@@ -133,9 +141,12 @@ def prune() -> int:
         return cursor.rowcount
 
 
-def count_open() -> int:
-    """Count the errands that are not done."""
-    return Errand.objects.filter(done_at__isnull=True).count()
+def statistics() -> Statistics:
+    """Count the errands that are not done, and tell how long the oldest has waited."""
+    found = Errand.objects.filter(done_at__isnull=True).aggregate(Count("key"), Min("issued_at"))
+    oldest = found["issued_at__min"]
+    age = (clock.now() - oldest).total_seconds() if oldest else 0.0
+    return Statistics(found["key__count"], max(age, 0.0))
 
 
 def _queue(errand: Errand) -> None:

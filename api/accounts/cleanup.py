@@ -88,7 +88,11 @@ def _left_alone_for(seconds: int, accounts: QuerySet[CloudAccount]) -> Iterator[
 
 
 def _is_in_sources(account: CloudAccount) -> bool:
-    """Tell whether sources knows the account's source; if it does not say, yes."""
+    """Tell whether sources knows the account's source; if it does not say, yes.
+
+    An account whose source exists is kept, as spec 03 §9.5 demands. Whether its application has to
+    exist as well is for the operator to say.
+    """
     lookups: list[tuple[Callable[..., client.Record | None], int]] = [
         (client.get_source, account.platform_source_id)
     ]

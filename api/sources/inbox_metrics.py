@@ -18,11 +18,11 @@ class InboxCollector:
     def collect(self) -> Iterable[Metric]:
         """Return the number of unfinished and dead messages by state, and the longest wait.
 
-        Also how many errands are not done. Nothing of it while the database is away.
+        The same of errands. Nothing of it while the database is away.
         """
         try:
             found = inbox.statistics()
-            open_errands = errands.count_open()
+            found_errands = errands.statistics()
         except DatabaseError as error:
             logger.warning("The inbox is not counted: %s", error)
             return
@@ -40,5 +40,10 @@ class InboxCollector:
         yield GaugeMetricFamily(
             "cloudigrade_errands_open",
             "Statuses to be told and trails to be deleted, which nothing else would repeat.",
-            value=open_errands,
+            value=found_errands.open,
+        )
+        yield GaugeMetricFamily(
+            "cloudigrade_errands_oldest_waiting_seconds",
+            "How long the oldest of them has waited.",
+            value=found_errands.oldest_waiting_seconds,
         )

@@ -58,7 +58,7 @@ def test_errand_is_done_once(queued, ties):
     errands.finish(tie)
     assert errands.last_done("a") is not None
     assert not errands.take_up(tie, again=False)
-    assert errands.count_open() == 0
+    assert errands.statistics() == (0, 0.0)
 
 
 def test_late_errand_gives_way_to_a_newer_one(queued, ties):
@@ -68,7 +68,7 @@ def test_late_errand_gives_way_to_a_newer_one(queued, ties):
     assert errands.take_up(old, again=False)
     assert not errands.take_up(old, again=True)
     errands.finish(old)
-    assert errands.count_open() == 1
+    assert errands.statistics().open == 1
     assert errands.take_up(new, again=True)
     errands.finish(new)
     assert not errands.take_up(old, again=False)
@@ -111,6 +111,7 @@ class TestLost:
                 errands.queue_lost()
             monkeypatch.undo()
             assert errands.queue_lost() == 1
+            assert errands.statistics() == (1, 70.0)
 
 
 def test_what_was_done_long_ago_is_forgotten(queued, ties):

@@ -99,7 +99,7 @@ class Platform:
         for _ in range(MOST_ROUNDS):
             self.work()
             unfinished = InboxMessage.objects.exclude(state="processed")
-            if not unfinished.exists() and not errands.count_open():
+            if not unfinished.exists() and not errands.statistics().open:
                 return
             clock.shift(700)
             inbox.publish_due()

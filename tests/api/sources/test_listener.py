@@ -341,6 +341,20 @@ def test_broker_that_hangs_is_given_up_soon(monkeypatch):
     assert conf.broker_transport_options["global_keyprefix"] == "test-"
 
 
+def test_database_that_hangs_is_given_up_soon(monkeypatch):
+    """03 §1.4: it counts as away, so that the heart goes on beating; and we end when told to."""
+    limits = []
+    monkeypatch.setattr(listener, "limit_waiting", lambda *args, **more: limits.append((args, more)))
+    found = Listener(Consumer())
+    listener.hurry_database(found)
+    (((seconds,), more),) = limits
+    assert 2 * seconds < listener_metrics.SILENCE_SECONDS
+    assert not more["is_hurried"]()
+    found.stop()
+    assert more["is_hurried"]()
+    assert more["hurried_seconds"] < 2
+
+
 class TestCommand:
     @pytest.fixture
     def command(self, monkeypatch, settings):
@@ -349,6 +363,7 @@ class TestCommand:
         done = []
         monkeypatch.setattr(listen_to_sources, "make_consumer", lambda: consumer)
         monkeypatch.setattr(listen_to_sources, "hurry_broker", lambda: None)
+        monkeypatch.setattr(listen_to_sources, "hurry_database", lambda _: None)
         monkeypatch.setattr(listen_to_sources, "serve_metrics", done.append)
         monkeypatch.setattr(listen_to_sources, "leave_group", lambda _: done.append("left"))
         monkeypatch.setattr(listen_to_sources.gc, "freeze", lambda: None)
@@ -414,8 +429,20 @@ class TestHttp:
             "cloudigrade_listener_last_message_timestamp_seconds 1.7e+09",
             'cloudigrade_inbox_messages{state="waiting"} 1.0',
             "cloudigrade_inbox_oldest_waiting_seconds",
+            "cloudigrade_errands_open 0.0",
+            "cloudigrade_errands_oldest_waiting_seconds 0.0",
         ):
             assert line in text
+
+    def test_metrics_while_the_database_is_away(self, base, monkeypatch):
+        def away():
+            raise OperationalError
+
+        monkeypatch.setattr(inbox, "statistics", away)
+        status, text = self.get(f"{base}/metrics")
+        assert status == 200
+        assert "cloudigrade_listener_database_failures_total" in text
+        assert "cloudigrade_inbox_messages" not in text
 
     def test_health(self, base):
         listener_metrics.HEARTBEAT.set_to_current_time()
