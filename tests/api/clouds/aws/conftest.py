@@ -45,6 +45,13 @@ def requests(aws: AwsControl) -> Iterator[list[Request]]:
 
 
 @pytest.fixture
+def bucket(aws: AwsControl) -> AwsControl:
+    """An AWS in which the bucket for trails is all we have."""
+    aws.client("s3").create_bucket(Bucket=BUCKET)
+    return aws
+
+
+@pytest.fixture
 def pipes_ready(aws: AwsControl) -> AwsControl:
     """Buckets and queues as the infrastructure code makes them."""
     aws.provision_primary_account("test")

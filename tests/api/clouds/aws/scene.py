@@ -152,6 +152,12 @@ def runs() -> list[tuple[str, datetime, datetime | None, str | None]]:
     return list(rows.values_list(*columns))
 
 
+def trails(aws: AwsControl, number: str = ACCOUNT) -> list[str]:
+    """Give the names of an account's trails."""
+    found = aws.client("cloudtrail", account_id=number).describe_trails()["trailList"]
+    return [trail["Name"] for trail in found]
+
+
 def bodies(messages: Sequence[dict[str, str]]) -> list[str]:
     """Give the bodies of a result's messages."""
     return [message["body"] for message in messages]

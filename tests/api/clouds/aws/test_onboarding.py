@@ -10,20 +10,15 @@ from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
 from api.tasks.accounts import configure_customer_aws_and_create_cloud_account
 from api.tasks.aws import delete_cloudtrail
+from tests.api.clouds.aws.scene import ACCOUNT, trails
 from tests.factories import make_aws_account, make_event, make_instance, make_user
 
 pytestmark = pytest.mark.django_db
 
-NUMBER, OTHER = "123456789013", "222222222222"
+OTHER = "222222222222"
 DELETE_TRAIL = "api.clouds.aws.tasks.delete_cloudtrail"
 DESCRIBE = "api.clouds.aws.tasks.initial_aws_describe_instances"
 NOTIFY = "api.tasks.notify_application_availability_task"
-
-
-@pytest.fixture
-def bucket(aws):
-    aws.client("s3").create_bucket(Bucket="test-cloudigrade-trails")
-    return aws
 
 
 @pytest.fixture
@@ -31,7 +26,7 @@ def user():
     return make_user(account_number="1701", org_id="3340851")
 
 
-def role(number=NUMBER, name="r"):
+def role(number=ACCOUNT, name="r"):
     return f"arn:aws:iam::{number}:role/{name}"
 
 
@@ -51,19 +46,14 @@ def told(queued):
     return found
 
 
-def calls(aws, number=NUMBER):
+def calls(aws, number=ACCOUNT):
     return [call["action"] for call in aws.calls() if call["account"] == number]
-
-
-def trails(aws, number=NUMBER):
-    found = aws.client("cloudtrail", account_id=number).describe_trails()["trailList"]
-    return [trail["Name"] for trail in found]
 
 
 def test_scenario_20_a_new_account(bucket, user, queued):
     create()
     account = CloudAccount.objects.get()
-    assert (account.aws_account_id, account.is_enabled) == (NUMBER, True)
+    assert (account.aws_account_id, account.is_enabled) == (ACCOUNT, True)
     assert told(queued) == [(11, "available", "")]
     assert [task.args for task in queued.named(DESCRIBE)] == [(account.id,)]
     assert calls(bucket)[-4:] == [
@@ -72,7 +62,7 @@ def test_scenario_20_a_new_account(bucket, user, queued):
         "PutEventSelectors",
         "StartLogging",
     ]
-    assert trails(bucket) == [f"test-{NUMBER}"]
+    assert trails(bucket) == [f"test-{ACCOUNT}"]
 
 
 def test_scenario_22_a_refused_action(bucket, user, queued):
@@ -107,7 +97,7 @@ def test_scenario_23_refusals(bucket, user, queued, service, action, answer, cod
     ],
 )
 def test_scenario_24_arns_that_are_taken_or_none(bucket, user, queued, arn, code):
-    make_aws_account(aws_account_id=NUMBER, account_arn=role())
+    make_aws_account(aws_account_id=ACCOUNT, account_arn=role())
     create(arn, application_id=12)
     assert CloudAccount.objects.count() == 1
     assert told(queued) == [(12, "unavailable", code)]
@@ -150,7 +140,7 @@ def test_the_trail_stays_if_the_account_is_enabled_again_meanwhile(bucket, user,
     (task,) = queued.named(DELETE_TRAIL)
     lifecycle.enable_account(account_id=account.id, trigger=API)
     delete_cloudtrail(*task.args)
-    assert trails(bucket) == [f"test-{NUMBER}"]
+    assert trails(bucket) == [f"test-{ACCOUNT}"]
 
 
 def test_scenario_27_another_aws_account(bucket, user, queued):
@@ -165,13 +155,13 @@ def test_scenario_27_another_aws_account(bucket, user, queued):
         trigger=KAFKA,
     )
     (task,) = queued.named(DELETE_TRAIL)
-    assert task.args == (role(), NUMBER)
+    assert task.args == (role(), ACCOUNT)
     delete_cloudtrail(*task.args)
     account.refresh_from_db()
     assert (account.aws_account_id, account.account_arn) == (OTHER, role(OTHER))
     assert account.is_enabled
     assert not Instance.objects.exists()
-    assert trails(bucket, NUMBER) == []
+    assert trails(bucket, ACCOUNT) == []
     assert trails(bucket, OTHER) == [f"test-{OTHER}"]
     assert told(queued)[-1] == (11, "available", "")
 

@@ -16,11 +16,11 @@ from api.clouds.provider import (
     VerificationFailedError,
 )
 from api.models import Errand
+from tests.api.clouds.aws.scene import ACCOUNT, trails
 from tests.factories import make_aws_account
 
 provider = AwsProvider()
 
-ACCOUNT = "123456789013"
 ZEROS = "001234567890"
 DRY_RUNS = [
     "DescribeImages",
@@ -43,17 +43,6 @@ def ref(number=ACCOUNT):
         subscription_id=None,
         is_synthetic=False,
     )
-
-
-@pytest.fixture
-def bucket(aws):
-    aws.client("s3").create_bucket(Bucket="test-cloudigrade-trails")
-    return aws
-
-
-def trails(aws, number=ACCOUNT):
-    found = aws.client("cloudtrail", account_id=number).describe_trails()["trailList"]
-    return [trail["Name"] for trail in found]
 
 
 def calls(aws):
