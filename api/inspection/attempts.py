@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 
+from api.clouds.aws.errors import NotReadyError, is_throttling
+from api.clouds.provider import TransientCloudError
 from api.images.changes import change_images
 from api.inspection.states import UNFINISHED, Event, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
@@ -29,6 +32,12 @@ REPLACED = "replaced"
 LOST = "lost"
 UNASKED = "unasked"
 """Outcomes of attempts, as operators see them."""
+
+STALLED = "stalled"
+"""Shown as the outcome of an attempt in progress whose last step failed, and is not repeated.
+
+It takes up no room among the inspections in progress, and ends when the image is started again.
+"""
 
 
 class Work(NamedTuple):
@@ -69,26 +78,46 @@ def open_work(*, ami_id: str, arn: str = "", region: str = "") -> Work | None:
     return Work(image, attempt)
 
 
-def open_attempts(image_ids: Iterable[int]) -> Any:
+def open_attempts(image_ids: Iterable[int]) -> QuerySet[InspectionAttempt]:
     """Select the attempts at these images that have not ended."""
     return InspectionAttempt.objects.filter(
         machine_image_id__in=list(image_ids), finished_at__isnull=True
     )
 
 
-def note(attempt: InspectionAttempt, **columns: Any) -> None:
-    """Record something about an attempt."""
-    InspectionAttempt.objects.filter(id=attempt.id).update(**columns, updated_at=clock.now())
+def note(attempt: InspectionAttempt, **columns: Any) -> bool:
+    """Record something about an attempt; False if it was erased together with its image."""
+    found = _row(attempt).update(**columns, updated_at=clock.now())
     for name, value in columns.items():
         setattr(attempt, name, value)
+    return bool(found)
+
+
+def note_progress(attempt: InspectionAttempt, **columns: Any) -> None:
+    """Record that a step succeeded, and what it made."""
+    note(attempt, **columns, error="")
+    _row(attempt).filter(outcome=STALLED).update(outcome="")
 
 
 def claim_copy(attempt: InspectionAttempt, snapshot_copy_id: str) -> bool:
-    """Make a snapshot copy the attempt's own; False if another worker's came first."""
-    unclaimed = InspectionAttempt.objects.filter(id=attempt.id, snapshot_copy_id="")
-    claimed = unclaimed.update(snapshot_copy_id=snapshot_copy_id, updated_at=clock.now())
-    attempt.refresh_from_db(fields=["snapshot_copy_id"])
-    return bool(claimed) or attempt.snapshot_copy_id == snapshot_copy_id
+    """Make a snapshot copy the attempt's own; False if another worker's came first.
+
+    ``attempt.snapshot_copy_id`` is then the other's, or empty if the attempt was erased.
+    """
+    unclaimed = _row(attempt).filter(snapshot_copy_id="")
+    unclaimed.update(snapshot_copy_id=snapshot_copy_id, updated_at=clock.now())
+    claimed = _row(attempt).values_list("snapshot_copy_id", flat=True).first()
+    attempt.snapshot_copy_id = claimed or ""
+    return claimed == snapshot_copy_id
+
+
+def name_of(attempt: InspectionAttempt) -> str:
+    """Name an attempt as what taught us something about its image (09 P6)."""
+    return f"attempt {attempt.pk}"
+
+
+def _row(attempt: InspectionAttempt) -> QuerySet[InspectionAttempt]:
+    return InspectionAttempt.objects.filter(id=attempt.id)
 
 
 @contextmanager
@@ -98,7 +127,14 @@ def noting_errors(attempt: InspectionAttempt) -> Iterator[None]:
         yield
     except Exception as error:
         note(attempt, error=f"{type(error).__name__}: {error}"[:MAX_ERROR])
+        if not is_repeated(error):
+            open_attempts([attempt.machine_image_id]).filter(id=attempt.id).update(outcome=STALLED)
         raise
+
+
+def is_repeated(error: Exception) -> bool:
+    """Tell whether a task that fails so is tried again by itself (spec 05 §4)."""
+    return isinstance(error, NotReadyError | TransientCloudError) or is_throttling(error)
 
 
 def close(image_ids: Iterable[int], *, outcome: str, error: str = "") -> None:
@@ -126,7 +162,7 @@ def settle(work: Work, event: Event, *, outcome: str, error: str, **columns: Any
         image_ids=[work.image.id],
         change=change,
         reason=ImageFact.Reason.INSPECTION,
-        ref=f"attempt {work.attempt.id}",
+        ref=name_of(work.attempt),
     )
     close(settled, outcome=outcome, error=error)
     logger.info("Inspection of %s ends: %s", work.image.cloud_image_id, error)

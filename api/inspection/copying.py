@@ -15,7 +15,7 @@ from api.clouds.aws.arn import parse_arn
 from api.clouds.aws.copy import our_account_id
 from api.clouds.aws.errors import NotReadyError
 from api.images.changes import create_images
-from api.inspection import attempts
+from api.inspection import attempts, shares
 from api.inspection.attempts import Work
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
 from util import clock
@@ -28,6 +28,10 @@ COPY_IMAGE = "api.clouds.aws.tasks.copy_ami_to_customer_account"
 REMOVE_OWNERSHIP = "api.clouds.aws.tasks.remove_snapshot_ownership"
 LAUNCH = "api.clouds.aws.tasks.launch_inspection_instance"
 DELETE_SNAPSHOT = "api.clouds.aws.tasks.delete_snapshot"
+
+
+class ForgottenError(Exception):
+    """The image was erased, with the last customer who used it, while we worked on it."""
 
 
 class ImpossibleError(Exception):
@@ -51,17 +55,22 @@ def copy_ami_snapshot(
     if reference_ami_id:
         record_copy(ami_id, of=work.image, region=region)
     with attempts.noting_errors(work.attempt):
-        if not work.attempt.snapshot_copy_id:
-            try:
-                source = _share(work, arn, ami_id, region, is_copy=bool(reference_ami_id))
-            except ImpossibleError as error:
-                attempts.give_up(work, str(error), **error.columns)
-                return
-            if source is None:
-                enqueue(COPY_IMAGE, arn, ami_id, region)
-                return
-            _copy(work.attempt, source, region, work.image.cloud_image_id)
-        _go_on(work, arn, region)
+        try:
+            _bring_copy(work, arn, ami_id, region, is_copy=bool(reference_ami_id))
+        except ImpossibleError as error:
+            attempts.give_up(work, str(error), **error.columns)
+        except ForgottenError as error:
+            logger.info("%s", error)
+
+
+def _bring_copy(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> None:
+    if not work.attempt.snapshot_copy_id:
+        source = _share(work, arn, ami_id, region, is_copy=is_copy)
+        if source is None:
+            enqueue(COPY_IMAGE, arn, ami_id, region)
+            return
+        _copy(work.attempt, source, region, work.image.cloud_image_id)
+    _go_on(work, arn, region)
 
 
 def _share(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> str | None:
@@ -84,7 +93,20 @@ def _share(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> 
         return None
     primary = our_account_id()
     # Recorded before it is done, so that no share is ever forgotten.
-    attempts.note(work.attempt, customer_snapshot_id=snapshot_id, arn=arn, region=region)
+    if not attempts.note(
+        work.attempt,
+        customer_snapshot_id=snapshot_id,
+        arn=arn,
+        region=region,
+        share_removed_at=None,
+    ):
+        raise ForgottenError(f"image {ami_id} was erased")
+    shares.record(
+        customer_snapshot_id=snapshot_id,
+        region=region,
+        arn=arn,
+        ami_id=work.image.cloud_image_id,
+    )
     copy.share(ec2, snapshot_id, account_id=primary)
     return snapshot_id
 
@@ -95,6 +117,9 @@ def _copy(attempt: InspectionAttempt, snapshot_id: str, region: str, ami_id: str
     )
     if not attempts.claim_copy(attempt, made):
         copy.delete_copy(made)
+        if not attempt.snapshot_copy_id:
+            enqueue(REMOVE_OWNERSHIP, attempt.arn, snapshot_id, region, made)
+            raise ForgottenError(f"image {ami_id} was erased while its disk was copied")
 
 
 def _go_on(work: Work, arn: str, region: str) -> None:
@@ -102,7 +127,7 @@ def _go_on(work: Work, arn: str, region: str) -> None:
     attempt, ami_id = work.attempt, work.image.cloud_image_id
     copied = attempt.snapshot_copy_id
     with transaction.atomic():
-        attempts.note(attempt, error="")
+        attempts.note_progress(attempt)
         enqueue(REMOVE_OWNERSHIP, arn, attempt.customer_snapshot_id, region, copied)
         enqueue(LAUNCH, ami_id, copied)
         enqueue(
@@ -141,7 +166,7 @@ def copy_ami_to_customer_account(*, arn: str, reference_ami_id: str, region: str
             return
         with transaction.atomic():
             record_copy(copy_id, of=work.image, region=region)
-            attempts.note(work.attempt, copied_ami_id=copy_id, error="")
+            attempts.note_progress(work.attempt, copied_ami_id=copy_id)
             enqueue(COPY_SNAPSHOT, arn, copy_id, region, reference_ami_id)
 
 

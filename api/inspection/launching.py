@@ -50,12 +50,11 @@ def _record(work: Work, instance_id: str, snapshot_copy_id: str) -> None:
         status = after(image.status, Event.LAUNCHED)
         if status is not None:
             locked.update(status=status, updated_at=clock.now())
-    attempts.note(
+    attempts.note_progress(
         work.attempt,
         inspector_instance_id=instance_id,
         snapshot_copy_id=snapshot_copy_id,
         producer_name=settings.HOUNDIGRADE_ECS_IMAGE_NAME,
         producer_version=settings.HOUNDIGRADE_ECS_IMAGE_TAG,
-        error="",
     )
     logger.info("Instance %s inspects %s", instance_id, work.image.cloud_image_id)

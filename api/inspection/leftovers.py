@@ -1,7 +1,7 @@
 """What inspections left behind, in customers' accounts and ours, and its removal (05 §11.3).
 
-Open shares are known from the attempts' records. What lies in our own account carries our tags, and
-is found by them even when the images and their records are gone.
+Open shares are known from rows of their own. What lies in our own account carries our tags. So
+both are found even when the images and their records are gone.
 """
 
 import logging
@@ -19,10 +19,10 @@ from api.clouds.aws.errors import AwsError, NotReadyError, code_of
 from api.clouds.aws.inspector import GONE
 from api.clouds.aws.tags import AMI, ours, value_of
 from api.clouds.provider import TransientCloudError
-from api.inspection import attempts
-from api.inspection.releasing import discard_copy, end_share
+from api.inspection import attempts, shares
+from api.inspection.releasing import discard_copy
 from api.inspection.states import UNFINISHED
-from api.models import InspectionAttempt
+from api.models import InspectionAttempt, SnapshotShare
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -30,14 +30,11 @@ logger = logging.getLogger(__name__)
 INSTANCE_AGE = timedelta(hours=2)
 """The inspector switches itself off after one hour."""
 
-SHARE_AGE = timedelta(hours=2)
-"""The task that ends a share tries for one hour."""
-
 GRACE = timedelta(minutes=10)
 """How long the result of an inspector that has ended may be on its way."""
 
-MAX_SHARES = 200
-"""Shares that one sweep looks at; those that could not be ended come last the next time."""
+AT_ONCE = 200
+"""Shares that one sweep ends, and instances that EC2 is asked about in one request."""
 
 AWS_TROUBLE = (
     ClientError,
@@ -91,31 +88,32 @@ def find_leftovers() -> Iterator[Leftover]:
 
 
 def _shares() -> Iterator[Leftover]:
-    open_shares = (
-        InspectionAttempt.objects.filter(share_removed_at__isnull=True)
-        .exclude(customer_snapshot_id="")
-        .filter(created_at__lt=clock.now() - SHARE_AGE)
-        .select_related("machine_image")
-        .defer("result")
-        .order_by("updated_at")
-    )
-    for attempt in open_shares[:MAX_SHARES]:
-        yield Leftover(
-            "share",
-            attempt.customer_snapshot_id,
-            attempt.machine_image.cloud_image_id,
-            attempt.created_at,
-            partial(_end_share, attempt),
-        )
+    """Give shares that no task has ended, but for those that an inspection is about to use."""
+    old = SnapshotShare.objects.filter(updated_at__lt=clock.now() - shares.IN_USE_FOR)
+    found = list(old.order_by("updated_at")[:AT_ONCE])
+    in_use = shares.in_use(share.customer_snapshot_id for share in found)
+    for share in found:
+        if share.customer_snapshot_id not in in_use:
+            yield Leftover(
+                "share",
+                share.customer_snapshot_id,
+                share.ami_id,
+                share.created_at,
+                partial(_end_share, share),
+            )
 
 
-def _end_share(attempt: InspectionAttempt) -> None:
-    with attempts.noting_errors(attempt):
-        end_share(
-            arn=attempt.arn,
-            customer_snapshot_id=attempt.customer_snapshot_id,
-            region=attempt.region,
+def _end_share(share: SnapshotShare) -> None:
+    try:
+        shares.end(
+            customer_snapshot_id=share.customer_snapshot_id, region=share.region, arn=share.arn
         )
+    except Exception as error:
+        # It comes last the next time, and not before some hours have passed.
+        SnapshotShare.objects.filter(id=share.id).update(
+            error=str(error)[: attempts.MAX_ERROR], updated_at=clock.now()
+        )
+        raise
 
 
 def _instances() -> Iterator[Leftover]:
@@ -181,24 +179,23 @@ def _report_lost_inspectors() -> None:
 
     The image stays as it is until its inspection is started again.
     """
-    waiting = {
-        attempt.inspector_instance_id: attempt
-        for attempt in InspectionAttempt.objects.filter(
+    waiting = list(
+        InspectionAttempt.objects.filter(
             finished_at__isnull=True, updated_at__lt=clock.now() - GRACE
         )
         .exclude(inspector_instance_id="")
-        .defer("result")[:MAX_SHARES]
-    }
-    if not waiting:
-        return
+        .values_list("inspector_instance_id", flat=True)
+    )
+    lost: set[str] = set()
     try:
-        lost = waiting.keys() - _alive(list(waiting))
+        for first in range(0, len(waiting), AT_ONCE):
+            asked = waiting[first : first + AT_ONCE]
+            lost |= set(asked) - _alive(asked)
     except AWS_TROUBLE as error:
         logger.warning("Can not look for lost inspectors: %s", error)
-        return
     now = clock.now()
     InspectionAttempt.objects.filter(
-        id__in=[waiting[instance_id].id for instance_id in lost], finished_at__isnull=True
+        inspector_instance_id__in=lost, finished_at__isnull=True
     ).update(
         outcome=attempts.LOST,
         error="the inspector ended without a result",

@@ -23,6 +23,7 @@ from api.clouds.aws.queues import Message
 from api.clouds.aws.session import s3
 from api.inspection.results import Result, UnreadableResultError, parse_result
 from api.inspection.saving import save_results
+from api.inspection.start import start_waiting
 from util import metrics
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,9 @@ def persist_results() -> Outcome:
             logger.warning("Messages that were worked on stay on the queue: %s", error)
     _RESULTS.labels("success").inc(len(outcome.successes))
     _RESULTS.labels("failure").inc(len(outcome.failures))
+    if outcome.successes:
+        # They made room for others.
+        start_waiting()
     return outcome
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from api.inspection import attempts
-from api.inspection.restart import to_starts, users_of_images
 from api.inspection.states import MOVES, Event
+from api.inspection.turns import to_starts, users_of_images
 from api.models import InspectionAttempt, MachineImage
 from util import clock
 from util.tasks import enqueue
@@ -27,15 +27,17 @@ def reinspect_images(*, image_ids: Iterable[int]) -> int:
     """Set images back to pending, and forget the attempts made so far when counting the next.
 
     What is known of them stays, and so does usage, until a new result differs. After the commit the
-    inspection starts of each AMI that an instance of an enabled, not paused account uses. Gives how
-    many images there were.
+    inspection starts, or waits for its turn, of each AMI that an instance of an enabled, not paused
+    account uses. Gives how many images there were.
     """
     ids = list(image_ids)
     now = clock.now()
     images = MachineImage.objects.filter(id__in=ids)
     # In the order in which everybody locks them.
     locked = list(images.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
-    found = images.update(status=MOVES[Event.ASKED_AGAIN].target, updated_at=now)
+    found = images.update(
+        status=MOVES[Event.ASKED_AGAIN].target, waiting_since=None, updated_at=now
+    )
     attempts.close(locked, outcome=attempts.REPLACED)
     InspectionAttempt.objects.filter(machine_image_id__in=locked, counts=True).update(
         counts=False, updated_at=now

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from api.clouds.aws import copy
 from api.clouds.aws.errors import code_of, is_throttling
-from api.inspection import attempts
+from api.inspection import attempts, shares
 from api.inspection.copying import DELETE_SNAPSHOT
 from api.inspection.states import UNFINISHED
 from api.models import InspectionAttempt
@@ -30,17 +30,10 @@ def remove_snapshot_ownership(
         copy.is_copied(snapshot_copy_id)
     except copy.SnapshotFailedError as error:
         logger.warning("%s; the customer's snapshot is not needed any more", error)
-    end_share(arn=arn, customer_snapshot_id=customer_snapshot_id, region=region)
-
-
-def end_share(*, arn: str, customer_snapshot_id: str, region: str) -> None:
-    """Take our right to a customer's snapshot away, and record that."""
-    ec2 = copy.customer_ec2(arn, region)
-    copy.unshare(ec2, customer_snapshot_id, account_id=copy.our_account_id())
-    now = clock.now()
-    InspectionAttempt.objects.filter(
-        customer_snapshot_id=customer_snapshot_id, share_removed_at__isnull=True
-    ).update(share_removed_at=now, updated_at=now)
+    if shares.in_use([customer_snapshot_id], besides_copy=snapshot_copy_id):
+        logger.info("Another inspection copies %s, and ends its share", customer_snapshot_id)
+        return
+    shares.end(customer_snapshot_id=customer_snapshot_id, region=region, arn=arn)
 
 
 def delete_snapshot(*, snapshot_copy_id: str, ami_id: str, region: str) -> None:

@@ -42,8 +42,8 @@ def save_results(results: Sequence[Result]) -> None:
         image.inspection_json = finding.entry
         return finding.evidence
 
-    change_images(image_ids=latest, change=change, reason=ImageFact.Reason.INSPECTION)
-    _record(images, known)
+    refs = _record(images, known)
+    change_images(image_ids=latest, change=change, reason=ImageFact.Reason.INSPECTION, ref=refs)
     for image_id, finding in latest.items():
         logger.info("Image %s (%s) is inspected", finding.ami_id, image_id)
 
@@ -51,7 +51,9 @@ def save_results(results: Sequence[Result]) -> None:
 def _known_images(ami_ids: Iterable[str]) -> dict[str, int]:
     wanted = {ami_id for ami_id in ami_ids if "\0" not in ami_id}
     found = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id__in=wanted)
-    images = dict(found.values_list("cloud_image_id", "id"))
+    # Images are locked before their attempts by everybody.
+    locked = found.select_for_update(no_key=True).order_by("id")
+    images = dict(locked.values_list("cloud_image_id", "id"))
     for ami_id in sorted(wanted - images.keys()):
         logger.warning("There is a result for image %.40r, which is not known", ami_id)
     return images
@@ -67,16 +69,20 @@ def _log_errors(result: Result) -> None:
         logger.info("Inspector's error: %.200r", error)
 
 
-def _record(images: dict[str, int], findings: Sequence[Finding]) -> None:
+def _record(images: dict[str, int], findings: Sequence[Finding]) -> dict[int, str]:
     """Give each result to the attempt that waits for it; keep those that none waits for too.
 
-    A result that was recorded before is delivered again, and recorded no more.
+    A result that was recorded before is delivered again, and recorded no more. Gives the attempt
+    that the latest result of each image belongs to, as its history names it.
     """
     made = _Attempts(images.values())
     changed, new = [], []
+    latest: dict[int, InspectionAttempt] = {}
     for finding in findings:
         image_id = images[finding.ami_id]
-        if made.has_result(image_id, finding.document):
+        known = made.with_result(image_id, finding.document)
+        if known:
+            latest[image_id] = known
             continue
         attempt = made.waiting(image_id)
         if attempt is None:
@@ -84,10 +90,12 @@ def _record(images: dict[str, int], findings: Sequence[Finding]) -> None:
             new.append(attempt)
         else:
             changed.append(attempt)
-        made.remember(image_id, finding.document)
+        made.remember(attempt, finding.document)
+        latest[image_id] = attempt
         _finish(attempt, finding, is_asked=attempt.pk is not None)
     InspectionAttempt.objects.bulk_update(changed, _RESULT_COLUMNS, batch_size=500)
     InspectionAttempt.objects.bulk_create(new, batch_size=500)
+    return {image_id: attempts.name_of(attempt) for image_id, attempt in latest.items()}
 
 
 _RESULT_COLUMNS = (
@@ -118,7 +126,7 @@ class _Attempts:
 
     def __init__(self, image_ids: Iterable[int]) -> None:
         self._waiting: dict[int, InspectionAttempt] = {}
-        self._results: set[tuple[int, str]] = set()
+        self._results: dict[tuple[int, str], InspectionAttempt] = {}
         rows = (
             InspectionAttempt.objects.filter(machine_image_id__in=list(image_ids))
             .annotate(digest=MD5("result"))
@@ -127,15 +135,15 @@ class _Attempts:
         )
         for attempt in rows:
             if attempt.digest:
-                self._results.add((attempt.machine_image_id, attempt.digest))
+                self._results[attempt.machine_image_id, attempt.digest] = attempt
             else:
                 self._waiting[attempt.machine_image_id] = attempt
 
-    def has_result(self, image_id: int, document: str) -> bool:
-        return (image_id, _digest(document)) in self._results
+    def with_result(self, image_id: int, document: str) -> InspectionAttempt | None:
+        return self._results.get((image_id, _digest(document)))
 
-    def remember(self, image_id: int, document: str) -> None:
-        self._results.add((image_id, _digest(document)))
+    def remember(self, attempt: InspectionAttempt, document: str) -> None:
+        self._results[attempt.machine_image_id, _digest(document)] = attempt
 
     def waiting(self, image_id: int) -> InspectionAttempt | None:
         """Give the attempt in progress, or the last that ended without a result, once."""

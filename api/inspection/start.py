@@ -2,16 +2,18 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Coalesce
 
-from api.inspection import attempts
+from api.inspection import attempts, turns
 from api.inspection.copying import COPY_SNAPSHOT
 from api.inspection.states import UNFINISHED, Event, after
+from api.inspection.turns import Start
 from api.models import CloudType, InspectionAttempt, MachineImage
 from util import clock
 from util.tasks import enqueue
@@ -26,14 +28,6 @@ WAVE_SECONDS = 60
 Status = MachineImage.Status
 
 
-class Start(NamedTuple):
-    """An AMI that is to be inspected, and the role and region in which it was found."""
-
-    arn: str
-    ami_id: str
-    region: str
-
-
 class Step(NamedTuple):
     """What a start makes of an image."""
 
@@ -45,13 +39,15 @@ def start_inspections(starts: Iterable[Start], *, untouched_since: datetime | No
     """Start inspections of images that need one, each once; settle those that need none.
 
     An unknown AMI is only logged. What there is to do in AWS is queued when all is committed, in
-    waves. A start that is delivered again goes on with the attempt that it made the first time.
+    waves. Images for which there is no room wait for their turn. A start that is delivered again
+    goes on with the attempt that it made the first time.
 
     ``untouched_since`` makes it a restart: images that something happened to since then are left
     alone, and attempts in progress at the others are taken for lost.
     """
     wanted = {start.ami_id: start for start in starts}
     with transaction.atomic():
+        turns.lock()
         images = _locked_images(wanted)
         for ami_id in sorted(wanted.keys() - {image.cloud_image_id for image in images}):
             logger.info("Image %s is not known and can not be inspected", ami_id)
@@ -60,19 +56,46 @@ def start_inspections(starts: Iterable[Start], *, untouched_since: datetime | No
             running = set[int]()
         else:
             running = _running(images)
-        made = _attempts(images)
-        steps = {
-            image: first_step(image, attempts=made[image.id])
-            for image in images
-            if image.id not in running
-        }
-        _store(steps, wanted)
-        to_copy = [image for image, step in steps.items() if step.event is Event.STARTED]
-        to_copy += [
-            image for image in images if image.id in running and image.status == Status.PREPARING
-        ]
-        for place, image in enumerate(to_copy):
-            enqueue(COPY_SNAPSHOT, *wanted[image.cloud_image_id], countdown=_countdown(place))
+        has_to_wait = _begin(images, wanted, running=running)
+    if has_to_wait:
+        start_waiting()
+
+
+def start_waiting() -> None:
+    """Start the inspections of images whose turn it is, as many as there is room for."""
+    with transaction.atomic():
+        turns.lock()
+        starts = turns.next_starts(turns.room())
+        if starts:
+            wanted = {start.ami_id: start for start in starts}
+            # A result may have come after all.
+            images = [one for one in _locked_images(wanted) if one.status == Status.PENDING]
+            _begin(images, wanted, in_turn=True)
+
+
+def _begin(
+    images: Sequence[MachineImage],
+    wanted: Mapping[str, Start],
+    *,
+    running: Collection[int] = (),
+    in_turn: bool = False,
+) -> bool:
+    """Take the first step with each image; tells whether any has to wait for its turn."""
+    idle = [image for image in images if image.id not in running]
+    attempts.close([image.id for image in idle], outcome=attempts.REPLACED)
+    made = _attempts(idle)
+    steps = {image: first_step(image, attempts=made[image.id]) for image in idle}
+    to_copy = [image for image, step in steps.items() if step.event is Event.STARTED]
+    others_come_first = not in_turn and turns.others_wait([image.id for image in images])
+    room = 0 if others_come_first or not to_copy else turns.room()
+    for image in to_copy[room:]:
+        steps[image] = Step(Event.POSTPONED, is_attempt=False)
+    _store(steps, wanted)
+    # What is being copied already may have been queued by a start that was cut off.
+    again = [image for image in images if image.id in running and image.status == Status.PREPARING]
+    for place, image in enumerate([*to_copy[:room], *again]):
+        enqueue(COPY_SNAPSHOT, *wanted[image.cloud_image_id], countdown=_countdown(place))
+    return len(to_copy) > room
 
 
 def first_step(image: MachineImage, *, attempts: int) -> Step:
@@ -92,7 +115,19 @@ def _countdown(place: int) -> float | None:
 
 def _locked_images(ami_ids: Iterable[str]) -> list[MachineImage]:
     found = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id__in=list(ami_ids))
-    return list(found.select_for_update(no_key=True).order_by("id"))
+    # Results of earlier inspections are large, and nothing here asks for them.
+    return list(
+        found.select_for_update(no_key=True)
+        .order_by("id")
+        .only(
+            "cloud_image_id",
+            "status",
+            "updated_at",
+            "rhel_detected_by_tag",
+            "is_marketplace",
+            "is_cloud_access",
+        )
+    )
 
 
 def _running(images: Iterable[MachineImage]) -> set[int]:
@@ -116,8 +151,10 @@ def _store(steps: Mapping[MachineImage, Step], wanted: Mapping[str, Start]) -> N
         if status is not None:
             by_status.setdefault(status, []).append(image.id)
     for target, image_ids in by_status.items():
-        MachineImage.objects.filter(id__in=image_ids).update(status=target, updated_at=now)
-    attempts.close([image.id for image in steps], outcome=attempts.REPLACED)
+        waiting = Coalesce("waiting_since", now) if target == Status.PENDING else None
+        MachineImage.objects.filter(id__in=image_ids).update(
+            status=target, waiting_since=waiting, updated_at=now
+        )
     InspectionAttempt.objects.bulk_create(
         [
             InspectionAttempt(

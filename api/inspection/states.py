@@ -15,6 +15,7 @@ class Event(enum.Enum):
     """What happens to an image that is, or was, or will be inspected."""
 
     STARTED = "its inspection begins"
+    POSTPONED = "a start finds that enough others are being inspected"
     SPARED = "a start finds that there is nothing to look for"
     EXHAUSTED = "a start finds that it was tried too often"
     LAUNCHED = "an instance looks into it"
@@ -33,6 +34,7 @@ class Move(NamedTuple):
 
 MOVES: dict[Event, Move] = {
     Event.STARTED: Move(ANY, Status.PREPARING),
+    Event.POSTPONED: Move(ANY, Status.PENDING),
     Event.SPARED: Move(ANY, Status.INSPECTED),
     Event.EXHAUSTED: Move(ANY, Status.ERROR),
     Event.LAUNCHED: Move(frozenset({Status.PENDING, Status.PREPARING}), Status.INSPECTING),

@@ -4,7 +4,7 @@ from api.models.account import AccountState, CloudAccount
 from api.models.base import CloudType
 from api.models.definition import InstanceDefinition
 from api.models.errand import Errand
-from api.models.image import ImageFact, InspectionAttempt, MachineImage
+from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
 from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
@@ -33,6 +33,7 @@ __all__ = [
     "InstanceFact",
     "MachineImage",
     "Run",
+    "SnapshotShare",
     "StaleUsage",
     "SyntheticDataRequest",
     "TrailDigest",

@@ -60,6 +60,9 @@ class MachineImage(Timestamped):
     marks_by_account = models.JSONField(
         default=dict, help_text="Azure: what the machines of each account said of it"
     )
+    waiting_since = models.DateTimeField(
+        null=True, help_text="since when a pending image waits for its turn to be inspected"
+    )
     inspection_json = models.TextField(null=True)  # noqa: DJ001
 
     is_cloud_access = models.BooleanField(default=False)
@@ -100,6 +103,11 @@ class MachineImage(Timestamped):
                 fields=["status", "updated_at"],
                 name="machineimage_unfinished",
                 condition=Q(status__in=["pending", "preparing", "inspecting"]),
+            ),
+            models.Index(
+                fields=["waiting_since"],
+                name="machineimage_waiting",
+                condition=Q(status="pending", waiting_since__isnull=False),
             ),
         ]
 
@@ -176,3 +184,28 @@ class InspectionAttempt(Timestamped):
 
     def __str__(self) -> str:
         return f"inspection attempt {self.pk} of image {self.machine_image_id}"
+
+
+class SnapshotShare(Timestamped):
+    """A customer's snapshot that we may be permitted to copy (spec 05 §4.5).
+
+    Stored before we let ourselves do so, and kept until we can not any more: it outlives the image,
+    the inspection and the customer. ``updated_at`` is when it was shared, or last failed to end.
+    """
+
+    customer_snapshot_id = models.TextField()
+    region = models.CharField(max_length=64)
+    arn = models.TextField()
+    ami_id = models.TextField()
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer_snapshot_id", "region"], name="snapshotshare_snapshot"
+            ),
+        ]
+        indexes = [models.Index(fields=["updated_at"], name="snapshotshare_updated")]
+
+    def __str__(self) -> str:
+        return f"share of {self.customer_snapshot_id}"

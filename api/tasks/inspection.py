@@ -3,7 +3,8 @@
 from api.clouds.aws.errors import NotReadyError, translated
 from api.clouds.provider import TransientCloudError
 from api.inspection import copying, launching, leftovers, reading, releasing, restart
-from api.inspection.start import Start, start_inspections
+from api.inspection.start import start_inspections
+from api.inspection.turns import Start
 from util.tasks import LONG, RetryPolicy, task
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
@@ -17,7 +18,7 @@ def start_image_inspections(images: list[list[str]]) -> None:
 
 @task("api.tasks.inspect_pending_images", limit=LONG)
 def inspect_pending_images() -> None:
-    """Start inspections again that got stuck."""
+    """Start inspections that wait for their turn, and those again that got stuck."""
     restart.inspect_pending_images()
 
 

@@ -289,6 +289,7 @@ _INSPECTION = _group(
     _text("HOUNDIGRADE_SENTRY_ENVIRONMENT", "", "Sentry environment of the inspector"),
     _text("HOUNDIGRADE_SENTRY_RELEASE", "", "Sentry release, where there is no tag", **_TEMPLATED),
     _int("MAX_ALLOWED_INSPECTION_ATTEMPTS", 5, "starts before an image is given up", **_NATURAL),
+    _int("MAX_CONCURRENT_INSPECTIONS", 100, "inspections in progress at once", **_POSITIVE),
     _int(
         "INSPECT_PENDING_IMAGES_MIN_AGE", 43200, "age before an inspection is repeated", **_NATURAL
     ),

@@ -5,6 +5,7 @@ us and lie in our default region. Nothing here knows what is stored of the image
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -201,27 +202,46 @@ def find_or_copy_image(ec2: Any, image: Description, *, region: str, token: str)
     Gives the copy's id, or None if the original vanished. Raises NotCopyableError.
     """
     ami_id, name = image["ImageId"], image.get("Name") or ""
+    known = _find_own_image(ec2, f"tag:{ORIGINAL_ID_TAG}", ami_id)
+    if known:
+        return known
+    copy_name = f"cloudigrade reference copy ({name})"[:MAX_NAME]
+    description = f"cloudigrade reference copy of {ami_id}"
+    # A copy that was cut off before it got its tags has its description all the same.
+    copy_id = _find_own_image(ec2, "description", description)
+    if copy_id is None:
+        try:
+            copy_id = ec2.copy_image(
+                Name=copy_name,
+                Description=description,
+                SourceImageId=ami_id,
+                SourceRegion=region,
+                ClientToken=token,
+            )["ImageId"]
+        except ClientError as error:
+            if is_not_found(error):
+                return None
+            _explain_refusal(error, is_public=bool(image.get("Public")))
+            raise
+    tags = {"Name": copy_name, ORIGINAL_ID_TAG: ami_id, ORIGINAL_NAME_TAG: name}
+    _tag(ec2, copy_id, tags)
+    return copy_id
+
+
+def _find_own_image(ec2: Any, attribute: str, value: str) -> str | None:
     filters = [
-        {"Name": f"tag:{ORIGINAL_ID_TAG}", "Values": [ami_id]},
+        {"Name": attribute, "Values": [value]},
         {"Name": "state", "Values": ["available", "pending"]},
     ]
-    for known in ec2.describe_images(Owners=["self"], Filters=filters)["Images"]:
-        return str(known["ImageId"])
-    copy_name = f"cloudigrade reference copy ({name})"[:MAX_NAME]
-    try:
-        copy_id = ec2.copy_image(
-            Name=copy_name, SourceImageId=ami_id, SourceRegion=region, ClientToken=token
-        )["ImageId"]
-    except ClientError as error:
-        if is_not_found(error):
-            return None
-        _explain_refusal(error, is_public=bool(image.get("Public")))
-        raise
-    tags = {"Name": copy_name, ORIGINAL_ID_TAG: ami_id, ORIGINAL_NAME_TAG: name}
+    for image in ec2.describe_images(Owners=["self"], Filters=filters)["Images"]:
+        return str(image["ImageId"])
+    return None
+
+
+def _tag(ec2: Any, resource_id: str, tags: Mapping[str, str]) -> None:
     ec2.create_tags(
-        Resources=[copy_id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+        Resources=[resource_id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
     )
-    return str(copy_id)
 
 
 def _explain_refusal(error: ClientError, *, is_public: bool) -> None:

@@ -1,78 +1,11 @@
-"""Tasks that are cut off anywhere, delivered twice or late: nothing is doubled, nothing is left."""
-
-from contextlib import contextmanager
-
-import pytest
+"""Tasks that are delivered twice or late: nothing is doubled, nothing is left."""
 
 from api.clouds.aws import copy
-from api.inspection import copying, launching, releasing
+from api.inspection import launching
 from api.models import InspectionAttempt, MachineImage
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
 from tests.api.inspection import scene as names
 from tests.api.inspection.scene import REGION, attempts, fresh, result
-
-
-class KilledError(BaseException):
-    """The worker is gone, without a chance to say anything."""
-
-
-@contextmanager
-def killed(monkeypatch, module, name, *, after):
-    """Kill the worker before, or after, it calls a function; once."""
-    original = getattr(module, name)
-
-    def call(*args, **kwargs):
-        if after:
-            original(*args, **kwargs)
-        raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, call)
-        with pytest.raises(KilledError):
-            yield
-
-
-OWN = [
-    (names.COPY, copy, "load_image"),
-    (names.COPY, copy, "share"),
-    (names.COPY, copy, "find_or_copy_snapshot"),
-    (names.COPY, copying, "_go_on"),
-    (names.LAUNCH, copy, "is_copied"),
-    (names.LAUNCH, launching, "find_or_launch"),
-    (names.LAUNCH, launching, "_record"),
-    (names.REMOVE, copy, "is_copied"),
-    (names.REMOVE, copy, "unshare"),
-]
-FOREIGN = [
-    (names.COPY_IMAGE, copy, "load_image"),
-    (names.COPY_IMAGE, copy, "find_or_copy_image"),
-    (names.COPY_IMAGE, copying, "record_copy"),
-    (names.COPY, copying, "record_copy"),
-    (names.COPY, copy, "share"),
-    (names.COPY, copy, "find_or_copy_snapshot"),
-]
-
-
-def play(scene, monkeypatch, task_name, module, function, after):
-    """Work on all that is queued, where one task is killed at one place and delivered again."""
-    open_tasks = True
-    while ready := [task for task in scene.queued if not task.countdown]:
-        task = next((one for one in ready if one.name == task_name), ready[0])
-        if task.name == task_name and open_tasks and reaches(scene, task, function):
-            open_tasks = False
-            with killed(monkeypatch, module, function, after=after):
-                scene.run(task.name, *task.args)
-        scene.queued._tasks.remove(task)
-        scene.run(task.name, *task.args)
-    assert not open_tasks
-
-
-def reaches(scene, task, function):
-    """Tell whether a task will come to a place: it is a copy of a foreign image that is shared."""
-    if task.name != names.COPY or function == "load_image":
-        return True
-    image = MachineImage.objects.get(cloud_image_id=task.args[1])
-    return image.owner_aws_account_id != names.OTHER or len(task.args) == 4
 
 
 def finish(scene, image):
@@ -87,51 +20,6 @@ def finish(scene, image):
     (attempt,) = attempts(image)
     assert attempt.share_removed_at
     assert scene.shared_with(attempt.customer_snapshot_id) == []
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(
-    ("task_name", "module", "function"), OWN, ids=lambda one: getattr(one, "__name__", one)
-)
-def test_killed_while_it_inspects_an_own_image(
-    scene, monkeypatch, task_name, module, function, after
-):
-    image = scene.image()
-    scene.start(image)
-    play(scene, monkeypatch, task_name, module, function, after)
-    assert scene.calls("RunInstances") == ["RunInstances"]
-    assert scene.calls("CopySnapshot") == ["CopySnapshot"]
-    finish(scene, image)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(
-    ("task_name", "module", "function"), FOREIGN, ids=lambda one: getattr(one, "__name__", one)
-)
-def test_killed_while_it_inspects_a_foreign_image(
-    scene, monkeypatch, task_name, module, function, after
-):
-    image = scene.image(scene.foreign(share_disk=True)[0], owner_aws_account_id=names.OTHER)
-    scene.start(image)
-    play(scene, monkeypatch, task_name, module, function, after)
-    assert scene.calls("RunInstances") == ["RunInstances"]
-    assert scene.calls("CopyImage") == ["CopyImage"]
-    assert scene.calls("CopySnapshot") == ["CopySnapshot"]
-    finish(scene, image)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_while_it_deletes_the_copy(scene, monkeypatch, after):
-    image = scene.image()
-    scene.start(image)
-    scene.work()
-    MachineImage.objects.filter(id=image.id).update(status="error")
-    (task,) = scene.queued.named(names.DELETE)
-    with killed(monkeypatch, releasing, "discard_copy", after=after):
-        scene.run(task.name, *task.args)
-    scene.run(task.name, *task.args)
-    assert scene.own_snapshots() == []
-    assert attempts(image)[0].snapshot_deleted_at
 
 
 def test_every_task_delivered_twice(scene):

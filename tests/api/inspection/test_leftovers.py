@@ -8,7 +8,7 @@ from django.core.management import call_command
 
 from api.inspection.leftovers import find_leftovers
 from api.internal import gauges
-from api.models import InspectionAttempt, Instance, MachineImage
+from api.models import InspectionAttempt, Instance, MachineImage, SnapshotShare
 from tests.api.inspection import scene as names
 from tests.api.inspection.scene import REGION, attempts, fresh, result
 from tests.factories import make_aws_image
@@ -86,7 +86,7 @@ def test_what_belongs_to_images_that_are_gone_is_found_too(scene, inspecting, la
     Instance.objects.all().delete()
     inspecting.delete()
     later()
-    assert kinds() == ["instance", "snapshot"]
+    assert kinds() == ["instance", "share", "snapshot"]
     output("cleanup_inspections")
     assert kinds() == []
 
@@ -107,8 +107,7 @@ def test_one_refusal_hinders_nothing_else(scene, inspecting, later):
     scene.refuse("DescribeVolumes", "UnauthorizedOperation")
     scene.refuse("ModifySnapshotAttribute", "UnauthorizedOperation")
     assert scene.run(names.SWEEP) == 2
-    assert kinds() == ["share"]
-    assert "Unauthorized" in attempts(inspecting)[0].error
+    assert "Unauthorized" in SnapshotShare.objects.get().error
 
 
 def test_a_lost_inspector_ends_the_attempt(scene, inspecting, time_machine):
@@ -156,19 +155,44 @@ def test_gauges_by_state_and_age(time_machine):
     assert (ages["pending"], ages["error"]) == (60, 0)
 
 
+def resources(scene):
+    """Count what there is in both accounts; terminated instances are as good as gone."""
+    counts = {}
+    for name, ec2 in (("ours", scene.own), ("customer's", scene.customers)):
+        snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        instances = [
+            one
+            for each in ec2.describe_instances()["Reservations"]
+            for one in each["Instances"]
+            if one["State"]["Name"] != "terminated"
+        ]
+        counts[name] = {
+            "images": len(ec2.describe_images(Owners=["self"])["Images"]),
+            "snapshots": len(snapshots),
+            "volumes": len(ec2.describe_volumes()["Volumes"]),
+            "instances": len(instances),
+            "launch templates": len(ec2.describe_launch_templates()["LaunchTemplates"]),
+        }
+    touched = InspectionAttempt.objects.values_list("customer_snapshot_id", flat=True)
+    counts["customer's"]["shares"] = sum(bool(scene.shared_with(one)) for one in touched if one)
+    return counts
+
+
 def test_a_hundred_inspections_leave_nothing(scene):
-    snapshots = len(scene.own.describe_snapshots(OwnerIds=["self"])["Snapshots"])
     images = [scene.image() for _ in range(100)]
-    customers = len(scene.customers.describe_snapshots(OwnerIds=["self"])["Snapshots"])
+    before = resources(scene)
     scene.start(*images)
     assert [task.countdown for task in scene.queued].count(None) == 20
     while copies := scene.queued.named(names.COPY):
         for task in copies:
             scene.queued._tasks.remove(task)
             scene.run(task.name, *task.args)
+    copied = resources(scene)
     scene.work()
-    assert len(scene.inspectors()) == 100
-    assert len(scene.own_snapshots()) == 100
+    inspecting = resources(scene)
+    assert (copied["customer's"]["shares"], inspecting["customer's"]["shares"]) == (100, 0)
+    assert inspecting["ours"]["instances"] == before["ours"]["instances"] + 100
+    assert inspecting["ours"]["snapshots"] == before["ours"]["snapshots"] + 100
     scene.deliver(result(*(image.cloud_image_id for image in images)))
     assert scene.persist() == (1, 0)
     scene.own.terminate_instances(
@@ -176,10 +200,14 @@ def test_a_hundred_inspections_leave_nothing(scene):
     )
     scene.work(also_later=True)
     assert MachineImage.objects.filter(status="inspected", is_rhel=True).count() == 100
-    assert len(scene.own.describe_snapshots(OwnerIds=["self"])["Snapshots"]) == snapshots
-    assert len(scene.customers.describe_snapshots(OwnerIds=["self"])["Snapshots"]) == customers
+    after = resources(scene)
+    for name, counts in (
+        ("before", before),
+        ("copied", copied),
+        ("inspecting", inspecting),
+        ("after", after),
+    ):
+        print(f"\n{name:<12}{counts}", end="")
+    assert after == before
+    assert not SnapshotShare.objects.exists()
     assert not InspectionAttempt.objects.filter(share_removed_at__isnull=True).exists()
-    volumes = scene.own.describe_volumes(
-        Filters=[{"Name": "tag:cloudigrade-environment", "Values": ["test"]}]
-    )["Volumes"]
-    assert volumes == []

@@ -300,6 +300,7 @@ class TestSaving:
             connection,
         ) as statements:
             save(*contents)
+        print(f"\nresults of 100 images in {files} files: {len(statements)} statements")
         assert len(statements) < 20
         rows = MachineImage.objects.filter(is_rhel=True, status="inspected")
         assert rows.count() == Instance.objects.count() == 100

@@ -1,0 +1,100 @@
+"""Whose turn it is to be inspected: only so many inspections are in progress at once (05 §11.7).
+
+Images above the limit stay pending, and remember since when they wait. The customers' accounts take
+turns, so that one with thousands of images holds nobody else up.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Window
+from django.db.models.functions import RowNumber
+
+from api.models import CloudType, InspectionAttempt, Instance, MachineImage
+from util import clock, locks
+
+PATIENCE = timedelta(hours=2)
+"""How long an attempt of which nothing is heard takes up room; inspectors end after one hour."""
+
+_LOCK = "inspections"
+
+
+class Start(NamedTuple):
+    """An AMI that is to be inspected, and the role and region in which it was found."""
+
+    arn: str
+    ami_id: str
+    region: str
+
+
+def lock() -> None:
+    """Become the only one to begin inspections, until the transaction ends.
+
+    To be called before images are locked.
+    """
+    locks.lock(_LOCK, "begin")
+
+
+def room() -> int:
+    """Tell how many inspections may begin now. Holds as long as the lock does."""
+    in_progress = InspectionAttempt.objects.filter(
+        finished_at__isnull=True, outcome="", updated_at__gte=clock.now() - PATIENCE
+    )
+    return max(0, int(settings.MAX_CONCURRENT_INSPECTIONS) - in_progress.count())
+
+
+def others_wait(image_ids: Collection[int]) -> bool:
+    """Tell whether images other than these wait for their turn, and can be inspected."""
+    return _waiting().filter(Exists(_users())).exclude(id__in=image_ids).exists()
+
+
+def next_starts(number: int) -> list[Start]:
+    """Give the images whose turn it is: one of each account, then the second of each, and so on."""
+    first_user = _users().order_by("id")
+    turns = (
+        _waiting()
+        .annotate(
+            user_instance=Subquery(first_user.values("id")[:1]),
+            account=Subquery(first_user.values("cloud_account_id")[:1]),
+        )
+        .filter(user_instance__isnull=False)
+        .annotate(
+            turn=Window(RowNumber(), partition_by=F("account"), order_by=["waiting_since", "id"])
+        )
+        .order_by("turn", "waiting_since", "id")
+        .values_list("user_instance", flat=True)
+    )
+    return to_starts(users_of_images().filter(id__in=list(turns[:number])))
+
+
+def users_of_images() -> QuerySet[Instance]:
+    """Select instances through whose accounts an image can be inspected."""
+    return Instance.objects.filter(
+        machine_image__cloud_type=CloudType.AWS,
+        cloud_account__cloud_type=CloudType.AWS,
+        cloud_account__is_enabled=True,
+        cloud_account__platform_application_is_paused=False,
+        cloud_account__is_synthetic=False,
+    )
+
+
+def to_starts(users: QuerySet[Instance]) -> list[Start]:
+    """Give one start for each image, by the oldest of the instances that use it."""
+    chosen = (
+        users.order_by("machine_image_id", "id")
+        .distinct("machine_image_id")
+        .values_list("cloud_account__account_arn", "machine_image__cloud_image_id", "region")
+    )
+    return [Start(*one) for one in chosen]
+
+
+def _waiting() -> QuerySet[MachineImage]:
+    return MachineImage.objects.filter(
+        status=MachineImage.Status.PENDING, waiting_since__isnull=False
+    )
+
+
+def _users() -> QuerySet[Instance]:
+    return users_of_images().filter(machine_image=OuterRef("pk"))

@@ -1,0 +1,201 @@
+"""Our right to copy a customer's snapshot always ends, whoever is erased or killed meanwhile."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from api.accounts.deletion import delete_account
+from api.accounts.erasure import erase_instances
+from api.accounts.states import OPERATOR
+from api.clouds.aws import copy
+from api.inspection import attempts, copying, shares
+from api.inspection.leftovers import find_leftovers
+from api.inspection.reinspection import reinspect_image
+from api.models import CloudAccount, InspectionAttempt, MachineImage, SnapshotShare
+from deployment.local.aws import PRIMARY_ACCOUNT_ID
+from tests.api.inspection import scene as names
+from tests.api.inspection.kills import killed
+from tests.api.inspection.scene import REGION
+from tests.api.inspection.scene import attempts as attempts_at
+from util import clock
+
+
+@pytest.fixture
+def image(scene):
+    """An image whose inspection has been started."""
+    image = scene.image()
+    scene.start(image)
+    scene.queued.clear()
+    return image
+
+
+@pytest.fixture
+def snapshot(scene, image):
+    described = scene.customers.describe_images(ImageIds=[image.cloud_image_id])["Images"][0]
+    return described["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+
+
+def erase(scene):
+    """Erase the customer with all instances and images."""
+    with transaction.atomic():
+        erase_instances(scene.account)
+        scene.account.delete()
+    assert not MachineImage.objects.filter(reference_image=None).exists()
+    assert not InspectionAttempt.objects.exists()
+
+
+def hours_pass(time_machine, hours=3):
+    time_machine.move_to(clock.now() + timedelta(hours=hours))
+
+
+def copy_disk(scene, image):
+    scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
+
+
+def nothing_is_left(scene, snapshot):
+    return (scene.shared_with(snapshot), scene.own_snapshots(), scene.inspectors()) == ([], [], [])
+
+
+def test_the_row_lives_as_long_as_the_share(scene, image, snapshot):
+    copy_disk(scene, image)
+    (share,) = SnapshotShare.objects.all()
+    assert (share.customer_snapshot_id, share.arn, share.region, share.ami_id) == (
+        snapshot,
+        scene.arn,
+        REGION,
+        image.cloud_image_id,
+    )
+    assert scene.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+    (remove,) = scene.queued.named(names.REMOVE)
+    scene.run(remove.name, *remove.args)
+    assert (scene.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+    assert attempts_at(image)[0].share_removed_at
+
+
+def test_the_share_of_an_erased_customer_is_ended_by_its_task(scene, image, snapshot):
+    copy_disk(scene, image)
+    erase(scene)
+    scene.work(also_later=True)
+    assert SnapshotShare.objects.count() == 0
+    assert nothing_is_left(scene, snapshot)
+
+
+def test_the_share_of_a_deleted_account_is_ended_by_the_sweep(scene, image, snapshot, time_machine):
+    copy_disk(scene, image)
+    delete_account(account_id=scene.account.id, trigger=OPERATOR)
+    # The queues are lost too.
+    scene.queued.clear()
+    assert not CloudAccount.objects.exists()
+    assert scene.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+    hours_pass(time_machine)
+    assert sorted(leftover.kind for leftover in find_leftovers()) == ["share", "snapshot"]
+    assert scene.run(names.SWEEP) == 2
+    assert nothing_is_left(scene, snapshot)
+    assert SnapshotShare.objects.count() == 0
+
+
+anywhere = pytest.mark.parametrize(
+    ("module", "function", "after"),
+    [
+        pytest.param(module, function, after, id=f"{'after' if after else 'before'}-{function}")
+        for module, function in (
+            (copy, "load_image"),
+            (copy, "share"),
+            (copy, "find_or_copy_snapshot"),
+            (attempts, "claim_copy"),
+            (copying, "_go_on"),
+        )
+        for after in (False, True)
+    ],
+)
+
+
+@anywhere
+def test_killed_and_erased_before_it_is_delivered_again(
+    scene, image, snapshot, monkeypatch, time_machine, module, function, after
+):
+    with killed(monkeypatch, module, function, after=after):
+        copy_disk(scene, image)
+    erase(scene)
+    copy_disk(scene, image)
+    scene.work()
+    hours_pass(time_machine)
+    scene.run(names.SWEEP)
+    assert nothing_is_left(scene, snapshot)
+    assert SnapshotShare.objects.count() == 0
+
+
+@anywhere
+def test_erased_while_the_disk_is_copied(
+    scene, image, snapshot, monkeypatch, time_machine, module, function, after
+):
+    original = getattr(module, function)
+
+    def erase_too(*args, **kwargs):
+        if not after:
+            erase(scene)
+        made = original(*args, **kwargs)
+        if after:
+            erase(scene)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, function, erase_too)
+        copy_disk(scene, image)
+    scene.work(also_later=True)
+    hours_pass(time_machine)
+    scene.run(names.SWEEP)
+    assert nothing_is_left(scene, snapshot)
+    assert SnapshotShare.objects.count() == 0
+
+
+def test_a_share_that_can_not_be_ended_is_tried_again_later(scene, image, snapshot, time_machine):
+    copy_disk(scene, image)
+    erase(scene)
+    scene.queued.clear()
+    hours_pass(time_machine)
+    scene.refuse("ModifySnapshotAttribute", "UnauthorizedOperation", times=1)
+    assert scene.run(names.SWEEP) == 1
+    assert "Unauthorized" in SnapshotShare.objects.get().error
+    assert scene.run(names.SWEEP) == 0
+    hours_pass(time_machine)
+    assert scene.run(names.SWEEP) == 1
+    assert (scene.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+
+
+def test_a_late_end_takes_nothing_from_the_next_inspection(scene, image, snapshot):
+    copy_disk(scene, image)
+    (first_end,) = scene.queued.named(names.REMOVE)
+    reinspect_image(image_id=image.id)
+    scene.start(image)
+    copies = copy.find_or_copy_snapshot
+
+    def end_first(**options):
+        scene.run(first_end.name, *first_end.args)
+        assert scene.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+        return copies(**options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copy, "find_or_copy_snapshot", end_first)
+        copy_disk(scene, image)
+    second_end = scene.queued.named(names.REMOVE)[-1]
+    assert second_end != first_end
+    scene.run(second_end.name, *second_end.args)
+    assert (scene.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+
+
+def test_a_share_made_again_while_it_is_ended_is_not_forgotten(scene, image, snapshot, monkeypatch):
+    copy_disk(scene, image)
+    unshare = copy.unshare
+
+    def share_again(ec2, snapshot_id, *, account_id):
+        unshare(ec2, snapshot_id, account_id=account_id)
+        shares.record(
+            customer_snapshot_id=snapshot_id, region=REGION, arn=scene.arn, ami_id="ami-2"
+        )
+
+    monkeypatch.setattr(copy, "unshare", share_again)
+    shares.end(customer_snapshot_id=snapshot, region=REGION, arn=scene.arn)
+    assert SnapshotShare.objects.get().ami_id == "ami-2"
+    assert attempts_at(image)[0].share_removed_at is None
