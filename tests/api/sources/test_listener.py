@@ -344,7 +344,9 @@ def test_broker_that_hangs_is_given_up_soon(monkeypatch):
 def test_database_that_hangs_is_given_up_soon(monkeypatch):
     """03 §1.4: it counts as away, so that the heart goes on beating; and we end when told to."""
     limits = []
-    monkeypatch.setattr(listener, "limit_waiting", lambda *args, **more: limits.append((args, more)))
+    monkeypatch.setattr(
+        listener, "limit_waiting", lambda *args, **more: limits.append((args, more))
+    )
     found = Listener(Consumer())
     listener.hurry_database(found)
     (((seconds,), more),) = limits
