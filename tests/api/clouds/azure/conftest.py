@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from api.clouds.azure import client, credentials
+from api.clouds.azure.errors import Problem
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.visibility import listing
 from api.models import CloudAccount
@@ -67,7 +68,7 @@ def machine(name: str, **more: Any) -> dict[str, Any]:
     return resources.machine(resources.machine_id(SUBSCRIPTION, name), **more)
 
 
-def scan(*machines: dict[str, Any], problem: Exception | None = None) -> Scan:
+def scan(*machines: dict[str, Any], problem: Problem | None = None) -> Scan:
     """What a scan finds that sees these machines and their states, before any problem."""
     found = Scan(problem=problem)
     for entry in machines:
