@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery
 
+from api.inspection import turns
 from api.models import CloudType, InspectionAttempt, MachineImage
 from util import clock
 
@@ -27,12 +28,20 @@ class StateOfInspections(NamedTuple):
     oldest_seconds: float
 
 
+class Turns(NamedTuple):
+    """How many images wait for their turn, and how many inspections may begin right now."""
+
+    waiting: int
+    room: int
+
+
 def images_to_show(
-    *, statuses: Collection[str] = (), ami_ids: Collection[str] = ()
+    *, statuses: Collection[str] = (), ami_ids: Collection[str] = (), outcome: str = ""
 ) -> QuerySet[MachineImage]:
     """Select AMIs with ``attempts``, ``last_outcome`` and ``last_error``, the oldest first.
 
-    By default those whose inspection has not ended, or ended in error.
+    By default those whose inspection has not ended, or ended in error; with an outcome those whose
+    last attempt had it.
     """
     last = InspectionAttempt.objects.filter(machine_image=OuterRef("id")).order_by("-id")
     counted = (
@@ -45,13 +54,21 @@ def images_to_show(
     images = MachineImage.objects.filter(cloud_type=CloudType.AWS)
     if ami_ids:
         images = images.filter(cloud_image_id__in=ami_ids)
-    else:
+    elif not outcome or statuses:
         images = images.filter(status__in=statuses or SHOWN, reference_image__isnull=True)
-    return images.annotate(
+    images = images.annotate(
         attempts=Subquery(counted),
         last_outcome=Subquery(last.values("outcome")[:1]),
         last_error=Subquery(last.values("error")[:1]),
-    ).order_by("updated_at", "id")
+    )
+    if outcome:
+        images = images.filter(last_outcome=outcome)
+    return images.defer("inspection_json", "syspurpose").order_by("updated_at", "id")
+
+
+def turns_now() -> Turns:
+    """Tell whether the limit of inspections in progress holds any up."""
+    return Turns(waiting=turns.waiting_images().count(), room=turns.room())
 
 
 def states() -> list[StateOfInspections]:

@@ -47,14 +47,14 @@ def room() -> int:
 
 def others_wait(image_ids: Collection[int]) -> bool:
     """Tell whether images other than these wait for their turn, and can be inspected."""
-    return _waiting().filter(Exists(_users())).exclude(id__in=image_ids).exists()
+    return waiting_images().filter(Exists(_users())).exclude(id__in=image_ids).exists()
 
 
 def next_starts(number: int) -> list[Start]:
     """Give the images whose turn it is: one of each account, then the second of each, and so on."""
     first_user = _users().order_by("id")
     turns = (
-        _waiting()
+        waiting_images()
         .annotate(
             user_instance=Subquery(first_user.values("id")[:1]),
             account=Subquery(first_user.values("cloud_account_id")[:1]),
@@ -90,7 +90,8 @@ def to_starts(users: QuerySet[Instance]) -> list[Start]:
     return [Start(*one) for one in chosen]
 
 
-def _waiting() -> QuerySet[MachineImage]:
+def waiting_images() -> QuerySet[MachineImage]:
+    """Select the images that wait for their turn."""
     return MachineImage.objects.filter(
         status=MachineImage.Status.PENDING, waiting_since__isnull=False
     )

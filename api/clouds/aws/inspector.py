@@ -7,13 +7,14 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.copy import own_ec2
-from api.clouds.aws.errors import code_of, is_access_denied
+from api.clouds.aws.errors import NotReadyError, code_of, is_access_denied
 from api.clouds.aws.tags import AMI, COPY, specification
 from api.clouds.aws.userdata import DEVICE, user_data
 
 logger = logging.getLogger(__name__)
 
 GONE = frozenset({"shutting-down", "terminated"})
+_TOO_MANY_INSTANCES = frozenset({"InstanceLimitExceeded", "VcpuLimitExceeded"})
 
 
 class MarketplaceOnlyError(Exception):
@@ -23,7 +24,8 @@ class MarketplaceOnlyError(Exception):
 def find_or_launch(*, ami_id: str, snapshot_copy_id: str) -> str:
     """Launch the inspector of a snapshot copy, once however often it is asked for; gives its id.
 
-    Raises MarketplaceOnlyError, and what AWS raises.
+    Raises MarketplaceOnlyError, NotReadyError while AWS lets us have no more instances, and what
+    AWS raises.
     """
     ec2 = own_ec2()
     known = _find(ec2, snapshot_copy_id)
@@ -58,6 +60,8 @@ def find_or_launch(*, ami_id: str, snapshot_copy_id: str) -> str:
         message = str(error.response.get("Error", {}).get("Message", ""))
         if code_of(error) == "OptInRequired" and "Marketplace" in message:
             raise MarketplaceOnlyError(message) from error
+        if code_of(error) in _TOO_MANY_INSTANCES:
+            raise NotReadyError("too many instances are running") from error
         raise
     return str(answer["Instances"][0]["InstanceId"])
 

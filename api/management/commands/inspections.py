@@ -1,10 +1,11 @@
 """Shows where inspections of images stand, and starts them again."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from api.inspection.overview import images_to_show, states
+from api.inspection.overview import images_to_show, states, turns_now
 from api.inspection.reinspection import reinspect_images
 from api.models import MachineImage
 from util import clock
@@ -26,6 +27,11 @@ class Command(BaseCommand):
             choices=MachineImage.Status.values,
             help="only images in this status; may be repeated",
         )
+        parser.add_argument(
+            "--outcome",
+            default="",
+            help="only images whose last attempt ended so: inconclusive, ...",
+        )
         parser.add_argument("--limit", type=int, default=100, help="show so many (default 100)")
         parser.add_argument(
             "--retry",
@@ -37,17 +43,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """List or retry."""
         ami_ids, statuses = options["ami_ids"], options["status"] or []
+        outcome = options["outcome"]
         if options["retry"]:
-            if not (ami_ids or statuses):
+            if not (ami_ids or statuses or outcome):
                 statuses = [MachineImage.Status.ERROR]
-            images = images_to_show(statuses=statuses, ami_ids=ami_ids)
+            images = images_to_show(statuses=statuses, ami_ids=ami_ids, outcome=outcome)
             count = reinspect_images(image_ids=images.values_list("id", flat=True))
             self.stdout.write(f"{count} images are inspected again.")
         else:
-            self._list(ami_ids, statuses, options["limit"])
+            images = images_to_show(statuses=statuses, ami_ids=ami_ids, outcome=outcome)
+            self._list(images[: options["limit"]])
 
-    def _list(self, ami_ids: list[str], statuses: list[str], limit: int) -> None:
-        shown = list(images_to_show(statuses=statuses, ami_ids=ami_ids)[:limit])
+    def _list(self, images: Iterable[Any]) -> None:
+        shown = list(images)
         if shown:
             head = ("image", "status", "age (s)", "attempts", "last outcome", "last error")
             self.stdout.write(COLUMNS.format(*head))
@@ -64,4 +72,6 @@ class Command(BaseCommand):
                 ).rstrip()
             )
         counts = ", ".join(f"{state.images} {state.status}" for state in states())
+        waiting, room = turns_now()
         self.stdout.write(f"{counts}.")
+        self.stdout.write(f"{waiting} wait for their turn, {room} more may begin now.")

@@ -135,11 +135,22 @@ def test_operators_see_and_repeat(scene, inspecting):
     assert line.endswith("snapshot is encrypted")
     assert "ami-done" not in shown
     assert "0 pending, 0 preparing, 1 inspecting, 1 error." in shown
+    assert "0 wait for their turn, 99 more may begin now." in shown
     assert "ami-done" in output("inspections", "--status", "inspected")
     assert "ami-done" in output("inspections", "ami-done")
     assert "1 images are inspected again." in output("inspections", "--retry")
     assert fresh(failed).status == "pending"
     assert scene.queued == [(names.START, ([[scene.arn, "ami-failed", REGION]],), {}, None)]
+
+
+@pytest.mark.django_db
+def test_operators_find_what_could_not_be_looked_into():
+    for outcome in ("inspected", "inconclusive"):
+        image = make_aws_image(cloud_image_id=f"ami-{outcome}", status="inspected")
+        InspectionAttempt.objects.create(machine_image=image, outcome=outcome)
+    shown = output("inspections", "--outcome", "inconclusive")
+    assert "ami-inconclusive" in shown
+    assert "ami-inspected" not in shown
 
 
 @pytest.mark.django_db
