@@ -92,6 +92,12 @@ def read_deliveries(messages: Sequence[Message]) -> list[Delivery]:
     A file that two messages announce is read once, and shared by both.
     """
     deliveries = [_announcements_of(message) for message in messages]
+    read_files(deliveries)
+    return deliveries
+
+
+def read_files(deliveries: Sequence[Delivery]) -> None:
+    """Read the announced files that can be of use."""
     files: dict[tuple[str, str], LogFile] = {}
     for delivery in deliveries:
         delivery.files = [
@@ -99,7 +105,6 @@ def read_deliveries(messages: Sequence[Message]) -> list[Delivery]:
             for one in delivery.files
         ]
     _read_files(_worth_reading(files.values()))
-    return deliveries
 
 
 def _announcements_of(message: Message) -> Delivery:

@@ -90,17 +90,23 @@ def _delete(messages: Sequence[Message]) -> None:
 def ingest(messages: Sequence[Message]) -> list[Message]:
     """Store what the files say that messages announce; gives the messages that are done with."""
     deliveries = read_deliveries(messages)
-    entries = _entries(deliveries)
-    _store_together_or_apart(entries)
-    _record_failures(deliveries)
+    store_deliveries(deliveries)
     done = []
     for delivery in deliveries:
         if delivery.trouble is None:
             done.append(delivery.message)
         else:
             _report(delivery)
-    metrics.count(deliveries, entries, done)
+    metrics.count_messages(deliveries)
     return done
+
+
+def store_deliveries(deliveries: Sequence[Delivery]) -> None:
+    """Store what files say that were read; what fails is noted in its file, and in the ledger."""
+    entries = _entries(deliveries)
+    _store_together_or_apart(entries)
+    _record_failures(deliveries)
+    metrics.count_files(entries)
 
 
 def _entries(deliveries: Sequence[Delivery]) -> list[Entry]:

@@ -1,33 +1,41 @@
 """Counters of what ingest reads, skips and fails at."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from django.conf import settings
 
 from api.clouds.aws.deliveries import Delivery
 from api.clouds.aws.ledger import Entry
-from api.clouds.aws.queues import Message
 from util import clock
 from util.metrics import counter, histogram
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "cloudigrade_cloudtrail"
+OUTCOMES = ("done", "failed", "dead")
 LOGGED_RECORDS = 10
 """Odd records of a file that the log names one by one."""
 
 
-def count(
-    deliveries: Sequence[Delivery], entries: Sequence[Entry], done: Sequence[Message]
-) -> None:
-    """Count a batch that has been worked on, and name the records that were odd."""
+def count_messages(deliveries: Sequence[Delivery]) -> None:
+    """Count the messages of a batch that has been worked on."""
     messages = counter(f"{PREFIX}_messages", "messages taken from the queue", ("outcome",))
-    messages.labels("done").inc(len(done))
-    for delivery in deliveries:
-        if delivery.trouble is not None:
-            last = delivery.message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
-            messages.labels("dead" if last else "failed").inc()
+    outcomes = Counter(map(_outcome, deliveries))
+    for outcome in OUTCOMES:
+        messages.labels(outcome).inc(outcomes[outcome])
+
+
+def _outcome(delivery: Delivery) -> str:
+    if delivery.trouble is None:
+        return "done"
+    last = delivery.message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
+    return "dead" if last else "failed"
+
+
+def count_files(entries: Sequence[Entry]) -> None:
+    """Count the files of a batch and what is in them, and name the records that were odd."""
     for entry in entries:
         _count_file(entry)
 
