@@ -1,14 +1,16 @@
 """Tasks that nothing else would repeat, kept in PostgreSQL until they are done (spec 08 DR-1).
 
-What we tell the sources service and what we take out of customers' accounts must happen even if
-Redis loses the queues. There is one errand for each thing, the newest: a newer one takes an older
-one's place. A sweep queues again what seems to be lost; what was queued twice is done once.
+What we tell the sources service, the first look at an account, and what we take out of customers'
+accounts must happen even if Redis loses the queues. There is one errand for each thing, the newest:
+a newer one takes an older one's place. A sweep queues again what seems to be lost; what was queued
+twice is done once.
 """
 
 import datetime
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -84,11 +86,12 @@ def send(key: str, task: str, *args: Any) -> None:
     _queue(errand)
 
 
-def take_up(tie: Tie | None, *, again: bool) -> bool:
+def take_up(tie: Tie | None, *, again: bool, within: float = 0) -> bool:
     """Tell whether a task is still to be done; one without an errand always is.
 
     It is not if it was done already, or if a newer one about the same thing was done or will be:
-    then this one, if it is here ``again``, is only late.
+    then this one, if it is here ``again``, is only late. It is not taken for lost ``within`` so
+    many seconds.
     """
     if tie is None:
         return True
@@ -99,7 +102,8 @@ def take_up(tie: Tie | None, *, again: bool) -> bool:
         return not again and errand.done_at is None
     if errand.done_at is not None:
         return False
-    Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=clock.now())
+    until = clock.now() + datetime.timedelta(seconds=within)
+    Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=until)
     return True
 
 
@@ -107,6 +111,26 @@ def finish(tie: Tie | None) -> None:
     """Write down that an errand was done, unless a newer one has taken its place."""
     if tie is not None:
         Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(done_at=clock.now())
+
+
+@contextmanager
+def carry_out(
+    request: Any, *, within: float = 0, final: tuple[type[Exception], ...] = ()
+) -> Iterator[bool]:
+    """Do a task's work in this block, if that is what it yields, and then its errand is done.
+
+    ``request`` is the running task's, ``within`` the seconds that the work may take. The errand is
+    done after a ``final`` error, too, which will not pass; after others it will be repeated.
+    """
+    tie = Tie.of(request.headers)
+    wanted = take_up(tie, again=request.retries > 0, within=within)
+    try:
+        yield wanted
+    except final:
+        finish(tie)
+        raise
+    if wanted:
+        finish(tie)
 
 
 def last_done(key: str) -> datetime.datetime | None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from api import errands
 from api.clouds.aws import discovery, ingest
 from api.clouds.aws.definitions import repopulate_definitions
@@ -30,8 +32,11 @@ def _shown(messages: list[Message]) -> list[dict[str, str]]:
 @translated
 def initial_aws_describe_instances(self: Any, aws_cloud_account_id: int) -> None:
     """Describe all instances of an account."""
-    repeated = self.request.retries > 0
-    discovery.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)
+    # What AWS refuses for good is looked at again by the next reconciliation.
+    with errands.carry_out(self.request, within=LONG.hard, final=(ClientError,)) as wanted:
+        if wanted:
+            repeated = self.request.retries > 0
+            discovery.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)
 
 
 @task("api.clouds.aws.tasks.reconcile_aws_accounts")

@@ -20,10 +20,13 @@ WITHIN_THE_PERIOD = RetryPolicy(errors=(TransientCloudError,), total_seconds=900
     "api.clouds.azure.tasks.initial_azure_vm_discovery",
     retry=RetryPolicy(errors=(TransientCloudError, AzureLoginError)),
     limit=LONG,
+    bind=True,
 )
-def initial_azure_vm_discovery(azure_cloud_account_id: int) -> None:
+def initial_azure_vm_discovery(self: Any, azure_cloud_account_id: int) -> None:
     """Poll an account for the first time, or again because somebody asks for it."""
-    discover_account(account_id=int(azure_cloud_account_id))
+    with errands.carry_out(self.request, within=LONG.hard) as wanted:
+        if wanted:
+            discover_account(account_id=int(azure_cloud_account_id))
 
 
 @task("api.clouds.azure.tasks.update_azure_instance_events", limit=LONG)
@@ -56,7 +59,6 @@ def repopulate_azure_instance_mapping() -> None:
 )
 def remove_lighthouse_assignment(self: Any, subscription_id: str) -> None:
     """Give back the delegation of a subscription whose account was deleted."""
-    tie = errands.Tie.of(self.request.headers)
-    if errands.take_up(tie, again=self.request.retries > 0):
-        remove_assignment(subscription_id=UUID(str(subscription_id)))
-        errands.finish(tie)
+    with errands.carry_out(self.request) as wanted:
+        if wanted:
+            remove_assignment(subscription_id=UUID(str(subscription_id)))

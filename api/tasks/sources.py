@@ -94,16 +94,14 @@ def notify_application_availability_task(
     availability_status_error: str = "",
 ) -> None:
     """Send a status to the sources service; a late one gives way to a newer one."""
-    tie = errands.Tie.of(self.request.headers)
-    if not errands.take_up(tie, again=self.request.retries > 0):
-        return
-    send_status(
-        tenant=Tenant(account_number or None, org_id or None),
-        application_id=application_id,
-        availability_status=availability_status,
-        error=availability_status_error or "",
-    )
-    errands.finish(tie)
+    with errands.carry_out(self.request) as wanted:
+        if wanted:
+            send_status(
+                tenant=Tenant(account_number or None, org_id or None),
+                application_id=application_id,
+                availability_status=availability_status,
+                error=availability_status_error or "",
+            )
 
 
 @task("api.tasks.sweep_inbox", limit=LONG)

@@ -78,6 +78,42 @@ def test_forgotten_errand_is_done(ties):
     assert errands.take_up(Tie("b", "x"), again=True)
 
 
+class Request:
+    """The request of a running task."""
+
+    def __init__(self, tie, retries=0):
+        self.headers = {"errand": tie.key, "errand_ticket": tie.ticket}
+        self.retries = retries
+
+
+class TestCarryingOut:
+    def test_work_that_succeeds(self, queued, ties):
+        send(queued, 1)
+        for expected in (True, False):
+            with errands.carry_out(Request(ties[0])) as wanted:
+                assert wanted == expected
+
+    @pytest.mark.parametrize(("error", "is_final"), [(KeyError, True), (ValueError, False)])
+    def test_work_that_fails(self, queued, ties, error, is_final):
+        send(queued, 1)
+        with (
+            pytest.raises(error),
+            errands.carry_out(Request(ties[0]), final=(LookupError,)),
+        ):
+            raise error
+        assert (errands.last_done("a") is not None) == is_final
+
+    def test_long_work_is_not_taken_for_lost(self, queued, ties):
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+            send(queued, 1)
+            with pytest.raises(ValueError), errands.carry_out(Request(ties[0]), within=1800):
+                raise ValueError
+            clock.shift(1800)
+            assert errands.queue_lost() == 0
+            clock.shift(601)
+            assert errands.queue_lost() == 1
+
+
 class TestLost:
     def test_lost_errands_are_queued_again_ever_more_rarely(self, queued, ties, settings):
         settings.INBOX_REQUEUE_SECONDS = 60

@@ -352,6 +352,17 @@ class SourcesWorld:
             customer.aws_account_id,
         )
 
+    def is_described(self, customer: Customer) -> bool:
+        """Tell whether the instances of a customer's account have been looked at."""
+        return bool(
+            self.query(
+                "SELECT FROM api_describerun look"
+                " JOIN api_cloudaccount account ON account.id = look.cloud_account_id"
+                " WHERE outcome = 'ok' AND platform_application_id = %s",
+                customer.application_id,
+            )
+        )
+
     def power_offs(self, customer: Customer) -> int:
         return self.query(
             "SELECT count(*) FROM api_instanceevent event"

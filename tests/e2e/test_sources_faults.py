@@ -99,6 +99,8 @@ class Wave:
                 f"{last} is told to {customer}: {world.statuses.of(customer)}",
             )
             assert set(world.statuses.of(customer)) == {last}
+        for customer in (self.creator, self.changer):
+            world.wait_for(lambda customer=customer: world.is_described(customer), "a description")  # type: ignore[misc]
         told = time.monotonic() - begun
         print(f"after the fault: all done in {done:.1f} s, all told in {told:.1f} s")
 

@@ -21,7 +21,6 @@ from api.clouds.provider import (
     VerificationFailedError,
 )
 from api.models import CloudType
-from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class AwsProvider:
 
     def discover(self, account: AccountRef) -> None:
         """Queue the description of all instances."""
-        enqueue(DESCRIBE, account.id)
+        errands.send(f"discovery of account {account.id}", DESCRIBE, account.id)
 
 
 def _arn(account: AccountRef) -> Arn:

@@ -5,7 +5,6 @@ from api.clouds.azure.errors import AzureRefusedError
 from api.clouds.azure.visibility import listing
 from api.clouds.provider import AccountRef, Finding, VerificationFailedError
 from api.models import CloudType
-from util.tasks import enqueue
 
 DISCOVER = "api.clouds.azure.tasks.initial_azure_vm_discovery"
 REMOVE_ASSIGNMENT = "api.clouds.azure.tasks.remove_lighthouse_assignment"
@@ -42,4 +41,4 @@ class AzureProvider:
 
     def discover(self, account: AccountRef) -> None:
         """Queue the first poll."""
-        enqueue(DISCOVER, account.id)
+        errands.send(f"discovery of account {account.id}", DISCOVER, account.id)
