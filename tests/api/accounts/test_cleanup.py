@@ -27,6 +27,7 @@ def deletions(queued):
 
 
 def test_scenario_28(sources_api, queued):
+    """08 §26.30 too: what was updated a moment ago is left alone."""
     gone = make_old(platform_source_id=1)
     make_old(platform_source_id=2, make=make_azure_account)
     make_old(platform_source_id=3)

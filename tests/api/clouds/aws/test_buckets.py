@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import time_machine
 from botocore.exceptions import ClientError
 from django.core.cache import cache
 from django.core.management import call_command
@@ -34,9 +35,16 @@ def test_scenario_33_the_lifecycle_of_both_buckets(pipes_ready, requests):
             {"Days": 60, "StorageClass": "GLACIER"},
         ]
         assert rule["Expiration"]["Days"] == 1460
-    requests.clear()
-    call_command("syncbucketlifecycle")
-    assert requests == []
+
+
+def test_it_acts_again_after_a_while_only(pipes_ready, requests):
+    """08 §26.20."""
+    with time_machine.travel("2026-05-04T00:00:00Z", tick=False) as clock:
+        for seconds, acts in ((0, True), (10, False), (291, True)):
+            clock.shift(seconds)
+            requests.clear()
+            call_command("syncbucketlifecycle")
+            assert bool(requests) == acts
 
 
 def test_a_failed_run_does_not_count(pipes_ready, monkeypatch):

@@ -54,6 +54,7 @@ def test_names_of_dead_letter_queues():
 
 
 def test_scenario_32_configure_queues_on_an_empty_account(aws, capsys):
+    """08 §26.19 too."""
     call_command("configurequeues")
     assert names(aws) == [TRAIL, f"{TRAIL}-dlq", RESULTS, f"{RESULTS}-dlq"]
     for name in (TRAIL, RESULTS):
