@@ -82,6 +82,14 @@ class TestCreate:
         log = AccountState.objects.filter(account_id=account.id).order_by("id")
         assert [row.to_state for row in log] == ["created", "enabled"]
 
+    def test_late_removal_of_an_earlier_account_is_made_up_for(self, aws, queued, user):
+        """03 §11, hazard 4: what was set up is removed before the account is stored."""
+        aws.removals = [None, utc("2026-01-01")] + [utc("2026-01-01")] * 2
+        account = create(user)
+        assert account.is_enabled
+        assert aws.asked == ["verify", "configure", "verify", "configure", "discover"]
+        assert statuses(queued) == [available(user, 11)]
+
     def test_leading_zeros_are_kept(self, aws, queued, user):
         account = create(user, token="arn:aws:iam::12:role/meter")
         assert account.aws_account_id == "000000000012"
