@@ -1,6 +1,7 @@
 """The manifests for clusters without Clowder (08 §21), held against schemas and the program."""
 
 import configparser
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +221,22 @@ def test_the_exporter_of_celery_s_metrics_runs_nowhere_by_default(overlay):
     for name in OVERLAYS:
         text = (FOLDER / "overlays" / name / "kustomization.yaml").read_text()
         assert "celery-exporter" not in text
+
+
+def test_the_exporter_may_be_added(tmp_path):
+    deployment = shutil.copytree(FOLDER.parent, tmp_path / "deployment")
+    path = deployment / "kubernetes" / "overlays" / "stage" / "kustomization.yaml"
+    overlay = yaml.safe_load(path.read_text())
+    overlay["components"].append("../../components/celery-exporter")
+    path.write_text(yaml.safe_dump(overlay))
+    objects = rendered(path.parent)
+    validate(objects, VERSIONS[-1])
+    [container] = containers(of_kind(objects, "Deployment")["cloudigrade-metrics"])
+    assert container["image"] == "cloudservices/celery-exporter-container:latest"
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["args"] == [
+        *("--port=9808", "--broker-url=$(REDIS_URL)", "--retry-interval=5", "--log-level=INFO"),
+        *("--broker-transport-option", "global_keyprefix=$(CLOUDIGRADE_ENVIRONMENT)-"),
+    ]
+    name = container["env"][1]["valueFrom"]["configMapKeyRef"]["name"]
+    assert of_kind(objects, "ConfigMap")[name]["data"]["CLOUDIGRADE_ENVIRONMENT"] == "stage"
