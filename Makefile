@@ -48,7 +48,7 @@ lint: setup  ## check style, format, types, who imports whom, and the playbook
 	$(VENV_BIN)/ruff format --check .
 	$(VENV_BIN)/mypy .
 	$(VENV_BIN)/lint-imports
-	ANSIBLE_HOME=.venv/ansible $(VENV_BIN)/ansible-lint --offline --profile production \
+	ANSIBLE_HOME=.venv/ansible PATH="$(CURDIR)/$(VENV_BIN):$$PATH" ansible-lint --offline --profile production \
 	  deployment/playbooks/manage-cloudigrade.yml
 
 .PHONY: bench

@@ -154,8 +154,9 @@ def _lifecycle() -> dict[str, Any]:
 
 def _has_lifecycle(pipe: Pipe) -> bool:
     found = _read(s3().get_bucket_lifecycle_configuration, pipe).get("Rules", [])
-    # S3 may tell more of a rule than was put.
-    return len(found) == 1 and _lifecycle().items() <= found[0].items()
+    # S3 may tell more of a rule than was put, and of an empty prefix nothing.
+    told = [{**rule, "Filter": rule.get("Filter") or {"Prefix": ""}} for rule in found]
+    return len(told) == 1 and _lifecycle().items() <= told[0].items()
 
 
 def put_lifecycle(pipe: Pipe) -> None:
