@@ -55,6 +55,7 @@ def create_account(
     platform_ids: PlatformIds,
     trigger: Trigger,
     paused: bool = False,
+    patient: bool = True,
 ) -> CloudAccount:
     """Create an account and enable it, or leave nothing behind; either way sources is told.
 
@@ -62,12 +63,13 @@ def create_account(
     waits, disabled, for the end of its application's pause. Not to be called in a transaction.
 
     Raises an ``AccountError`` that carries the code told to sources, or an error that is
-    ``WORTH_REPEATING``, of which sources was not told.
+    ``WORTH_REPEATING``, of which sources was not told; unless ``patient``, a cloud that is out of
+    order counts as a refusal.
     """
     tenant = Tenant(user.account_number, user.org_id)
     try:
         identity = identify(cloud_type=cloud_type, token=token)
-        account, undone = _create(user, identity, platform_ids, trigger, paused)
+        account, undone = _create(user, identity, platform_ids, trigger, paused, patient)
     except AccountError as error:
         notify_code(
             tenant=tenant,
@@ -77,7 +79,7 @@ def create_account(
         )
         raise
     if undone:
-        enable_account(account_id=account.id, trigger=trigger)
+        enable_account(account_id=account.id, trigger=trigger, patient=patient)
         return account
     if not paused:
         provider_for(cloud_type).discover(AccountRef.of(account))
@@ -91,6 +93,7 @@ def _create(
     platform_ids: PlatformIds,
     trigger: Trigger,
     paused: bool,
+    patient: bool,
 ) -> tuple[CloudAccount, bool]:
     """Return the new account, and whether it has to be set up once more."""
     ref = identity.ref()
@@ -98,9 +101,9 @@ def _create(
     prepared = None
     try:
         if paused:
-            verify(ref)
+            verify(ref, patient=patient)
         else:
-            prepared = prepare(ref)
+            prepared = prepare(ref, patient=patient)
     except AccountError as refusal:
         record_refusal(
             ref,

@@ -10,8 +10,8 @@ from api.accounts.errors import RefusedAccountError
 from api.accounts.locking import locked_account
 from api.accounts.power_off import switch_off_instances
 from api.accounts.states import Change, Trigger, record, state_of
-from api.accounts.verification import code_of, prepare, release, verify
-from api.clouds.provider import AccountRef, TransientCloudError, provider_for
+from api.accounts.verification import prepare, release, verify
+from api.clouds.provider import AccountRef, provider_for
 from api.models import CloudAccount, InstanceEvent
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
@@ -42,15 +42,11 @@ def enable_account(*, account_id: int, trigger: Trigger, patient: bool = True) -
     ref = AccountRef.of(account)
     try:
         if account.platform_application_is_paused:
-            verify(ref)
+            verify(ref, patient=patient)
             return _report_verified(account, trigger)
-        prepared = prepare(ref)
+        prepared = prepare(ref, patient=patient)
     except RefusedAccountError as refusal:
         return _refuse(account, refusal, trigger)
-    except TransientCloudError as error:
-        if patient:
-            raise
-        return _refuse(account, RefusedAccountError(code_of(error), str(error)), trigger)
     if not _confirm(account, ref, trigger):
         return False
     if prepared.is_undone():

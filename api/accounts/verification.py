@@ -37,10 +37,10 @@ WORTH_REPEATING = (
 """Errors that say nothing of the account: the work that met one is repeated."""
 
 
-def verify(ref: AccountRef) -> None:
+def verify(ref: AccountRef, *, patient: bool = True) -> None:
     """Check what metering an account needs, changing nothing. Raises as ``prepare``."""
     if not ref.is_synthetic:
-        _ask(provider_for(ref.cloud_type).verify, ref)
+        _ask(provider_for(ref.cloud_type).verify, ref, patient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +58,17 @@ class Prepared:
         return self.last_removal != _last_removal(self.ref)
 
 
-def prepare(ref: AccountRef) -> Prepared:
+def prepare(ref: AccountRef, *, patient: bool = True) -> Prepared:
     """Check what metering an account needs, and set up what reports its events.
 
-    Raises ``RefusedAccountError``, or an error that is ``WORTH_REPEATING``. Not to be called in a
-    transaction.
+    Raises ``RefusedAccountError``, or an error that is ``WORTH_REPEATING``; unless ``patient``, a
+    cloud that is out of order counts as a refusal. Not to be called in a transaction.
     """
     prepared = Prepared(ref, _last_removal(ref))
     if not ref.is_synthetic:
         provider = provider_for(ref.cloud_type)
-        _ask(provider.verify, ref)
-        _ask(provider.configure, ref)
+        _ask(provider.verify, ref, patient)
+        _ask(provider.configure, ref, patient)
     return prepared
 
 
@@ -87,11 +87,13 @@ def _last_removal(ref: AccountRef) -> datetime.datetime | None:
     return None if ref.is_synthetic else provider_for(ref.cloud_type).last_removal(ref)
 
 
-def _ask(question: Callable[[AccountRef], None], ref: AccountRef) -> None:
+def _ask(question: Callable[[AccountRef], None], ref: AccountRef, patient: bool) -> None:
     try:
         question(ref)
-    except WORTH_REPEATING:
-        raise
+    except WORTH_REPEATING as error:
+        if patient or not isinstance(error, TransientCloudError):
+            raise
+        raise RefusedAccountError(code_of(error), str(error)) from error
     except VerificationFailedError as failure:
         code = CODES[failure.finding]
         raise RefusedAccountError(code, failure.detail or failure.finding.value) from failure

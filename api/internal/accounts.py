@@ -22,7 +22,6 @@ from api.accounts.locking import locked_account
 from api.accounts.states import API, OPERATOR
 from api.accounts.users import UserConflictError, get_or_create_user
 from api.clouds.aws.arn import InvalidArnError, parse_arn
-from api.clouds.provider import TransientCloudError
 from api.internal.access import caller_of
 from api.internal.browse import Resource, browse
 from api.internal.parsing import BIGINT_END
@@ -178,8 +177,9 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
                     source_id=data["platform_source_id"],
                 ),
                 trigger=API,
+                patient=False,
             )
-        except (AccountError, TransientCloudError) as error:
+        except AccountError as error:
             if not request.user.is_authenticated:
                 delete_user_if_unused(user_id=user.id)
             raise _refusal(error, token_name) from error

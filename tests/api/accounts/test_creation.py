@@ -90,6 +90,20 @@ class TestCreate:
         assert aws.asked == ["verify", "configure", "verify", "configure", "discover"]
         assert statuses(queued) == [available(user, 11)]
 
+    @pytest.mark.parametrize(
+        ("finding", "code"),
+        [(Finding.ACCESS, ErrorCode.CG3002), (Finding.UNKNOWN, ErrorCode.CG3000)],
+    )
+    def test_outage_that_is_not_waited_for(self, aws, queued, user, finding, code):
+        aws.problem = TransientCloudError("down", finding=finding)
+        with pytest.raises(TransientCloudError):
+            create(user)
+        assert queued == []
+        with pytest.raises(RefusedAccountError):
+            create(user, patient=False)
+        assert statuses(queued) == [unavailable(user, 11, code)]
+        assert not CloudAccount.objects.exists()
+
     def test_leading_zeros_are_kept(self, aws, queued, user):
         account = create(user, token="arn:aws:iam::12:role/meter")
         assert account.aws_account_id == "000000000012"
