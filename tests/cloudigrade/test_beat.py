@@ -1,5 +1,6 @@
 """Two schedulers at once (08 §14.2, DR-11)."""
 
+import os
 import signal
 
 import pytest
@@ -13,29 +14,41 @@ from tests.deployment.processes import wait_for
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 
 WAITS = "Another process holds the lease beat"
+SENDS = "Sending due task"
 
 
-def test_a_second_beat_idles_until_the_first_ends(tmp_path):
+def test_a_second_beat_idles_until_the_first_ends_or_is_lost(tmp_path):
     with LocalServices(["postgres", "valkey"], environment={}, scratch_parent=tmp_path) as services:
-        product = Product(services)
-        try:
-            product.start("beat")
-            first = product.processes()["beat"]
-            assert wait_for(lambda: first.has_logged("Sending due task"), seconds=60)
-            second = ManagedProcess(
-                name="second beat",
+        product = Product(services, settings={"ANALYZE_LOG_SCHEDULE": "1"})
+
+        def start(name):
+            beat = ManagedProcess(
+                name=name,
                 command=first.command,
-                log_file=tmp_path / "second.log",
+                log_file=tmp_path / f"{name}.log",
                 watchdog=services.surroundings.watchdog,
                 environment=product.environment,
                 directory=REPOSITORY,
-                stop_signal=signal.SIGTERM,
             )
-            second.start()
-            assert wait_for(lambda: second.has_logged(WAITS), seconds=60)
-            assert not second.has_logged("Sending due task")
-            first.stop()
-            assert wait_for(lambda: second.has_logged("Sending due task"), seconds=90)
-            second.stop()
+            beat.start()
+            assert wait_for(lambda: beat.has_logged(WAITS), seconds=60)
+            assert not beat.has_logged(SENDS)
+            return beat
+
+        try:
+            product.start("beat")
+            first = product.processes()["beat"]
+            assert wait_for(lambda: first.has_logged(SENDS), seconds=60)
+
+            second = start("second")
+            first.request_stop()
+            assert wait_for(lambda: first.exit_code() == 0)
+            assert wait_for(lambda: second.has_logged(SENDS), seconds=90)
+
+            third = start("third")
+            os.kill(second.pid, signal.SIGKILL)
+            assert wait_for(lambda: third.has_logged(SENDS), seconds=90)
+            third.request_stop()
+            assert wait_for(lambda: third.exit_code() == 0)
         finally:
             product.stop()
