@@ -31,7 +31,7 @@ from util import clock
 from util.tasks import enqueue
 
 AGAIN, LOST = "delivered again", "queues lost"
-LINE = "{:<30}{:<29}{:<17}{:<12}{:<10}{:>8}{:>8}{:>12}{:>11}"
+LINE = "{:<36}{:<29}{:<17}{:<12}{:<10}{:>8}{:>8}{:>12}{:>11}"
 
 
 class Place(NamedTuple):
