@@ -14,7 +14,7 @@ from redis.sentinel import Sentinel
 from util.clowder import RedisPlace
 
 CONNECT_TIMEOUT = 5
-READ_TIMEOUT = 15
+READ_TIMEOUT = 5
 
 
 def redis_url(place: RedisPlace, database: int = 0) -> str:
@@ -55,8 +55,9 @@ def _client(
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_timeout": READ_TIMEOUT,
         "health_check_interval": health_check_interval,
-        # One more attempt for a connection that went stale; a Redis that is away is told at once.
-        "retry": Retry(NoBackoff(), 1),
+        # One more attempt for a connection that went stale; a Redis that is away is told at once,
+        # and one that hangs is waited for once.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         **dict(tls),
     }
     if url.startswith("sentinel://"):

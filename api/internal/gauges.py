@@ -22,6 +22,7 @@ from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
 from api.inspection.overview import states as inspection_states
+from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
 from api.models import StaleUsage
 from api.sources.inbox_metrics import InboxCollector
@@ -194,6 +195,13 @@ def _bounded_cursor() -> Iterator[Any]:
         yield cursor
 
 
+def _hanging_stores() -> set[type[Exception]]:
+    """Leave out a database that does not answer now: a statement sent to it might never end."""
+    return (
+        set() if run_checks({"database": check_database})["database"].finished else {DatabaseError}
+    )
+
+
 @dataclass
 class Source:
     """Gauges that are looked up together, in one of our stores, and kept for some seconds."""
@@ -233,7 +241,7 @@ class SystemCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give what can be had. A store that is away is asked once in a scrape."""
-        away: set[type[Exception]] = set()
+        away = _hanging_stores()
         for source in self.sources:
             if source.store in away:
                 continue

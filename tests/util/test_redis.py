@@ -1,6 +1,9 @@
 """Redis' URL and client (08 §6.1)."""
 
+import socket
+
 import pytest
+import redis
 from redis.sentinel import SentinelConnectionPool
 
 from util.clowder import RedisPlace
@@ -33,6 +36,21 @@ def test_one_client_for_all(redis_client):
     assert client() is client()
     client().set("key", "value")
     assert redis_client.get("key") == b"value"
+
+
+def test_a_redis_that_hangs_is_waited_for_once(settings):
+    """Within the time that a web server has for a request."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        settings.REDIS_URL = f"redis://127.0.0.1:{hanging.getsockname()[1]}"
+        options = client().connection_pool.connection_kwargs
+        assert options["socket_timeout"] + options["socket_connect_timeout"] <= 10
+        client().connection_pool.connection_kwargs["socket_timeout"] = 0.1
+        with pytest.raises(redis.TimeoutError):
+            client().ping()
+        hanging.setblocking(False)
+        hanging.accept()
+        with pytest.raises(BlockingIOError):
+            hanging.accept()
 
 
 def test_sentinels(settings):

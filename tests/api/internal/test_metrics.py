@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.clouds.aws import ingest_metrics
-from api.internal import gauges, metrics
+from api.internal import dependencies, gauges, metrics
 from api.models import IngestHour
 from cloudigrade.task_names import QUEUE_NAMES
 from tests.api.internal.callers import ANYBODY
@@ -172,6 +173,15 @@ def test_without_a_database_the_rest_is_there(redis_client, monkeypatch):
     assert not any(name.startswith("cloudigrade_db") for name in found)
     assert found["cloudigrade_sqs_queue_length"]
     assert asked == [1], "a database that is away is asked once in a scrape"
+
+
+def test_a_database_that_hangs_is_not_asked(redis_client, monkeypatch):
+    monkeypatch.setattr(gauges, "check_database", lambda: time.sleep(5))
+    monkeypatch.setattr(dependencies, "TIMEOUT", 0.05)
+    monkeypatch.setattr(gauges.transaction, "atomic", lambda: pytest.fail("asked"))
+    found = scrape()
+    assert "cloudigrade_celery_queue_length" in found
+    assert "cloudigrade_db_table_size" not in found
 
 
 def test_a_source_that_breaks_drops_out_alone(redis_client, monkeypatch):
