@@ -11,6 +11,9 @@ from deployment.local.http import local_session
 from deployment.local.postgres import find_binaries
 from tests.deployment.processes import wait_for
 from tests.deployment.smoke import smoke
+from tests.e2e.deployment import Deployment
+from tests.e2e.load import Histories
+from tests.e2e.sources_world import CREATE
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 
@@ -107,3 +110,84 @@ def test_the_database_is_restored(services, product):
     assert users(product) == ["1337"]
     assert wait_for(lambda: works(product), seconds=120)
     product.check()
+
+
+class Rehearsal:
+    """Counts before and after each loss, compared with what the generators know."""
+
+    def __init__(self, world, histories, customers):
+        self.world, self.histories, self.customers = world, histories, customers
+        self.messages = 0
+
+    def settle(self, what):
+        """Wait until all is done; find everything there once, and tell it."""
+        self.world.settle(messages=self.messages)
+        for customer in self.customers:
+            self.histories.verify(customer)
+        counts = self.counts()
+        print(f"{what}: {counts}")
+        return counts
+
+    def counts(self):
+        tables = ("user", "cloudaccount", "instance", "instanceevent", "run", "concurrentusage")
+        counts = {table: self.world.count(f"api_{table}") for table in tables}
+        [(total,)] = self.world.query(USAGE)
+        return counts | {"usage": total}
+
+    def customers_come(self, number):
+        for _ in range(number):
+            self.world.send(self.world.new_customer(), CREATE)
+        self.messages += number
+
+
+USAGE = """
+SELECT sum((count ->> 'instances_count')::integer)
+FROM api_concurrentusage, jsonb_array_elements(maximum_counts) AS count
+"""
+
+
+@pytest.fixture
+def rehearsal():
+    world = Deployment()
+    try:
+        customers = world.metered_customers(2)
+        yield Rehearsal(world, Histories(world, customers), customers)
+    finally:
+        world.stop()
+
+
+def test_what_is_counted_before_a_loss_is_counted_after_it(rehearsal):
+    """The runbooks of docs/operations.rst, one after the other; -rP shows the counts."""
+    world, histories = rehearsal.world, rehearsal.histories
+    rehearsal.customers_come(2)
+    histories.deliver(2)
+    rehearsal.settle("in the beginning")
+
+    rehearsal.customers_come(2)
+    histories.deliver(2)
+    world.restart_service("valkey")
+    rehearsal.settle("Redis was lost with all queues")
+
+    world.lose_log_queue()
+    histories.deliver(2)
+    since = ("--since", str(histories.day))
+    world.product.manage("initialize")
+    world.product.manage("replay_logs", *since)
+    rehearsal.settle("the queue of logs was lost with what was on it")
+
+    product = world.product
+    backup = postgres_program(product, "pg_dump", "--format=plain", "--clean", "postgres")
+    at_backup = rehearsal.counts()
+    histories.deliver(2)
+    before = rehearsal.settle("more came after the back-up of the database")
+    assert before["usage"] > at_backup["usage"]
+    world.end_all()
+    file = world.services.surroundings.folder("backup") / "dump.sql"
+    file.write_text(backup)
+    postgres_program(product, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file), "postgres")
+    assert rehearsal.counts() == at_backup
+    print(f"the back-up is restored: {at_backup}")
+    product.manage("initialize")
+    product.manage("replay_logs", *since)
+    world.launch("listener", "worker", "beat")
+    assert rehearsal.settle("logs were replayed") == before

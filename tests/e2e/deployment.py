@@ -4,6 +4,7 @@ import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 import yaml
@@ -14,7 +15,7 @@ from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK, PortReservation
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
-from tests.e2e.sources_world import LISTENER, SourcesWorld
+from tests.e2e.sources_world import LISTENER, Customer, SourcesWorld
 
 BEAT = (
     *("celery", "--app", "cloudigrade", "beat", "--loglevel", "info", "--pidfile="),
@@ -25,6 +26,17 @@ GUNICORN = ("gunicorn", "-c", "cloudigrade/gunicorn.py", "cloudigrade.wsgi")
 SECONDS_TO_START = 90.0
 SECONDS_OF_SQS = "10"
 """For how long the queue of logs shows a message to nobody else whose reader is lost."""
+
+
+_METERED_FOR_LONG = """
+UPDATE api_cloudaccount
+SET created_at = now() - interval '9 days', enabled_at = now() - interval '9 days'
+WHERE platform_application_id = ANY(%s)
+"""
+_FORGET_INSTANCES = """
+DELETE FROM api_instance WHERE cloud_account_id IN (
+    SELECT id FROM api_cloudaccount WHERE platform_application_id = ANY(%s))
+"""
 
 
 @dataclass
@@ -115,9 +127,8 @@ class Deployment(SourcesWorld):
         self.pods: list[Pod] = []
         self.product.manage("configurequeues")
         beat = Pod("beat", "beat", self.product.processes()["beat"])
-        started = [self._launch(part) for part in ("listener", "api", "api", "worker", "worker")]
-        for pod in (beat, *started):
-            self._await(pod)
+        self._await(beat)
+        self.launch("listener", "api", "api", "worker", "worker")
 
     def _launch(self, part: str) -> Pod:
         name = f"{part}-{next(self._numbered)}"
@@ -170,17 +181,44 @@ class Deployment(SourcesWorld):
         self.pods.remove(pod)
         self._await(self._launch(pod.part))
 
+    def end_all(self) -> None:
+        """End all pods, each within its time."""
+        for pod in list(self.pods):
+            self._end(pod)
+
+    def launch(self, *parts: str) -> None:
+        """Start one more pod of each kind, and wait until they are ready."""
+        for pod in [self._launch(part) for part in parts]:
+            self._await(pod)
+
+    def metered_customers(self, number: int) -> list[Customer]:
+        """Make customers who have been metered for days and have no instance yet."""
+        customers = [self.customer_with_account() for _ in range(number)]
+        ids = [customer.application_id for customer in customers]
+        with self.database() as cursor:
+            cursor.execute("DELETE FROM api_instanceevent")
+            cursor.execute(_FORGET_INSTANCES, [ids])
+            cursor.execute(_METERED_FOR_LONG, [ids])
+        return customers
+
     # What is left to do
 
     def logs_left(self) -> int:
         """Count the messages on the queue of logs, shown or not."""
+        sqs, url = self._log_queue()
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+        return sum(int(found["Attributes"][name]) for name in names)
+
+    def lose_log_queue(self) -> None:
+        """Delete the queue that tells of logs."""
+        sqs, url = self._log_queue()
+        sqs.delete_queue(QueueUrl=url)
+
+    def _log_queue(self) -> tuple[Any, str]:
         sqs = self.aws.client("sqs")
         name = f"{self.product.environment['CLOUDIGRADE_ENVIRONMENT']}-cloudigrade-cloudtrail-s3"
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = sqs.get_queue_attributes(
-            QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], AttributeNames=names
-        )
-        return sum(int(found["Attributes"][name]) for name in names)
+        return sqs, sqs.get_queue_url(QueueName=name)["QueueUrl"]
 
     def tasks_left(self) -> list[str]:
         """Name the tasks that are queued or held by a worker, but for those that beat queues."""
@@ -195,12 +233,15 @@ class Deployment(SourcesWorld):
         """Count rows."""
         return self.query(f"SELECT count(*) FROM {table} WHERE {condition}")[0][0]
 
-    def settle(self, seconds: float = 90.0) -> None:
-        """Wait until nothing is left to do. Beat goes on queueing what finds nothing to do."""
+    def settle(self, *, messages: int, seconds: float = 90.0) -> None:
+        """Wait until so many messages of the sources service, and all else, are done with.
+
+        Beat goes on queueing what finds nothing to do.
+        """
 
         def all_done() -> bool:
             return not (
-                self.count("api_inboxmessage", "state <> 'processed'")
+                self.count("api_inboxmessage", "state = 'processed'") < messages
                 or self.logs_left()
                 or self.count("api_staleusage")
                 or self.count("api_errand", "done_at IS NULL")

@@ -8,11 +8,28 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+from deployment.local.demo.oracle import TOTAL, Span, expected_usage
 from tests.e2e.deployment import Deployment
 from tests.e2e.sources_world import CREATE, PAUSE, UNPAUSE, Customer
 from tests.generators.fleet import Fleet, LogFile
 
 PUBLIC = "/api/cloudigrade/v2"
+
+EVENTS = """
+SELECT instance.cloud_instance_id, event.event_type, event.occurred_at
+FROM api_instanceevent event
+JOIN api_instance instance ON instance.id = event.instance_id
+JOIN api_cloudaccount account ON account.id = event.cloud_account_id
+WHERE account.aws_account_id = %s
+"""
+RUNS = """
+SELECT instance.cloud_instance_id, run.start_time, run.end_time, run.instance_type
+FROM api_run run
+JOIN api_instance instance ON instance.id = run.instance_id
+JOIN api_cloudaccount account ON account.id = run.cloud_account_id
+WHERE account.aws_account_id = %s
+ORDER BY 1, 2
+"""
 
 
 class Load:
@@ -98,46 +115,91 @@ class Messages(Load):
         ec2.run_instances(ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1)
 
 
-class Logs(Load):
+class Histories:
     """Metered customers switch instances on and off, two days ago, as CloudTrail tells now."""
-
-    pause = 0.4
 
     def __init__(self, world: Deployment, customers: list[Customer]) -> None:
         self.day = datetime.now(UTC).date() - timedelta(days=2)
-        self.customers = customers
         self.fleets: list[tuple[Customer, Fleet]] = []
-        self._files = self._make_files()
+        self._world = world
+        self._files = self._make_files(customers)
         self._left = 0
         environment = world.product.environment["CLOUDIGRADE_ENVIRONMENT"]
         self._bucket = f"{environment}-cloudigrade-trails"
         self._s3 = world.aws.client("s3")
-        super().__init__(world)
 
-    def _make_files(self) -> Iterator[LogFile]:
-        for seed, customer in enumerate(itertools.cycle(self.customers), start=1):
+    def _make_files(self, customers: list[Customer]) -> Iterator[LogFile]:
+        for seed, customer in enumerate(itertools.cycle(customers), start=1):
             fleet = Fleet(
                 seed,
                 account=customer.aws_account_id,
-                images=[f"ami-{seed:02}{letter}" for letter in "abc"],
+                images=[f"ami-{seed:02}{letter}" for letter in "ab"],
                 start=datetime.combine(self.day, time(6), UTC),
                 noise=2,
-            ).live(12)
+            ).live(16)
             self.fleets.append((customer, fleet))
             files = fleet.files()
             for place, file in enumerate(files):
                 self._left = len(files) - place - 1
                 yield file
 
-    def step(self) -> None:
+    def deliver_file(self) -> None:
+        """Put the next file into the bucket."""
         file = next(self._files)
         self._s3.put_object(Bucket=self._bucket, Key=file.key, Body=file.body)
 
-    def finish(self) -> None:
-        """End it when the last fleet's story is told to the end."""
-        super().finish()
+    def deliver_rest(self) -> None:
+        """Put the rest of a history that has begun."""
         while self._left:
-            self.step()
+            self.deliver_file()
 
-    def fleets_of(self, customer: Customer) -> list[Fleet]:
+    def deliver(self, count: int) -> None:
+        """Put so many histories."""
+        for _ in range(count):
+            self.deliver_file()
+            self.deliver_rest()
+
+    def of(self, customer: Customer) -> list[Fleet]:
         return [fleet for owner, fleet in self.fleets if owner == customer]
+
+    @property
+    def expected_events(self) -> int:
+        return sum(len(fleet.expected.events) for _, fleet in self.fleets)
+
+    def verify(self, customer: Customer) -> None:
+        """Each event was stored once, and the runs are those of the instances."""
+        fleets = self.of(customer)
+        events = self._world.query(EVENTS, customer.aws_account_id)
+        assert len(events) == len(set(events))
+        assert set(events) == set().union(*(fleet.expected.events for fleet in fleets))
+        spans = sorted(span for fleet in fleets for span in fleet.spans)
+        assert self._world.query(RUNS, customer.aws_account_id) == spans
+
+    def expected_usage(self, customer: Customer) -> dict[str, int]:
+        """The daily maximum of RHEL instances, on the day itself and the next."""
+        spans = [
+            Span(start, end, arch="")
+            for fleet in self.of(customer)
+            for machine, start, end, _ in fleet.spans
+            if fleet.expected.images[machine] in fleet.expected.rhel
+        ]
+        days = (self.day, self.day + timedelta(days=1))
+        return {str(day): expected_usage(spans, day).get(TOTAL, 0) for day in days}
+
+
+class Logs(Load):
+    """Files of histories come one by one."""
+
+    pause = 0.4
+
+    def __init__(self, world: Deployment, customers: list[Customer]) -> None:
+        self.histories = Histories(world, customers)
+        super().__init__(world)
+
+    def step(self) -> None:
+        self.histories.deliver_file()
+
+    def finish(self) -> None:
+        """End it when the last history is told to the end."""
+        super().finish()
+        self.histories.deliver_rest()
