@@ -1,8 +1,12 @@
 """Names and queues of tasks (08 §6.2)."""
 
+import re
+
 import pytest
+from django.conf import settings
 
 from cloudigrade import celery_app
+from cloudigrade.schedule import ENTRIES
 from cloudigrade.task_names import DEFAULT_QUEUE, QUEUE_NAMES, ROUTES, TASK_NAMES
 
 REFERENCE = {
@@ -83,3 +87,13 @@ def test_a_message_is_not_delivered_twice_while_it_waits(settings):
         settings.INSPECTION_SNAPSHOT_CLEAN_UP_RETRY_DELAY,
     )
     assert celery_app.conf.broker_transport_options["visibility_timeout"] > 2 * longest
+
+
+def test_operators_are_told_how_the_work_of_each_task_comes_back():
+    """08 DR-1, DR-4."""
+    text = (settings.BASE_DIR / "docs" / "operations.rst").read_text()
+    section = text.partition("\nStopping\n")[2].partition("\nRedis\n-----")[0]
+    told = set(re.findall(r"``(\w+)``", section))
+    told |= {f"{kind}_from_sources_kafka_message" for kind in ("update", "delete", "pause")}
+    periodic = {entry.task.rpartition(".")[2] for entry in ENTRIES}
+    assert set(QUEUE_NAMES) - periodic <= told
