@@ -31,6 +31,8 @@ if not CLOWDER_ENABLED:
     )
 if IS_PRODUCTION and SECRET_KEY in {"base", "local", "test", "ephemeral"}:
     env.problem("DJANGO_SECRET_KEY is a well-known one, which production must not use")
+if IS_PRODUCTION and "ephemeral" in CLOUDIGRADE_PSKS.values():
+    env.problem("CLOUDIGRADE_PSKS has the template's key, which production must not accept")
 
 if API_ENABLE_SENTRY := env("API_ENABLE_SENTRY"):
     env.require("DJANGO_SENTRY_DSN", "DJANGO_SENTRY_ENVIRONMENT")

@@ -151,9 +151,12 @@ def test_production_is_an_environment_of_the_prod_module():
     assert found == {"IS_PRODUCTION": False, "DEBUG": True}
 
 
-def test_production_refuses_well_known_secrets():
-    told = problems_of("prod", CLOUDIGRADE_ENVIRONMENT="prod", DJANGO_SECRET_KEY="ephemeral")
-    assert "DJANGO_SECRET_KEY" in told
+@pytest.mark.parametrize(
+    "secret", [{"DJANGO_SECRET_KEY": "ephemeral"}, {"CLOUDIGRADE_PSKS": '{"any": "ephemeral"}'}]
+)
+def test_production_refuses_well_known_secrets(secret):
+    told = problems_of("prod", CLOUDIGRADE_ENVIRONMENT="prod", **secret)
+    assert "".join(secret) in told
     assert "ephemeral" not in told
 
 
