@@ -28,19 +28,15 @@ up: setup  ## start everything without the story and serve until Ctrl-C
 	@$(RUN) -m deployment.local
 
 .PHONY: test
-test: setup  ## run the tests, on embedded services
-	@$(RUN) -m pytest -m "not faults" $(PYTEST_ARGS)
-
-.PHONY: test-faults
-test-faults: setup  ## kill services and processes at each step; needs a machine of its own
-	@$(RUN) -m pytest -m faults $(PYTEST_ARGS)
+test: setup  ## run all tests, on embedded services
+	@$(RUN) -m pytest $(PYTEST_ARGS)
 
 .PHONY: unittest
 unittest: test  ## same as test
 
 .PHONY: test-fast
 test-fast: setup  ## run only the tests that need no services
-	@$(RUN) -m pytest -m "not services and not e2e and not faults" $(PYTEST_ARGS)
+	@$(RUN) -m pytest -m "not services and not e2e" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup  ## check style, format, types, who imports whom, and the playbook

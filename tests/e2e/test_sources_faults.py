@@ -21,7 +21,7 @@ from tests.e2e.sources_world import (
     SourcesWorld,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.faults]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
