@@ -141,7 +141,7 @@ class Rehearsal:
 
 
 USAGE = """
-SELECT sum((count ->> 'instances_count')::integer)
+SELECT sum((count ->> 5)::integer)
 FROM api_concurrentusage, jsonb_array_elements(maximum_counts) AS count
 """
 
