@@ -72,6 +72,33 @@ def test_scenario_03_redis():
     assert found["CACHES"]["default"]["KEY_PREFIX"] == "stage-cloudigrade"
 
 
+@pytest.mark.parametrize(
+    ("given", "prefix"), [(None, "stage-"), ("", "stage-"), ("acme-", "acme-")]
+)
+def test_names_of_what_we_have_in_aws(given, prefix):
+    """08 §3, §24.13: of buckets there may be one of a name in the world, so the prefix may be ours."""
+    found = settings_of(
+        "prod",
+        "AWS_CLOUDTRAIL_BUCKET_NAME",
+        "AWS_CLOUDTRAIL_QUEUE_NAME",
+        "AWS_INSPECTION_BUCKET_NAME",
+        "AWS_INSPECTION_QUEUE_NAME",
+        "AWS_INSPECTION_LAUNCH_TEMPLATE_NAME",
+        "AWS_INSPECTION_LOG_GROUP_NAME",
+        "AWS_CLOUDTRAIL_NAME_PREFIX",
+        AWS_RESOURCE_PREFIX=given,
+    )
+    assert list(found.values()) == [
+        f"{prefix}cloudigrade-trails",
+        f"{prefix}cloudigrade-cloudtrail-s3",
+        f"{prefix}cloudigrade-inspections",
+        f"{prefix}cloudigrade-inspections-s3",
+        "cloudigrade-lt-stage",
+        "houndigrade-stage",
+        "stage-",
+    ]
+
+
 def test_redis_with_tls():
     found = settings_of(
         "prod",
