@@ -76,7 +76,7 @@ def test_scenario_03_redis():
     ("given", "prefix"), [(None, "stage-"), ("", "stage-"), ("acme-", "acme-")]
 )
 def test_names_of_what_we_have_in_aws(given, prefix):
-    """08 §3, §24.13: of buckets there may be one of a name in the world, so the prefix may be ours."""
+    """08 §3, §24.13: bucket names are the whole world's, so their prefix may be chosen."""
     found = settings_of(
         "prod",
         "AWS_CLOUDTRAIL_BUCKET_NAME",
