@@ -5,14 +5,13 @@ import json
 import logging
 from typing import Any
 
-from django.core.cache import cache
-from redis import RedisError
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.accounts import events
+from api.accounts.checks import request_check
 from api.accounts.states import OPERATOR
 from api.internal.access import IsKnownCallerOrTenant
 from api.internal.parsing import BIGINT_END
@@ -24,9 +23,6 @@ from util.identity import KAFKA_IDENTITY_HEADER as IDENTITY
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
-
-COLLAPSE_SECONDS = 2
-"""Checks of one account that follow each other this closely are one."""
 
 INVALID_HEADERS = "headers is not valid base64 encoded json"
 
@@ -42,8 +38,7 @@ class AvailabilityStatusView(ActionView):
         self.audit(f"source {source_id}")
         accounts = CloudAccount.objects.filter(platform_source_id=source_id)
         for account_id in accounts.order_by("id").values_list("id", flat=True):
-            if _first_check_lately(account_id):
-                enqueue("api.tasks.enable_account", account_id)
+            request_check(account_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -57,13 +52,6 @@ def _source_id(value: Any) -> int:
         return field.run_validation(value)
     except ValidationError as error:
         raise ValidationError({"source_id": error.detail}) from error
-
-
-def _first_check_lately(account_id: int) -> bool:
-    try:
-        return cache.add(f"availability-check-{account_id}", 1, COLLAPSE_SECONDS)
-    except RedisError:
-        return True
 
 
 class QueueTaskView(ActionView):

@@ -6,6 +6,7 @@ from celery import Task
 from django.db import DatabaseError
 
 from api.accounts import cleanup, deletion, lifecycle, translation
+from api.accounts.checks import begin_check
 from api.accounts.onboarding import (
     APPLICATION_PAUSED_HEADER,
     CREATION_TASKS,
@@ -61,6 +62,7 @@ def check_azure_subscription_and_create_cloud_account(
 @task("api.tasks.enable_account", bind=True, retry=CHECK_RETRY)
 def enable_account(self: Task, cloud_account_id: int) -> None:
     """Verify an account, enable it, and tell sources the result."""
+    begin_check(cloud_account_id)
     last = self.request.retries >= CHECK_RETRY.retries
     lifecycle.enable_account(account_id=cloud_account_id, trigger=API, patient=not last)
 

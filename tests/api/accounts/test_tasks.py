@@ -4,6 +4,7 @@ import pytest
 import time_machine
 from celery.exceptions import Retry
 
+from api.accounts.checks import request_check
 from api.accounts.states import KAFKA
 from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
 from api.models import AccountState, CloudAccount, InboxMessage, User
@@ -174,6 +175,15 @@ class TestWithoutStoredMessage:
         account.refresh_from_db()
         assert account.is_enabled
         assert AccountState.objects.get().cause == "api"
+
+    def test_a_check_that_has_begun_does_not_stand_for_later_ones(self, aws, queued):
+        """02 §12.17: what changes after it has begun must be seen."""
+        account = make_aws_account()
+        for expected in (1, 2):
+            request_check(account.id)
+            request_check(account.id)
+            assert len(queued.named("api.tasks.enable_account")) == expected
+            run("api.tasks.enable_account", account.id)
 
     def test_enable_account_tells_of_a_cloud_that_stays_out_of_order(self, aws, queued):
         account = make_aws_account()

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from api.accounts import events
+from api.accounts.checks import begin_check
 from api.accounts.states import OPERATOR
 from api.sources.work import FollowUp, Outcome
 from tests.api.internal.callers import ANYBODY, B, identity
@@ -126,8 +127,15 @@ def test_all_accounts_of_a_source_are_checked_in_any_form(story, queued):
     assert ANYBODY.get(f"{B}/availability_status").status_code == 405
 
 
-def test_checks_that_follow_closely_are_one(story, queued):
+def test_checks_are_one_until_it_begins(story, queued):
     """02 §12.17."""
-    for _ in range(3):
+
+    def ask():
         ANYBODY.post(f"{B}/availability_status", {"source_id": 11})
+
+    for _ in range(3):
+        ask()
     assert len(queued) == 1
+    begin_check(queued[0].args[0])
+    ask()
+    assert len(queued) == 2
