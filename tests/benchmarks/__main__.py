@@ -14,16 +14,6 @@ from deployment.local.world import LocalServices
 from tests import benchmarks
 
 OUTPUT = Path("build") / "bench.json"
-COLUMNS = (
-    ("wall s", "wall_s", 4),
-    ("95 % s", "p95_s", 4),
-    ("cpu s", "cpu_s", 4),
-    ("db cpu s", "db_cpu_s", 4),
-    ("statements", "statements", 0),
-    ("rows", "rows", 0),
-    ("messages", "messages", 0),
-    ("peak MiB", "peak_rss_mib", 0),
-)
 
 
 def main() -> int:
@@ -47,26 +37,13 @@ def main() -> int:
             if module.name.startswith("bench_")
         )
         modules = [importlib.import_module(f"tests.benchmarks.{name}") for name in names]
-        results = runner.run_all(modules, options.words, options.rounds, show)
+        results = runner.run_all(modules, options.words, options.rounds)
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
     missed = [result for result in results if result.missed]
     for result in missed:
         print(f"missed: {result.suite}: {result.name}: {', '.join(result.missed)}")
     return 1 if missed else 0
-
-
-def show(text: str, result=None) -> None:
-    """Print a heading, or a line of the table."""
-    if result is None:
-        heads = "".join(f"{head:>12}" for head, _, _ in COLUMNS)
-        print(f"\n{text:<56}{heads}", flush=True)
-        return
-    cells = ""
-    for _, name, digits in COLUMNS:
-        value = getattr(result.cost, name)
-        cells += f"{'-':>12}" if value is None else f"{value:>12,.{digits}f}"
-    print(f"{text:<56}{cells}", flush=True)
 
 
 if __name__ == "__main__":

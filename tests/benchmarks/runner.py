@@ -1,50 +1,61 @@
-"""Find the suites and run them, each on an empty database."""
+"""Find the suites and run them, each in its own process and on an empty database."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from types import ModuleType
 from unittest import mock
 
-from django.core.management import call_command
+import django
 from django.db import connection
 
-from api.models import MachineImage, User
 from tests.benchmarks.suite import Operation, Result, Suite, run
+from tests.benchmarks.table import show, show_heading
 from util import tasks
 
 
 def run_all(
-    modules: Iterable[ModuleType],
-    words: Sequence[str],
-    rounds: int | None,
-    show: Callable[..., None],
+    modules: Iterable[ModuleType], words: Sequence[str], rounds: int | None
 ) -> list[Result]:
-    """Run the operations that any of the words names, or all if there is none."""
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    """Run the operations that any of the words names, or all if there is none; prints a table.
+
+    Each suite has a process of its own, so that its memory is its own too.
+    """
     results = []
-    for suite in _suites(modules):
-        operations = _chosen(suite, words)
-        if not operations:
-            continue
-        show(suite.title)
-        # No broker runs: what is queued outside the measured blocks goes nowhere.
-        with mock.patch.object(tasks, "publish"):
-            _empty()
-            try:
-                suite.load()
-                _settle()
-                for operation in operations:
-                    result = run(operation, suite.title, rounds)
-                    show(result.name, result)
-                    results.append(result)
-            finally:
-                suite.unload()
+    alone = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, alone, django.setup, max_tasks_per_child=1) as processes:
+        for suite in _suites(modules):
+            if _chosen(suite(), words):
+                results += processes.submit(run_suite, suite, words, rounds).result()
     return results
 
 
-def _suites(modules: Iterable[ModuleType]) -> list[Suite]:
+def run_suite(kind: type[Suite], words: Sequence[str], rounds: int | None) -> list[Result]:
+    """Run the chosen operations of one suite on an empty database."""
+    name = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    suite = kind()
+    results = []
+    show_heading(suite.title)
+    # No broker runs: what is queued outside the measured blocks goes nowhere.
+    with mock.patch.object(tasks, "publish"):
+        try:
+            suite.load()
+            _settle()
+            for operation in _chosen(suite, words):
+                result = run(operation, suite.title, rounds)
+                show(result)
+                results.append(result)
+        finally:
+            suite.unload()
+            connection.creation.destroy_test_db(name, verbosity=0)
+    return results
+
+
+def _suites(modules: Iterable[ModuleType]) -> list[type[Suite]]:
     return [
-        member()
+        member
         for module in modules
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, Suite)
@@ -67,13 +78,6 @@ def _chosen(suite: Suite, words: Sequence[str]) -> list[Operation]:
         default=-1,
     )
     return operations[: last + 1]
-
-
-def _empty() -> None:
-    """Delete all rows; ids start again."""
-    call_command("flush", verbosity=0, interactive=False)
-    assert not User.objects.exists()
-    assert not MachineImage.objects.exists()
 
 
 def _settle() -> None:
