@@ -293,11 +293,18 @@ _NOISE = (
 
 
 def noise(number: int, **others: Any) -> Record:
-    """A record that does not concern us, of about the size that real ones have on average."""
+    """A record that does not concern us.
+
+    On average they are about as long as real ones, and have several times the escapes: one in ten
+    holds JSON within JSON, and quotes.
+    """
     source, name = _NOISE[number % len(_NOISE)]
+    statements = [{"Effect": "Allow", "Action": "s3:*"}] * 5
+    if number % 10:
+        others = {"userAgent": "aws-cli/2.15 Python/3.11 Linux/5.10 botocore/2.4.5"} | others
     parameters = {
         "number": number,
-        "policy": json.dumps({"Statement": [{"Effect": "Allow", "Action": "s3:*"}]}),
+        "policy": "" if number % 10 else json.dumps({"Statement": statements}),
         "filterSet": {"items": [{"name": "tag:a", "valueSet": {"items": [{"value": "b"}]}}]},
         "instanceId": f"i-{number:017x}",
     }
