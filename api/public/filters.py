@@ -5,6 +5,7 @@ Of a repeated parameter the last value counts; an empty one is none.
 
 import datetime
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,15 +29,15 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
-class Parameter:
+class Parameter(ABC):
     """A parameter, and the SQL condition that holds for the rows with its value."""
 
     name: str
     condition: str
 
+    @abstractmethod
     def read(self, text: str) -> Any:
         """Return the value, None if there is none. Raises ValueError with the client's message."""
-        raise NotImplementedError
 
 
 class Text(Parameter):
