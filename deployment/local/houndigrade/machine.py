@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import message_from_bytes
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from deployment.local.aws import AwsControl
@@ -37,12 +36,7 @@ class Machines:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stopped.set()
         self._thread.join()
 
