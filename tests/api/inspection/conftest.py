@@ -12,3 +12,12 @@ def scene(db, pipes_ready, queued, monkeypatch):  # noqa: F811
     """An enabled AWS account, our buckets and queues, and the inspectors' launch template."""
     monkeypatch.setattr(queues, "LONG_POLL", 0)
     return Scene(pipes_ready, queued)
+
+
+@pytest.fixture
+def image(scene):
+    """An image whose inspection has been started."""
+    image = scene.image()
+    scene.start(image)
+    scene.queued.clear()
+    return image

@@ -11,14 +11,6 @@ from tests.api.inspection.scene import REGION, attempts, fresh
 
 
 @pytest.fixture
-def image(scene):
-    image = scene.image()
-    scene.start(image)
-    scene.queued.clear()
-    return image
-
-
-@pytest.fixture
 def copied(scene, image):
     """Our copy of the image's disk; the customer's snapshot is still shared."""
     scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)

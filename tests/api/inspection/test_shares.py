@@ -22,15 +22,6 @@ from util import clock
 
 
 @pytest.fixture
-def image(scene):
-    """An image whose inspection has been started."""
-    image = scene.image()
-    scene.start(image)
-    scene.queued.clear()
-    return image
-
-
-@pytest.fixture
 def snapshot(scene, image):
     described = scene.customers.describe_images(ImageIds=[image.cloud_image_id])["Images"][0]
     return described["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
