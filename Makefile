@@ -89,7 +89,7 @@ migrations: setup  ## write migrations for changes of the models
 .PHONY: lock
 lock:  ## renew poetry.lock and the files exported from it (needs Poetry and its export plugin)
 	$(POETRY) lock
-	$(POETRY) export --format requirements.txt --with demo,dev --output requirements.lock
+	$(POETRY) export --format requirements.txt --with demo,dev,inspector --output requirements.lock
 	$(POETRY) export --format requirements.txt --output requirements-release.lock
 
 .PHONY: clean

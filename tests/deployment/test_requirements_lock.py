@@ -34,7 +34,7 @@ def exported_packages(path):
 @pytest.mark.parametrize(
     ("name", "groups"),
     [
-        ("requirements.lock", {"main", "demo", "dev"}),
+        ("requirements.lock", {"main", "demo", "dev", "inspector"}),
         ("requirements-release.lock", {"main"}),
     ],
 )
