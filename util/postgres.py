@@ -1,14 +1,45 @@
-"""Not waiting for a PostgreSQL that does not answer (spec 03 §1.4)."""
+"""PostgreSQL's clock, and not waiting for a PostgreSQL that does not answer (spec 03 §1.4)."""
 
+import datetime
 import select
 import time
 from collections.abc import Callable
 from typing import Any
 
 import psycopg2
+from django.db import connection
 from psycopg2 import extensions
 
 _SLICE_SECONDS = 0.5
+
+
+def now() -> datetime.datetime:
+    """Return the current instant by PostgreSQL's clock, aware, in UTC (decision 41).
+
+    Workers' clocks may differ; what is compared with what other processes wrote goes by this one.
+    It goes on inside of a transaction. Raises what the database raises.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime.datetime = cursor.fetchone()[0]
+    return moment.astimezone(datetime.UTC)
+
+
+class DatabaseClock:
+    """PostgreSQL's clock for a while: read once, then carried on by the machine's own stopwatch.
+
+    For work in several threads, and for moments at which no connection may be in use. It is ahead
+    of the real one by at most the time that the one reading took, and never behind.
+    """
+
+    def __init__(self) -> None:
+        self._stopwatch_at_reading = time.monotonic()
+        self._read = now()
+
+    def now(self) -> datetime.datetime:
+        """Return the current instant by PostgreSQL's clock, aware, in UTC."""
+        elapsed = time.monotonic() - self._stopwatch_at_reading
+        return self._read + datetime.timedelta(seconds=elapsed)
 
 
 def limit_waiting(

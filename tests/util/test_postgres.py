@@ -1,10 +1,14 @@
-"""A PostgreSQL that does not answer."""
+"""PostgreSQL's clock, and a PostgreSQL that does not answer."""
+
+import datetime
 
 import pytest
+import time_machine
 from django.db import OperationalError, connection, transaction
 from psycopg2 import extensions
 
-from util.postgres import limit_waiting
+from util import clock
+from util.postgres import DatabaseClock, limit_waiting, now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,3 +47,28 @@ def test_there_is_less_time_when_in_a_hurry():
     hurried.append(True)
     with pytest.raises(OperationalError, match="no answer"):
         ask("SELECT pg_sleep(3)")
+
+
+class TestClock:
+    """Decision 41: workers' clocks may differ, PostgreSQL's decides."""
+
+    @pytest.mark.parametrize("minutes", [-5, 5])
+    def test_a_process_that_goes_wrong_gets_the_right_time(self, minutes):
+        before = ask("SELECT clock_timestamp()")
+        with time_machine.travel(clock.now() + datetime.timedelta(minutes=minutes)):
+            read, carried = now(), DatabaseClock().now()
+        assert before <= read <= carried <= ask("SELECT clock_timestamp()") + GENEROUS
+        assert read.tzinfo is carried.tzinfo is datetime.UTC
+
+    def test_it_goes_on_within_a_transaction(self):
+        with transaction.atomic():
+            assert now() < now()
+
+    def test_the_carried_clock_is_never_behind(self):
+        carried = DatabaseClock()
+        ask("SELECT pg_sleep(0.2)")
+        before = ask("SELECT clock_timestamp()")
+        assert before <= carried.now()
+
+
+GENEROUS = datetime.timedelta(seconds=60)
