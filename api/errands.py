@@ -7,9 +7,10 @@ twice is done once.
 """
 
 import datetime
+import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -42,6 +43,19 @@ WHERE done_at IS NULL
         GREATEST(queued_at - issued_at, %(wait)s), interval '10 minutes')
 ORDER BY queued_at
 LIMIT %(limit)s
+"""
+
+# One that waits to be taken up is left alone. One that was taken up may be done with what this is
+# about already, so another follows.
+_SEND_UNLESS_WAITING = """
+INSERT INTO api_errand (key, task, args, ticket, issued_at, queued_at, done_at)
+SELECT key, %(task)s, args::jsonb, gen_random_uuid(), clock_timestamp(), clock_timestamp(), NULL
+FROM unnest(%(keys)s::text[], %(args)s::text[]) AS new (key, args)
+ON CONFLICT (key) DO UPDATE
+SET task = EXCLUDED.task, args = EXCLUDED.args, ticket = EXCLUDED.ticket, done_at = NULL,
+    issued_at = EXCLUDED.issued_at, queued_at = EXCLUDED.queued_at
+WHERE api_errand.done_at IS NOT NULL OR api_errand.queued_at > clock_timestamp()
+RETURNING key
 """
 
 _PRUNE = """
@@ -84,6 +98,22 @@ def send(key: str, task: str, *args: Any) -> None:
         [errand], update_conflicts=True, unique_fields=["key"], update_fields=columns
     )
     _queue(errand)
+
+
+def send_unless_waiting(task: str, args_by_key: Mapping[str, Sequence[Any]]) -> int:
+    """Have a task done about each thing that a key names, unless that waits to be begun already.
+
+    Where such a task has begun, another one follows. They are written down now, in one statement,
+    and queued when the current transaction commits. Returns how many were not waiting.
+    """
+    keys = sorted(args_by_key)
+    args = [json.dumps(plain(args_by_key[key])) for key in keys]
+    with connection.cursor() as cursor:
+        cursor.execute(_SEND_UNLESS_WAITING, {"task": task, "keys": keys, "args": args})
+        sent = [key for (key,) in cursor.fetchall()]
+    for errand in Errand.objects.filter(key__in=sent).order_by("key"):
+        _queue(errand)
+    return len(sent)
 
 
 def take_up(tie: Tie | None, *, again: bool, within: float = 0) -> bool:

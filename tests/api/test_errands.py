@@ -74,6 +74,33 @@ def test_late_errand_gives_way_to_a_newer_one(queued, ties):
     assert not errands.take_up(old, again=False)
 
 
+def test_what_waits_is_not_sent_again(queued, ties):
+    """Decision 46: a description is queued at once, and once only while it waits."""
+    wanted = {"b": (2,), "a": (1,)}
+    assert errands.send_unless_waiting(TASK, wanted) == 2
+    assert errands.send_unless_waiting(TASK, {"a": (1,), "c": (3,)}) == 1
+    assert queued == [(TASK, (1,), {}, None), (TASK, (2,), {}, None), (TASK, (3,), {}, None)]
+    assert Errand.objects.get(key="b").args == [2]
+
+
+def test_what_has_begun_is_followed_by_another(queued, ties):
+    errands.send_unless_waiting(TASK, {"a": (1,)})
+    assert len(queued) == 1
+    assert errands.take_up(ties[0], again=False, within=60)
+    assert errands.send_unless_waiting(TASK, {"a": (1,)}) == 1
+    assert len(queued) == 2
+    errands.finish(ties[0])
+    assert errands.statistics().open == 1
+    assert errands.take_up(ties[1], again=False, within=60)
+    errands.finish(ties[1])
+    assert errands.send_unless_waiting(TASK, {"a": (1,)}) == 1
+
+
+def test_nothing_is_sent_for_nothing(queued):
+    assert errands.send_unless_waiting(TASK, {}) == 0
+    assert queued == []
+
+
 def test_forgotten_errand_is_done(ties):
     assert errands.take_up(Tie("b", "x"), again=True)
 

@@ -22,6 +22,7 @@ from api.clouds.aws.describe import (
     describe_images,
     describe_regions,
 )
+from api.clouds.aws.describe_requests import DESCRIBE
 from api.clouds.aws.errors import is_access_denied, is_transient
 from api.clouds.aws.knowledge import Account, load_images, load_metered
 from api.clouds.aws.look_store import Survey, store_looks
@@ -33,8 +34,6 @@ from util import clock
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
-
-DESCRIBE = "api.clouds.aws.tasks.initial_aws_describe_instances"
 
 REGIONS_AT_ONCE = 6
 INSTANCES_AT_ONCE = 2000

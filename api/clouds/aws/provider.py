@@ -10,6 +10,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from api import errands
 from api.clouds.aws.arn import Arn, parse_arn
+from api.clouds.aws.describe_requests import DESCRIBE, discovery_key
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
 from api.clouds.aws.policy import refused_actions
 from api.clouds.aws.session import clients
@@ -25,7 +26,6 @@ from api.models import CloudType
 logger = logging.getLogger(__name__)
 
 DELETE_TRAIL = "api.clouds.aws.tasks.delete_cloudtrail"
-DESCRIBE = "api.clouds.aws.tasks.initial_aws_describe_instances"
 
 
 class AwsProvider:
@@ -62,7 +62,7 @@ class AwsProvider:
 
     def discover(self, account: AccountRef) -> None:
         """Queue the description of all instances."""
-        errands.send(f"discovery of account {account.id}", DESCRIBE, account.id)
+        errands.send(discovery_key(account.id), DESCRIBE, account.id)
 
 
 def _arn(account: AccountRef) -> Arn:
