@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cloudigrade.settings.celery import *
 from cloudigrade.settings.clouds import *
@@ -11,6 +12,7 @@ from cloudigrade.settings.kafka import *
 from cloudigrade.settings.logging import *
 from cloudigrade.settings.redis import *
 from cloudigrade.settings.rest import *
+from util import redaction
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
@@ -44,6 +46,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "util.request_id.RequestIdMiddleware",
+    "util.compression.CompressionMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -117,6 +120,12 @@ DELETE_CLOUD_ACCOUNTS_NOT_IN_SOURCES_MAX_SHARE = env(
 )
 LEADER_RUNNING_TTL_DEFAULT = env("LEADER_RUNNING_TTL_DEFAULT")
 LEADER_COMPLETED_TTL_DEFAULT = env("LEADER_COMPLETED_TTL_DEFAULT")
+
+redaction.remember(env.secrets())
+if CLOWDER_ENABLED:
+    redaction.remember(
+        [DATABASES["default"]["PASSWORD"], KAFKA_SERVER_SASL_PASSWORD, urlsplit(REDIS_URL).password]
+    )
 
 if CELERY_ENABLE_SENTRY and not CLOUDIGRADE_VERSION:
     env.require("CELERY_SENTRY_RELEASE")
