@@ -62,9 +62,12 @@ def _remove(folder: Path, owner: int) -> None:
 settings.INSTALLED_APPS  # noqa: B018
 
 bind = _bind()
+worker_class = "util.http_worker.BufferingThreadWorker"
 workers = env("GUNICORN_WORKERS")
 threads = env("GUNICORN_THREADS")
 timeout = env("GUNICORN_TIMEOUT")
+# Longer than proxies keep theirs, so that no request meets a connection that is being closed.
+keepalive = 75
 # Below the 30 seconds that Kubernetes grants a pod.
 graceful_timeout = 25
 max_requests = env("GUNICORN_MAX_REQUESTS")

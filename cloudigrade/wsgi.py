@@ -17,4 +17,6 @@ import_module(settings.ROOT_URLCONF)
 if clowder is not None and clowder.metrics is not None:
     metrics_port, metrics_path = clowder.metrics
     if metrics_port != clowder.web_port:
-        application = also_on_port(application, metrics_port, metrics_path, "/internal/metrics")
+        probes = ("/internal/livez/", "/internal/readyz/", "/internal/healthz/")
+        paths = {metrics_path: "/internal/metrics"} | dict(zip(probes, probes, strict=True))
+        application = also_on_port(application, metrics_port, paths)

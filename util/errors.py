@@ -7,7 +7,13 @@ from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import connections
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    UnreadablePostError,
+)
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.exceptions import PermissionDenied as RestPermissionDenied
@@ -45,8 +51,8 @@ def _as_api_exception(error: Exception) -> APIException:
         return NotFound()
     if isinstance(error, PermissionDenied):
         return RestPermissionDenied()
-    if isinstance(error, BadRequest | SuspiciousOperation):
-        # Such as more parameters than Django is ready to read.
+    if isinstance(error, BadRequest | SuspiciousOperation | UnreadablePostError):
+        # Such as more parameters than Django is ready to read, or a body that ends too early.
         return ParseError(_BAD_REQUEST)
     return APIException()
 

@@ -6,7 +6,7 @@ them can answer for all.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Protocol
 
@@ -110,15 +110,18 @@ def exposition(*collectors: Collector) -> bytes:
 
 
 def also_on_port(
-    application: WSGIApplication, port: int, path: str, target: str
+    application: WSGIApplication, port: int, paths: Mapping[str, str]
 ) -> WSGIApplication:
-    """Return an application that serves, on one more port, nothing but one path of another one."""
+    """Return an application that serves, on one more port, nothing but a few of its own paths.
+
+    ``paths`` maps what is asked for on that port to what is answered.
+    """
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("SERVER_PORT") == str(port):
-            wanted = environ.get("PATH_INFO") == path
             # Any path that there is not gets the application's own answer to that.
-            environ = {**environ, "PATH_INFO": target if wanted else "/not-on-this-port"}
+            target = paths.get(environ.get("PATH_INFO", ""), "/not-on-this-port")
+            environ = {**environ, "PATH_INFO": target}
         return application(environ, start_response)
 
     return serve

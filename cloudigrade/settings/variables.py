@@ -407,7 +407,7 @@ _SERVER = _group(
     "HTTP server",
     _text("GUNICORN_BIND", None, "address and port; unset: 0.0.0.0 and Clowder's webPort or 8080"),
     _int("GUNICORN_WORKERS", 2, "worker processes", fallbacks=("WEB_CONCURRENCY",), **_POSITIVE),
-    _int("GUNICORN_THREADS", 1, "threads per worker process", **_POSITIVE),
+    _int("GUNICORN_THREADS", 4, "threads per worker process", **_POSITIVE),
     _int("GUNICORN_TIMEOUT", 30, "longest time for one request", **_POSITIVE),
     _int("GUNICORN_MAX_REQUESTS", 0, "requests before a worker is replaced; 0: never", **_NATURAL),
     _text("PROMETHEUS_MULTIPROC_DIR", None, "folder of the workers' metrics; unset: a new one"),

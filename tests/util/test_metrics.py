@@ -68,11 +68,14 @@ def test_a_port_for_metrics_only():
     def application(environ, _start_response):
         return [environ["PATH_INFO"].encode()]
 
-    both = also_on_port(application, 9000, "/metrics", "/internal/metrics")
+    both = also_on_port(
+        application, 9000, {"/metrics": "/internal/metrics", "/internal/livez/": "/internal/livez/"}
+    )
 
     def ask(port, path):
         return list(both({"SERVER_PORT": str(port), "PATH_INFO": path}, lambda *_: None))
 
     assert ask(8000, "/metrics") == [b"/metrics"]
     assert ask(9000, "/metrics") == [b"/internal/metrics"]
+    assert ask(9000, "/internal/livez/") == [b"/internal/livez/"]
     assert ask(9000, "/internal/users/") == [b"/not-on-this-port"]
