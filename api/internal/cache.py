@@ -39,7 +39,7 @@ def _seconds(value: Any) -> int:
     try:
         if isinstance(value, int | float | str) and (seconds := int(value)) <= LONGEST_TIMEOUT:
             return max(seconds, 0)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise ValidationError({"timeout": ["A valid integer is required."]})
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Lower
 from django_filters import rest_framework as filters
@@ -16,6 +17,7 @@ from api.public.moments import parse_instant
 Filters = Mapping[str, filters.Filter]
 
 BIGINT_END = 2**63
+INTEGER_END = 2**31
 AWS_ACCOUNT_ID_END = 10**12
 
 
@@ -69,15 +71,16 @@ def _aws_account_id(value: Decimal) -> str | None:
 
 
 class WholeNumberFilter(NumberFilter):
-    """Equality with a whole number."""
+    """Equality with a whole number; one that the column cannot hold is an error (decision 50)."""
 
-    def __init__(self, field_name: str) -> None:
-        super().__init__(field_name, convert=_whole, end=BIGINT_END)
+    def __init__(self, field_name: str, end: int = BIGINT_END) -> None:
+        limits = [MinValueValidator(-end), MaxValueValidator(end - 1)]
+        super().__init__(field_name, convert=_whole, end=end, validators=limits)
 
 
-def whole_number(field_name: str) -> WholeNumberFilter:
-    """Filter a column of whole numbers."""
-    return WholeNumberFilter(field_name)
+def whole_number(field_name: str, end: int = BIGINT_END) -> WholeNumberFilter:
+    """Filter a column of whole numbers that are smaller than ``end``."""
+    return WholeNumberFilter(field_name, end)
 
 
 def decimal_number(field_name: str) -> NumberFilter:

@@ -220,7 +220,7 @@ RUNS = Resource(
         "cloud_account": filters.whole_number("cloud_account_id"),
         "instance_type": filters.text("instance_type"),
         "memory": filters.decimal_number("memory"),
-        "vcpu": filters.whole_number("vcpu"),
+        "vcpu": filters.whole_number("vcpu", filters.INTEGER_END),
         **filters.moments("start_time", "end_time"),
         **filters.identity("cloud_account__user"),
         **filters.times(),

@@ -72,9 +72,15 @@ class ListView(ReadOnlyView):
         return paginator.get_paginated_response([show(row) for row in rows])
 
 
+LONGEST_PATH_ID = 1000
+"""Digits of an id in a path; leading zeros count."""
+
+
 def one(listing: Listing, id_text: str) -> Any:
     """Return the row with the id of a path. Raises Http404 for what is no id of any of the rows."""
-    if not (id_text.isascii() and id_text.isdigit()) or int(id_text) > LARGEST_ID:
+    # Python refuses to read numbers of more than some thousand digits.
+    is_id = id_text.isascii() and id_text.isdigit() and len(id_text) <= LONGEST_PATH_ID
+    if not is_id or int(id_text) > LARGEST_ID:
         raise Http404
     row = listing.one(int(id_text))
     if row is None:

@@ -78,6 +78,15 @@ def test_other_methods_are_refused(path):
             assert set(response["Allow"].split(", ")) >= allowed
 
 
+@pytest.mark.parametrize("id", ["9" * 20, "9" * 5000, "1" + "0" * 5000, "1e9", "-1"])
+def test_an_id_that_no_row_has_is_not_found(id):
+    """Fault 26: however many digits."""
+    lists = set(ANYBODY.get(f"{B}/").json()) - {"concurrent"}
+    assert len(lists) == 22
+    for name in sorted(lists):
+        assert ANYBODY.get(f"{B}/{name}/{id}/").status_code == 404, name
+
+
 def test_every_answer_has_a_request_id():
     for where in (f"{B}/users/", "/internal/nope/", "/internal/livez/"):
         assert len(ANYBODY.get(where)["X-CLOUDIGRADE-REQUEST-ID"]) == 36

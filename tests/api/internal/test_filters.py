@@ -42,10 +42,9 @@ FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {
             "is_enabled": "0",
-            "object_id": "99999999999999999999",
+            "object_id": "9223372036854775807",
             "platform_source_id": "1.5",
-            "platform_application_id": "1e999999999",
-            "platform_authentication_id": "-1e999999999",
+            "platform_application_id": "-9223372036854775808",
         },
     ),
     "instances": (
@@ -269,6 +268,28 @@ def test_filters_by_age(world, resource, column):
 )
 def test_values_that_are_none(world, path, text):
     """02 §2.3."""
+    response = ANYBODY.get(f"{B}/{path}")
+    name = path.partition("?")[2].partition("=")[0]
+    assert (response.status_code, response.json()) == (400, {name: [text]})
+
+
+LARGEST = "Ensure this value is less than or equal to {}."
+SMALLEST = "Ensure this value is greater than or equal to {}."
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("cloudaccounts/?object_id=99999999999999999999", LARGEST.format(2**63 - 1)),
+        ("cloudaccounts/?platform_source_id=9223372036854775808", LARGEST.format(2**63 - 1)),
+        ("cloudaccounts/?platform_application_id=1e999999999", LARGEST.format(2**63 - 1)),
+        ("cloudaccounts/?platform_authentication_id=-1e999999", SMALLEST.format(-(2**63))),
+        ("runs/?vcpu=2147483648", LARGEST.format(2**31 - 1)),
+        ("runs/?cloud_account=" + "9" * 5000, LARGEST.format(2**63 - 1)),
+    ],
+)
+def test_numbers_that_no_row_can_have(world, path, text):
+    """Decision 50."""
     response = ANYBODY.get(f"{B}/{path}")
     name = path.partition("?")[2].partition("=")[0]
     assert (response.status_code, response.json()) == (400, {name: [text]})
