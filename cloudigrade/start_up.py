@@ -28,7 +28,7 @@ def log_configuration() -> None:
     for group in GROUPS:
         shown = (_shown(variable) for variable in env.variables.values() if variable.group == group)
         lines.append(f"{group}: {', '.join(filter(None, shown))}")
-    logger.info("Starting\n  %s", "\n  ".join(lines))
+    logger.info("Starting\n  %s", "\n  ".join(lines), extra={"block": True})
     if settings.IS_PRODUCTION and "*" in settings.ALLOWED_HOSTS:
         logger.warning("DJANGO_ALLOWED_HOSTS lets production answer to any host name")
 

@@ -132,6 +132,15 @@ class Environment:
         self._check_range(variable, text, value)
         return value
 
+    def secrets(self) -> list[str]:
+        """Return the texts of all secrets that are set; of a JSON object, its values."""
+        texts: list[str] = []
+        for variable in self.variables.values():
+            if variable.secret and self.is_set(variable.name):
+                value = self(variable.name)
+                texts += map(str, value.values() if isinstance(value, dict) else [value])
+        return texts
+
     def is_set(self, name: str) -> bool:
         """Tell whether a variable has a text that counts."""
         return self._text(self.variables[name]) is not None

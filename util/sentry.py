@@ -1,20 +1,22 @@
 """Sentry: what is sent, and how often (spec 08 §6.7, §9)."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import sentry_sdk
 from django.urls import NoReverseMatch, reverse
 from sentry_sdk.integrations import Integration
+from sentry_sdk.transport import Transport
+
+from util.redaction import MASK, redact_all
 
 logger = logging.getLogger(__name__)
 
 SECRET_HEADERS = frozenset(
     {"x-rh-identity", "x-rh-internal-fake-identity", "x-rh-cloudigrade-psk", "authorization"}
 )
-MASK = "*" * 18
 
 Sampler = Callable[[dict[str, Any]], float]
 
@@ -70,12 +72,30 @@ def view_sampler(rates: Mapping[str, float], default: float) -> Sampler:
 
 
 def without_secrets(event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:
-    """Mask the headers of an event's request that hold identities and keys."""
-    headers = (event.get("request") or {}).get("headers") or {}
+    """Return an event without local variables, a request's body, cookies, and secrets.
+
+    Headers that hold identities and keys are masked by their names, everything else by what it
+    looks like (``util.redaction``).
+    """
+    request = event.get("request") or {}
+    request.pop("data", None)
+    request.pop("cookies", None)
+    headers = request.get("headers") or {}
     for name in headers:
         if name.lower() in SECRET_HEADERS:
             headers[name] = MASK
-    return event
+    for frame in _frames(event):
+        frame.pop("vars", None)
+    return redact_all(event)
+
+
+def _frames(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    stacks = [event.get("stacktrace")]
+    for container in ("exception", "threads"):
+        values = (event.get(container) or {}).get("values") or []
+        stacks += [value.get("stacktrace") for value in values]
+    for stack in stacks:
+        yield from (stack or {}).get("frames") or []
 
 
 def set_up(
@@ -85,8 +105,12 @@ def set_up(
     release: str | None,
     sampler: Sampler,
     integrations: list[Integration],
+    transport: Transport | None = None,
 ) -> None:
-    """Start reporting errors and traces, without personal data."""
+    """Start reporting errors and traces, without personal data.
+
+    ``transport`` takes the place of sending over HTTP.
+    """
     sentry_sdk.init(
         dsn=dsn,
         environment=environment,
@@ -96,4 +120,8 @@ def set_up(
         before_send=without_secrets,  # type: ignore[arg-type]
         before_send_transaction=without_secrets,  # type: ignore[arg-type]
         send_default_pii=False,
+        # Local variables hold identities, keys, and answers of clouds.
+        include_local_variables=False,
+        max_request_body_size="never",
+        transport=transport,
     )

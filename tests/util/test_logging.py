@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from util.logging import LINE_FORMAT, JSONFormatter, logging_config
+from util import redaction
+from util.logging import CHATTY_LOGGERS, LINE_FORMAT, JSONFormatter, logging_config
 from util.request_id import RequestIdFilter, request_context
 
 
@@ -104,3 +105,52 @@ def test_the_line_format_is_the_contract():
     RequestIdFilter().filter(record)
     line = logging.Formatter(LINE_FORMAT).format(record)
     assert line.partition(" | ")[2] == "INFO | 1 | f.py:g:2 | requestid:None | m"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\x0b", "\x85", "\u2028", "\x1b[2K\r"])
+def test_no_text_forges_a_line(configure, capsys, ending):
+    """Fault 15: what a client sends cannot look like another record."""
+    logger = configure()
+    forged = "2026-01-01 00:00:00,000 | ERROR | 1 | a.py:b:1 | requestid:None | forged"
+    logger.warning("Not Found: %s", f"/x{ending}{forged}")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(forged)
+
+
+def test_tracebacks_and_our_own_blocks_keep_their_lines(configure, capsys):
+    logger = configure()
+    logger.info("Starting\n  a", extra={"block": True})
+    try:
+        raise ValueError("no\nway")
+    except ValueError:
+        logger.exception("Failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == "  a"
+    assert "Traceback (most recent call last):" in lines
+
+
+@pytest.mark.parametrize("line_format", ["text", "json"])
+def test_no_secret_is_logged(configure, capsys, monkeypatch, line_format):
+    """Fault 13, in messages and in tracebacks."""
+    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(redaction, "_pattern", redaction._pattern)
+    redaction.remember(["hunter2-hunter2"])
+    logger = configure(line_format=line_format)
+    logger.info("key %s", "hunter2-hunter2")
+    try:
+        raise ValueError("hunter2-hunter2")
+    except ValueError:
+        logger.exception("Failed")
+    output = capsys.readouterr().err
+    assert output.count(redaction.MASK) >= 2
+    assert "hunter2" not in output
+
+
+@pytest.mark.parametrize("name", CHATTY_LOGGERS)
+def test_libraries_that_log_credentials_never_log_at_debug(configure, name):
+    """Fault 13: STS's answers, Azure's tokens, the arguments of tasks."""
+    configure(root_level="DEBUG", levels={"probe": "DEBUG", "azure": "DEBUG"})
+    for logger in (logging.getLogger(name), logging.getLogger(f"{name}.deeper")):
+        assert not logger.isEnabledFor(logging.DEBUG)
+        assert logger.isEnabledFor(logging.INFO)

@@ -3,8 +3,12 @@
 import logging
 
 import pytest
+import sentry_sdk
+from sentry_sdk.transport import Transport
 
-from util.sentry import MASK, parse_rates, task_sampler, view_sampler, without_secrets
+from util import redaction
+from util.redaction import MASK
+from util.sentry import parse_rates, set_up, task_sampler, view_sampler, without_secrets
 
 
 def test_rates_may_be_numeric_text():
@@ -52,3 +56,65 @@ def test_secrets_are_masked():
         "Accept": "d",
     }
     assert without_secrets({}, {}) == {}
+
+
+class Memory(Transport):
+    """Keeps what would be sent."""
+
+    def __init__(self, options=None):
+        super().__init__(options)
+        self.sent = []
+
+    def capture_envelope(self, envelope):
+        self.sent.append(envelope.serialize().decode())
+
+
+@pytest.fixture
+def sentry_transport(monkeypatch):
+    """Report to memory; nothing of it is left afterwards."""
+    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(redaction, "_pattern", redaction._pattern)
+    memory = Memory()
+    with sentry_sdk.isolation_scope() as scope:
+        before = scope.client
+        set_up(
+            dsn="http://public@localhost/1",
+            environment="test",
+            release="1",
+            sampler=lambda _: 1.0,
+            integrations=[],
+            transport=memory,
+        )
+        yield memory
+        sentry_sdk.get_client().close()
+        sentry_sdk.get_global_scope().set_client(None)
+        scope.set_client(before if before.is_active() else None)
+
+
+def test_an_error_report_has_no_local_variables_and_no_secrets(sentry_transport):
+    """Fault 13: neither the variables of any frame, nor the secrets in texts."""
+    redaction.remember(["hunter2-hunter2"])
+
+    def fail(pre_shared_key):
+        local_variable = pre_shared_key + "-local-value"
+        raise ValueError(f"refused: {pre_shared_key} {len(local_variable)}")
+
+    logging.getLogger("api.probe").warning("before: %s", "hunter2-hunter2")
+    try:
+        fail("hunter2-hunter2")
+    except ValueError as error:
+        sentry_sdk.capture_exception(error)
+        logging.getLogger("api.probe").exception("It failed")
+    sentry_sdk.flush()
+    assert len(sentry_transport.sent) >= 2
+    text = "".join(sentry_transport.sent)
+    assert "ValueError" in text
+    assert MASK in text
+    assert "hunter2" not in text
+    assert "local-value" not in text
+    assert '"vars"' not in text
+
+
+def test_a_request_s_body_and_cookies_are_not_reported():
+    event = {"request": {"data": {"secret": "a"}, "cookies": {"sessionid": "b"}, "url": "/x"}}
+    assert without_secrets(event, {}) == {"request": {"url": "/x"}}
