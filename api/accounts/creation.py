@@ -14,7 +14,7 @@ from api.accounts.errors import (
 from api.accounts.identity import CloudIdentity, identify, refuse_duplicate
 from api.accounts.lifecycle import enable_account
 from api.accounts.states import Change, Trigger, record, record_refusal
-from api.accounts.verification import prepare, release, verify
+from api.accounts.verification import prepare, refuse_own, release, verify
 from api.clouds.provider import AccountRef, provider_for
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
@@ -97,6 +97,7 @@ def _create(
 ) -> tuple[CloudAccount, bool]:
     """Return the new account, and whether it has to be set up once more."""
     ref = identity.ref()
+    refuse_own(ref, patient=patient)
     refuse_duplicate(identity)
     prepared = None
     try:

@@ -13,7 +13,7 @@ class AccountError(Exception):
 
 
 class InvalidTokenError(AccountError):
-    """The ARN or subscription id can not be read."""
+    """The ARN or subscription id cannot be read, or is our own."""
 
 
 class DuplicateAccountError(AccountError):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +13,12 @@ from api.clouds.aws.arn import InvalidArnError, parse_arn
 from api.clouds.provider import AccountRef
 from api.models import CloudAccount, CloudType
 from api.sources.codes import ErrorCode
+
+INVALID: Mapping[str, ErrorCode] = {
+    str(CloudType.AWS): ErrorCode.CG1004,
+    str(CloudType.AZURE): ErrorCode.CG1006,
+}
+"""The code of an ARN or subscription id that cannot be used, by cloud."""
 
 UNSTORED_ID = 0
 """Id of an account that has no row."""
@@ -56,7 +63,7 @@ def _aws_identity(token: str) -> CloudIdentity:
     try:
         arn = parse_arn(token)
     except InvalidArnError as error:
-        raise InvalidTokenError(ErrorCode.CG1004, str(error)) from error
+        raise InvalidTokenError(INVALID[str(CloudType.AWS)], str(error)) from error
     return CloudIdentity(str(CloudType.AWS), aws_account_id=arn.account_id, account_arn=arn.text)
 
 
@@ -64,7 +71,7 @@ def _azure_identity(token: str) -> CloudIdentity:
     # As lenient as UUID() itself, which would take blanks and underscores for digits as well.
     digits = token.replace("urn:", "").replace("uuid:", "").strip("{}").replace("-", "")
     if not _UUID_DIGITS.fullmatch(digits):
-        raise InvalidTokenError(ErrorCode.CG1006, f"{token!r} is no UUID")
+        raise InvalidTokenError(INVALID[str(CloudType.AZURE)], f"{token!r} is no UUID")
     return CloudIdentity(str(CloudType.AZURE), subscription_id=UUID(digits))
 
 

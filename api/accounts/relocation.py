@@ -10,7 +10,7 @@ from api.accounts.identity import CloudIdentity, identify, refuse_duplicate
 from api.accounts.lifecycle import enable_account, find_account, turn_off
 from api.accounts.locking import locked_account
 from api.accounts.states import Change, Trigger, record, state_of
-from api.accounts.verification import release
+from api.accounts.verification import refuse_own, release
 from api.clouds.provider import AccountRef, provider_for
 from api.models import CloudAccount
 from api.sources.messages import Tenant
@@ -32,6 +32,7 @@ def change_token(*, account_id: int, token: object, tenant: Tenant, trigger: Tri
         return False
     try:
         identity = identify(cloud_type=account.cloud_type, token=token)
+        refuse_own(identity.ref())
         refuse_duplicate(identity, but=account.id)
         if not identity.is_cloud_account_of(account):
             _move(account, identity, trigger)

@@ -94,7 +94,7 @@ def _write(
     code: ErrorCode | None,
     application_id: object,
 ) -> None:
-    number = ref.aws_account_id or str(ref.subscription_id)
+    number = ref.cloud_account_number
     AccountState.objects.create(
         account_id=ref.id,
         cloud_type=ref.cloud_type,

@@ -4,11 +4,13 @@ import datetime
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError
 
-from api.accounts.errors import RefusedAccountError
+from api.accounts.errors import InvalidTokenError, RefusedAccountError
+from api.accounts.identity import INVALID
 from api.clouds.provider import (
     AccountRef,
     Finding,
@@ -19,6 +21,8 @@ from api.clouds.provider import (
 from api.sources.codes import ErrorCode
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 CODES = {
     Finding.POLICY: ErrorCode.CG3003,
@@ -35,6 +39,12 @@ WORTH_REPEATING = (
     SoftTimeLimitExceeded,
 )
 """Errors that say nothing of the account: the work that met one is repeated."""
+
+
+def refuse_own(ref: AccountRef, *, patient: bool = True) -> None:
+    """Raise ``InvalidTokenError`` if the account is our own (decision 36), or as ``prepare``."""
+    if not ref.is_synthetic and _ask(provider_for(ref.cloud_type).is_own, ref, patient):
+        raise InvalidTokenError(INVALID[ref.cloud_type], "it is our own account")
 
 
 def verify(ref: AccountRef, *, patient: bool = True) -> None:
@@ -87,9 +97,9 @@ def _last_removal(ref: AccountRef) -> datetime.datetime | None:
     return None if ref.is_synthetic else provider_for(ref.cloud_type).last_removal(ref)
 
 
-def _ask(question: Callable[[AccountRef], None], ref: AccountRef, patient: bool) -> None:
+def _ask(question: Callable[[AccountRef], Answer], ref: AccountRef, patient: bool) -> Answer:
     try:
-        question(ref)
+        return question(ref)
     except WORTH_REPEATING as error:
         if patient or not isinstance(error, TransientCloudError):
             raise

@@ -54,6 +54,11 @@ class AccountRef:
     subscription_id: UUID | None
     is_synthetic: bool
 
+    @property
+    def cloud_account_number(self) -> str:
+        """The cloud's own id as text: 12 digits for AWS, a lower-case UUID for Azure."""
+        return self.aws_account_id or str(self.subscription_id)
+
     @classmethod
     def of(cls, account: CloudAccount) -> "AccountRef":
         """Take the reference from a stored account."""
@@ -71,6 +76,13 @@ class Provider(Protocol):
     """One cloud. No method is called inside a database transaction, unless it says so."""
 
     cloud_type: str
+
+    def is_own(self, account: AccountRef) -> bool:
+        """Return whether the account is our own or our tenant's, and so nobody may register it.
+
+        It is asked before anything else is (decisions 36 and 51). Raises
+        ``VerificationFailedError`` or ``TransientCloudError``.
+        """
 
     def verify(self, account: AccountRef) -> None:
         """Check that we may do what metering needs, changing nothing.

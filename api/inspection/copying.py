@@ -12,8 +12,8 @@ from django.db import transaction
 
 from api.clouds.aws import copy
 from api.clouds.aws.arn import parse_arn
-from api.clouds.aws.copy import our_account_id
 from api.clouds.aws.errors import NotReadyError
+from api.clouds.aws.session import own_account_id
 from api.images.changes import create_images
 from api.inspection import attempts, shares
 from api.inspection.attempts import Work
@@ -91,7 +91,7 @@ def _share(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> 
         raise ImpossibleError(f"snapshot {snapshot_id} is encrypted", is_encrypted=True)
     if snapshot["OwnerId"] != parse_arn(arn).account_id and not is_copy:
         return None
-    primary = our_account_id()
+    primary = own_account_id()
     # Recorded before it is done, so that no share is ever forgotten.
     if not attempts.note(
         work.attempt,

@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +15,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from api.clouds.aws.policy import policy_document
-from api.clouds.aws.session import primary_account_id
+from api.clouds.aws.session import own_account_id
 from api.clouds.azure.offer import offer_template
 from api.public import components, schema, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
@@ -225,15 +224,6 @@ class DailyConcurrentUsageView(ReadOnlyView):
         return paginator.get_paginated_response(usage.render_days(request.user.id, page))
 
 
-@cache
-def own_aws_account_id() -> str:
-    """Return the id of our own AWS account; AWS is asked until it has told us once."""
-    account_id = primary_account_id()
-    if account_id is None:
-        raise RuntimeError("AWS does not accept our credentials")
-    return account_id
-
-
 class SysconfigView(ReadOnlyView):
     """What customers need to know of us to set up their accounts."""
 
@@ -250,7 +240,7 @@ class SysconfigView(ReadOnlyView):
         """Give our AWS account, the policy to grant it, the Azure offer and our version."""
         return Response(
             {
-                "aws_account_id": own_aws_account_id(),
+                "aws_account_id": own_account_id(),
                 "aws_policies": {"traditional_inspection": policy_document()},
                 "azure_offer_template_path": path_of("v2-azure-offer-template-list"),
                 "version": settings.CLOUDIGRADE_VERSION,

@@ -31,7 +31,7 @@ def render() -> str:
     with (
         time_machine.travel(world.NOW, tick=False),
         mock.patch.object(uuid, "uuid4", seeded_uuid4),
-        mock.patch.object(views, "own_aws_account_id", return_value=world.OWN_AWS_ACCOUNT),
+        mock.patch.object(views, "own_account_id", return_value=world.OWN_AWS_ACCOUNT),
         transaction.atomic(),
     ):
         examples = story.tell()

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.arn import parse_arn
-from api.clouds.aws.errors import AwsError, NotReadyError, code_of
-from api.clouds.aws.session import clients, primary_account_id
+from api.clouds.aws.errors import NotReadyError, code_of
+from api.clouds.aws.session import clients
 from api.clouds.aws.tags import AMI, ATTEMPT, SOURCE, specification
 
 logger = logging.getLogger(__name__)
@@ -56,14 +56,6 @@ def customer_ec2(arn: str, region: str) -> Any:
 def own_ec2() -> Any:
     """Give our own EC2 client, in the region where inspections happen."""
     return clients.own("ec2", settings.AWS_DEFAULT_REGION)
-
-
-def our_account_id() -> str:
-    """Give the id of our own account, which snapshots are shared with. Raises AwsError."""
-    account_id = primary_account_id()
-    if account_id is None:
-        raise AwsError("our own credentials are not accepted")
-    return account_id
 
 
 def is_not_found(error: ClientError) -> bool:

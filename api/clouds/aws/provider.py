@@ -13,7 +13,7 @@ from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.describe_requests import DESCRIBE, discovery_key
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
 from api.clouds.aws.policy import refused_actions
-from api.clouds.aws.session import clients
+from api.clouds.aws.session import clients, own_account_id
 from api.clouds.aws.trail import LIMIT_EXCEEDED, configure_trail, removal_key
 from api.clouds.provider import (
     AccountRef,
@@ -32,6 +32,11 @@ class AwsProvider:
     """The door to AWS; ``api.clouds.provider.Provider`` says what each method promises."""
 
     cloud_type = str(CloudType.AWS)
+
+    def is_own(self, account: AccountRef) -> bool:
+        """Return whether it is the account of our credentials, in whatever partition."""
+        with _findings(account):
+            return account.aws_account_id == own_account_id()
 
     def verify(self, account: AccountRef) -> None:
         """Assume the role and try every action of the policy (spec 04 §3.4)."""

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import boto3
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.arn import Arn
-from api.clouds.aws.errors import code_of
+from api.clouds.aws.errors import AwsError, code_of
 from api.clouds.aws.policy import policy_text
 from util import clock
 
@@ -168,6 +169,19 @@ def sqs() -> Any:
 def s3() -> Any:
     """Give our client of S3."""
     return clients.own("s3", settings.S3_DEFAULT_REGION)
+
+
+@cache
+def own_account_id() -> str:
+    """Return the 12 digits of our own AWS account; AWS is asked until it has told us once.
+
+    An HTTP client may be waiting for it. Raises ``AwsError`` if our credentials are not accepted,
+    and what AWS, or its absence, raises.
+    """
+    account_id = primary_account_id()
+    if account_id is None:
+        raise AwsError("our own credentials are not accepted")
+    return account_id
 
 
 def primary_account_id() -> str | None:

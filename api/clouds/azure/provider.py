@@ -1,5 +1,7 @@
 """Azure as the life of accounts sees it (spec 06 §2)."""
 
+from django.conf import settings
+
 from api import errands
 from api.clouds.azure.errors import AzureRefusedError
 from api.clouds.azure.visibility import listing
@@ -14,6 +16,10 @@ class AzureProvider:
     """The door to Azure; ``api.clouds.provider.Provider`` says what each method promises."""
 
     cloud_type = str(CloudType.AZURE)
+
+    def is_own(self, account: AccountRef) -> bool:
+        """Return whether it is the subscription that we ourselves use."""
+        return str(account.subscription_id) == settings.AZURE_SUBSCRIPTION_ID.strip().lower()
 
     def verify(self, account: AccountRef) -> None:
         """Look for the subscription among those that are delegated to us (spec 06 §2.3)."""

@@ -27,7 +27,13 @@ class FakeCloud:
     calls: list[tuple[str, AccountRef]] = field(default_factory=list)
     meanwhile: list = field(default_factory=list)
     removals: list[datetime.datetime | None] = field(default_factory=list)
+    own: tuple[str, ...] = ()
     in_transaction: list[str] = field(default_factory=list)
+
+    def is_own(self, account: AccountRef) -> bool:
+        if connection.savepoint_ids:
+            self.in_transaction.append("is_own")
+        return account.cloud_account_number in self.own
 
     def verify(self, account: AccountRef) -> None:
         self._note("verify", account)

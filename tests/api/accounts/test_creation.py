@@ -14,6 +14,7 @@ from api.accounts.errors import (
     UserGoneError,
 )
 from api.accounts.onboarding import onboard
+from api.accounts.relocation import change_token
 from api.accounts.states import API, KAFKA
 from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
 from api.models import AccountState, CloudAccount, CloudType, User
@@ -276,3 +277,67 @@ class TestOnboard:
 def test_unexpected_integrity_errors_are_not_hidden(user):
     with pytest.raises(IntegrityError):
         make_aws_account(user=user, subscription_id=SUBSCRIPTION)
+
+
+OWN_NUMBERS = {"aws": "123456789012", "azure": SUBSCRIPTION}
+OTHER_SPELLINGS = {
+    "aws": (
+        ARN,
+        OTHER_ROLE,
+        "arn:aws-cn:iam::123456789012:role/meter",
+        "arn:aws-us-gov:iam::123456789012:role/meter",
+    ),
+    "azure": (SUBSCRIPTION, SUBSCRIPTION.upper(), f"urn:uuid:{{{SUBSCRIPTION}}}"),
+}
+OWN = [(cloud_type, token) for cloud_type in OWN_NUMBERS for token in OTHER_SPELLINGS[cloud_type]]
+INVALID = {"aws": ErrorCode.CG1004, "azure": ErrorCode.CG1006}
+
+
+class TestOwnAccount:
+    """Decision 36: a stranger cannot register our own AWS account or Azure subscription."""
+
+    @pytest.fixture(autouse=True)
+    def own(self, clouds):
+        for cloud_type, number in OWN_NUMBERS.items():
+            clouds[cloud_type].own = (number,)
+
+    @pytest.mark.parametrize(("cloud_type", "token"), OWN)
+    def test_message_of_sources_is_refused(self, user, clouds, queued, cloud_type, token):
+        assert onboarded(cloud_type, token).startswith(INVALID[cloud_type].name)
+        assert not CloudAccount.objects.exists()
+        assert clouds[cloud_type].asked == []
+        assert statuses(queued) == [unavailable(user, 11, INVALID[cloud_type])]
+
+    @pytest.mark.parametrize(("cloud_type", "token"), OWN)
+    def test_request_is_refused_before_duplicates_are_looked_for(
+        self, user, clouds, queued, cloud_type, token
+    ):
+        make = make_aws_account if cloud_type == "aws" else make_azure_account
+        column = "aws_account_id" if cloud_type == "aws" else "subscription_id"
+        make(**{column: OWN_NUMBERS[cloud_type]})
+        with pytest.raises(InvalidTokenError) as raised:
+            create(user, cloud_type, token, patient=False)
+        assert raised.value.code == INVALID[cloud_type]
+
+    def test_existing_account_cannot_be_moved_there(self, user, aws, queued):
+        account = make_aws_account(user=user)
+        before = (account.account_arn, account.is_enabled)
+        assert not change_token(
+            account_id=account.id, token=ARN, tenant=Tenant("1701", "3340851"), trigger=KAFKA
+        )
+        account.refresh_from_db()
+        assert (account.account_arn, account.is_enabled) == before
+        assert statuses(queued) == [
+            unavailable(user, account.platform_application_id, ErrorCode.CG1004)
+        ]
+
+    def test_outage_lets_nobody_in(self, user, aws, queued, monkeypatch):
+        def fail(_):
+            raise TransientCloudError("throttled")
+
+        monkeypatch.setattr(aws, "is_own", fail)
+        with pytest.raises(TransientCloudError):
+            onboarded()
+        with pytest.raises(RefusedAccountError):
+            create(user, patient=False)
+        assert not CloudAccount.objects.exists()

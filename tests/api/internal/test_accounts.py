@@ -150,6 +150,18 @@ def test_duplicates_of_an_account(story, clouds, queued):
 
 
 @pytest.mark.parametrize(
+    ("body", "member", "code"),
+    [(NEW_AWS, "account_arn", "CG1004"), (NEW_AZURE, "subscription_id", "CG1006")],
+)
+def test_our_own_accounts_are_refused(db, clouds, queued, body, member, code):
+    """Decision 36."""
+    clouds["aws"].own, clouds["azure"].own = ("543210987654",), (SUBSCRIPTION,)
+    assert _refused(body) == {member: ErrorCode[code].message}
+    assert not CloudAccount.objects.exists()
+    assert [status[1:4] for status in statuses(queued)] == [("neworg", 1002, "unavailable")]
+
+
+@pytest.mark.parametrize(
     "problem", [VerificationFailedError(Finding.POLICY), TransientCloudError("throttled")]
 )
 def test_an_account_that_cannot_be_enabled(db, clouds, queued, problem):

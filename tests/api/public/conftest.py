@@ -6,8 +6,8 @@ import pytest
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 
+from api.clouds.aws import session
 from api.models import User
-from api.public import views
 from tests import factories
 from tests.api.public.callers import Caller, caller
 
@@ -83,7 +83,7 @@ def one_connection() -> Iterator[None]:
 @pytest.fixture
 def own_aws_account(monkeypatch) -> Iterator[str]:
     """AWS knows who we are."""
-    views.own_aws_account_id.cache_clear()
-    monkeypatch.setattr(views, "primary_account_id", lambda: OWN_AWS_ACCOUNT)
+    session.own_account_id.cache_clear()
+    monkeypatch.setattr(session, "primary_account_id", lambda: OWN_AWS_ACCOUNT)
     yield OWN_AWS_ACCOUNT
-    views.own_aws_account_id.cache_clear()
+    session.own_account_id.cache_clear()

@@ -3,8 +3,8 @@
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from api.clouds.aws import session
 from api.clouds.aws.policy import policy_document
-from api.public import views
 from tests.api.public.callers import BASE, caller
 
 pytestmark = pytest.mark.django_db
@@ -15,9 +15,9 @@ SOMEBODY = caller(org_id="5")
 @pytest.fixture(autouse=True)
 def nothing_known():
     """AWS has not told us yet who we are."""
-    views.own_aws_account_id.cache_clear()
+    session.own_account_id.cache_clear()
     yield
-    views.own_aws_account_id.cache_clear()
+    session.own_account_id.cache_clear()
 
 
 def test_our_own_account_by_aws(aws, settings):
@@ -36,13 +36,13 @@ def unreachable():
 
 def test_outage_before_and_after_the_first_answer(monkeypatch, settings):
     settings.CLOUDIGRADE_VERSION = None
-    monkeypatch.setattr(views, "primary_account_id", unreachable)
+    monkeypatch.setattr(session, "primary_account_id", unreachable)
     answer = SOMEBODY.get("/sysconfig/")
     assert (answer.status_code, answer.json()) == (500, {"detail": "A server error occurred."})
-    monkeypatch.setattr(views, "primary_account_id", lambda: None)
+    monkeypatch.setattr(session, "primary_account_id", lambda: None)
     assert SOMEBODY.get("/sysconfig/").status_code == 500
-    monkeypatch.setattr(views, "primary_account_id", lambda: "012345678901")
+    monkeypatch.setattr(session, "primary_account_id", lambda: "012345678901")
     assert SOMEBODY.get("/sysconfig/").json()["aws_account_id"] == "012345678901"
-    monkeypatch.setattr(views, "primary_account_id", unreachable)
+    monkeypatch.setattr(session, "primary_account_id", unreachable)
     answer = SOMEBODY.get("/sysconfig/").json()
     assert (answer["aws_account_id"], answer["version"]) == ("012345678901", None)

@@ -1,11 +1,12 @@
 """Verification and trails as the life of accounts sees them (spec 04 §3.4, §4-§6, §14)."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from api import errands
-from api.clouds.aws import policy, trail
+from api.clouds.aws import policy, session, trail
 from api.clouds.aws.provider import AwsProvider
 from api.clouds.aws.session import clients
 from api.clouds.aws.trail import delete_trail, remove_trail
@@ -324,3 +325,43 @@ class TestDeletingTrails:
         bucket.refuse("cloudtrail", "DeleteTrail", "ThrottlingException")
         with pytest.raises(Exception, match="ThrottlingException"):
             self.delete()
+
+
+@pytest.fixture
+def unasked():
+    """AWS has not told us yet who we are."""
+    session.own_account_id.cache_clear()
+    yield
+    session.own_account_id.cache_clear()
+
+
+@pytest.mark.usefixtures("unasked")
+class TestOwnAccount:
+    """Decision 36: the account of our own credentials."""
+
+    def test_account_id_alone_decides(self, aws):
+        own = session.primary_account_id()
+        assert provider.is_own(ref(own))
+        other_partition = replace(ref(own), account_arn=f"arn:aws-us-gov:iam::{own}:user/x")
+        assert provider.is_own(other_partition)
+        assert not provider.is_own(ref())
+
+    def test_aws_is_asked_once(self, aws):
+        for _ in range(3):
+            assert not provider.is_own(ref())
+        assert calls(aws) == ["GetCallerIdentity"]
+
+    @pytest.mark.parametrize(
+        ("code", "error"),
+        [
+            ("Throttling", TransientCloudError),
+            ("ServiceUnavailable", TransientCloudError),
+            ("InvalidClientTokenId", VerificationFailedError),
+            ("ExpiredToken", VerificationFailedError),
+        ],
+    )
+    def test_without_an_answer_there_is_none(self, aws, code, error):
+        """A stranger must not come in because AWS is out of order."""
+        aws.refuse("sts", "GetCallerIdentity", code)
+        with pytest.raises(error):
+            provider.is_own(ref())
