@@ -38,13 +38,29 @@ class Collector(Protocol):
         """Return the metrics."""
 
 
+MOST_SERIES = 500
+"""Series of one counter in one process; values of labels may come from outside."""
+OTHER = "other"
+
+
+class BoundedCounter(Counter):
+    """A counter that counts what comes after its first 500 series in one series for all others."""
+
+    def labels(self, *labelvalues: Any, **labelkwargs: Any) -> "BoundedCounter":
+        """Return the series of these values, or that of all others."""
+        values = labelvalues or tuple(labelkwargs.get(name) for name in self._labelnames)
+        if len(self._metrics) >= MOST_SERIES and tuple(map(str, values)) not in self._metrics:
+            return super().labels(*(OTHER for _ in self._labelnames))
+        return super().labels(*labelvalues, **labelkwargs)
+
+
 _own: list[Counter | Histogram] = []
 
 
 @cache
 def counter(name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
     """Return the counter of that name, made at the first call."""
-    made = Counter(name, help, labels)
+    made = BoundedCounter(name, help, labels)
     _own.append(made)
     return made
 

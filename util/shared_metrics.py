@@ -60,10 +60,11 @@ class Publisher:
         with self._lock:
             self._timer = None
             counted = dict(_counted())
+            # A series begins with 0, since Prometheus sees no increase in a first value.
             changes = {
                 sample: value - self._published.get(sample, 0.0)
                 for sample, value in counted.items()
-                if value != self._published.get(sample, 0.0)
+                if value != self._published.get(sample)
             }
             if not changes:
                 return

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from celery import Task, signals
+from celery import Task, current_app, signals, states
 from django.core.signals import request_finished
 
 from util.metrics import counter
@@ -16,7 +16,13 @@ SECONDS = counter("cloudigrade_task_seconds", "Time that tasks took.", ("name",)
 
 
 def count_and_publish() -> None:
-    """Count the tasks of this worker, and publish all that it counts."""
+    """Count the tasks of this worker, and publish all that it counts.
+
+    Each task's series begin with 0 now: the first failure of a rare task has to be an increase.
+    """
+    for name in current_app.conf.task_routes:
+        for state in (states.SUCCESS, states.FAILURE):
+            RUNS.labels(name, state)
     publisher.start()
     signals.task_prerun.connect(_begin)
     signals.task_postrun.connect(_end)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
+from django_celery_beat.models import PeriodicTask
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from psycopg2.errors import QueryCanceled
@@ -26,7 +27,7 @@ from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
 from api.models import StaleUsage
 from api.sources.inbox_metrics import InboxCollector
-from util import clock, redis
+from util import redis
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,11 @@ STATEMENT_TIMEOUT = 3000
 
 
 def sqs_queues() -> Iterator[Metric]:
-    """Lengths of SQS queues as last seen by the periodic task, and when that was."""
+    """Lengths of SQS queues as last seen by the periodic task, and when that was.
+
+    A queue that was never looked at has length 0 (02 §9.1). One that was, but too long ago for its
+    length to be known still, has none: a number would look like a measurement.
+    """
     keys = {name: f"sqs_message_count_{name}" for name in SQS_QUEUES}
     times = {name: f"{key}_checked_at" for name, key in keys.items()}
     cached = cache.get_many([*keys.values(), *times.values()])
@@ -55,7 +60,8 @@ def sqs_queues() -> Iterator[Metric]:
         "queue_name",
     )
     for name in SQS_QUEUES:
-        _add(length, name, cached.get(keys[name], 0))
+        is_forgotten = keys[name] not in cached and times[name] in cached
+        _add(length, name, None if is_forgotten else cached.get(keys[name], 0))
         _add(checked, name, cached.get(times[name]))
     yield length
     yield checked
@@ -72,6 +78,28 @@ def celery_queues() -> Iterator[Metric]:
     for name, length in zip(names, pipeline.execute(), strict=True):
         _add(family, name, length)
     yield family
+
+
+def periodic_tasks() -> Iterator[Metric]:
+    """When the scheduler last sent each periodic task that is switched on, and its period."""
+    sent = _family(
+        "periodic_task_last_sent_timestamp_seconds",
+        "When the scheduler last sent a periodic task; at first, when it installed it",
+        "name",
+    )
+    period = _family("periodic_task_period_seconds", "Time between two messages of it", "name")
+    with _bounded_cursor():
+        found = list(
+            PeriodicTask.objects.filter(enabled=True, interval__isnull=False)
+            .select_related("interval")
+            .order_by("name")
+        )
+    for task in found:
+        _add(period, task.name, task.interval.schedule.run_every.total_seconds())
+        if task.last_run_at:
+            _add(sent, task.name, task.last_run_at.timestamp())
+    yield sent
+    yield period
 
 
 def tables() -> Iterator[Metric]:
@@ -103,7 +131,7 @@ def ingest_lag() -> Iterator[Metric]:
     # Each account's newest hour is one step into the index that begins with account and hour.
     for aws_account_id, age in _select(
         """
-        SELECT a.aws_account_id, extract(epoch FROM %s - newest.at)
+        SELECT a.aws_account_id, extract(epoch FROM now() - newest.at)
         FROM api_cloudaccount a CROSS JOIN LATERAL (
             SELECT coalesce(max(h.newest_event_at), max(h.hour)) AS at
             FROM api_ingesthour h
@@ -112,8 +140,7 @@ def ingest_lag() -> Iterator[Metric]:
             )
         ) newest
         WHERE a.cloud_type = 'aws' AND a.is_enabled AND newest.at IS NOT NULL
-        """,
-        [clock.now()],
+        """
     ):
         _add(family, aws_account_id, age)
     yield family
@@ -123,15 +150,15 @@ def stale_usage() -> Iterator[Metric]:
     """Days of usage that wait for their calculation."""
     [(marks, days, oldest)] = _select(
         f"""
-        SELECT count(*), coalesce(sum(greatest(coalesce(last_day, %s) - first_day + 1, 0)), 0),
-               min(marked_at)
+        SELECT count(*),
+               coalesce(sum(greatest(coalesce(last_day, current_date) - first_day + 1, 0)), 0),
+               greatest(coalesce(extract(epoch FROM now() - min(marked_at)), 0), 0)
         FROM {StaleUsage._meta.db_table}
-        """,  # noqa: S608 - the table's name is ours
-        [clock.today()],
+        """  # noqa: S608 - the table's name is ours
     )
     yield _single("stale_usage_ranges", "Ranges of days that wait to be calculated", marks)
-    yield _single("stale_usage_days", "User-days that wait to be calculated", days)
-    yield _single("stale_usage_oldest_seconds", "Age of the oldest such range", _age(oldest))
+    yield _single("stale_usage_rows", "User-days that wait to be calculated", days)
+    yield _single("stale_usage_oldest_seconds", "Age of the oldest such range", oldest)
 
 
 def inbox_messages() -> Iterator[Metric]:
@@ -177,13 +204,9 @@ def _add(family: GaugeMetricFamily, label: str, value: Any) -> None:
         family.add_metric([label], float(value))
 
 
-def _age(moment: Any) -> float:
-    return (clock.now() - moment).total_seconds() if moment else 0.0
-
-
-def _select(sql: str, params: Iterable[Any] = ()) -> list[tuple]:
+def _select(sql: str) -> list[tuple]:
     with _bounded_cursor() as cursor:
-        cursor.execute(sql, list(params))
+        cursor.execute(sql)
         return cursor.fetchall()
 
 
@@ -227,6 +250,7 @@ class SystemCollector(Collector):
         self.sources = [
             Source(sqs_queues, RedisError),
             Source(celery_queues, RedisError),
+            Source(periodic_tasks, DatabaseError, keep=15),
             Source(tables, DatabaseError, keep=60),
             Source(ingest_lag, DatabaseError, keep=30),
             Source(stale_usage, DatabaseError, keep=15),

@@ -327,7 +327,7 @@ def _is_switched_on() -> bool:
 
 
 def _ignore(place: Coordinates, reason: str, event_type: str | None) -> None:
-    MESSAGES.labels(event_type or "other", "ignored").inc()
+    MESSAGES.labels(event_type if event_type in TASKS else "other", "ignored").inc()
     logger.info("Message %s is ignored: %s", place, reason)
 
 

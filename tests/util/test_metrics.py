@@ -6,7 +6,7 @@ import sys
 
 from prometheus_client.core import GaugeMetricFamily
 
-from util.metrics import also_on_port, counter, exposition, histogram
+from util.metrics import MOST_SERIES, also_on_port, counter, exposition, histogram
 
 
 class Lengths:
@@ -31,6 +31,18 @@ def test_a_metric_is_made_once():
     assert 'probe_seen_total{kind="a"} 1.0' in text
     assert "probe_seconds_count 1.0" in text
     assert "python_info" in text
+
+
+def test_values_of_labels_that_come_from_outside_are_bounded():
+    words = counter("probe_words", "Words.", ("word", "language"))
+    for number in range(MOST_SERIES + 100):
+        words.labels(f"word-{number}", "en").inc()
+    words.labels(word="word-1", language="en").inc()
+    [family] = words.collect()
+    totals = [sample for sample in family.samples if sample.name.endswith("_total")]
+    assert len(totals) == MOST_SERIES + 1
+    values = {sample.labels["word"]: sample.value for sample in totals}
+    assert (values["word-1"], values["other"]) == (2, 100)
 
 
 def test_collectors_are_asked_and_a_broken_one_costs_its_own_series_only():

@@ -50,6 +50,14 @@ def test_each_process_adds_what_it_has_counted(publisher, redis_client):
     assert limits[:-1] == sorted(limits[:-1], key=float)
 
 
+def test_a_series_begins_with_nothing(publisher):
+    """Prometheus sees no increase in a first value: not in that of a rare task's first failure."""
+    DONE.labels("rare")
+    publisher.publish()
+    text = exposition(SharedMetrics()).decode()
+    assert _samples(text, 'shared_probe_done_total{kind="rare"')
+
+
 def test_without_changes_nothing_is_sent(publisher, monkeypatch):
     monkeypatch.setattr(redis, "client", lambda: pytest.fail("Redis was asked"))
     publisher.publish()

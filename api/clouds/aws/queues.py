@@ -335,9 +335,8 @@ def cache_lengths() -> None:
             url = sqs().get_queue_url(QueueName=name)["QueueUrl"]
             length = int(_attributes(url, _LENGTH)[_LENGTH])
             key = LENGTH_KEY.format(label=label)
-            cache.set_many(
-                {key: length, f"{key}_checked_at": clock.now().timestamp()},
-                settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL,
-            )
+            cache.set(key, length, settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL)
+            # Kept for ever: an alert needs to know of a check that was too long ago.
+            cache.set(f"{key}_checked_at", clock.now().timestamp(), None)
         except Exception:
             logger.exception("Could not tell the length of SQS queue %s", name)

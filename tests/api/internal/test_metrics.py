@@ -12,11 +12,12 @@ import redis as redis_py
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.clouds.aws import ingest_metrics
 from api.internal import dependencies, gauges, metrics
-from api.models import IngestHour
+from api.models import IngestHour, StaleUsage
 from cloudigrade.task_names import QUEUE_NAMES
 from tests.api.internal.callers import ANYBODY
 from tests.factories import (
@@ -28,7 +29,7 @@ from tests.factories import (
     make_user,
     utc,
 )
-from util import redis, task_metrics
+from util import postgres, redis, task_metrics
 from util.metrics import own_metrics
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,32 @@ def test_lengths_of_sqs_queues_are_what_was_last_seen(redis_client):
     }
 
 
+def test_a_length_that_is_known_no_more_is_not_told(redis_client):
+    """Issue 14, 19: a queue that could be looked at once, and now cannot, is not empty."""
+    cache.set("sqs_message_count_houndigrade_results_checked_at", 1654873200.5)
+    found = scrape()
+    missing = SQS_QUEUES - {name for (name,) in found["cloudigrade_sqs_queue_length"]}
+    assert missing == {"houndigrade_results"}
+    assert found["cloudigrade_sqs_queue_length_checked_timestamp_seconds"] == {
+        ("houndigrade_results",): 1654873200.5
+    }
+
+
+def test_when_the_scheduler_last_sent_what(redis_client):
+    every = IntervalSchedule.objects.create(every=5, period=IntervalSchedule.MINUTES)
+    for name, changes in {
+        "sent": {"last_run_at": NOW},
+        "new": {},
+        "off": {"last_run_at": NOW, "enabled": False},
+    }.items():
+        PeriodicTask.objects.create(name=name, task=name, interval=every, **changes)
+    found = scrape()
+    assert found["cloudigrade_periodic_task_last_sent_timestamp_seconds"] == {
+        ("sent",): NOW.timestamp()
+    }
+    assert found["cloudigrade_periodic_task_period_seconds"] == {("new",): 300.0, ("sent",): 300.0}
+
+
 @pytest.mark.parametrize("junk", ["potato", [1], {"a": 1}, True, "7", 10**400])
 def test_a_cached_length_that_is_no_number_drops_out_alone(redis_client, junk):
     """02 §12.3."""
@@ -113,34 +140,39 @@ def test_sizes_of_tables(redis_client):
 
 
 def test_state_of_metering(redis_client, time_machine):
-    time_machine.move_to(NOW, tick=False)
+    """Ages go by PostgreSQL's clock, whatever this process's says (decision 41)."""
+    now = postgres.now()
     user = make_user()
     account = make_aws_account(user=user, aws_account_id="000000000012")
     make_aws_account(is_enabled=False, aws_account_id="000000000013")
     make_aws_account(aws_account_id="000000000014")
     for number, region, hour, newest in (
-        ("12", "us-east-1", 3, NOW - timedelta(minutes=200)),
-        ("12", "us-east-1", 1, NOW - timedelta(minutes=50)),
+        ("12", "us-east-1", 3, now - timedelta(minutes=200)),
+        ("12", "us-east-1", 1, now - timedelta(minutes=50)),
         ("12", "eu-west-1", 1, None),
-        ("13", "us-east-1", 1, NOW),
+        ("13", "us-east-1", 1, now),
     ):
         IngestHour.objects.create(
             aws_account_id=number.zfill(12),
             region=region,
-            hour=NOW - timedelta(hours=hour),
+            hour=now - timedelta(hours=hour),
             newest_event_at=newest,
         )
-    make_stale(user=user, first_day=utc("2022-06-08").date())
-    make_stale(user=user, first_day=utc("2022-06-01").date(), last_day=utc("2022-06-02").date())
+    today = now.date()
+    make_stale(user=user, first_day=today - timedelta(days=2))
+    make_stale(user=user, first_day=today - timedelta(days=9), last_day=today - timedelta(days=8))
+    StaleUsage.objects.update(marked_at=now - timedelta(minutes=1))
     instance = make_instance(account=account)
     make_run(instance=instance, start=utc("2022-06-01"))
     make_event(instance=instance, event_type="power_off", occurred_at=utc("2022-06-02"))
-    time_machine.shift(60)
+    time_machine.move_to(now - timedelta(hours=1))
     found = scrape()
-    assert found["cloudigrade_ingest_newest_log_age_seconds"] == {("000000000012",): 3060.0}
+    [(number, age)] = found["cloudigrade_ingest_newest_log_age_seconds"].items()
+    assert number == ("000000000012",)
+    assert 2990 <= age < 3600
     assert found["cloudigrade_stale_usage_ranges"] == {(): 2.0}
-    assert found["cloudigrade_stale_usage_days"] == {(): 5.0}
-    assert found["cloudigrade_stale_usage_oldest_seconds"] == {(): 60.0}
+    assert found["cloudigrade_stale_usage_rows"] == {(): 5.0}
+    assert 50 <= found["cloudigrade_stale_usage_oldest_seconds"][()] < 660
     assert found["cloudigrade_problematic_runs"] == {(): 1.0}
     assert found["cloudigrade_inbox_messages"][("waiting",)] == 0.0
 
@@ -148,7 +180,7 @@ def test_state_of_metering(redis_client, time_machine):
 def test_an_empty_database_has_no_lag(redis_client):
     found = scrape()
     assert "cloudigrade_ingest_newest_log_age_seconds" not in found
-    assert found["cloudigrade_stale_usage_days"] == {(): 0.0}
+    assert found["cloudigrade_stale_usage_rows"] == {(): 0.0}
     assert found["cloudigrade_stale_usage_oldest_seconds"] == {(): 0.0}
 
 

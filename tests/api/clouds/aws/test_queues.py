@@ -253,6 +253,13 @@ def test_scenario_34_lengths(pipes_ready):
     ] == [1, 2, 3, 4]
 
 
+def test_when_a_length_was_looked_up_is_never_forgotten(pipes_ready):
+    """Issue 14, 19: an alert has to know of a check that was too long ago."""
+    queues.cache_lengths()
+    assert 0 < cache.seconds_left("sqs_message_count_houndigrade_results") <= 1800
+    assert cache.seconds_left("sqs_message_count_houndigrade_results_checked_at") is None
+
+
 def test_scenario_34_a_missing_queue_leaves_the_others_and_is_not_made(pipes_ready, caplog):
     cache.set("sqs_message_count_cloudtrail_notifications_dlq", 9)
     sqs = pipes_ready.client("sqs")

@@ -1,11 +1,13 @@
-"""PgBouncer for the tests: that of this machine, else Debian's, unpacked without installing it."""
+"""Programs of Debian packages for the tests: those of this machine, else unpacked from the package.
+
+Nothing is installed, and root is not needed.
+"""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-PACKAGE = "pgbouncer"
 SEARCHED = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 WRAPPER = """#!/bin/sh
 export LD_LIBRARY_PATH={libraries}
@@ -13,38 +15,37 @@ exec {program} "$@"
 """
 
 
-def find(folder: Path) -> Path | None:
-    """Return the program, None if it is neither here nor to be had.
+def find(package: str, program: str, folder: Path) -> Path | None:
+    """Return a package's program, None if it is neither on this machine nor to be had.
 
-    ``folder`` is where it is unpacked to; everybody has to be able to enter it, as the program does
-    not run as root.
+    ``folder`` is where it is unpacked to, with the libraries that it needs.
     """
-    if installed := shutil.which(PACKAGE, path=SEARCHED):
+    if installed := shutil.which(program, path=SEARCHED):
         return Path(installed)
     if not all(map(shutil.which, ("apt-get", "apt-cache", "dpkg"))):
         return None
     try:
-        return _unpack(folder)
+        return _unpack(package, program, folder)
     except (subprocess.SubprocessError, StopIteration):
         return None
 
 
-def _unpack(folder: Path) -> Path:
+def _unpack(package: str, program: str, folder: Path) -> Path:
     root = folder / "root"
     root.mkdir()
-    for package in _download(folder / "apt"):
-        _run(["dpkg", "--extract", package, root])
-    program = next(root.rglob(f"bin/{PACKAGE}"), None) or next(root.rglob(f"sbin/{PACKAGE}"))
+    for archive in _download(package, folder / "apt"):
+        _run(["dpkg", "--extract", archive, root])
+    found = next(root.rglob(f"bin/{program}"), None) or next(root.rglob(f"sbin/{program}"))
     libraries = {str(library.parent) for library in root.rglob("*.so.*")}
-    wrapper = folder / PACKAGE
-    wrapper.write_text(WRAPPER.format(libraries=":".join(sorted(libraries)), program=program))
+    wrapper = folder / program
+    wrapper.write_text(WRAPPER.format(libraries=":".join(sorted(libraries)), program=found))
     wrapper.chmod(0o755)
     _run([wrapper, "--version"])
     return wrapper
 
 
-def _download(folder: Path) -> list[Path]:
-    """Fetch the package and the libraries it needs, with lists of our own: root is not needed."""
+def _download(package: str, folder: Path) -> list[Path]:
+    """Fetch the package and the shared libraries it needs, with package lists of our own."""
     (folder / "state" / "lists" / "partial").mkdir(parents=True)
     (folder / "cache" / "archives" / "partial").mkdir(parents=True)
     options = [
@@ -53,11 +54,12 @@ def _download(folder: Path) -> list[Path]:
         *("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"),
     ]
     _run(["apt-get", *options, "-qq", "update"])
-    told = _run(["apt-cache", *options, "depends", "--important", PACKAGE])
+    told = _run(["apt-cache", *options, "depends", "--important", package])
     words = [line.split() for line in told.splitlines()]
     needed = {line[1] for line in words if line[:1] == ["Depends:"] and line[1].startswith("lib")}
-    # The C library must be that of this machine.
-    wanted = {PACKAGE, *needed} - {"libc6"}
+    # The C library must be that of this machine; scripts of web pages are no libraries to link.
+    unwanted = {name for name in needed if name == "libc6" or name.startswith("libjs-")}
+    wanted = {package, *needed} - unwanted
     _run(["apt-get", *options, "-qq", "download", *sorted(wanted)], directory=folder)
     return sorted(folder.glob("*.deb"))
 
