@@ -1,13 +1,17 @@
-"""Seeing which tasks were queued, without a broker."""
+"""Seeing which tasks were queued, and limiting their time, without a broker or a worker."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from billiard.pool import soft_timeout_sighandler
 from django.db import connection
 
 from util import tasks
+from util.time_limit import SIGNAL
 
 
 class QueuedTask(NamedTuple):
@@ -85,3 +89,11 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> Queued:
     monkeypatch.setattr(tasks, "publish", found.publish)
     monkeypatch.setattr(tasks, "transaction", SimpleNamespace(on_commit=_on_commit))
     return found
+
+
+@pytest.fixture
+def reach_time_limit() -> Iterator[Callable[[], None]]:
+    """Run tasks as a process of Celery's prefork pool does; the function ends the running one."""
+    before = signal.signal(SIGNAL, soft_timeout_sighandler)
+    yield lambda: os.kill(os.getpid(), SIGNAL)
+    signal.signal(SIGNAL, before)

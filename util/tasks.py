@@ -13,6 +13,8 @@ from celery import Signature, current_app, shared_task
 from celery import Task as CeleryTask
 from django.db import transaction
 
+from util.time_limit import obeys_time_limit
+
 MAX_RETRIES = 35
 MAX_BACKOFF = 120
 """Seconds."""
@@ -66,7 +68,7 @@ class RetryPolicy:
 class TimeLimit:
     """How long a task may run, in seconds.
 
-    After ``soft`` it is told, after ``hard`` it is ended.
+    After ``soft`` it is told, by ``util.time_limit.TimeLimitReached``; after ``hard`` it is ended.
     """
 
     soft: int
@@ -91,7 +93,7 @@ def task(
     name: str, *, retry: RetryPolicy | None = None, limit: TimeLimit = SHORT, **options: Any
 ) -> Callable[[Callable[..., Any]], CeleryTask]:
     """Make a function a task, with a name that is a contract and outlives the function's own."""
-    return shared_task(
+    decorate = shared_task(
         name=name,
         base=Task,
         soft_time_limit=limit.soft,
@@ -99,6 +101,7 @@ def task(
         **(retry.options() if retry else {}),
         **options,
     )
+    return lambda function: decorate(obeys_time_limit(function))
 
 
 _must_succeed: ContextVar[bool] = ContextVar("publishing_must_succeed", default=False)

@@ -22,6 +22,7 @@ from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant, platform_id
 from api.sources.status import notify_available, notify_code
 from util import clock
+from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def _create(
         raise
     try:
         account = _store(user, identity, platform_ids, trigger, paused)
-    except Exception:
+    except (Exception, TimeLimitReached):
         # Removes what was set up, unless an account that was quicker needs it.
         release(ref)
         raise

@@ -86,7 +86,7 @@ def onboard(
     return f"account {account.id} was created"
 
 
-def tell_onboarding_fails(*, tenant: Tenant, application_id: object, error: Exception) -> None:
+def tell_onboarding_fails(*, tenant: Tenant, application_id: object, error: BaseException) -> None:
     """Tell the customer that his account could not be created so far, for no fault of his."""
     notify_code(
         tenant=tenant,

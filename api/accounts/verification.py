@@ -19,6 +19,7 @@ from api.clouds.provider import (
     provider_for,
 )
 from api.sources.codes import ErrorCode
+from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ WORTH_REPEATING = (
     TransientCloudError,
     OperationalError,
     InterfaceError,
+    # One and the same, within a task and at its edge.
+    TimeLimitReached,
     SoftTimeLimitExceeded,
 )
 """Errors that say nothing of the account: the work that met one is repeated."""

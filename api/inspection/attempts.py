@@ -18,6 +18,7 @@ from api.images.changes import change_images
 from api.inspection.states import UNFINISHED, Event, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
 from util import clock
+from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
 
@@ -125,14 +126,14 @@ def noting_errors(attempt: InspectionAttempt) -> Iterator[None]:
     """Let an attempt remember why a step of it failed, or what it waits for."""
     try:
         yield
-    except Exception as error:
+    except (Exception, TimeLimitReached) as error:
         note(attempt, error=f"{type(error).__name__}: {error}"[:MAX_ERROR])
         if not is_repeated(error):
             open_attempts([attempt.machine_image_id]).filter(id=attempt.id).update(outcome=STALLED)
         raise
 
 
-def is_repeated(error: Exception) -> bool:
+def is_repeated(error: BaseException) -> bool:
     """Tell whether a task that fails so is tried again by itself (spec 05 §4)."""
     return isinstance(error, NotReadyError | TransientCloudError) or is_throttling(error)
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from api.clouds.aws import queues
@@ -105,8 +104,6 @@ def _read(message: Message) -> _Delivery:
     try:
         delivery.announced = parse_announcements(message.body)
         delivery.results = [parse_result(_fetch(one)) for one in delivery.announced]
-    except SoftTimeLimitExceeded:
-        raise
     except Exception as error:
         delivery.problem = error
     return delivery
@@ -126,8 +123,6 @@ def _save_together_or_apart(deliveries: Sequence[_Delivery]) -> None:
         return
     try:
         save_results([result for one in deliveries for result in one.results])
-    except SoftTimeLimitExceeded:
-        raise
     except Exception as error:
         if len(deliveries) == 1:
             deliveries[0].problem = error

@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -232,8 +231,6 @@ def _for_each_user(user_ids: Iterable[int], work: Callable[[int], object]) -> in
     for user_id in user_ids:
         try:
             work(user_id)
-        except SoftTimeLimitExceeded:
-            raise
         except Exception:
             logger.exception("Could not recalculate for user %s", user_id)
         else:

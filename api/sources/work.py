@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, connection
 
@@ -32,6 +33,7 @@ from api.sources.inbox import (
 )
 from util import clock
 from util.tasks import MAX_BACKOFF, MAX_RETRIES, enqueue, publishing_must_succeed
+from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
 
@@ -184,6 +186,9 @@ def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[st
         _hand_on(message, outcome, rest)
     except SourcesRefusedError as error:
         _bury(message, error, give_up)
+    except TimeLimitReached as reached:
+        logger.exception("%s took too long", message)
+        _fail(message, SoftTimeLimitExceeded(*reached.args), give_up)
     except Exception as error:
         logger.exception("%s failed", message)
         _fail(message, error, give_up)

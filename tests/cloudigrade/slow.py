@@ -5,11 +5,12 @@ import time
 from pathlib import Path
 
 from cloudigrade import celery_app as app
-from util.tasks import LONG, task
+from util.tasks import LONG, TimeLimit, task
 
-__all__ = ["SLOW", "Diary", "app"]
+__all__ = ["SLOW", "STUBBORN", "Diary", "app"]
 
 SLOW = "tests.slow"
+STUBBORN = "tests.stubborn"
 
 
 class Diary:
@@ -45,4 +46,17 @@ def slow(folder: str, name: str) -> str:
     while not diary.is_released(name):
         time.sleep(0.02)
     diary.note("end", name)
+    return name
+
+
+@task(STUBBORN, limit=TimeLimit(soft=1, hard=120))
+def stubborn(folder: str, name: str) -> str:
+    """Last until released, or until the time limit, and take whatever happens for a failure."""
+    diary = Diary(Path(folder))
+    diary.note("begin", name)
+    while not diary.is_released(name):
+        try:
+            time.sleep(0.02)
+        except Exception:
+            diary.note("swallow", name)
     return name

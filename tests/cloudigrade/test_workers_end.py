@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from cloudigrade import celery_app
 from tests.cloudigrade.programs import ROOT
-from tests.cloudigrade.slow import SLOW, Diary
+from tests.cloudigrade.slow import SLOW, STUBBORN, Diary
 from tests.deployment.processes import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -76,8 +77,8 @@ def diary(tmp_path):
     return Diary(tmp_path)
 
 
-def send(diary: Diary, name: str, **options):
-    return celery_app.send_task(SLOW, args=[str(diary.folder), name], **options)
+def send(diary: Diary, name: str, task: str = SLOW, **options):
+    return celery_app.send_task(task, args=[str(diary.folder), name], **options)
 
 
 def begins(diary: Diary, name: str, times: int = 1) -> bool:
@@ -131,3 +132,14 @@ def test_the_task_of_a_lost_worker_comes_back_and_that_of_a_busy_one_does_not(
     assert wait_for(lambda: redis_client.hlen("test-unacked") == 0)
     assert diary.count("begin", "long") == diary.count("end", "long") == 1
     assert diary.count("end", "lost") == 1
+
+
+def test_a_soft_time_limit_is_not_taken_for_another_failure(workers, diary):
+    """The limit ends a task whose function catches all exceptions (issue 14, item 11)."""
+    workers.start("prefork")
+    for name in ("first", "second"):
+        result = send(diary, name, STUBBORN)
+        with pytest.raises(SoftTimeLimitExceeded):
+            result.get(timeout=60)
+        assert diary.count("begin", name) == 1
+        assert diary.count("swallow", name) == 0

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
@@ -125,8 +124,6 @@ def _store_together_or_apart(entries: Sequence[Entry]) -> None:
         return
     try:
         _store(whole)
-    except SoftTimeLimitExceeded:
-        raise
     except Exception as error:
         if len(whole) == 1:
             whole[0].file.problem = error

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
-from celery.exceptions import SoftTimeLimitExceeded
 
 from api import errands
 from api.clouds.aws.arn import Arn, parse_arn
@@ -79,8 +78,6 @@ def _findings(account: AccountRef) -> Iterator[None]:
     """Say what an error means for the account (spec 04 §6.1, §6.2)."""
     try:
         yield
-    except SoftTimeLimitExceeded:
-        raise
     except Exception as error:
         if is_transient(error):
             # An answer of AWS is told as its refusals are, in the end (spec 04 §6.1).

@@ -23,6 +23,7 @@ from api.sources.work import (
 )
 from tests.api.sources.stored import received, store
 from util import clock, tasks
+from util.time_limit import TimeLimitReached
 
 pytestmark = pytest.mark.django_db
 
@@ -156,6 +157,18 @@ class TestFailure:
         handler.give_up = lambda *_: 1 / 0
         work_on(inbox_id, handler)
         assert states() == ["dead"]
+
+    def test_time_limit_fails_the_message(self, queued):
+        """It is repeated like any other failure (issue 14, item 11)."""
+        (inbox_id,) = store_numbers(1)
+
+        def handle(message):
+            raise TimeLimitReached
+
+        work_for_customer_of(inbox_id, handle=handle, give_up=lambda *_: None)
+        message = InboxMessage.objects.get()
+        assert (message.state, message.attempts) == ("failed", 1)
+        assert message.reason == "SoftTimeLimitExceeded: SoftTimeLimitExceeded()"
 
     def test_broker_that_is_away_fails_the_message(self, monkeypatch):
         """What the handler queues is part of its work."""

@@ -9,10 +9,11 @@ import logging
 
 import pytest
 from botocore.exceptions import ClientError
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
 from api.clouds.aws import deliveries, store
-from api.models import IngestObject, Instance
+from api.models import IngestHour, IngestObject, Instance
 from tests.api.clouds.aws.scene import BUCKET, QUEUE, at, bodies, events, make_account
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched, log_file
@@ -280,3 +281,18 @@ def test_an_envelope_of_sns(scene):
     scene.announce(body=trail.sns_envelope(trail.notification(BUCKET, key)))
     assert [len(part) for part in scene.run()] == [1, 0]
     assert len(events()) == 1
+
+
+@pytest.mark.parametrize("step", ["gunzip", "load_accounts"])
+def test_a_time_limit_is_no_fault_of_the_file(scene, queued, monkeypatch, reach_time_limit, step):
+    """Nothing is recorded of the file, and its message comes again (issue 14, item 11)."""
+    scene.show_again_at_once()
+    scene.deliver(trail.stop_instances("i-1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries, step, lambda *_: reach_time_limit())
+        with pytest.raises(SoftTimeLimitExceeded):
+            scene.run()
+    assert not IngestObject.objects.exists()
+    assert not IngestHour.objects.exists()
+    assert [len(part) for part in scene.run()] == [1, 0]
+    assert [event[0] for event in events()] == ["i-1"]
