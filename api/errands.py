@@ -20,7 +20,7 @@ from django.db.models import Count, Min
 
 from api.models import Errand
 from util import clock
-from util.tasks import enqueue, plain, publishing_must_succeed
+from util.tasks import enqueue, plain, publishing_must_succeed, seconds_asked_for
 
 logger = logging.getLogger(__name__)
 
@@ -132,8 +132,7 @@ def take_up(tie: Tie | None, *, again: bool, within: float = 0) -> bool:
         return not again and errand.done_at is None
     if errand.done_at is not None:
         return False
-    until = clock.now() + datetime.timedelta(seconds=within)
-    Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=until)
+    _expect_nothing_for(tie, within)
     return True
 
 
@@ -150,7 +149,8 @@ def carry_out(
     """Do a task's work in this block, if that is what it yields, and then its errand is done.
 
     ``request`` is the running task's, ``within`` the seconds that the work may take. The errand is
-    done after a ``final`` error, too, which will not pass; after others it will be repeated.
+    done after a ``final`` error, too, which will not pass; after others it will be repeated, but
+    not sooner than they ask for.
     """
     tie = Tie.of(request.headers)
     wanted = take_up(tie, again=request.retries > 0, within=within)
@@ -158,6 +158,10 @@ def carry_out(
         yield wanted
     except final:
         finish(tie)
+        raise
+    except Exception as error:
+        if tie is not None and (wait := seconds_asked_for(error)):
+            _expect_nothing_for(tie, wait)
         raise
     if wanted:
         finish(tie)
@@ -201,6 +205,12 @@ def statistics() -> Statistics:
     oldest = found["issued_at__min"]
     age = (clock.now() - oldest).total_seconds() if oldest else 0.0
     return Statistics(found["key__count"], max(age, 0.0))
+
+
+def _expect_nothing_for(tie: Tie, seconds: float) -> None:
+    """Let an errand not be taken for lost for a while, since its task works, or has to wait."""
+    until = clock.now() + datetime.timedelta(seconds=seconds)
+    Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=until)
 
 
 def _queue(errand: Errand) -> None:

@@ -18,6 +18,8 @@ from util.time_limit import obeys_time_limit
 MAX_RETRIES = 35
 MAX_BACKOFF = 120
 """Seconds."""
+LONGEST_RETRY_AFTER = 3600
+"""Seconds by which an error can delay the repetition of a task."""
 
 
 def retries_within(total_seconds: float, cap: int) -> int:
@@ -81,12 +83,40 @@ LONG = TimeLimit(soft=1500, hard=1800)
 """For a sweep over all of them, or for a whole customer's history."""
 
 
+def seconds_asked_for(error: BaseException | None) -> float:
+    """Return for how long an error says that its work should not be repeated, an hour at most.
+
+    Errors say it by an attribute ``retry_after``, in seconds (decision 51).
+    """
+    return min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+
+
 class Task(CeleryTask):
-    """A task that is acknowledged when it is done, and delivered again if its worker is lost."""
+    """A task that is acknowledged when it is done, and delivered again if its worker is lost.
+
+    It is not repeated sooner than the error that made it fail asks for.
+    """
 
     abstract = True
     acks_late = True
     reject_on_worker_lost = True
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: Any = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Queue the running task again, as Celery's own method does, and raise its ``Retry``."""
+        wait = seconds_asked_for(exc)
+        if wait and eta is None:
+            countdown = max(countdown or 0.0, wait)
+        return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
 
 
 def task(

@@ -35,12 +35,19 @@ class VerificationFailedError(Exception):
 class TransientCloudError(Exception):
     """The cloud is throttling us or out of order; the same call may succeed later.
 
-    ``finding`` is what the customer is told if it goes on for long.
+    ``finding`` is what the customer is told if it goes on for long, ``retry_after`` for how many
+    seconds the cloud asks us to stay away, if it does.
     """
 
-    def __init__(self, *details: str, finding: Finding = Finding.UNKNOWN):
+    def __init__(
+        self,
+        *details: str,
+        finding: Finding = Finding.UNKNOWN,
+        retry_after: float | None = None,
+    ):
         super().__init__(*details)
         self.finding = finding
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

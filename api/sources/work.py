@@ -32,7 +32,13 @@ from api.sources.inbox import (
     publish_later,
 )
 from util import clock
-from util.tasks import MAX_BACKOFF, MAX_RETRIES, enqueue, publishing_must_succeed
+from util.tasks import (
+    MAX_BACKOFF,
+    MAX_RETRIES,
+    enqueue,
+    publishing_must_succeed,
+    seconds_asked_for,
+)
 from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
@@ -238,7 +244,8 @@ def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
     if attempts > MAX_RETRIES:
         _bury(message, error, give_up)
         return
-    delay = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
+    backoff = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
+    delay = max(backoff, seconds_asked_for(error))
     not_before = clock.now() + datetime.timedelta(seconds=delay)
     held = _update(
         message,

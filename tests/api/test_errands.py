@@ -6,6 +6,7 @@ import pytest
 import time_machine
 
 from api import errands
+from api.clouds.provider import TransientCloudError
 from api.errands import Tie
 from api.models import Errand
 from util import tasks as util_tasks
@@ -136,6 +137,18 @@ class TestCarryingOut:
             with pytest.raises(ValueError), errands.carry_out(Request(ties[0]), within=1800):
                 raise ValueError
             clock.shift(1800)
+            assert errands.queue_lost() == 0
+            clock.shift(601)
+            assert errands.queue_lost() == 1
+
+    def test_work_that_has_to_wait_is_not_taken_for_lost(self, queued, ties):
+        """Decision 51: a cloud that asks for an hour is not asked sooner by the sweep."""
+        error = TransientCloudError(retry_after=3600)
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
+            send(queued, 1)
+            with pytest.raises(TransientCloudError), errands.carry_out(Request(ties[0]), within=9):
+                raise error
+            clock.shift(3600)
             assert errands.queue_lost() == 0
             clock.shift(601)
             assert errands.queue_lost() == 1

@@ -21,6 +21,7 @@ from util.tasks import (
     parse_datetime,
     plain,
     retries_within,
+    seconds_asked_for,
     task,
 )
 
@@ -82,6 +83,41 @@ def test_only_the_policy_s_errors_are_retried(failing_task):
     outcome = failing_task.apply(args=["runtime"])
     assert isinstance(outcome.result, RuntimeError | Retry)
     assert failing_task.apply(args=["value"]).state == "FAILURE"
+
+
+class Asking(RuntimeError):
+    """An error that asks for some time."""
+
+    def __init__(self, retry_after: float | None) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [(None, 0, 1), (0, 0, 1), (0.5, 0.5, 1), (1800.5, 1800.5, 1800.5), (86_400, 3600, 3600)],
+)
+def test_a_repetition_waits_as_long_as_the_error_asks(monkeypatch, retry_after, least, most):
+    """Decision 51: a ``Retry-After`` delays the task's repetition by it, an hour at most."""
+    countdowns = []
+
+    def celery_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options):
+        countdowns.append(countdown)
+        raise Retry
+
+    @task("tests.asking", retry=RetryPolicy((RuntimeError,)))
+    def ask():
+        raise Asking(retry_after)
+
+    monkeypatch.setattr("celery.Task.retry", celery_retry)
+    celery_app.tasks["tests.asking"].apply()
+    celery_app.tasks.unregister("tests.asking")
+    (countdown,) = countdowns
+    assert least <= countdown <= most
+
+
+def test_errors_that_ask_for_no_time():
+    assert seconds_asked_for(None) == seconds_asked_for(ValueError("x")) == 0
 
 
 def test_long_tasks_have_more_time():

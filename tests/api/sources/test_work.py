@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.db import connection
 
+from api.clouds.provider import TransientCloudError
 from api.models import InboxMessage
 from api.sources import work
 from api.sources.client import SourcesRefusedError
@@ -142,6 +143,17 @@ class TestFailure:
         assert handler.given_up == [1]
         assert handler.handled[-1] == 2
         assert states() == ["dead", "processed"]
+
+    def test_it_waits_as_long_as_a_cloud_asks(self, queued):
+        """Decision 51: ``Retry-After`` delays the repetition by it, an hour at most."""
+        error = TransientCloudError(retry_after=7200)
+        with time_machine.travel("2026-01-01T00:00:00Z", tick=False):
+            (inbox_id,) = store_numbers(1)
+            work_on(inbox_id, Handler(m1=error))
+            message = InboxMessage.objects.get()
+            assert (message.not_before - clock.now()).total_seconds() == 3600
+        (task,) = queued
+        assert task.countdown == 3600
 
     def test_refusal_is_not_repeated(self, queued):
         ids = store_numbers(1, 2)
