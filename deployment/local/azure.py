@@ -89,7 +89,8 @@ class AzureControl(RemoteControl):
     def delegate(self, subscription_id: object, **resources: Any) -> None:
         """Let us see this subscription with these resources, in place of the former ones.
 
-        ``resources`` are ``machines``, ``scale_sets``, ``assignments`` and ``reverse_statuses``.
+        ``resources`` are ``machines``, ``scale_sets``, ``assignments``, ``tenant`` and
+        ``reverse_statuses``.
         """
         self.call("POST", "/_control", {"subscriptions": {str(subscription_id): resources}})
 
@@ -112,12 +113,13 @@ class AzureControl(RemoteControl):
     def fail(self, request: str, **fault: Any) -> None:
         """Misbehave for requests whose ``METHOD /path?query`` this regular expression is found in.
 
-        ``fault`` may have ``status``, ``code``, ``body``, ``retry_after``, ``hang`` (both in
-        seconds) and ``times``; without the latter it holds until the next reset.
+        ``fault`` may have ``status``, ``code``, ``body``, ``retry_after``, ``location``,
+        ``headers``, ``hang`` (in seconds) and ``times``; without the latter it holds until the
+        next reset.
         """
         self.call("POST", "/_control", {"faults": [{"request": request, **fault}]})
 
     def requests(self) -> list[Json]:
-        """Return the product's requests so far, in order: method, path and query."""
+        """Return the product's requests so far, in order: method, host, path and query."""
         recorded: list[Json] = self.call("GET", "/_requests")
         return recorded

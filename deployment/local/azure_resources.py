@@ -78,9 +78,12 @@ def machine(
     return content
 
 
-def scale_set(name: str, *machines: Json, resource_group: str = RESOURCE_GROUP) -> Json:
-    """Make a scale set with its machines."""
-    return {"resource_group": resource_group, "name": name, "machines": list(machines)}
+def scale_set(
+    name: str, *machines: Json, resource_group: str = RESOURCE_GROUP, mode: str = "Uniform"
+) -> Json:
+    """Make a scale set with its machines; ``mode`` is its ``orchestrationMode``."""
+    members = list(machines)
+    return {"resource_group": resource_group, "name": name, "mode": mode, "machines": members}
 
 
 def image_versions(

@@ -11,15 +11,17 @@ handed in:
 ``GET /_requests``    the requests received so far, in order
 
 A subscription has the members ``machines`` (virtual machines with their ``instanceView``),
-``scale_sets`` (``{"resource_group", "name", "machines"}``) and ``assignments`` (of Lighthouse), all
-optional. With ``reverse_statuses`` the listing of states comes in another order than that of the
-machines; a machine with a member ``_no_status`` is missing there. ``images`` are ``{"location",
-"publisher", "offer", "sku", "versions"}``, ``sizes`` the entries of the own subscription's SKUs.
+``scale_sets`` (``{"resource_group", "name", "mode", "machines"}``), ``assignments`` (of Lighthouse)
+and ``tenant``, all optional. With ``reverse_statuses`` the listing of states comes in another order
+than that of the machines; a machine with a member ``_no_status`` is missing there, one with
+``_only_status`` is missing in the other. Machines of a scale set of mode ``Flexible`` are refused,
+as they are listed with all others. ``images`` are ``{"location", "publisher", "offer", "sku",
+"versions"}``, ``sizes`` the entries of the own subscription's SKUs.
 
-A fault is ``{"request": regular expression, "status": 500, "code": text, "retry_after": seconds,
-"hang": seconds, "body": text, "times": n}``; it is searched in ``METHOD /path?query``, and all else
-is optional: without ``status`` the answer is the true one, without ``times`` the fault holds until
-the reset.
+A fault is ``{"request": regular expression, "status": 500, "code": text, "retry_after": seconds or
+date, "location": URL, "headers": more of them, "hang": seconds, "body": text or JSON, "times":
+n}``; it is searched in ``METHOD /path?query``, and all else is optional: without ``status`` the
+answer is the true one, without ``times`` the fault holds until the reset.
 """
 
 import json
@@ -44,6 +46,8 @@ _DEFAULT_PAGE_SIZE = 50
 _TOKEN_PATH = "/oauth2/v2.0/token"  # noqa: S105 - no password
 _TOKEN_SECONDS = 3600
 _POLL_AFTER_SECONDS = "1"
+_TENANT_OF_A_CUSTOMER = "c0ffee00-0000-4000-8000-000000000001"
+_FLEXIBLE = "Flexible"
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,14 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         with self.state.lock:
-            self.state.requests.append({"method": self.command, "path": url.path, "query": query})
+            self.state.requests.append(
+                {
+                    "method": self.command,
+                    "host": self.headers["Host"],
+                    "path": url.path,
+                    "query": query,
+                }
+            )
         fault = self.state.take_fault(f"{self.command} {unquote(self.path)}")
         if fault is not None:
             time.sleep(fault.get("hang", 0))
@@ -226,7 +237,9 @@ def _body(content: Any) -> bytes:
 
 
 def _misbehaviour(path: str, fault: Json) -> Answer:
-    headers = [("Retry-After", str(fault["retry_after"]))] if "retry_after" in fault else []
+    named = {"retry_after": "Retry-After", "location": "Location"}
+    headers = [(name, str(fault[member])) for member, name in named.items() if member in fault]
+    headers += fault.get("headers", {}).items()
     status, code = fault["status"], fault.get("code", "Fault")
     if "body" in fault:
         return Answer(status, fault["body"], tuple(headers))
@@ -269,8 +282,13 @@ def _unknown_subscription(identifier: str) -> Answer:
 def _list_subscriptions(request: Request) -> Answer:
     return request.page(
         [
-            {"id": f"/subscriptions/{identifier}", "subscriptionId": identifier, "state": "Enabled"}
-            for identifier in request.state.subscriptions
+            {
+                "id": f"/subscriptions/{identifier}",
+                "subscriptionId": identifier,
+                "tenantId": subscription.get("tenant", _TENANT_OF_A_CUSTOMER),
+                "state": "Enabled",
+            }
+            for identifier, subscription in request.state.subscriptions.items()
         ]
     )
 
@@ -281,7 +299,8 @@ def _list_machines(request: Request, identifier: str) -> Answer:
         return _unknown_subscription(identifier)
     machines = subscription.get("machines", [])
     if request.query.get("statusOnly") != "true":
-        return request.page(machines, _without_status)
+        listed = [machine for machine in machines if not machine.get("_only_status")]
+        return request.page(listed, _without_status)
     telling = [machine for machine in machines if not machine.get("_no_status")]
     if subscription.get("reverse_statuses"):
         telling.reverse()
@@ -310,6 +329,7 @@ def _list_scale_sets(request: Request, identifier: str) -> Answer:
             "id": f"/subscriptions/{identifier}/resourceGroups/{scale_set['resource_group']}"
             f"/providers/Microsoft.Compute/virtualMachineScaleSets/{scale_set['name']}",
             "name": scale_set["name"],
+            "properties": {"orchestrationMode": scale_set.get("mode", "Uniform")},
         }
         for scale_set in subscription.get("scale_sets", [])
     ]
@@ -320,6 +340,9 @@ def _list_scale_set_machines(request: Request, identifier: str, group: str, name
     wanted = (group.lower(), name.lower())
     for scale_set in (request.subscription(identifier) or {}).get("scale_sets", []):
         if (scale_set["resource_group"].lower(), scale_set["name"].lower()) == wanted:
+            if scale_set.get("mode") == _FLEXIBLE:
+                message = f"The list of machines is not allowed on scale set '{name}'."
+                return Answer.error(400, "BadRequest", message)
             expanded = request.query.get("$expand") == "instanceView"
             return request.page(scale_set["machines"], None if expanded else _without_status)
     return Answer.error(404, "ResourceNotFound", f"There is no scale set {name}.")

@@ -4,12 +4,13 @@ import os
 from functools import cache
 from typing import Any
 
-from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline.policies import RetryPolicy
 from azure.identity import EnvironmentCredential
 from django.conf import settings
 
-from api.clouds.azure.errors import is_passing
+from api.clouds.azure.errors import LoginServerBusyError, is_passing
+from api.clouds.azure.retry_after import seconds_to_wait
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -25,6 +26,16 @@ def connection_options() -> dict[str, Any]:
     }
 
 
+class LoginRetryPolicy(RetryPolicy):
+    """Azure's retries, but not before the time that the login server asks for."""
+
+    def increment(self, settings: Any, response: Any = None, error: Any = None) -> bool:
+        """Count a try; tell whether there is another one. What has to wait is the task's to do."""
+        if isinstance(error, LoginServerBusyError) and error.retry_after:
+            return False
+        return super().increment(settings, response, error)
+
+
 @cache
 def credential() -> EnvironmentCredential:
     """Give the credential of the process environment; it keeps its token until that expires.
@@ -35,6 +46,7 @@ def credential() -> EnvironmentCredential:
     return EnvironmentCredential(
         disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ,
         raw_response_hook=_tell_outage_from_refusal,
+        retry_policy_class=LoginRetryPolicy,
         retry_total=2,
         **connection_options(),
     )
@@ -49,4 +61,4 @@ def _tell_outage_from_refusal(answer: PipelineResponse) -> None:
     """Raise on an answer that may pass: the SDK words it like a wrong secret, and remembers it."""
     status = answer.http_response.status_code
     if is_passing(status):
-        raise ServiceResponseError(f"the login server answers {status}")
+        raise LoginServerBusyError(status, seconds_to_wait(answer.http_response.headers))
