@@ -1,6 +1,8 @@
 """Create cloud accounts (spec 03 §6.2, §6.3)."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
@@ -98,14 +100,31 @@ def _create(
 ) -> tuple[CloudAccount, bool]:
     """Return the new account, and whether it has to be set up once more."""
     ref = identity.ref()
-    refuse_own(ref, patient=patient)
+    with _refusal_recorded(ref, user, platform_ids, trigger):
+        refuse_own(ref, patient=patient)
     refuse_duplicate(identity)
     prepared = None
-    try:
+    with _refusal_recorded(ref, user, platform_ids, trigger):
         if paused:
             verify(ref, patient=patient)
         else:
             prepared = prepare(ref, patient=patient)
+    try:
+        account = _store(user, identity, platform_ids, trigger, paused)
+    except (Exception, TimeLimitReached):
+        # Removes what was set up, unless an account that was quicker needs it.
+        release(ref)
+        raise
+    return account, prepared is not None and prepared.is_undone()
+
+
+@contextmanager
+def _refusal_recorded(
+    ref: AccountRef, user: User, platform_ids: PlatformIds, trigger: Trigger
+) -> Iterator[None]:
+    """Write down that the cloud was asked, and why the account is refused."""
+    try:
+        yield
     except AccountError as refusal:
         record_refusal(
             ref,
@@ -115,13 +134,6 @@ def _create(
             application_id=platform_ids.application_id,
         )
         raise
-    try:
-        account = _store(user, identity, platform_ids, trigger, paused)
-    except (Exception, TimeLimitReached):
-        # Removes what was set up, unless an account that was quicker needs it.
-        release(ref)
-        raise
-    return account, prepared is not None and prepared.is_undone()
 
 
 def _store(

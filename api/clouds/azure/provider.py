@@ -1,5 +1,8 @@
 """Azure as the life of accounts sees it (spec 06 §2)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.conf import settings
 
 from api import errands
@@ -18,16 +21,19 @@ class AzureProvider:
     cloud_type = str(CloudType.AZURE)
 
     def is_own(self, account: AccountRef) -> bool:
-        """Return whether it is the subscription that we ourselves use."""
-        return str(account.subscription_id) == settings.AZURE_SUBSCRIPTION_ID.strip().lower()
+        """Return whether it is the subscription that we ourselves use, or one of our tenant."""
+        assert account.subscription_id is not None
+        if str(account.subscription_id) == settings.AZURE_SUBSCRIPTION_ID.strip().lower():
+            return True
+        with _findings():
+            tenant = listing.tenant_of(account.subscription_id)
+        return tenant is not None and tenant == settings.AZURE_TENANT_ID.strip().lower()
 
     def verify(self, account: AccountRef) -> None:
         """Look for the subscription among those that are delegated to us (spec 06 §2.3)."""
         assert account.subscription_id is not None
-        try:
+        with _findings():
             visible = listing.contains(account.subscription_id)
-        except AzureRefusedError as refusal:
-            raise VerificationFailedError(Finding.UNKNOWN, str(refusal)) from refusal
         if not visible:
             raise VerificationFailedError(Finding.NOT_VISIBLE, str(account.subscription_id))
 
@@ -48,3 +54,12 @@ class AzureProvider:
     def discover(self, account: AccountRef) -> None:
         """Queue the first poll."""
         errands.send(f"discovery of account {account.id}", DISCOVER, account.id)
+
+
+@contextmanager
+def _findings() -> Iterator[None]:
+    """Raise what Azure refuses as the finding that it is."""
+    try:
+        yield
+    except AzureRefusedError as refusal:
+        raise VerificationFailedError(Finding.UNKNOWN, str(refusal)) from refusal

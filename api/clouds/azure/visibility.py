@@ -1,4 +1,4 @@
-"""Which subscriptions are delegated to us (spec 06 §2.3, §9.12)."""
+"""Which subscriptions are delegated to us, and whose they are (spec 06 §2.3, §9.12)."""
 
 import datetime
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Listing:
 
     def forget(self) -> None:
         """Have Azure asked at the next question."""
-        self._unused: set[UUID] = set()
+        self._tenants: dict[UUID, str | None] = {}
         self._valid_until: datetime.datetime | None = None
 
     def contains(self, subscription_id: UUID) -> bool:
@@ -30,27 +30,37 @@ class Listing:
 
         Raises ``AzureBusyError`` or ``AzureRefusedError``.
         """
-        if self._answers(subscription_id):
-            self._unused.discard(subscription_id)
-            return True
-        visible = set(_visible_subscriptions())
-        self._unused = visible - {subscription_id}
-        self._valid_until = clock.now() + LISTING_LIFETIME
-        return subscription_id in visible
+        self._ask_unless_listed(subscription_id)
+        is_visible = subscription_id in self._tenants
+        self._tenants.pop(subscription_id, None)
+        return is_visible
 
-    def _answers(self, subscription_id: UUID) -> bool:
-        if self._valid_until is None or clock.now() >= self._valid_until:
-            return False
-        return subscription_id in self._unused
+    def tenant_of(self, subscription_id: UUID) -> str | None:
+        """Return whose a subscription is: the id of its tenant, in lower case (decision 51).
+
+        Of one that is delegated to us Azure shows its customer's tenant. None if we cannot see the
+        subscription, or are not told. Raises as ``contains``, which can still answer from the same
+        list.
+        """
+        self._ask_unless_listed(subscription_id)
+        return self._tenants.get(subscription_id)
+
+    def _ask_unless_listed(self, subscription_id: UUID) -> None:
+        is_valid = self._valid_until is not None and clock.now() < self._valid_until
+        if not is_valid or subscription_id not in self._tenants:
+            self._tenants = dict(_visible_subscriptions())
+            self._valid_until = clock.now() + LISTING_LIFETIME
 
 
 listing = Listing()
 """This process's."""
 
 
-def _visible_subscriptions() -> Iterator[UUID]:
+def _visible_subscriptions() -> Iterator[tuple[UUID, str | None]]:
     for entry in describe.subscriptions():
         try:
-            yield UUID(entry["subscriptionId"])
+            subscription_id = UUID(entry["subscriptionId"])
         except (TypeError, LookupError, ValueError, AttributeError):
             continue
+        tenant = entry.get("tenantId")
+        yield subscription_id, tenant.lower() if isinstance(tenant, str) else None
