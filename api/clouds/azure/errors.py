@@ -37,41 +37,6 @@ _NOT_IN_A_CODE = re.compile(r"[^A-Za-z0-9_.:/-]")
 
 _MESSAGE_LENGTH = 1000
 
-CODES = frozenset(
-    {
-        "AuthorizationFailed",
-        "BadRequest",
-        "DisallowedOperation",
-        "EndlessList",
-        "ExpiredAuthenticationToken",
-        "ForeignLink",
-        "GatewayTimeout",
-        "InternalServerError",
-        "InvalidAuthenticationToken",
-        "InvalidAuthenticationTokenTenant",
-        "InvalidSubscriptionId",
-        "MalformedEntry",
-        "MalformedLink",
-        "MissingSubscriptionRegistration",
-        "NoJson",
-        "NoList",
-        "NotFound",
-        "OperationNotAllowed",
-        "ResourceGroupNotFound",
-        "ResourceNotFound",
-        "ServerTimeout",
-        "ServiceUnavailable",
-        "SubscriptionNotFound",
-        "SubscriptionNotRegistered",
-        "SubscriptionRequestsThrottled",
-        "TenantNotFound",
-        "TooManyRequests",
-    }
-)
-"""Those that metrics tell apart; Azure may answer with any text."""
-
-_OTHER = "other"
-
 
 class AzureBusyError(TransientCloudError):
     """Azure is throttling us, out of order or out of reach; the same may succeed later.
@@ -152,12 +117,6 @@ def of_response(response: HttpResponse) -> Problem:
     code = _error_code(body) or str(response.status_code)
     wait = seconds_to_wait(response.headers)
     return _of_status(response.status_code, code, body[:_MESSAGE_LENGTH], wait)
-
-
-def known_code(code: str) -> str:
-    """Return a code that may be the label of a metric: one of ``CODES`` or an HTTP status."""
-    is_status = len(code) == 3 and code.isdecimal()
-    return code if is_status or code in CODES else _OTHER
 
 
 def is_passing(status: int) -> bool:

@@ -14,7 +14,6 @@ from api.clouds.azure.errors import (
     AzureLoginError,
     AzureRefusedError,
     NotFoundError,
-    known_code,
 )
 from api.clouds.provider import TransientCloudError
 from tests.api.clouds.azure.conftest import SUBSCRIPTION, calls, forget, machine
@@ -173,14 +172,6 @@ def test_the_code_of_an_error(azure, body, code):
     with pytest.raises(NotFoundError) as raised:
         subscriptions()
     assert raised.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("code", "label"),
-    [("SubscriptionNotFound", "SubscriptionNotFound"), ("429", "429"), ("Made.Up", "other")],
-)
-def test_the_labels_of_metrics_are_bounded(code, label):
-    assert known_code(code) == label
 
 
 class TestWaiting:
