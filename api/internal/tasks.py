@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from api.internal.views import ActionView
 from util import tasks
+from util.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def _outcome(task_id: str) -> dict[str, Any]:
         kind = type(value)
         return {
             "error_class": f"{kind.__module__}.{kind.__qualname__}",
-            "error_args": [str(argument) for argument in value.args],
+            "error_args": [redact(str(argument)) for argument in value.args],
         }
     return {"ready": True, "result": _plain(value)}
 
