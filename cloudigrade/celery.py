@@ -1,10 +1,11 @@
 """The Celery application (spec 08 §6)."""
 
 import os
+from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
-from celery import Celery, Task, signals
+from celery import Task, signals
 from django.apps import apps
 from django.conf import settings
 from sentry_sdk.integrations.celery import CeleryIntegration
@@ -14,11 +15,13 @@ from cloudigrade.start_up import log_configuration
 from util import sentry
 from util.held_tasks import HeldTasks
 from util.lease import Lease
+from util.log_context import task_context
+from util.quiet_celery import Application
 from util.request_id import message_context, message_headers, request_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 
-app = Celery("cloudigrade", task_cls="util.tasks:Task")
+app = Application("cloudigrade", task_cls="util.tasks:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"])
 app.loader.override_backends = {
@@ -31,7 +34,7 @@ app.loader.override_backends = {
 @app.on_after_configure.connect
 def leave_logging_to_django(**_: Any) -> None:
     """Keep the form of log lines in Celery's processes, unless Celery's own is wanted (§6.8)."""
-    if settings.CELERY_DISABLE_LOGGING_HIJACK:
+    if settings.CELERY_DISABLE_LOGGING_HIJACK or settings.CLOUDIGRADE_LOG_FORMAT == "json":
         signals.setup_logging.connect(_logging_is_set_up)
 
 
@@ -110,8 +113,9 @@ def send_request_id(headers: dict[str, Any], **_: Any) -> None:
 @signals.task_prerun.connect
 def adopt_request_id(task: Task, **_: Any) -> None:
     """Work under the message's request id until the task ends."""
-    context = request_context(*message_context(task.request.headers or {}))
-    context.__enter__()
+    context = ExitStack()
+    context.enter_context(request_context(*message_context(task.request.headers or {})))
+    context.enter_context(task_context(task.name))
     task.request.request_context = context
 
 
@@ -120,4 +124,4 @@ def drop_request_id(task: Task, **_: Any) -> None:
     """Return to what was current before the task."""
     context = task.request.__dict__.pop("request_context", None)
     if context is not None:
-        context.__exit__(None, None, None)
+        context.close()

@@ -77,6 +77,8 @@ preload_app = True
 forwarded_allow_ips = "*"
 limit_request_field_size = 16384
 control_socket_disable = True
+if settings.CLOUDIGRADE_LOG_FORMAT == "json":
+    logconfig_dict = settings.LOGGING
 accesslog = "-"
 access_log_format = (
     '%(h)s %(t)s "%(r)s" %(s)s %(b)s %(L)s s requestid:%({x-cloudigrade-request-id}o)s'

@@ -1,10 +1,13 @@
 """Log lines: their form and where they go (spec 08 §8)."""
 
-import json
 import logging
 import re
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
 
 from util.redaction import redact, redact_all
 
@@ -14,20 +17,27 @@ LINE_FORMAT = (
 )
 OWN_LOGGERS = ("api", "cloudigrade", "util")
 
-CHATTY_LOGGERS = (
-    "amqp",
-    "azure",
-    "boto3",
-    "botocore",
-    "celery",
-    "kombu",
-    "msal",
-    "redis",
-    "requests",
-    "s3transfer",
-    "urllib3",
-)
-"""At DEBUG these log credentials, tokens, and arguments of tasks; they stay at INFO or above."""
+FLOORS = {
+    **dict.fromkeys(("azure", "celery"), "INFO"),
+    **dict.fromkeys(
+        (
+            "amqp",
+            "boto3",
+            "botocore",
+            "kombu",
+            "msal",
+            "redis",
+            "requests",
+            "s3transfer",
+            "urllib3",
+        ),
+        "WARNING",
+    ),
+}
+"""The lowest levels of libraries. At DEBUG these log credentials, tokens, arguments of tasks."""
+
+_ACCESS_LOGGER = "gunicorn.access"
+_REQUEST_ID_ATOM = "{x-cloudigrade-request-id}o"
 
 _LINE_BREAKS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -54,24 +64,41 @@ class LineFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-class JSONFormatter(logging.Formatter):
-    """The same fields, one JSON object a line."""
+class JSONFormatter(JsonFormatter):
+    """The same fields, one JSON object a line, without secrets."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON."""
-        fields = {
+    def __init__(self) -> None:
+        super().__init__(json_default=str)
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Set the members of the line."""
+        log_data |= {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "process": record.process,
             "logger": record.name,
             "place": f"{record.filename}:{record.funcName}:{record.lineno}",
-            "requestid": getattr(record, "requestid", None),
+            "requestid": _request_id(record),
             "insights_requestid": getattr(record, "insights_requestid", None),
+            "customer": getattr(record, "customer", None),
+            "task": getattr(record, "task", None),
             "message": record.getMessage(),
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(redact_all(fields), default=str)
+            log_data["exception"] = self.formatException(record.exc_info)
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Return the members without secrets."""
+        return redact_all(log_data)
+
+
+def _request_id(record: logging.LogRecord) -> str | None:
+    if record.name == _ACCESS_LOGGER and isinstance(record.args, Mapping):
+        # The request is over when gunicorn logs it.
+        return record.args.get(_REQUEST_ID_ATOM)  # type: ignore[return-value]
+    return getattr(record, "requestid", None)
 
 
 def logging_config(
@@ -99,6 +126,7 @@ def logging_config(
     formatter: dict[str, Any] = {"()": LineFormatter, "fmt": LINE_FORMAT}
     if line_format == "json":
         formatter = {"()": JSONFormatter}
+        levels = {"gunicorn.error": "INFO", _ACCESS_LOGGER: "INFO", **levels}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -106,13 +134,9 @@ def logging_config(
         "formatters": {"line": formatter},
         "handlers": handlers,
         "loggers": {
-            **{name: {"level": _at_least_info(root_level)} for name in CHATTY_LOGGERS},
+            **{name: {"level": _floored(name, root_level)} for name in FLOORS},
             **{
-                name: {
-                    "handlers": names,
-                    "level": _at_least_info(level) if name in CHATTY_LOGGERS else level,
-                    "propagate": False,
-                }
+                name: {"handlers": names, "level": _floored(name, level), "propagate": False}
                 for name, level in levels.items()
             },
         },
@@ -120,6 +144,22 @@ def logging_config(
     }
 
 
-def _at_least_info(level: str) -> str:
+def _floored(name: str, level: str) -> str:
+    """Return the level that a logger gets where this one is asked for."""
     numbers = logging.getLevelNamesMapping()
-    return level if numbers[level] >= logging.INFO else "INFO"
+    return max(level, FLOORS.get(name, level), key=lambda one: numbers[one])
+
+
+def log_everything_as_json() -> None:
+    """Have logging take what Python itself would print: warnings and what ends a process."""
+    logging.captureWarnings(True)
+    sys.excepthook = _log_exception
+
+
+def _log_exception(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger(__name__).critical(
+        "The process ends: %s", error, exc_info=(kind, error, trace)
+    )

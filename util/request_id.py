@@ -11,6 +11,8 @@ from django.core.signals import request_finished
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
+from util import log_context
+
 RESPONSE_HEADER = "X-CLOUDIGRADE-REQUEST-ID"
 INSIGHTS_HEADER = "X-RH-INSIGHTS-REQUEST-ID"
 MESSAGE_HEADER = "request_id"
@@ -66,15 +68,18 @@ class RequestIdMiddleware:
 def _forget_request_id(**_: Any) -> None:
     _request_id.set(None)
     _insights_request_id.set(None)
+    log_context.forget_customer()
 
 
 class RequestIdFilter(logging.Filter):
-    """Adds the ids to log records; lets every record pass."""
+    """Adds ids, customer and task to log records; lets every record pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Set ``requestid`` and ``insights_requestid``."""
+        """Set ``requestid``, ``insights_requestid``, ``customer`` and ``task``."""
         record.requestid = current_request_id()
         record.insights_requestid = current_insights_request_id()
+        record.customer = log_context.current_customer()
+        record.task = log_context.current_task()
         return True
 
 

@@ -37,6 +37,7 @@ from api.sources.messages import (
 )
 from api.sources.status import RESOURCE_TYPE, notify_code
 from api.sources.work import FollowUp, Outcome
+from util.log_context import set_customer
 from util.metrics import counter
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def handle(*, event_type: str, value: object, headers: object, trigger: Trigger 
     """
     try:
         event = _read(event_type, value, headers, trigger)
+        set_customer(event.tenant.org_id, event.tenant.account_number)
         outcome = _HANDLERS[event_type](event)
     except MalformedMessageError as error:
         place = f"{trigger.topic}/{trigger.partition}/{trigger.offset}"

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from api.models import User
 from util.identity import Caller, IdentityError, MissingTenant, read_caller
+from util.log_context import set_customer
 from util.metrics import counter
 from util.request_id import INSIGHTS_HEADER
 
@@ -112,6 +113,7 @@ def _require_tenant(caller: Caller | None) -> None:
 def _log(request: Request, caller: Caller | None, user: User | None) -> None:
     if caller is None:
         return
+    set_customer(caller.org_id, caller.account_number)
     logger.info(
         "Request of account %r, org %r, service %s: user %s, insights request %r",
         caller.account_number,

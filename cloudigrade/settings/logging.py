@@ -3,7 +3,7 @@
 from typing import Any
 
 from cloudigrade.settings.environment import clowder, env
-from util.logging import OWN_LOGGERS, logging_config
+from util.logging import OWN_LOGGERS, log_everything_as_json, logging_config
 
 CLOUDIGRADE_ENABLE_CLOUDWATCH = env("CLOUDIGRADE_ENABLE_CLOUDWATCH")
 
@@ -34,6 +34,10 @@ def _cloudwatch() -> dict[str, Any] | None:
 # Read even where CloudWatch is off, so that a malformed value is told in any case.
 CLOUDIGRADE_CW_RETENTION_DAYS = env("CLOUDIGRADE_CW_RETENTION_DAYS")
 
+CLOUDIGRADE_LOG_FORMAT = env("CLOUDIGRADE_LOG_FORMAT")
+if CLOUDIGRADE_LOG_FORMAT == "json":
+    log_everything_as_json()
+
 LOGGING = logging_config(
     levels={
         **dict.fromkeys(OWN_LOGGERS, env("CLOUDIGRADE_LOG_LEVEL")),
@@ -43,6 +47,6 @@ LOGGING = logging_config(
     },
     root_level=env("DJANGO_ALL_LOG_LEVEL"),
     console_level=env("DJANGO_CONSOLE_LOG_LEVEL"),
-    line_format=env("CLOUDIGRADE_LOG_FORMAT"),
+    line_format=CLOUDIGRADE_LOG_FORMAT,
     cloudwatch=_cloudwatch(),
 )

@@ -108,6 +108,7 @@ def product(services, reports):
             ),
             "DEBUG",
         ),
+        "CLOUDIGRADE_LOG_FORMAT": "json",
         "VERBOSE_INSIGHTS_IDENTITY_HEADER_LOGGING": "true",
         "API_ENABLE_SENTRY": "true",
         "DJANGO_SENTRY_DSN": reports.dsn,
@@ -233,3 +234,35 @@ def test_no_secret_in_any_sink(services, product, reports):
     assert "create_from_sources_kafka_message" in sinks["log worker"]
     for sink in sinks:
         assert sinks[sink], sink
+
+
+def test_every_line_of_every_process_is_a_json_object(product):
+    """With CLOUDIGRADE_LOG_FORMAT=json, from the first line to the last."""
+    logs = {name: process.log_file for name, process in product.processes().items()}
+    product.stop()
+    assert set(logs) == {"api", "worker", "beat", "listener"}
+    lines = {
+        name: [_parsed(name, line) for line in log.read_text().splitlines()]
+        for name, log in logs.items()
+    }
+    required = {"time", "level", "logger", "message", "requestid", "customer", "task"}
+    for name, records in lines.items():
+        assert records, name
+        assert all(required <= set(record) for record in records), name
+    accesses = [record for record in lines["api"] if record["logger"] == "gunicorn.access"]
+    assert all(record["requestid"] for record in accesses)
+    assert "org 7654322" in {record["customer"] for record in lines["api"]}
+    assert "org 7654322" in {record["customer"] for record in lines["worker"]}
+    assert "api.tasks.create_from_sources_kafka_message" in {
+        record["task"] for record in lines["worker"]
+    }
+    assert any("shutdown" in record["message"] for record in lines["worker"])
+
+
+def _parsed(name, line):
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    assert isinstance(record, dict), f"{name}: {line}"
+    return record
