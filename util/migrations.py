@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg2.errors import LockNotAvailable
 
 from util.locks import advisory_key
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 5
+SHORT_LOCK_SECONDS = 3
+LOCK_ATTEMPTS = 200
 _NAMESPACE = "migrate"
 
 
@@ -52,13 +56,62 @@ def migrate_alone(wait_seconds: int) -> None:
 
 @contextmanager
 def _alone(wait_seconds: int) -> Iterator[None]:
-    """Hold a lock in a connection of its own, since each migration has its own transaction."""
+    """Hold a lock in a connection of its own, since each migration has its own transaction.
+
+    Whoever waits for it asks again and again: a statement that waits would keep an index from being
+    built concurrently, and so wait for ever.
+    """
     holder = connection.copy()
     try:
         holder.set_autocommit(False)
-        with holder.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{wait_seconds}s"])
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [advisory_key(_NAMESPACE, "schema")])
+        deadline = time.monotonic() + wait_seconds
+        while not _try_lock(holder):
+            if time.monotonic() >= deadline:
+                raise OperationalError(
+                    f"another process has been migrating for {wait_seconds} seconds"
+                )
+            time.sleep(min(1, wait_seconds))
         yield
     finally:
         holder.close()
+
+
+def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [advisory_key(_NAMESPACE, "schema")])
+        taken: bool = cursor.fetchone()[0]
+    if not taken:
+        holder.rollback()
+    return taken
+
+
+def build_index(connection: BaseDatabaseWrapper, *, name: str, statement: str) -> None:
+    """Build an index while others write to its table; for migrations that are not atomic.
+
+    What an earlier attempt left unfinished is dropped first. ``statement`` creates the index
+    concurrently.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {connection.ops.quote_name(name)}")
+        cursor.execute(statement)
+
+
+def alter_table(connection: BaseDatabaseWrapper, statement: str) -> None:
+    """Execute a statement that needs a table for itself for a moment, without an outage.
+
+    Whoever asks for such a lock keeps everybody who comes later waiting; so it is asked for again
+    and again, for a few seconds each. Raises OperationalError if it is never to be had.
+    """
+    for attempt in range(1, LOCK_ATTEMPTS + 1):
+        try:
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT set_config('lock_timeout', %s, true)", [f"{SHORT_LOCK_SECONDS}s"]
+                )
+                cursor.execute(statement)
+            return
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable) or attempt == LOCK_ATTEMPTS:
+                raise
+            logger.warning("A table is in use, attempt %s to change it: %s", attempt, statement)
+            time.sleep(1)

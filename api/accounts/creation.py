@@ -23,7 +23,7 @@ from api.models.locking import lock_users
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant, platform_id
 from api.sources.status import notify_available, notify_code
-from util import clock
+from util import postgres
 from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
@@ -146,10 +146,15 @@ def _store(
     with lock_users([user.id]) as held:
         if not held:
             raise UserGoneError(ErrorCode.CG1000, f"user {user.id} was deleted meanwhile")
+        # Events before these moments do not count, so they must not be a worker's whose clock is
+        # ahead (decision 41).
+        now = postgres.now()
         account = CloudAccount(
             user=user,
+            created_at=now,
+            updated_at=now,
             is_enabled=not paused,
-            enabled_at=None if paused else clock.now(),
+            enabled_at=None if paused else now,
             platform_application_is_paused=paused,
             platform_authentication_id=platform_ids.authentication_id,
             platform_application_id=platform_ids.application_id,

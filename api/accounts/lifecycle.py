@@ -16,7 +16,7 @@ from api.models import CloudAccount, InstanceEvent
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
 from api.sources.status import notify_available, notify_code, notify_unavailable
-from util import clock
+from util import postgres
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,8 @@ def _turn_on(account: CloudAccount, trigger: Trigger) -> None:
         return
     record(account, Change.ENABLED, trigger=trigger, from_state=state_of(account))
     account.is_enabled = True
-    account.enabled_at = clock.now()
+    # Events before this moment do not count, so it must not be a worker's whose clock is ahead.
+    account.enabled_at = postgres.now()
     account.save(update_fields=["is_enabled", "enabled_at"])
 
 

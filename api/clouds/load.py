@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from api.models.instance import NEWEST_EVENT_FIRST
 from util import clock
 
 _KNOWN = """
@@ -37,7 +38,7 @@ WHERE instance.id = found.id AND instance.machine_image_id IS NULL
 RETURNING instance.id
 """
 
-# Events of one instant count in the order of their ids, so these follow the order of the rows.
+# Events of one instant mostly count in the order of their ids: these follow that of the rows.
 _ADD_EVENTS = """
 INSERT INTO api_instanceevent (
     instance_id, cloud_account_id, event_type, occurred_at, instance_type, subnet,
@@ -50,22 +51,22 @@ FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::text[
              origin, source_id, source_name, source_object, source_index, place)
 ORDER BY place
 ON CONFLICT DO NOTHING
-RETURNING id, instance_id, event_type, occurred_at, source_object
+RETURNING id, instance_id, event_type, occurred_at, source_id, source_object
 """
 
 # Each instance costs one step at the end of an index.
-_POWER = """
+_POWER = f"""
 SELECT lower(instance.cloud_instance_id), instance.id, instance.region,
        power.event_type, power.occurred_at, power.origin
 FROM api_instance instance
 LEFT JOIN LATERAL (
     SELECT event_type, occurred_at, origin FROM api_instanceevent
     WHERE instance_id = instance.id AND event_type IN ('power_on', 'power_off')
-    ORDER BY occurred_at DESC, id DESC LIMIT 1
+    ORDER BY {NEWEST_EVENT_FIRST} LIMIT 1
 ) power ON true
 WHERE instance.cloud_account_id = %s
   AND (instance.region = ANY(%s) OR lower(instance.cloud_instance_id) = ANY(%s))
-"""
+"""  # noqa: S608 - made of constants
 
 
 class FoundInstance(NamedTuple):
@@ -113,7 +114,10 @@ class PowerState(NamedTuple):
 
 
 class NewEvent(NamedTuple):
-    """An event to be stored, with its origin (09 P1)."""
+    """An event to be stored, with its origin (09 P1).
+
+    ``source_id`` tells it from others of the same instance, type and instant (decision 49).
+    """
 
     instance_id: int
     account_id: int
@@ -135,6 +139,7 @@ class StoredEvent(NamedTuple):
     instance_id: int
     event_type: str
     occurred_at: datetime
+    source_id: str
     source_object: int | None
 
 
@@ -210,7 +215,7 @@ def _fill_images(saved: SavedInstances, missing: dict[int, tuple[str, int]]) -> 
 
 
 def save_events(events: Sequence[NewEvent]) -> list[StoredEvent]:
-    """Store events in the order given, which decides between those of one instant.
+    """Store events in the order given, which mostly decides between those of one instant.
 
     Gives those that were not known before; a duplicate changes nothing, not even its origin.
     """

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from api.metering.runs import recalculate_runs
 from api.models import InstanceEvent, Run
+from api.models.instance import event_rank_expression
 
 
 def problematic_runs(*, user_id: int | None = None) -> QuerySet[Run]:
     """Select open runs with a power-off of their instance after they began, in the order of ids.
 
-    A power-off at the very moment at which a run begins ends it only if it was stored after the
-    power-on of that moment.
+    A power-off at the very moment at which a run begins ends it only if no power-on of that moment
+    comes after it (07 §3.1, decision 37).
     """
     # A subquery for each of the open runs is one step into the index of events; EXISTS would be
     # turned into a join that reads all events there are.
@@ -46,19 +46,17 @@ def fix_problematic_runs(*, run_ids: Iterable[int]) -> None:
 
 def _ending_power_offs() -> QuerySet[InstanceEvent]:
     """Select the power-offs that end the run of an outer query."""
-    events = InstanceEvent.objects.filter(
-        instance=OuterRef("instance"), occurred_at__gte=OuterRef("start_time")
-    )
-    power_on = InstanceEvent.objects.filter(
+    ranked = InstanceEvent.objects.alias(rank=event_rank_expression())
+    later_power_on = ranked.filter(
+        Q(rank__gt=OuterRef("rank")) | Q(rank=OuterRef("rank"), id__gt=OuterRef("id")),
         instance=OuterRef("instance"),
         occurred_at=OuterRef("occurred_at"),
         event_type=InstanceEvent.Type.POWER_ON,
     )
-    return (
-        events.filter(event_type=InstanceEvent.Type.POWER_OFF)
-        .annotate(switched_on=Coalesce(Subquery(power_on.values("id")[:1]), Value(0)))
-        .filter(
-            Q(occurred_at__gt=OuterRef("start_time"))
-            | Q(occurred_at=OuterRef("start_time"), id__gt=F("switched_on"))
-        )
+    return ranked.filter(
+        Q(occurred_at__gt=OuterRef("start_time"))
+        | Q(Q(occurred_at=OuterRef("start_time")) & ~Exists(later_power_on)),
+        instance=OuterRef("instance"),
+        occurred_at__gte=OuterRef("start_time"),
+        event_type=InstanceEvent.Type.POWER_OFF,
     )

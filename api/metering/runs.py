@@ -20,6 +20,7 @@ from api.metering.metrics import RUNS, SECONDS
 from api.metering.staleness import mark_days_stale
 from api.metering.timeline import PowerRun, runs_from_events
 from api.models import Cause
+from api.models.instance import EVENT_RANK
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -45,12 +46,13 @@ JOIN api_cloudaccount account ON account.id = instance.cloud_account_id
 WHERE instance.id = ANY(%s) AND account.user_id = %s
 """
 
-_EVENTS = """
-SELECT instance_id, (extract(epoch FROM occurred_at) * 1000000)::bigint, event_type, instance_type
+_EVENTS = f"""
+SELECT instance_id, (extract(epoch FROM occurred_at) * 1000000)::bigint,
+       {EVENT_RANK}, event_type, instance_type
 FROM api_instanceevent
 WHERE instance_id = ANY(%s)
 ORDER BY instance_id, occurred_at, id
-"""
+"""  # noqa: S608 - made of constants
 
 _RUNS = """
 SELECT instance_id, id,
@@ -172,7 +174,7 @@ def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
 def _power_runs(instance_ids: list[int]) -> dict[int, list[PowerRun]]:
     events = _fetch(_EVENTS, [instance_ids])
     return {
-        instance_id: runs_from_events([(at, kind, size) for _, at, kind, size in group])
+        instance_id: runs_from_events([event[1:] for event in group])
         for instance_id, group in groupby(events, itemgetter(0))
     }
 

@@ -12,9 +12,14 @@ POWER_OFF = "power_off"
 
 
 class Event(NamedTuple):
-    """Something that happened to an instance; types other than the two above switch nothing."""
+    """Something that happened to an instance; types other than the two above switch nothing.
+
+    Of events of one instant those of a lower ``rank`` come first: a launch, then what may happen
+    between, then a termination (decision 37).
+    """
 
     at: Instant
+    rank: int
     event_type: str
     instance_type: str | None
 
@@ -27,32 +32,36 @@ class PowerRun(NamedTuple):
     instance_type: str | None
 
 
-_at = itemgetter(0)
+_instant_and_rank = itemgetter(0, 1)
 
 
 def runs_from_events(
-    events: Iterable[tuple[Instant, str, str | None]],
+    events: Iterable[tuple[Instant, int, str, str | None]],
 ) -> list[PowerRun]:
-    """Give the runs of one instance, oldest first.
+    """Return the runs of one instance, oldest first, no two of which start at one instant.
 
     ``events`` are all events of the instance (tuples shaped like ``Event``) in the order in which
-    they were stored; that order decides between events of one instant. Repeated events, and events
-    that arrived late, make no difference. Each run has the newest instance type known at its start.
+    they were stored; that order decides between events of one instant and rank. Repeated events,
+    and events that arrived late, make no difference. Each run has the newest instance type known at
+    its start. A run without length that another one follows at the same instant is part of that
+    one: it would be counted nowhere but where that one is.
     """
-    ordered = sorted(events, key=_at)
+    ordered = sorted(events, key=_instant_and_rank)
     known: str | None = None
     type_at: dict[Instant, str | None] = {}
-    for at, _, instance_type in ordered:
+    for at, _, _, instance_type in ordered:
         if instance_type is not None:
             known = instance_type
         type_at[at] = known
 
     runs: list[PowerRun] = []
     start: Instant | None = None
-    for at, event_type, _ in ordered:
+    for at, _, event_type, _ in ordered:
         if event_type == POWER_ON:
             if start is None:
                 start = at
+                if runs and runs[-1].start == at:
+                    runs.pop()
         elif event_type == POWER_OFF and start is not None:
             runs.append(PowerRun(start, at, type_at[start]))
             start = None

@@ -178,7 +178,7 @@ def test_a_migration_waits_for_the_one_that_is_under_way(database, valkey, aws):
     code, output = run("cloudigrade_init.sh", pod(database), "--wait", "1")
     holder.close()
     assert code == 1
-    assert "lock timeout" in output
+    assert "another process has been migrating for 1 seconds" in output
 
 
 def test_scenario_22_worker_and_beat_wait_for_migrations(database, valkey):

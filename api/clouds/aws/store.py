@@ -7,7 +7,7 @@ how many records there are. All of it may be repeated: what is stored already st
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db import transaction
@@ -39,6 +39,7 @@ from api.models import (
     InstanceEvent,
     MachineImage,
 )
+from api.models.instance import event_rank
 from api.models.locking import lock_users
 from util import clock
 from util.tasks import enqueue
@@ -47,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 START_INSPECTIONS = "api.tasks.start_image_inspections"
 SOURCE = "cloudtrail"
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Mention(NamedTuple):
@@ -115,14 +117,23 @@ def _gather(entries: Sequence[Entry], lookup: Lookup) -> _Batch:
         for counts, group in ((True, entry.admitted.sightings), (False, entry.admitted.unseen))
         for account, sighting in group
     ]
-    # Stable: of one instant, what was written first comes first.
-    mentions.sort(key=lambda one: one.sighting.occurred_at)
+    mentions.sort(key=_in_order)
     return _Batch(
         entries=entries,
         lookup=lookup,
         mentions=mentions,
         known=load_instances(one.sighting.instance_id for one in mentions),
     )
+
+
+def _in_order(mention: Mention) -> tuple[datetime, int, datetime]:
+    """Order what happened; of one instant, as it is counted, and as it was delivered and written.
+
+    Python's sorting keeps the order of a file.
+    """
+    sighting, key = mention.sighting, mention.entry.file.key
+    delivered_at = key and key.delivered_at
+    return sighting.occurred_at, event_rank(sighting.event_name), delivered_at or LONG_AGO
 
 
 def _store_batch(batch: _Batch) -> None:
@@ -274,7 +285,7 @@ def _contradictions(batch: _Batch) -> list[Contradiction]:
     runs = {(run.cloud_account_id, run.region): run.id for run in batch.lookup.runs}
     account_of = {row.id: row for row in batch.instances.known.values()}
     described = _described(batch)
-    ids = {(one.instance_id, one.event_type, one.occurred_at): one.id for one in batch.events}
+    ids = {_identity(one): one.id for one in batch.events}
     now = clock.now()
 
     def contradiction(instance_id: int, kind: str, event_id: int | None) -> Contradiction:
@@ -287,10 +298,14 @@ def _contradictions(batch: _Batch) -> list[Contradiction]:
         for instance_id in sorted(batch.instances.image_filled & described.keys())
     ]
     for event in batch.filled_types:
-        event_id = ids.get((event.instance_id, event.event_type, event.occurred_at))
+        event_id = ids.get(_identity(event))
         if event_id is not None:
             found.append(contradiction(event.instance_id, Correction.Kind.TYPE_FILLED, event_id))
     return found
+
+
+def _identity(event: NewEvent | StoredEvent) -> tuple[object, ...]:
+    return event.instance_id, event.event_type, event.occurred_at, event.source_id
 
 
 def _first_look(batch: _Batch) -> datetime:

@@ -1,5 +1,7 @@
 """Creating accounts (spec 03 §6.2, §6.3, §6.7, §11)."""
 
+import datetime
+
 import pytest
 import time_machine
 from django.db import IntegrityError
@@ -22,6 +24,7 @@ from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
 from tests.api.accounts.statuses import available, statuses, unavailable
 from tests.factories import make_aws_account, make_azure_account, make_user, utc
+from util import clock, postgres
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +66,9 @@ def onboarded(cloud_type="aws", token=None, tenant=("1701", "3340851"), ids=(22,
 
 class TestCreate:
     @pytest.mark.parametrize("cloud_type", TOKENS)
-    def test_scenario_13_account_is_created_enabled(self, clouds, queued, user, cloud_type):
+    def test_scenario_13_account_is_created_enabled(
+        self, clouds, queued, user, cloud_type, one_clock
+    ):
         with time_machine.travel("2026-03-01T12:00:00Z", tick=False):
             account = create(user, cloud_type)
         stored = CloudAccount.objects.get()
@@ -82,6 +87,14 @@ class TestCreate:
         assert statuses(queued) == [available(user, 11)]
         log = AccountState.objects.filter(account_id=account.id).order_by("id")
         assert [row.to_state for row in log] == ["created", "enabled"]
+
+    def test_a_worker_whose_clock_is_ahead_loses_no_event_of_the_new_account(
+        self, aws, queued, user
+    ):
+        """Decision 41: what happens from now on counts."""
+        with time_machine.travel(clock.now() + datetime.timedelta(seconds=300)):
+            account = create(user)
+        assert max(account.created_at, account.enabled_at) <= postgres.now()
 
     def test_late_removal_of_an_earlier_account_is_made_up_for(self, aws, queued, user):
         """03 §11, hazard 4: what was set up is removed before the account is stored."""

@@ -35,7 +35,7 @@ NOW = utc("2026-03-01T12:00:00")
 
 
 @pytest.fixture(autouse=True)
-def stopped_clock():
+def stopped_clock(one_clock):
     with time_machine.travel(NOW, tick=False):
         yield
 

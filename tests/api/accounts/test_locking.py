@@ -1,16 +1,20 @@
 """The lock of a user (spec 03 §11)."""
 
 import time
+from datetime import timedelta
 
 import pytest
+import time_machine
 
 from api.accounts import locking
 from api.accounts.locking import locked_account
 from api.accounts.power_off import switch_off_instances
-from api.models import CloudAccount, UserTaskLock
+from api.metering.runs import recalculate_runs
+from api.models import CloudAccount, InstanceEvent, UserTaskLock
 from api.models.locking import lock_users
 from tests.factories import make_account, make_event, make_instance, make_user
 from tests.threads import in_thread, in_threads
+from util import clock, postgres
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,3 +102,48 @@ def test_switching_off_is_idempotent_at_one_instant():
     with locked_account(account.id) as locked:
         assert switch_off_instances(locked, origin="pause") == 1
         assert switch_off_instances(locked, origin="pause") == 0
+
+
+class TestSwitchingOff:
+    """Decision 41: our own events are never before an instance's newest one, nor too late."""
+
+    @pytest.mark.parametrize("seconds", [-300, 300])
+    def test_a_worker_whose_clock_is_off_dates_by_postgresqls(self, seconds):
+        account = make_account()
+        instance = make_instance(account=account)
+        make_event(instance=instance, occurred_at=clock.now() - timedelta(seconds=60))
+        before = postgres.now()
+        with time_machine.travel(clock.now() + timedelta(seconds=seconds)):
+            assert switch_off_instances(account, origin="pause") == 1
+        event = InstanceEvent.objects.get(event_type="power_off")
+        assert before <= event.occurred_at <= postgres.now()
+        assert instance.runs.get().end_time == event.occurred_at
+
+    def test_what_a_cloud_ahead_of_us_told_is_not_overtaken(self):
+        """Again and again at the same moment, which is the newest one."""
+        account = make_account()
+        instance = make_instance(account=account)
+        moment = clock.now() + timedelta(seconds=300)
+        for number in range(3):
+            make_event(instance=instance, occurred_at=moment, source_id=f"on {number}")
+            assert switch_off_instances(account, origin="pause") == 1
+            assert switch_off_instances(account, origin="disable") == 0
+            recalculate_runs(user_id=account.user_id, instance_ids=[instance.id])
+            run = instance.runs.get()
+            assert (run.start_time, run.end_time) == (moment, moment)
+        offs = InstanceEvent.objects.filter(event_type="power_off")
+        assert set(offs.values_list("occurred_at", flat=True)) == {moment}
+        assert offs.count() == 3
+
+    def test_a_termination_of_the_future_needs_no_other_end(self):
+        account = make_account()
+        instance = make_instance(account=account)
+        moment = clock.now() + timedelta(seconds=300)
+        for event_type, name in (
+            ("power_off", "TerminateInstances"),
+            ("power_on", "RunInstances"),
+        ):
+            make_event(
+                instance=instance, occurred_at=moment, event_type=event_type, source_name=name
+            )
+        assert switch_off_instances(account, origin="pause") == 0

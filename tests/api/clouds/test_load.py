@@ -160,12 +160,20 @@ class TestEvents:
 
     def test_duplicates_are_left_out(self, account):
         instance = make_instance(account=account)
-        save_events([event(instance, source_id="first")])
-        stored = save_events(
-            [event(instance, source_id="second"), event(instance, "power_off"), event(instance)]
-        )
+        again = event(instance, source_id="first", source_index=9, instance_type="c5.large")
+        save_events([event(instance, source_id="first", source_index=1)])
+        stored = save_events([again, event(instance, "power_off"), event(instance, "power_off")])
         assert [one.event_type for one in stored] == ["power_off"]
-        assert InstanceEvent.objects.get(event_type="power_on").source_id == "first"
+        kept = InstanceEvent.objects.get(event_type="power_on")
+        assert (kept.source_index, kept.instance_type) == (1, None)
+
+    def test_events_of_one_instant_are_told_apart_by_where_they_are_from(self, account):
+        """Decision 49."""
+        instance = make_instance(account=account)
+        ids = ["a", "b", "c"]
+        stored = save_events([event(instance, source_id=one) for one in ids])
+        assert [one.source_id for one in stored] == ids
+        assert list(InstanceEvent.objects.order_by("id").values_list("source_id", flat=True)) == ids
 
     @pytest.mark.parametrize("count", [10, 1000])
     def test_statements(self, account, django_assert_num_queries, count):
@@ -192,6 +200,21 @@ def test_power_states(account):
     assert (state.event_type, state.occurred_at, state.origin) == ("power_off", NOON, "disable")
     assert found[there.cloud_instance_id].event_type is None
     assert elsewhere.cloud_instance_id not in found
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_power_state_after_launch_and_termination_of_one_instant(account, order):
+    """Decision 37: whatever was stored last, the termination counts."""
+    instance = make_instance(account=account)
+    happened = [("power_on", "RunInstances"), ("power_off", "TerminateInstances")]
+    for event_type, name in happened[::order]:
+        make_event(instance=instance, occurred_at=NOON, event_type=event_type, source_name=name)
+    [state] = power_states(
+        account_id=account.id,
+        regions=["us-east-1"],
+        cloud_instance_ids=[instance.cloud_instance_id],
+    ).values()
+    assert state.event_type == "power_off"
 
 
 class TestFacts:

@@ -5,6 +5,7 @@ import datetime
 from api.metering.concurrency import daily_peaks
 from api.metering.facets import ANY, Facets, Key
 from api.metering.timeline import runs_from_events
+from api.models.instance import ORDINARY_RANK
 
 MICROSECOND = datetime.timedelta(microseconds=1)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -42,7 +43,7 @@ def events(text):
 
 def runs(text):
     """Give the runs of one instance's events as pairs of moments."""
-    stored = [(micros(when), kind, None) for when, kind in events(text)]
+    stored = [(micros(when), ORDINARY_RANK, kind, None) for when, kind in events(text)]
     return [(moment(run.start), moment(run.end)) for run in runs_from_events(stored)]
 
 

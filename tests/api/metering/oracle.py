@@ -17,12 +17,26 @@ class OracleRun:
     """None: the image is unknown or not RHEL."""
 
 
+def in_order(events):
+    """Give events, (occurred_at, event_type, source_name, ...) as inserted, as they count."""
+    ordered = []
+    for instant in sorted({event[0] for event in events}):
+        of_instant = [event for event in events if event[0] == instant]
+        launches = [event for event in of_instant if event[2] == "RunInstances"]
+        ends = [event for event in of_instant if event[2] in TERMINATIONS]
+        others = [event for event in of_instant if event not in launches and event not in ends]
+        ordered += launches + others + ends
+    return ordered
+
+
+TERMINATIONS = ("TerminateInstances", "TerminateInstanceInAutoScalingGroup")
+
+
 def expected_runs(events):
-    """Events are (occurred_at, event_type) in order of insertion."""
-    numbered = [(at, number, kind) for number, (at, kind) in enumerate(events)]
+    """Events are (occurred_at, event_type, source_name) in order of insertion."""
     running_since = None
     runs = []
-    for at, _, kind in sorted(numbered):
+    for at, kind, *_ in in_order(events):
         if running_since is None and kind == "power_on":
             running_since = at
         elif running_since is not None and kind == "power_off":
@@ -30,17 +44,14 @@ def expected_runs(events):
             running_since = None
     if running_since is not None:
         runs.append((running_since, None))
-    return runs
+    # Of runs that start at one instant the last is the longest, and stands for all.
+    return list({start: (start, end) for start, end in runs}.values())
 
 
 def expected_type(events, start):
-    """Events are (occurred_at, event_type, instance_type) in order of insertion."""
-    candidates = [
-        (at, number, instance_type)
-        for number, (at, _, instance_type) in enumerate(events)
-        if instance_type is not None and at <= start
-    ]
-    return max(candidates)[2] if candidates else None
+    """Events are (occurred_at, event_type, source_name, instance_type) in order of insertion."""
+    types = [event[3] for event in in_order(events) if event[0] <= start and event[3]]
+    return types[-1] if types else None
 
 
 def keys(facets):

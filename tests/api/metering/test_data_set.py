@@ -7,6 +7,7 @@ import pytest
 from api.metering.concurrency import daily_peaks
 from api.metering.facets import ANY, TOTAL, Facets
 from api.metering.timeline import runs_from_events
+from api.models.instance import ORDINARY_RANK
 from tests.api.metering.notation import key
 from tests.benchmarks import dataset
 
@@ -22,7 +23,7 @@ def runs():
         for instance in range(dataset.INSTANCES)
         for run in runs_from_events(
             [
-                (second * dataset.SECOND, kind, dataset.INSTANCE_TYPE)
+                (second * dataset.SECOND, ORDINARY_RANK, kind, dataset.INSTANCE_TYPE)
                 for second, kind in dataset.power_seconds(instance)
             ]
         )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from api.metering.days import Days
 from api.metering.difference import Difference, Facts, StoredRun, WantedRun
 from api.metering.timeline import runs_from_events
+from api.models.instance import ORDINARY_RANK
 from tests.api.metering import oracle
 from tests.api.metering.notation import RHEL, at, day, micros, moment
 
@@ -105,7 +106,10 @@ def as_runs(events):
     """Events are a number of quarters of a day and a type; the database holds none twice."""
     base, quarter = at("08T00"), datetime.timedelta(hours=6)
     return runs_from_events(
-        [(micros(base + number * quarter), kind, None) for number, kind in dict.fromkeys(events)]
+        [
+            (micros(base + number * quarter), ORDINARY_RANK, kind, None)
+            for number, kind in dict.fromkeys(events)
+        ]
     )
 
 

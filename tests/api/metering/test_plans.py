@@ -36,8 +36,8 @@ QUERIES = {
     ),
     "images of a window": (window._IMAGES, [[1, 2]], ["api_machineimage_pkey"]),
     "counts of a window": (window._STORED, [1, [day(10)]], ["concurrentusage_day"]),
-    "events of instances": (runs._EVENTS, [[1, 2]], ["instanceevent_natural"]),
-    "number of events": (runs._COUNT_EVENTS, [[1, 2]], ["instanceevent_natural"]),
+    "events of instances": (runs._EVENTS, [[1, 2]], ["instanceevent_identity"]),
+    "number of events": (runs._COUNT_EVENTS, [[1, 2]], ["instanceevent_identity"]),
     "runs of instances": (runs._RUNS, [[1, 2]], ["run_start"]),
     "days of an image's runs": (
         staleness._MARK_DAYS_OF_RUNS.format(
@@ -81,7 +81,7 @@ def test_query_uses_its_index(db, name):
         (
             # In their order, reading a table of few rows by its primary key would do as well.
             lambda: list(problems.problematic_runs().order_by()),
-            ["run_open", "instanceevent_natural"],
+            ["run_open", "instanceevent_identity"],
         ),
     ],
     ids=["reading usage", "problematic runs"],

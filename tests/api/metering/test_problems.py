@@ -72,3 +72,34 @@ def test_one_query_however_many_runs_are_open(world):
         with CaptureQueriesContext(connection) as queries:
             list(problematic_runs())
         assert len(queries) == 1
+
+
+def test_launch_and_termination_of_one_instant(world):
+    """Decision 37: a run that goes on after that is a problem, whatever was stored last."""
+    instance = world.instance()
+    world.store(instance, "off 10T05", source_name="TerminateInstances")
+    world.store(instance, "on 10T05", source_name="RunInstances")
+    run = factories.make_run(instance=instance, start=at("10T05"))
+    assert list(problematic_runs()) == [run]
+    fix_problematic_runs(run_ids=[run.id])
+    assert world.runs(instance) == [(at("10T05"), at("10T05"))]
+
+
+def test_several_cycles_of_one_instant(world):
+    """Decision 49: the last event of the instant at which a run begins decides."""
+    instances = []
+    for kinds in (["off", "on", "off", "on"], ["on", "off", "on", "off"]):
+        instance = world.instance()
+        for number, kind in enumerate(kinds):
+            factories.make_event(
+                instance=instance,
+                event_type=f"power_{kind}",
+                occurred_at=at("10T05"),
+                source_id=str(number),
+            )
+        instances.append(instance)
+    harmless, harmful = [factories.make_run(instance=one, start=at("10T05")) for one in instances]
+    assert list(problematic_runs()) == [harmful]
+    fix_problematic_runs(run_ids=[harmless.id, harmful.id])
+    assert world.runs(instances[0]) == [(at("10T05"), None)]
+    assert world.runs(instances[1]) == [(at("10T05"), at("10T05"))]

@@ -7,12 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.metering.timeline import PowerRun, runs_from_events
+from api.models.instance import event_rank
 from tests.api.metering import oracle
 from tests.api.metering.notation import at, micros, moment, runs
 
-KINDS = st.sampled_from(["power_on", "power_off", "attribute_change"])
+KINDS_OF = {
+    "RunInstances": "power_on",
+    "StartInstances": "power_on",
+    "StopInstances": "power_off",
+    "TerminateInstances": "power_off",
+    "TerminateInstanceInAutoScalingGroup": "power_off",
+    "ModifyInstanceAttribute": "attribute_change",
+    "DescribeInstances": "power_on",
+    "": "power_off",
+}
+NAMES = st.sampled_from(list(KINDS_OF))
 TYPES = st.sampled_from([None, "t2.micro", "t2.large"])
-EVENTS = st.lists(st.tuples(st.integers(0, 12), KINDS, TYPES), max_size=14)
+EVENTS = st.lists(st.tuples(st.integers(0, 5), NAMES, TYPES), max_size=14)
+"""Few instants, so that most of them have several events."""
+
+
+def ranked(*events):
+    """Make events of (instant, name, type) what the core takes."""
+    return [(when, event_rank(name), KINDS_OF[name], size) for when, name, size in events]
 
 
 def test_w01_on_and_off():
@@ -75,55 +92,98 @@ def test_w11_same_instant_goes_by_order_of_insertion():
 
 
 def test_w16_type_is_the_newest_known_at_the_start():
-    events = [
-        (1, "power_on", "t2.micro"),
-        (2, "power_off", None),
-        (3, "attribute_change", "t2.large"),
-        (4, "power_on", None),
-        (5, "power_off", None),
-    ]
+    events = ranked(
+        (1, "RunInstances", "t2.micro"),
+        (2, "StopInstances", None),
+        (3, "ModifyInstanceAttribute", "t2.large"),
+        (4, "StartInstances", None),
+        (5, "StopInstances", None),
+    )
     assert runs_from_events(events) == [PowerRun(1, 2, "t2.micro"), PowerRun(4, 5, "t2.large")]
 
 
 def test_type_change_while_running_does_not_split():
-    events = [
-        (1, "power_on", "t2.micro"),
-        (2, "attribute_change", "t2.large"),
-        (3, "power_off", None),
-    ]
+    events = ranked(
+        (1, "RunInstances", "t2.micro"),
+        (2, "ModifyInstanceAttribute", "t2.large"),
+        (3, "StopInstances", None),
+    )
     assert runs_from_events(events) == [PowerRun(1, 3, "t2.micro")]
 
 
 def test_type_at_the_very_start_may_come_from_a_later_stored_event():
-    events = [
-        (1, "power_on", "t2.micro"),
-        (1, "power_off", None),
-        (1, "attribute_change", "t2.large"),
-    ]
+    events = ranked(
+        (1, "RunInstances", "t2.micro"),
+        (1, "StopInstances", None),
+        (1, "ModifyInstanceAttribute", "t2.large"),
+    )
     assert runs_from_events(events) == [PowerRun(1, 1, "t2.large")]
+
+
+def test_of_two_type_changes_of_one_instant_the_later_record_wins():
+    """Decision 49."""
+    events = ranked(
+        (1, "ModifyInstanceAttribute", "t2.micro"),
+        (1, "ModifyInstanceAttribute", "t2.large"),
+        (2, "StartInstances", None),
+    )
+    assert runs_from_events(events) == [PowerRun(2, None, "t2.large")]
+
+
+def test_stop_start_stop_of_one_instant_leaves_nothing_open():
+    """Issue 14, fault 11."""
+    events = ranked(
+        (1, "RunInstances", None),
+        (5, "StopInstances", None),
+        (5, "StartInstances", None),
+        (5, "StopInstances", None),
+    )
+    assert runs_from_events(events) == [PowerRun(1, 5, None), PowerRun(5, 5, None)]
+
+
+def test_runs_of_one_instant_are_one():
+    """Each start is one run's (07 §4.3), and that the last one goes on counts."""
+    events = ranked(
+        (1, "StartInstances", None),
+        (5, "StopInstances", None),
+        (5, "StartInstances", None),
+        (5, "StopInstances", None),
+        (5, "StartInstances", None),
+        (7, "StopInstances", None),
+    )
+    assert runs_from_events(events) == [PowerRun(1, 5, None), PowerRun(5, 7, None)]
+    assert runs_from_events(events[1:4]) == [PowerRun(5, 5, None)]
+
+
+@given(st.permutations(["RunInstances", "StartInstances", "TerminateInstances"]))
+def test_launch_and_termination_of_one_instant_leave_a_run_without_length(names):
+    """Decision 37, whatever was stored first (README decision 52)."""
+    events = ranked(*((5, name, None) for name in names))
+    assert runs_from_events(events) == [PowerRun(5, 5, None)]
 
 
 @given(EVENTS)
 def test_equals_the_oracle(events):
     hour = datetime.timedelta(hours=1)
     base = at("10T00")
-    literal = [(base + number * hour, kind) for number, kind, _ in events]
+    literal = [(base + number * hour, KINDS_OF[name], name, size) for number, name, size in events]
     stored = [
-        (micros(when), kind, instance_type)
-        for (when, kind), (_, _, instance_type) in zip(literal, events, strict=True)
+        (micros(when), event_rank(name), kind, instance_type)
+        for when, kind, name, instance_type in literal
     ]
     found = runs_from_events(stored)
     assert [(moment(run.start), moment(run.end)) for run in found] == oracle.expected_runs(literal)
     assert [run.instance_type for run in found] == [
-        oracle.expected_type(stored, run.start) for run in found
+        oracle.expected_type(literal, moment(run.start)) for run in found
     ]
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 99), KINDS), unique_by=lambda event: event[0]), st.randoms()
+    st.lists(st.tuples(st.integers(0, 99), NAMES, TYPES), unique_by=lambda event: event[0]),
+    st.randoms(),
 )
 def test_order_of_arrival_and_repetition_make_no_difference(events, random):
-    stored = [(when, kind, None) for when, kind in events]
+    stored = ranked(*events)
     shuffled = stored + random.sample(stored, len(stored) // 2)
     random.shuffle(shuffled)
     assert runs_from_events(shuffled) == runs_from_events(stored)
@@ -131,8 +191,9 @@ def test_order_of_arrival_and_repetition_make_no_difference(events, random):
 
 @given(EVENTS)
 def test_runs_are_ordered_and_never_overlap(events):
-    found = runs_from_events(events)
+    found = runs_from_events(ranked(*events))
     for before, after in pairwise(found):
         assert before.end is not None
+        assert before.start < after.start
         assert before.end <= after.start
     assert all(run.end is None or run.start <= run.end for run in found)

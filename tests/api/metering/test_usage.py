@@ -276,7 +276,7 @@ def compare_with_oracle(world, arrived):
         facets = None
         if image and image.is_rhel:
             facets = (image.architecture, image.role, image.sla, image.usage, image.service_type)
-        for start, end in oracle.expected_runs(arrived[instance.id]):
+        for start, end in oracle.expected_runs([(*event, "") for event in arrived[instance.id]]):
             runs.append(oracle.OracleRun(start, end, facets))
     for number in range(5, 13):
         assert world.counts(number) == oracle.expected_counts(runs, day(number))

@@ -51,7 +51,7 @@ def forget() -> None:
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Traveller]:
+def clock(one_clock: None) -> Iterator[time_machine.Traveller]:
     """A clock that stands still; ``shift`` moves it."""
     with time_machine.travel(NOW, tick=False) as traveller:
         yield traveller
