@@ -104,9 +104,7 @@ def test_an_error_report_has_no_local_variables_and_no_secrets(sentry_transport)
         fail("hunter2-hunter2")
     except ValueError as error:
         sentry_sdk.capture_exception(error)
-        logging.getLogger("api.probe").exception("It failed")
     sentry_sdk.flush()
-    assert len(sentry_transport.sent) >= 2
     text = "".join(sentry_transport.sent)
     assert "ValueError" in text
     assert MASK in text
