@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from api.clouds.aws.knowledge import Account
-from api.clouds.aws.records import Log, Sighting, Skip, TagChange
+from api.clouds.aws.records import Log, Sighting, Skip, TagChange, UnreadRecord
 
 
 @dataclass(slots=True)
@@ -16,11 +16,14 @@ class Admitted:
     """What of a file is for us. Each record is relevant, or counted in ``skipped``.
 
     ``unseen`` are sightings of instances that we are to know, whose events are not to count.
+    ``unread`` are the accounts that have to be described, since records that were skipped do not
+    name the instances that they are about (decision 46).
     """
 
     sightings: list[tuple[Account, Sighting]] = field(default_factory=list)
     unseen: list[tuple[Account, Sighting]] = field(default_factory=list)
     tag_changes: list[tuple[Account, TagChange]] = field(default_factory=list)
+    unread: set[Account] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
     relevant: int = 0
 
@@ -63,12 +66,18 @@ def admit(log: Log, accounts: Mapping[str, Account]) -> Admitted:
         else:
             relevant.add(change.place)
             admitted.tag_changes.append((account, change))
+    for record in log.unread:
+        account = _metered(accounts, record)
+        if not isinstance(account, Skip):
+            admitted.unread.add(account)
     admitted.skipped.update(reasons.values())
     admitted.relevant = len(relevant)
     return admitted
 
 
-def _metered(accounts: Mapping[str, Account], thing: Sighting | TagChange) -> Account | Skip:
+def _metered(
+    accounts: Mapping[str, Account], thing: Sighting | TagChange | UnreadRecord
+) -> Account | Skip:
     account = accounts.get(thing.account_id)
     if account is None:
         return Skip.UNKNOWN_ACCOUNT

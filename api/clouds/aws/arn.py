@@ -1,9 +1,11 @@
-"""Amazon resource names of customers' roles, and AWS account ids (spec 04 §2). Pure."""
+"""Names that AWS gives: of customers' roles, of accounts and regions (spec 04 §2). Pure."""
 
 import re
 from dataclasses import dataclass
 
 ACCOUNT_ID_LENGTH = 12
+MAX_REGION = 64
+"""Characters that our tables have room for; AWS's own regions have up to 15."""
 
 _WORDS = r"\w+(?:-\w+)"
 _ARN = re.compile(
@@ -12,6 +14,7 @@ _ARN = re.compile(
     r":(?P<resource_type>[^:/]+)(?:[:/](?P<resource>.*))?",
     re.ASCII | re.DOTALL,
 )
+_REGION = re.compile(r"[a-z]+(?:-[a-z]+)*-[0-9]+")
 _DIGITS = re.compile(rf"[0-9]{{1,{ACCOUNT_ID_LENGTH}}}")
 
 
@@ -63,3 +66,10 @@ def normal_account_id(value: object) -> str | None:
         return None
     text = str(value)
     return text.zfill(ACCOUNT_ID_LENGTH) if _DIGITS.fullmatch(text) else None
+
+
+def normal_region(value: object) -> str | None:
+    """Return the name of a region if it has the form of AWS's, such as ``us-gov-west-1``."""
+    if not isinstance(value, str) or len(value) > MAX_REGION:
+        return None
+    return value if _REGION.fullmatch(value) else None

@@ -53,6 +53,8 @@ def _count_file(entry: Entry) -> None:
     counter(f"{PREFIX}_events", "events stored").inc(entry.stored)
     for place in file.log.malformed[:LOGGED_RECORDS]:
         logger.warning("Record %s of %s is malformed and skipped", place, file.announced)
+    for place in file.log.omitted[:LOGGED_RECORDS]:
+        logger.warning("Record %s of %s is skipped: CloudTrail omitted it", place, file.announced)
     lag = histogram(f"{PREFIX}_lag_seconds", "age of events when they are stored")
     if times := entry.event_times:
         lag.observe((clock.now() - min(times)).total_seconds())

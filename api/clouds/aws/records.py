@@ -5,27 +5,28 @@ know, is skipped for a reason that is counted (09 P3), and never raises.
 """
 
 import enum
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from api.clouds.aws.arn import normal_account_id
-from api.clouds.aws.logtext import iter_records
+from api.clouds.aws.arn import normal_account_id, normal_region
+from api.clouds.aws.logtext import Record, UnreadableTextError, decoded, read_records
 
 EC2 = "ec2.amazonaws.com"
 RHEL_TAG = "cloudigrade-rhel-present"
 OPENSHIFT_TAG = "cloudigrade-ocp-present"
+OUR_TAGS = (RHEL_TAG, OPENSHIFT_TAG)
 
 POWER_ON = "power_on"
 POWER_OFF = "power_off"
 ATTRIBUTE_CHANGE = "attribute_change"
 
+LAUNCH = "RunInstances"
 SPOT_INTERRUPTION = "BidEvictedEvent"
 EVENT_TYPES = {
-    "RunInstances": POWER_ON,
+    LAUNCH: POWER_ON,
     "StartInstances": POWER_ON,
     "StartInstance": POWER_ON,
     "StopInstances": POWER_OFF,
@@ -35,15 +36,13 @@ EVENT_TYPES = {
     "ModifyInstanceAttribute": ATTRIBUTE_CHANGE,
 }
 TAG_EVENTS = {"CreateTags": True, "DeleteTags": False}
-NEED_A_TYPE = frozenset({"RunInstances", "ModifyInstanceAttribute"})
+EVENTS = frozenset({*EVENT_TYPES, *TAG_EVENTS})
+NEED_A_TYPE = frozenset({LAUNCH, "ModifyInstanceAttribute"})
 
 MAX_TRAIT = 32
 MAX_TYPE = 64
 MAX_NAME = 256
 """Characters that our tables have room for; nothing that AWS issues comes near."""
-
-_SOURCE = f'"eventSource":"{EC2}"'.encode()
-_NAME = re.compile(f'"eventName":"(?:{"|".join([*EVENT_TYPES, *TAG_EVENTS])})"'.encode())
 
 
 class Skip(enum.StrEnum):
@@ -53,6 +52,7 @@ class Skip(enum.StrEnum):
     OTHER_EVENT = "other_event"
     ERROR_CODE = "error_code"
     MALFORMED = "malformed"
+    OMITTED = "omitted"
     NO_TYPE = "no_type"
     UNKNOWN_ACCOUNT = "unknown_account"
     DISABLED = "disabled"
@@ -106,6 +106,14 @@ class TagChange(NamedTuple):
     present: bool
 
 
+class UnreadRecord(NamedTuple):
+    """A skipped record about instances that it does not name; EC2 has to be asked for them."""
+
+    place: int
+    account_id: str
+    occurred_at: datetime
+
+
 @dataclass(slots=True)
 class Log:
     """What one log file says. A record is either relevant or skipped for a reason."""
@@ -115,13 +123,25 @@ class Log:
     tag_changes: list[TagChange] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     malformed: list[int] = field(default_factory=list)
+    omitted: list[int] = field(default_factory=list)
+    unread: list[UnreadRecord] = field(default_factory=list)
 
     @property
     def account_ids(self) -> set[str]:
         """The AWS accounts that it says something of."""
-        return {one.account_id for one in self.sightings} | {
-            one.account_id for one in self.tag_changes
+        return {
+            one.account_id
+            for things in (self.sightings, self.tag_changes, self.unread)
+            for one in things
         }
+
+    def skip(self, place: int, reason: Skip) -> None:
+        """Count a record that yields nothing."""
+        self.skipped[reason] += 1
+        if reason is Skip.MALFORMED:
+            self.malformed.append(place)
+        elif reason is Skip.OMITTED:
+            self.omitted.append(place)
 
 
 class _Skipped(Exception):
@@ -132,67 +152,64 @@ class _Skipped(Exception):
 def read_log(text: bytes) -> Log:
     """Read a log file's text.
 
-    Raises ``UnicodeDecodeError`` if it is not UTF-8, ``UnreadableTextError`` if it is no log.
+    Raises ``UnicodeDecodeError`` if it is in no encoding of JSON, ``UnreadableTextError`` if it is
+    no log.
     """
-    log = Log()
-    for place, record, reason in iter_records(text, _skip_unread):
-        log.records += 1
-        if reason is None:
-            try:
-                _read_record(place, record, log)
-                continue
-            except _Skipped as skipped:
-                reason = skipped.reason
-        log.skipped[reason] += 1
-        if reason == Skip.MALFORMED:
-            log.malformed.append(place)
+    records = read_records(text)
+    log = Log(records=len(records))
+    other_sources = other_events = 0
+    for place, record in enumerate(records):
+        if record is None:
+            log.skip(place, Skip.MALFORMED)
+        elif record.source != EC2:
+            other_sources += 1
+        elif not isinstance(record.name, str) or record.name not in EVENTS:
+            other_events += 1
+        else:
+            _read_record(place, record, log)
+    log.skipped += Counter({Skip.OTHER_SOURCE: other_sources, Skip.OTHER_EVENT: other_events})
     return log
 
 
-def _skip_unread(body: bytes) -> Skip | None:
-    if _SOURCE not in body:
-        return Skip.OTHER_SOURCE
-    return None if _NAME.search(body) else Skip.OTHER_EVENT
+def _read_record(place: int, record: Record, log: Log) -> None:
+    try:
+        if decoded(record.error_code):
+            raise _Skipped(Skip.ERROR_CODE)
+        if record.name in TAG_EVENTS:
+            log.tag_changes += _tag_changes(place, record)
+        else:
+            log.sightings += _sightings(place, record, log)
+    except _Skipped as skipped:
+        log.skip(place, skipped.reason)
+    except UnreadableTextError:
+        log.skip(place, Skip.MALFORMED)
 
 
-def _read_record(place: int, record: Any, log: Log) -> None:
-    if not isinstance(record, dict):
-        raise _Skipped(Skip.MALFORMED)
-    if record.get("eventSource") != EC2:
-        raise _Skipped(Skip.OTHER_SOURCE)
-    name = record.get("eventName")
-    if not isinstance(name, str) or not (name in EVENT_TYPES or name in TAG_EVENTS):
-        raise _Skipped(Skip.OTHER_EVENT)
-    if record.get("errorCode"):
-        raise _Skipped(Skip.ERROR_CODE)
-    if name in TAG_EVENTS:
-        log.tag_changes += _tag_changes(place, record, name)
-    else:
-        log.sightings += _sightings(place, record, name)
-
-
-def _sightings(place: int, record: dict[str, Any], name: str) -> list[Sighting]:
-    account_id = _account_id(record)
-    occurred_at, region = _time(record), _region(record)
+def _sightings(place: int, record: Record, log: Log) -> list[Sighting]:
+    name, event_id = record.name, _event_id(record)
+    account_id, occurred_at = _account_id(record), _time(record)
     if name == SPOT_INTERRUPTION:
         requested, items = None, _interrupted(record)
     else:
-        parameters = _parameters(record)
-        requested, items = _requested_type(parameters), _instances(record, parameters)
+        call = _Call(decoded(record.request), decoded(record.response))
+        requested, items = call.instance_type, call.instances()
+        if not items and (call.is_omitted or name == LAUNCH):
+            log.unread.append(UnreadRecord(place, account_id, occurred_at))
+        call.check(items)
     if not items:
         raise _Skipped(Skip.MALFORMED)
-    launched = name == "RunInstances"
+    region = _region(record)
     sightings = []
     for instance_id, item in items.items():
         instance_type = requested
-        if launched and instance_type is None:
+        if name == LAUNCH and instance_type is None:
             instance_type = _text(item.get("instanceType"), MAX_TYPE)
         if instance_type is None and name in NEED_A_TYPE:
             continue
         sightings.append(
             Sighting(
                 place=place,
-                event_id=_text(record.get("eventID")) or "",
+                event_id=event_id,
                 event_name=name,
                 event_type=EVENT_TYPES[name],
                 occurred_at=occurred_at,
@@ -202,7 +219,7 @@ def _sightings(place: int, record: dict[str, Any], name: str) -> list[Sighting]:
                 instance_type=instance_type,
                 image_id=_text(item.get("imageId")),
                 subnet=_text(item.get("subnetId")),
-                traits=_traits(item) if launched else None,
+                traits=_traits(item) if name == LAUNCH else None,
             )
         )
     if not sightings:
@@ -210,35 +227,66 @@ def _sightings(place: int, record: dict[str, Any], name: str) -> list[Sighting]:
     return sightings
 
 
-def _instances(
-    record: dict[str, Any], parameters: Mapping[str, Any]
-) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
-    response = _mapping(record.get("responseElements"))
-    for item in _items(response.get("instancesSet")):
-        instance_id = _text(item.get("instanceId"))
-        if instance_id:
-            found.setdefault(instance_id, item)
-    named = _text(parameters.get("instanceId"))
-    if named:
-        found.setdefault(named, {})
-    return found
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The request and the response of a call of EC2's API, of whatever type they are."""
+
+    request: Any
+    response: Any
+
+    @property
+    def is_omitted(self) -> bool:
+        """Whether CloudTrail left out either, since it was too large (decision 46)."""
+        return _is_omitted(self.request) or _is_omitted(self.response)
+
+    @property
+    def instance_type(self) -> str | None:
+        """The type that was asked for."""
+        request = _mapping(self.request)
+        value = request.get("instanceType")
+        if isinstance(value, Mapping):
+            value = value.get("value")
+        elif value is None and request.get("attribute") == "instanceType":
+            value = request.get("value")
+        return _text(value, MAX_TYPE)
+
+    def instances(self) -> dict[str, Mapping[str, Any]]:
+        """Return the ids of the instances concerned, with what the response says of each.
+
+        They are those of the request where the response was left out (decision 46).
+        """
+        request, items = _mapping(self.request), _listed(self.response)
+        if _is_omitted(self.response):
+            items = _listed(request)
+        found: dict[str, Mapping[str, Any]] = {}
+        for item in items:
+            if instance_id := _text(item.get("instanceId")):
+                found.setdefault(instance_id, item)
+        if named := _text(request.get("instanceId")):
+            found.setdefault(named, {})
+        return found
+
+    def check(self, instances: Mapping[str, Any]) -> None:
+        """Raise ``_Skipped`` if the record is not to be used, whatever it names."""
+        if not instances and self.is_omitted:
+            raise _Skipped(Skip.OMITTED)
+        if not isinstance(self.request, Mapping):
+            raise _Skipped(Skip.MALFORMED)
 
 
-def _interrupted(record: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
-    ids = _mapping(record.get("serviceEventDetails")).get("instanceIdSet")
+def _listed(member: Any) -> list[Mapping[str, Any]]:
+    return list(_items(_mapping(member).get("instancesSet")))
+
+
+def _is_omitted(member: Any) -> bool:
+    return _mapping(member).get("omitted") is True
+
+
+def _interrupted(record: Record) -> dict[str, Mapping[str, Any]]:
+    ids = _mapping(decoded(record.service_event)).get("instanceIdSet")
     if not isinstance(ids, list):
         return {}
     return {instance_id: {} for value in ids if (instance_id := _text(value))}
-
-
-def _requested_type(parameters: Mapping[str, Any]) -> str | None:
-    value = parameters.get("instanceType")
-    if isinstance(value, Mapping):
-        value = value.get("value")
-    elif value is None and parameters.get("attribute") == "instanceType":
-        value = parameters.get("value")
-    return _text(value, MAX_TYPE)
 
 
 def _traits(item: Mapping[str, Any]) -> Traits:
@@ -258,48 +306,56 @@ def _traits(item: Mapping[str, Any]) -> Traits:
     )
 
 
-def _tag_changes(place: int, record: dict[str, Any], name: str) -> list[TagChange]:
-    parameters = _parameters(record)
-    keys = [item.get("key") for item in _items(parameters.get("tagSet"))]
+def _tag_changes(place: int, record: Record) -> list[TagChange]:
+    request = decoded(record.request)
+    if _is_omitted(request):
+        raise _Skipped(Skip.OMITTED)
+    if not isinstance(request, Mapping):
+        raise _Skipped(Skip.MALFORMED)
     images = [
         image_id
-        for item in _items(parameters.get("resourcesSet"))
+        for item in _items(request.get("resourcesSet"))
         if (image_id := _text(item.get("resourceId"))) and image_id.startswith("ami-")
     ]
-    tags = [tag for tag in (RHEL_TAG, OPENSHIFT_TAG) if tag in keys]
-    if not tags or not images:
+    if not images or not (tags := _tags(request.get("tagSet"), record.name)):
         raise _Skipped(Skip.OTHER_EVENT)
-    account_id = _account_id(record)
-    occurred_at, region = _time(record), _region(record)
+    account_id, occurred_at = _account_id(record), _time(record)
+    region, event_id = _region(record), _event_id(record)
     return [
         TagChange(
             place=place,
-            event_id=_text(record.get("eventID")) or "",
-            event_name=name,
+            event_id=event_id,
+            event_name=record.name,
             occurred_at=occurred_at,
             region=region,
             account_id=account_id,
             image_id=image_id,
             tag=tag,
-            present=TAG_EVENTS[name],
+            present=TAG_EVENTS[record.name],
         )
         for image_id in dict.fromkeys(images)
         for tag in tags
     ]
 
 
-def _parameters(record: dict[str, Any]) -> Mapping[str, Any]:
-    parameters = record.get("requestParameters")
-    if not isinstance(parameters, Mapping):
+def _tags(tag_set: Any, name: str) -> list[str]:
+    """Return those of our tags that a call puts on or takes off.
+
+    EC2 takes all tags off where a call names none (decision 34).
+    """
+    items = tag_set.get("items") if isinstance(tag_set, Mapping) else tag_set
+    if not isinstance(items, list | None):
         raise _Skipped(Skip.MALFORMED)
-    return parameters
+    keys = [item["key"] for item in _items(tag_set) if "key" in item]
+    takes_all = not TAG_EVENTS[name] and not keys
+    return [tag for tag in OUR_TAGS if takes_all or tag in keys]
 
 
-def _account_id(record: dict[str, Any]) -> str:
-    """Give the account that acted; calls by AWS's own services name only the one concerned."""
-    value = _mapping(record.get("userIdentity")).get("accountId")
+def _account_id(record: Record) -> str:
+    """Return the account that acted; calls by AWS's own services name only the one concerned."""
+    value = _mapping(decoded(record.identity)).get("accountId")
     if value in (None, ""):
-        value = record.get("recipientAccountId")
+        value = decoded(record.recipient)
     if value in (None, ""):
         raise _Skipped(Skip.MALFORMED)
     account_id = normal_account_id(value)
@@ -308,21 +364,25 @@ def _account_id(record: dict[str, Any]) -> str:
     return account_id
 
 
-def _time(record: dict[str, Any]) -> datetime:
+def _time(record: Record) -> datetime:
     try:
-        moment = datetime.fromisoformat(record["eventTime"])
+        moment = datetime.fromisoformat(decoded(record.time))
         if moment.tzinfo is None:
             return moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise _Skipped(Skip.MALFORMED) from None
 
 
-def _region(record: dict[str, Any]) -> str:
-    region = _text(record.get("awsRegion"))
+def _region(record: Record) -> str:
+    region = normal_region(decoded(record.region))
     if region is None:
         raise _Skipped(Skip.MALFORMED)
     return region
+
+
+def _event_id(record: Record) -> str:
+    return _text(decoded(record.event_id)) or ""
 
 
 def _items(value: Any) -> Iterator[Mapping[str, Any]]:

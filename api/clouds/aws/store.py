@@ -15,6 +15,7 @@ from django.db import transaction
 from api.clouds.aws import ledger
 from api.clouds.aws.admission import admit
 from api.clouds.aws.describe import DescribedInstance
+from api.clouds.aws.describe_requests import request_describes
 from api.clouds.aws.images import SavedImages, WantedImage, change_tags, save_images
 from api.clouds.aws.knowledge import Account, KnownInstance, load_accounts, load_instances
 from api.clouds.aws.ledger import Entry
@@ -98,6 +99,7 @@ def store_entries(entries: Sequence[Entry], lookup: Lookup, *, user_ids: Iterabl
         ledger.add_stored(entries)
         ledger.save_digests(entries)
         ledger.count_files(entries)
+        _request_describes(entries)
 
 
 def _admit_again(entries: Sequence[Entry]) -> None:
@@ -108,6 +110,18 @@ def _admit_again(entries: Sequence[Entry]) -> None:
     accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
     for entry, log in logs:
         entry.admitted = admit(log, accounts)
+
+
+def _request_describes(entries: Sequence[Entry]) -> None:
+    """Have EC2 asked for what the logs leave out, once for each account (decision 46)."""
+    accounts = {account for entry in entries for account in entry.admitted.unread}
+    for account in sorted(accounts, key=lambda one: one.aws_account_id):
+        logger.warning(
+            "AWS account %s is described: its logs leave out which instances were meant",
+            account.aws_account_id,
+        )
+    if accounts:
+        request_describes(account.id for account in accounts)
 
 
 def _gather(entries: Sequence[Entry], lookup: Lookup) -> _Batch:

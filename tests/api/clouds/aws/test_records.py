@@ -1,5 +1,6 @@
 """What CloudTrail records say (spec 04 §8.5-§8.7, §8.9, §11)."""
 
+import codecs
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from api.clouds.aws import records
 from api.clouds.aws.records import Skip, Traits, read_log
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import NOON, launched, log_text
+from tests.generators.json_forms import forms
 
 
 def read(*made):
@@ -197,6 +199,10 @@ ODD = {
     "a time before all time": {"eventTime": "0001-01-01T00:00:00+14:00"},
     "no region": {"awsRegion": None},
     "a region that is a list": {"awsRegion": ["us-east-1"]},
+    "an endless region": {"awsRegion": "us-" + "x" * 200 + "-1"},
+    "a region with a blank": {"awsRegion": "us east 1"},
+    "a region that is a host": {"awsRegion": "evil.example/us-east-1"},
+    "an empty region": {"awsRegion": ""},
     "no account anywhere": {"userIdentity": None, "recipientAccountId": None},
     "an identity that is text": {"userIdentity": "root", "recipientAccountId": ""},
 }
@@ -265,6 +271,38 @@ def test_scenario_17_other_tags_and_other_resources():
     ) == {Skip.OTHER_EVENT: 3}
 
 
+@pytest.mark.parametrize(
+    "tag_set", [{}, {"items": []}, None, {"items": None}, {"items": [{"value": "x"}]}]
+)
+def test_all_tags_are_taken_off_at_once(tag_set):
+    """Decision 34; issue 14, item 6: DeleteTags without keys removes ours."""
+    parameters = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}, "tagSet": tag_set}
+    without = {"resourcesSet": parameters["resourcesSet"]}
+    for request in (parameters, without):
+        (rhel, openshift) = read(trail.record("DeleteTags", parameters=request)).tag_changes
+        assert (rhel.image_id, rhel.tag, rhel.present) == ("ami-1", trail.RHEL_TAG, False)
+        assert openshift == rhel._replace(tag=trail.OPENSHIFT_TAG)
+        assert rhel.account_id == "123456789012"
+
+
+def test_no_tag_is_put_on_without_keys():
+    parameters = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}, "tagSet": {}}
+    assert reasons(trail.record("CreateTags", parameters=parameters)) == {Skip.OTHER_EVENT: 1}
+
+
+def test_a_tag_change_that_was_omitted_is_counted():
+    """Decision 46: never silent."""
+    made = trail.create_tags("ami-1") | {"requestParameters": OMITTED}
+    log = read(made)
+    assert (log.tag_changes, log.skipped, log.unread) == ([], {Skip.OMITTED: 1}, [])
+
+
+@pytest.mark.parametrize("tag_set", ["x", {"items": "x"}, {"items": {"key": trail.RHEL_TAG}}])
+def test_tags_in_no_list(tag_set):
+    parameters = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}, "tagSet": tag_set}
+    assert reasons(trail.record("DeleteTags", parameters=parameters)) == {Skip.MALFORMED: 1}
+
+
 def test_odd_tag_records():
     parameters = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}, "tagSet": {"items": [{}]}}
     assert reasons(
@@ -273,6 +311,94 @@ def test_odd_tag_records():
         trail.record("CreateTags", parameters=parameters | {"tagSet": {"items": [{"key": []}]}}),
         trail.create_tags("ami-1", eventTime=None),
     ) == {Skip.MALFORMED: 2, Skip.OTHER_EVENT: 2}
+
+
+OMITTED = {"reason": "responseElements too large", "omitted": True, "originalSize": 150000}
+
+
+def unread(log):
+    return [(one.place, one.account_id, one.occurred_at) for one in log.unread]
+
+
+def test_a_launch_whose_response_was_omitted_is_to_be_asked_for():
+    """Decision 46; issue 14, item 1."""
+    omitted = trail.run_instances(launched("i-1"), at=NOON) | {"responseElements": OMITTED}
+    log = read(trail.noise(1), omitted, trail.run_instances(launched("i-2")))
+    assert seen(log) == [("i-2", "power_on", "m5.large")]
+    assert log.skipped == {Skip.OTHER_EVENT: 1, Skip.OMITTED: 1}
+    assert (log.omitted, log.malformed) == ([1], [])
+    assert unread(log) == [(1, "123456789012", NOON)]
+    assert log.account_ids == {"123456789012"}
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (trail.stop_instances, "power_off"),
+        (trail.terminate_instances, "power_off"),
+        (trail.start_instances, "power_on"),
+    ],
+)
+def test_an_omitted_response_of_another_call_leaves_the_ids_of_the_request(make, kind):
+    """Decision 46."""
+    log = read(make("i-1", "i-2", "i-1") | {"responseElements": OMITTED})
+    assert seen(log) == [("i-1", kind, None), ("i-2", kind, None)]
+    assert (log.skipped, log.unread) == ({}, [])
+
+
+def test_an_omitted_request_leaves_what_the_response_says():
+    """Decision 46."""
+    log = read(
+        trail.run_instances(launched("i-1", type="c5.large")) | {"requestParameters": OMITTED},
+        trail.stop_instances("i-2") | {"requestParameters": OMITTED},
+    )
+    assert seen(log) == [("i-1", "power_on", "c5.large"), ("i-2", "power_off", None)]
+    assert (log.skipped, log.unread) == ({}, [])
+
+
+@pytest.mark.parametrize("response", [OMITTED, None, {}])
+def test_what_names_no_instance_anywhere_is_to_be_asked_for(response):
+    """Decision 46: counted, never silent."""
+    log = read(
+        trail.stop_instances("i-1") | {"requestParameters": OMITTED, "responseElements": response}
+    )
+    assert (log.sightings, log.skipped) == ([], {Skip.OMITTED: 1})
+    assert unread(log) == [(0, "123456789012", NOON)]
+
+
+@pytest.mark.parametrize(
+    "response", [None, {}, [], "x", {"instancesSet": None}, {"instancesSet": {"items": [{}]}}]
+)
+def test_a_launch_without_a_readable_response_is_malformed_and_to_be_asked_for(response):
+    """Decision 52, to 46."""
+    log = read(trail.run_instances(launched("i-1")) | {"responseElements": response})
+    assert (log.sightings, log.skipped, log.malformed) == ([], {Skip.MALFORMED: 1}, [0])
+    assert unread(log) == [(0, "123456789012", NOON)]
+
+
+def test_nothing_is_asked_for_without_need():
+    """A failed launch, one of nobody, one of no time, a stop without any response."""
+    unanswered = {"responseElements": None}
+    log = read(
+        trail.run_instances(launched("i-1"), errorCode="Client.X") | unanswered,
+        trail.run_instances(launched("i-1"), identity={"accountId": "x"}) | unanswered,
+        trail.run_instances(launched("i-1"), eventTime="x") | unanswered,
+        trail.stop_instances("i-1") | unanswered,
+        trail.run_instances(launched("i-1", instanceType=None), type=None),
+    )
+    assert (log.sightings, log.unread) == ([], [])
+    assert log.skipped == {
+        Skip.ERROR_CODE: 1,
+        Skip.UNKNOWN_ACCOUNT: 1,
+        Skip.MALFORMED: 2,
+        Skip.NO_TYPE: 1,
+    }
+
+
+@pytest.mark.parametrize("omitted", ["true", 1, False, None])
+def test_only_cloudtrail_s_own_mark_means_omitted(omitted):
+    made = trail.stop_instances("i-1") | {"responseElements": {"omitted": omitted}}
+    assert reasons(made) == {Skip.MALFORMED: 1}
 
 
 json_values = st.recursive(
@@ -326,9 +452,10 @@ def test_no_record_raises_and_each_is_relevant_or_skipped(made):
 
 
 @settings(max_examples=300)
-@given(st.lists(damaged_records(), min_size=1, max_size=6))
-def test_the_fast_way_finds_what_the_slow_way_finds(made):
-    fast, slow = read_log(log_text(made)), read_log(json.dumps({"Records": made}).encode())
-    assert (fast.sightings, fast.tag_changes) == (slow.sightings, slow.tag_changes)
-    assert fast.records == slow.records
-    assert fast.skipped.total() == slow.skipped.total()
+@given(st.lists(damaged_records() | json_values, max_size=6), st.data())
+def test_any_form_of_a_file_says_the_same(made, data):
+    """Issue 14, item 2: what a log says depends on what it says, not on how it is spelled."""
+    document = {"Records": made}
+    log = read_log(data.draw(forms(document)))
+    plain = read_log(codecs.BOM_UTF8 + json.dumps(document).encode())
+    assert log == plain
