@@ -11,6 +11,10 @@ SECRET_KEY = env("DJANGO_SECRET_KEY", "prod")
 ALLOWED_HOSTS = env("DJANGO_ALLOWED_HOSTS", "prod")
 DEBUG = env("DJANGO_DEBUG") and not IS_PRODUCTION
 STATIC_ROOT = env("DJANGO_STATIC_ROOT", "prod")
+SESSION_COOKIE_SECURE = IS_PRODUCTION
+CSRF_COOKIE_SECURE = IS_PRODUCTION
+# TLS ends before the pods: gateways redirect to it and announce it, and probes speak HTTP.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
 if IS_PRODUCTION:
     # What needs static files, the admin and the API's explorer, is not there.
     MIDDLEWARE.remove("whitenoise.middleware.WhiteNoiseMiddleware")

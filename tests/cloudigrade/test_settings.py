@@ -348,3 +348,13 @@ def test_every_variable_is_declared_once_and_explained():
         if any(word in variable.name for word in hidden) and not variable.secret
     ]
     assert exposed == []
+
+
+def test_django_has_nothing_against_a_deployment():
+    done = run(
+        *(sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"),
+        CLOUDIGRADE_ENVIRONMENT="prod",
+        DJANGO_SECRET_KEY="9f8e7d6c5b4a39281706f5e4d3c2b1a0" * 3,
+        DJANGO_ALLOWED_HOSTS="cloudigrade.example.com",
+    )
+    assert done.returncode == 0, done.stderr
