@@ -90,7 +90,8 @@ migrations: setup  ## write migrations for changes of the models
 lock:  ## renew poetry.lock and the files exported from it (needs Poetry and its export plugin)
 	$(POETRY) lock
 	$(POETRY) export --format requirements.txt --with demo,dev,inspector --output requirements.lock
-	$(POETRY) export --format requirements.txt --output requirements-release.lock
+	$(POETRY) export --format requirements.txt --with inspector --output requirements-release.lock
+	$(POETRY) export --format requirements.txt --only inspector --output deployment/inspector/requirements.lock
 
 .PHONY: clean
 clean:  ## remove what is generated, .venv included

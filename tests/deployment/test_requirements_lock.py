@@ -35,7 +35,8 @@ def exported_packages(path):
     ("name", "groups"),
     [
         ("requirements.lock", {"main", "demo", "dev", "inspector"}),
-        ("requirements-release.lock", {"main"}),
+        ("requirements-release.lock", {"main", "inspector"}),
+        ("deployment/inspector/requirements.lock", {"inspector"}),
     ],
 )
 def test_the_exported_file_is_that_of_poetry_lock(name, groups):
@@ -44,7 +45,14 @@ def test_the_exported_file_is_that_of_poetry_lock(name, groups):
     assert all(exported.values())
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-release.lock"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requirements.lock",
+        "requirements-release.lock",
+        "deployment/inspector/requirements.lock",
+    ],
+)
 def test_no_index_is_named(name):
     assert "://" not in (REPOSITORY / name).read_text()
 
