@@ -1,0 +1,7 @@
+"""``python -m api.inspector``."""
+
+import sys
+
+from api.inspector.command import main
+
+sys.exit(main())
