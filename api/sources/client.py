@@ -1,4 +1,8 @@
-"""Asks the sources service about applications, authentications and sources (spec 03 §4)."""
+"""Asks the sources service about applications, authentications and sources (spec 03 §4).
+
+A 404 is believed only if sources said it, in its own form (decision 35): whatever stands between us
+and sources answers 404 too when it has lost its way.
+"""
 
 import logging
 import time
@@ -21,6 +25,12 @@ APPLICATION_TYPE_NAME = "/insights/platform/cloud-meter"
 PAGE_SIZE = 1000
 LOGGED_CHARACTERS = 500
 
+MOST_LINKS = 10_000
+"""More links than that no authentication has: the list never ends."""
+
+PASSING = (requests.codes.not_found, requests.codes.too_many_requests)
+"""Errors of a client that may pass: a 404 comes here only if sources did not say it."""
+
 _circuit = Circuit(silences=5, seconds=10)
 """A sources service that hangs must not keep all workers waiting for it."""
 
@@ -32,7 +42,7 @@ class SourcesError(Exception):
 
 
 class SourcesUnavailableError(SourcesError):
-    """It can not answer now: no connection, no answer in time, an error of its own, or nonsense."""
+    """It cannot answer now: no connection, no answer in time, an error of its own, or nonsense."""
 
 
 class SourcesRefusedError(SourcesError):
@@ -88,6 +98,8 @@ def list_application_authentications(authentication_id: object, *, tenant: Tenan
         found += rows
         if not rows or len(found) >= _count(page):
             return found
+        if len(found) > MOST_LINKS:
+            raise SourcesUnavailableError(f"{authentication_id} has links without an end")
 
 
 _remembered: dict[str, tuple[str, float]] = {}
@@ -170,7 +182,8 @@ def _get(url: str, *, tenant: Tenant, query: dict[str, str] | None = None) -> Re
 
 
 def _decode(reply: requests.Response, url: str, tenant: Tenant) -> Record | None:
-    if reply.status_code == requests.codes.not_found:
+    content = _json(reply)
+    if reply.status_code == requests.codes.not_found and _is_of_sources(content):
         return None
     if reply.status_code != requests.codes.ok:
         logger.info(
@@ -182,13 +195,22 @@ def _decode(reply: requests.Response, url: str, tenant: Tenant) -> Record | None
             reply.text[:LOGGED_CHARACTERS],
         )
         message = f"{url} was answered {reply.status_code}"
-        if reply.status_code in range(400, 500) and reply.status_code != 429:
+        if reply.status_code in range(400, 500) and reply.status_code not in PASSING:
             raise SourcesRefusedError(message)
         raise SourcesUnavailableError(message)
-    try:
-        content = reply.json()
-    except ValueError as error:
-        raise SourcesUnavailableError(f"{url} was answered with no JSON") from error
     if not isinstance(content, dict):
         raise SourcesUnavailableError(f"{url} was answered with no JSON object")
     return content
+
+
+def _json(reply: requests.Response) -> object:
+    """Return the JSON of an answer; None if it has none."""
+    try:
+        return reply.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_of_sources(content: object) -> bool:
+    """Check whether the body of an error has the form that sources gives to its own."""
+    return isinstance(content, dict) and isinstance(content.get("errors"), list)

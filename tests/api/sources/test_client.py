@@ -79,6 +79,53 @@ def test_answers_that_make_no_sense(sources_api, body):
         client.get_source(1, tenant=TENANT)
 
 
+NOT_OF_SOURCES = {
+    "nothing": "",
+    "page of an ingress": "<html><body>404 page not found</body></html>",
+    "text": "default backend - 404",
+    "other object": '{"message": "no Route matched with those values"}',
+    "no object": '[{"errors": []}]',
+    "errors as text": '{"errors": "not found"}',
+    "errors as object": '{"errors": {"detail": "not found"}}',
+    "null": "null",
+    "cut off": '{"errors": [{"detail": "not fou',
+    "endless": '{"errors":' + "[" * 100_000,
+}
+
+
+class TestNotFound:
+    """Decision 35: a 404 is believed only if sources said it."""
+
+    @pytest.mark.parametrize(
+        "get", [client.get_application, client.get_source, client.get_authentication]
+    )
+    @pytest.mark.parametrize("body", NOT_OF_SOURCES.values(), ids=NOT_OF_SOURCES)
+    def test_answer_of_something_in_between_is_a_failure(self, sources_api, get, body):
+        sources_api.fail("/", status=404, body=body, times=1)
+        with pytest.raises(SourcesUnavailableError):
+            get(1, tenant=TENANT)
+
+    @pytest.mark.parametrize("errors", ["[]", '[{"detail": "not found", "status": "404"}]'])
+    def test_answer_of_sources_is_believed(self, sources_api, errors):
+        sources_api.fail("/", status=404, body=f'{{"errors": {errors}, "x": 1}}', times=1)
+        assert client.get_source(1, tenant=TENANT) is None
+
+    def test_list_is_not_empty_because_something_in_between_says_so(self, sources_api):
+        sources_api.fail("/", status=404, times=1)
+        with pytest.raises(SourcesUnavailableError):
+            client.list_application_authentications(77, tenant=TENANT)
+
+
+def test_list_without_an_end(sources_api, monkeypatch):
+    """A sources service that ignores where a page is to begin must not fill our memory."""
+    monkeypatch.setattr(client, "MOST_LINKS", 10)
+    page = '{"meta": {"count": 1000000000}, "data": [{"id": "1"}, {"id": "2"}]}'
+    sources_api.fail("/api", body=page)
+    with pytest.raises(SourcesUnavailableError):
+        client.list_application_authentications(77, tenant=TENANT)
+    assert len(sources_api.received()) == 6
+
+
 def test_no_connection(settings):
     settings.SOURCES_API_EXTERNAL_BASE_URL = "http://127.0.0.1:1"
     with pytest.raises(SourcesUnavailableError):
@@ -162,7 +209,7 @@ class TestApplicationType:
 
 def test_list_of_an_unknown_authentication(sources_api):
     assert client.list_application_authentications(77, tenant=TENANT) == []
-    sources_api.fail("/api", status=404, times=1)
+    sources_api.fail("/api", status=404, body='{"errors": []}', times=1)
     assert client.list_application_authentications(77, tenant=TENANT) == []
     assert sources_api.received()[0]["query"] == {"filter[authentication_id]": ["77"]}
 
