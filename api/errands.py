@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Min
+from django.db.models.functions import Now
 
 from api.models import Errand
-from util import clock
 from util.tasks import enqueue, plain, publishing_must_succeed, seconds_asked_for
 
 logger = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ PRUNED_AT_ONCE = 10_000
 _DUE = """
 SELECT * FROM api_errand
 WHERE done_at IS NULL
-  AND %(now)s - queued_at > LEAST(
+  AND statement_timestamp() - queued_at > LEAST(
         GREATEST(queued_at - issued_at, %(wait)s), interval '10 minutes')
 ORDER BY queued_at
 LIMIT %(limit)s
@@ -60,7 +59,16 @@ RETURNING key
 
 _PRUNE = """
 DELETE FROM api_errand
-WHERE key IN (SELECT key FROM api_errand WHERE done_at < %(before)s LIMIT %(limit)s)
+WHERE key IN (
+    SELECT key FROM api_errand WHERE done_at < statement_timestamp() - %(kept)s LIMIT %(limit)s
+)
+"""
+
+_STATISTICS = """
+SELECT count(*),
+       coalesce(extract(epoch FROM statement_timestamp() - min(issued_at)), 0)::float
+FROM api_errand
+WHERE done_at IS NULL
 """
 
 
@@ -89,10 +97,7 @@ def send(key: str, task: str, *args: Any) -> None:
 
     It is written down now and queued when the current transaction commits.
     """
-    now = clock.now()
-    errand = Errand(
-        key=key, task=task, args=plain(args), ticket=uuid.uuid4(), issued_at=now, queued_at=now
-    )
+    errand = Errand(key=key, task=task, args=plain(args), ticket=uuid.uuid4())
     columns = ["task", "args", "ticket", "issued_at", "queued_at", "done_at"]
     Errand.objects.bulk_create(
         [errand], update_conflicts=True, unique_fields=["key"], update_fields=columns
@@ -139,7 +144,7 @@ def take_up(tie: Tie | None, *, again: bool, within: float = 0) -> bool:
 def finish(tie: Tie | None) -> None:
     """Write down that an errand was done, unless a newer one has taken its place."""
     if tie is not None:
-        Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(done_at=clock.now())
+        Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(done_at=Now())
 
 
 @contextmanager
@@ -178,7 +183,7 @@ def queue_lost() -> int:
     Raises what the broker's client raises.
     """
     wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
-    parameters = {"now": clock.now(), "wait": wait, "limit": QUEUED_AT_ONCE}
+    parameters = {"wait": wait, "limit": QUEUED_AT_ONCE}
     due = list(Errand.objects.raw(_DUE, parameters))
     queued: list[str] = []
     try:
@@ -187,29 +192,28 @@ def queue_lost() -> int:
                 _queue(errand)
                 queued.append(errand.key)
     finally:
-        Errand.objects.filter(key__in=queued).update(queued_at=clock.now())
+        Errand.objects.filter(key__in=queued).update(queued_at=Now())
     return len(queued)
 
 
 def prune() -> int:
     """Forget errands that were done long ago, a bounded number of them; returns how many."""
-    before = clock.now() - datetime.timedelta(days=KEPT_DAYS)
+    kept = datetime.timedelta(days=KEPT_DAYS)
     with connection.cursor() as cursor:
-        cursor.execute(_PRUNE, {"before": before, "limit": PRUNED_AT_ONCE})
+        cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
         return cursor.rowcount
 
 
 def statistics() -> Statistics:
     """Count the errands that are not done, and tell how long the oldest has waited."""
-    found = Errand.objects.filter(done_at__isnull=True).aggregate(Count("key"), Min("issued_at"))
-    oldest = found["issued_at__min"]
-    age = (clock.now() - oldest).total_seconds() if oldest else 0.0
-    return Statistics(found["key__count"], max(age, 0.0))
+    with connection.cursor() as cursor:
+        cursor.execute(_STATISTICS)
+        return Statistics(*cursor.fetchone())
 
 
 def _expect_nothing_for(tie: Tie, seconds: float) -> None:
     """Let an errand not be taken for lost for a while, since its task works, or has to wait."""
-    until = clock.now() + datetime.timedelta(seconds=seconds)
+    until = Now() + datetime.timedelta(seconds=seconds)
     Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=until)
 
 

@@ -15,7 +15,7 @@ from api.accounts.verification import release
 from api.clouds.provider import AccountRef, provider_for
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
-from util import clock
+from util import postgres
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ def delete_user_if_unused(*, user_id: int) -> bool:
 
 def delete_inactive_users() -> int:
     """Delete users who joined long enough ago and have no account; returns how many there were."""
-    joined_before = clock.now() - datetime.timedelta(seconds=settings.DELETE_INACTIVE_USERS_MIN_AGE)
+    min_age = datetime.timedelta(seconds=settings.DELETE_INACTIVE_USERS_MIN_AGE)
+    joined_before = postgres.now() - min_age
     inactive = User.objects.filter(
         is_superuser=False, date_joined__lt=joined_before, cloud_accounts__isnull=True
     )

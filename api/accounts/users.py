@@ -7,6 +7,7 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
+from util import postgres
 from util.metrics import counter
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,9 @@ def _get_or_create(account_number: str | None, org_id: str | None) -> User:
     if found.by_org is not None and not account_number:
         return found.by_org
     if not found.ids:
-        return User.objects.create_user(account_number=account_number, org_id=org_id)
+        return User.objects.create_user(
+            account_number=account_number, org_id=org_id, date_joined=postgres.now()
+        )
     with lock_users(found.ids):
         still_found = _find(account_number, org_id)
         if still_found != found:

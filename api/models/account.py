@@ -2,10 +2,10 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from api.models.base import CloudType, Timestamped
 from api.models.user import User
-from util import clock
 
 
 class CloudAccount(Timestamped):
@@ -97,7 +97,7 @@ class AccountState(models.Model):
     cloud_type = models.CharField(max_length=8, choices=CloudType.choices)
     cloud_account_number = models.CharField(max_length=36)
     user_id = models.BigIntegerField()
-    at = models.DateTimeField(default=clock.now)
+    at = models.DateTimeField(db_default=Now())
     from_state = models.CharField(max_length=16, blank=True)
     to_state = models.CharField(max_length=16, choices=Change.choices)
     code = models.CharField(max_length=16, blank=True)

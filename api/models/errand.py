@@ -4,23 +4,22 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
-
-from util import clock
+from django.db.models.functions import Now
 
 
 class Errand(models.Model):
     """The newest task about one thing, such as one application's status; ``key`` names the thing.
 
     ``ticket`` tells this task from older ones about the same thing. ``queued_at`` is when it was
-    last queued or taken up, ``done_at`` when it was done.
+    last queued or taken up, ``done_at`` when it was done, all by PostgreSQL's clock (decision 41).
     """
 
     key = models.CharField(max_length=200, primary_key=True)
     task = models.CharField(max_length=200)
     args = models.JSONField()
     ticket = models.UUIDField(default=uuid.uuid4)
-    issued_at = models.DateTimeField(default=clock.now)
-    queued_at = models.DateTimeField(default=clock.now)
+    issued_at = models.DateTimeField(db_default=Now())
+    queued_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,6 +1,7 @@
 """The inbox: messages of the sources service, stored before Kafka forgets them (decision 27).
 
-The listener stores and queues them here; ``api.sources.work`` takes them out in order.
+The listener stores and queues them here; ``api.sources.work`` takes them out in order. All times
+are PostgreSQL's (decision 41).
 """
 
 import datetime
@@ -12,11 +13,13 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DataError, connection, transaction
-from django.db.models import Count, Min
+from django.db.models.functions import Now
 
 from api.models import InboxMessage
-from api.sources.messages import TASKS
-from util import clock
+from api.models.inbox import UNFINISHED
+from api.sources.customers import Customers, join_queues, queue_of
+from api.sources.messages import TASKS, Tenant, objects_of, tenant_of
+from util.locks import lock
 from util.tasks import enqueue, publishing_must_succeed
 
 logger = logging.getLogger(__name__)
@@ -24,28 +27,35 @@ logger = logging.getLogger(__name__)
 KEPT_DAYS = 30
 """How long a processed message is kept."""
 
-PUBLISHED_AT_ONCE = 1000
+PUBLISHED_AT_ONCE = 200
 PRUNED_AT_ONCE = 10_000
 SWEPT_AT_ONCE = 10_000
+RETRIED_AT_ONCE = 200
 
 INBOX_ID_HEADER = "inbox_id"
 FOLLOW_UP_HEADER = "inbox_follow_up"
 """Headers of a Celery message that tie a task to a stored message."""
 
 State = InboxMessage.State
-UNFINISHED = (State.WAITING, State.WORKING, State.HANDED_ON, State.FAILED)
+BROKEN = (State.FAILED, State.DEAD)
+
+_STORING = "inbox-store"
+"""Namespace of the lock that has messages stored in one order, whoever stores them."""
 
 _STORE = """
 INSERT INTO api_inboxmessage (topic, "partition", "offset", written_at, event_type, customer_key,
-                              value, headers, state, attempts, reason, received_at, not_before,
-                              follow_ups)
-SELECT topic, place, number, written_at, event_type, customer_key, value::jsonb, headers::jsonb,
-       'waiting', 0, '', %(now)s, %(now)s, '[]'
+                              account_number, org_id, application_id, authentication_id,
+                              value, headers, state, attempts, reason, follow_ups)
+SELECT topic, place, number, written_at, event_type, customer_key,
+       account_number, org_id, application_id, authentication_id,
+       value::jsonb, headers::jsonb, 'waiting', 0, '', '[]'
 FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[],
             %(written_at)s::timestamptz[], %(event_types)s::text[], %(customer_keys)s::text[],
-            %(values)s::text[], %(headers)s::text[])
+            %(account_numbers)s::text[], %(org_ids)s::text[], %(application_ids)s::bigint[],
+            %(authentication_ids)s::bigint[], %(values)s::text[], %(headers)s::text[])
      WITH ORDINALITY
-     AS arrived (topic, place, number, written_at, event_type, customer_key, value, headers, turn)
+     AS arrived (topic, place, number, written_at, event_type, customer_key, account_number, org_id,
+                 application_id, authentication_id, value, headers, turn)
 ORDER BY turn
 ON CONFLICT (topic, "partition", "offset") DO NOTHING
 RETURNING id, topic, "partition", "offset"
@@ -55,7 +65,7 @@ RETURNING id, topic, "partition", "offset"
 # everything but its place.
 _MAKE_WAY = """
 UPDATE api_inboxmessage message
-SET topic = message.topic || ' before ' || %(now)s::text
+SET topic = message.topic || ' before ' || statement_timestamp()
 FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[],
             %(written_at)s::timestamptz[]) AS arrived (topic, place, number, written_at)
 WHERE message.topic = arrived.topic AND message."partition" = arrived.place
@@ -73,9 +83,9 @@ FROM (
     WHERE state IN ('waiting', 'working', 'handed_on', 'failed')
     ORDER BY customer_key, id
 ) head
-WHERE head.not_before <= %(now)s
-  AND (head.lease_until IS NULL OR head.lease_until < %(now)s)
-  AND (head.queued_at IS NULL OR %(now)s - head.queued_at > LEAST(
+WHERE head.not_before <= statement_timestamp()
+  AND (head.lease_until IS NULL OR head.lease_until < statement_timestamp())
+  AND (head.queued_at IS NULL OR statement_timestamp() - head.queued_at > LEAST(
         GREATEST(head.queued_at - head.received_at, %(wait)s), interval '10 minutes'))
 ORDER BY head.id
 LIMIT %(limit)s
@@ -85,9 +95,30 @@ _PRUNE = """
 DELETE FROM api_inboxmessage
 WHERE id IN (
     SELECT id FROM api_inboxmessage
-    WHERE state = 'processed' AND finished_at < %(before)s
+    WHERE state = 'processed' AND finished_at < statement_timestamp() - %(kept)s
     LIMIT %(limit)s
 )
+"""
+
+
+_RETRY = """
+UPDATE api_inboxmessage message
+SET state = 'waiting', attempts = 0, revived_at = statement_timestamp(),
+    not_before = statement_timestamp(), missing_since = NULL, queued_at = NULL, follow_ups = '[]',
+    lease_until = NULL, lease_token = NULL, finished_at = NULL,
+    customer_key = broken.customer_key, account_number = broken.account_number,
+    org_id = broken.org_id
+FROM unnest(%(ids)s::bigint[], %(customer_keys)s::text[], %(account_numbers)s::text[],
+            %(org_ids)s::text[])
+     AS broken (id, customer_key, account_number, org_id)
+WHERE message.id = broken.id AND message.state IN ('failed', 'dead')
+"""
+
+_STATISTICS = """
+SELECT state, count(*), extract(epoch FROM statement_timestamp() - min(received_at))::float
+FROM api_inboxmessage
+WHERE state IN ('waiting', 'working', 'handed_on', 'failed')
+GROUP BY state
 """
 
 
@@ -109,7 +140,7 @@ class Received:
     coordinates: Coordinates
     written_at: datetime.datetime | None
     event_type: str
-    customer_key: str
+    tenant: Tenant
     value: dict[str, Any]
     headers: list[list[str | None]]
     kept_headers: list[list[str | None]]
@@ -151,18 +182,11 @@ def store(
 
 def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:
     by_coordinates = {message.coordinates: message for message in messages}
-    parameters = {
-        "now": clock.now(),
-        "topics": [message.coordinates.topic for message in messages],
-        "partitions": [message.coordinates.partition for message in messages],
-        "offsets": [message.coordinates.offset for message in messages],
-        "written_at": [message.written_at for message in messages],
-        "event_types": [message.event_type for message in messages],
-        "customer_keys": [message.customer_key for message in messages],
-        "values": [json.dumps(message.value) for message in messages],
-        "headers": [json.dumps(message.kept_headers) for message in messages],
-    }
     with transaction.atomic(), connection.cursor() as cursor:
+        lock(_STORING, "")
+        customers = Customers(message.tenant for message in messages)
+        tenants = [customers.complete(message.tenant) for message in messages]
+        parameters = _columns(messages, tenants)
         cursor.execute(_STORE, parameters)
         rows = cursor.fetchall()
         if len(rows) < len(messages):
@@ -171,7 +195,29 @@ def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:
                 logger.error("Kafka gave %s offsets a second time", cursor.rowcount)
                 cursor.execute(_STORE, parameters)
                 rows += cursor.fetchall()
+        join_queues(tenants)
     return [(row[0], by_coordinates[Coordinates(*row[1:])]) for row in sorted(rows)]
+
+
+def _columns(messages: Sequence[Received], tenants: Sequence[Tenant]) -> dict[str, list[Any]]:
+    objects = [objects_of(message.event_type, message.value) for message in messages]
+    return {
+        "topics": [message.coordinates.topic for message in messages],
+        "partitions": [message.coordinates.partition for message in messages],
+        "offsets": [message.coordinates.offset for message in messages],
+        "written_at": [message.written_at for message in messages],
+        "event_types": [message.event_type for message in messages],
+        "customer_keys": [
+            queue_of(tenant, message.coordinates.partition)
+            for message, tenant in zip(messages, tenants, strict=True)
+        ],
+        "account_numbers": [tenant.account_number for tenant in tenants],
+        "org_ids": [tenant.org_id for tenant in tenants],
+        "application_ids": [one.application_id for one in objects],
+        "authentication_ids": [one.authentication_id for one in objects],
+        "values": [json.dumps(message.value) for message in messages],
+        "headers": [json.dumps(message.kept_headers) for message in messages],
+    }
 
 
 def publish_new(stored: Iterable[tuple[int, Received]]) -> None:
@@ -202,16 +248,17 @@ def publish_due() -> int:
     queued; raises what the broker's client raises.
     """
     due = _due()
-    _publish_all(due)
+    for first in range(0, len(due), PUBLISHED_AT_ONCE):
+        chunk = InboxMessage.objects.filter(id__in=due[first : first + PUBLISHED_AT_ONCE])
+        _publish_all(chunk.order_by("id"))
     return len(due)
 
 
 def publish_later(message: InboxMessage, *, seconds: float) -> None:
     """Queue a task that will look after the message's customer in so many seconds."""
-    due = clock.now() + datetime.timedelta(seconds=seconds)
-    _publish(
-        message.id, message.event_type, message.value, message.headers, countdown=max(seconds, 0)
-    )
+    seconds = max(seconds, 0)
+    _publish(message.id, message.event_type, message.value, message.headers, countdown=seconds)
+    due = Now() + datetime.timedelta(seconds=seconds)
     InboxMessage.objects.filter(id=message.id).update(queued_at=due)
 
 
@@ -227,57 +274,74 @@ def _publish_all(messages: Iterable[InboxMessage]) -> None:
 
 def _mark_queued(inbox_ids: Sequence[int]) -> None:
     if inbox_ids:
-        InboxMessage.objects.filter(id__in=inbox_ids).update(queued_at=clock.now())
+        InboxMessage.objects.filter(id__in=inbox_ids).update(queued_at=Now())
 
 
 def prune() -> int:
     """Delete messages that were processed long ago, a bounded number of them; returns how many."""
-    before = clock.now() - datetime.timedelta(days=KEPT_DAYS)
+    kept = datetime.timedelta(days=KEPT_DAYS)
     with connection.cursor() as cursor:
-        cursor.execute(_PRUNE, {"before": before, "limit": PRUNED_AT_ONCE})
+        cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
         return cursor.rowcount
 
 
 def retry(inbox_ids: Iterable[int] | None = None) -> int:
     """Let failed and dead messages, by default all, be worked on again at once; returns how many.
 
-    Their attempts are forgotten. The next sweep queues them.
+    Each joins its customer's queue of today, in the place that it had. Its attempts are forgotten.
+    The next sweep queues it. ``api.accounts.events`` sees to it that a message that is not true any
+    more undoes nothing (decision 40).
     """
-    broken = InboxMessage.objects.filter(state__in=[State.FAILED, State.DEAD])
+    broken = InboxMessage.objects.filter(state__in=BROKEN)
     if inbox_ids is not None:
         broken = broken.filter(id__in=list(inbox_ids))
-    return broken.update(
-        state=State.WAITING,
-        attempts=0,
-        not_before=clock.now(),
-        queued_at=None,
-        lease_until=None,
-        lease_token=None,
-        finished_at=None,
-    )
+    found = list(broken.order_by("id").values_list("id", flat=True))
+    chunks = range(0, len(found), RETRIED_AT_ONCE)
+    return sum(_retry(found[first : first + RETRIED_AT_ONCE]) for first in chunks)
+
+
+def _retry(inbox_ids: Sequence[int]) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock(_STORING, "")
+        broken = InboxMessage.objects.filter(id__in=inbox_ids, state__in=BROKEN)
+        rows = list(broken.values_list("id", "partition", "headers"))
+        sent_by = [tenant_of(headers) for _, _, headers in rows]
+        customers = Customers(sent_by)
+        tenants = [customers.complete(tenant) for tenant in sent_by]
+        parameters = {
+            "ids": [inbox_id for inbox_id, _, _ in rows],
+            "customer_keys": [
+                queue_of(tenant, partition)
+                for tenant, (_, partition, _) in zip(tenants, rows, strict=True)
+            ],
+            "account_numbers": [tenant.account_number for tenant in tenants],
+            "org_ids": [tenant.org_id for tenant in tenants],
+        }
+        cursor.execute(_RETRY, parameters)
+        retried = cursor.rowcount
+        join_queues(tenants)
+    return retried
 
 
 def statistics() -> Statistics:
     """Count the messages that are unfinished or dead, and tell how long the oldest has waited."""
-    unfinished = list(
-        InboxMessage.objects.filter(state__in=UNFINISHED)
-        .values("state")
-        .annotate(count=Count("id"), oldest=Min("received_at"))
-    )
-    counts = {str(state): 0 for state in UNFINISHED}
-    counts |= {row["state"]: row["count"] for row in unfinished}
+    with connection.cursor() as cursor:
+        cursor.execute(_STATISTICS)
+        unfinished = cursor.fetchall()
+    counts = dict.fromkeys(UNFINISHED, 0)
+    counts |= {state: count for state, count, _ in unfinished}
     counts[str(State.DEAD)] = InboxMessage.objects.filter(state=State.DEAD).count()
-    waiting = [row["oldest"] for row in unfinished]
-    age = (clock.now() - min(waiting)).total_seconds() if waiting else 0.0
-    return Statistics(counts=counts, oldest_waiting_seconds=max(age, 0.0))
+    return Statistics(
+        counts=counts,
+        oldest_waiting_seconds=max((seconds for *_, seconds in unfinished), default=0.0),
+    )
 
 
-def _due() -> list[InboxMessage]:
+def _due() -> list[int]:
     with connection.cursor() as cursor:
         wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
-        cursor.execute(_DUE, {"now": clock.now(), "wait": wait, "limit": SWEPT_AT_ONCE})
-        ids = [row[0] for row in cursor.fetchall()]
-    return list(InboxMessage.objects.filter(id__in=ids).order_by("id"))
+        cursor.execute(_DUE, {"wait": wait, "limit": SWEPT_AT_ONCE})
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _publish(

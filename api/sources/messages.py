@@ -29,7 +29,9 @@ TASKS: Mapping[str, str] = {
 """The task for each event type that concerns us; everything else is ignored, which is essential:
 each status that we send makes sources emit ``Application.update`` and ``Records.update``."""
 
-CUSTOMER_KEY_LENGTH = 200
+TENANT_ID_LENGTH = 150
+"""Longer account numbers and org ids no customer has."""
+
 LARGEST_ID = 2**63 - 1
 
 Headers = Sequence[Sequence[str | None]]
@@ -93,18 +95,22 @@ def tenant_of(headers: Headers) -> Tenant:
     return Tenant(*tenant_from_headers(headers))
 
 
-def customer_key(tenant: Tenant, partition: int) -> str:
-    """Name the queue in which a message waits for its turn: one for each customer.
+class Objects(NamedTuple):
+    """The objects of the sources service that a message is about, as far as it names them."""
 
-    Messages without a tenant, which come to nothing, wait in one queue for each partition.
-    """
-    if tenant.org_id:
-        key = f"org {tenant.org_id}"
-    elif tenant.account_number:
-        key = f"account {tenant.account_number}"
-    else:
-        key = f"partition {partition}"
-    return key[:CUSTOMER_KEY_LENGTH]
+    application_id: int | None
+    authentication_id: int | None
+
+
+def objects_of(event_type: str, value: Mapping[str, Any]) -> Objects:
+    """Tell what a message is about, by its type and its body (spec 03 §1.5)."""
+    if event_type in (PAUSE, UNPAUSE):
+        return Objects(platform_id(value.get("id")), None)
+    if event_type == UPDATE:
+        return Objects(None, platform_id(value.get("id")))
+    return Objects(
+        platform_id(value.get("application_id")), platform_id(value.get("authentication_id"))
+    )
 
 
 def kept_headers(headers: Headers) -> list[list[str | None]]:

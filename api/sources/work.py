@@ -1,10 +1,12 @@
 """Work on stored messages: one customer's strictly in order and one at a time (decision 27).
 
-A worker leases the customer's first unfinished message, and keeps the lease while it works. A
-message may queue *follow-ups*, other tasks that carry its work on: it counts as processed, and the
-customer's next message gets its turn, when the last of them has ended. A follow-up that is lost is
-queued again by working on the message once more, which is harmless: all that is done for a message
-is idempotent.
+A worker leases the customer's first unfinished message, unless another one of theirs is leased,
+and keeps the lease while it works. Leases and due times go by PostgreSQL's clock (decision 41).
+
+A message may queue *follow-ups*, other tasks that carry its work on: it counts as processed, and
+the customer's next message gets its turn, when the last of them has ended. A follow-up that is lost
+is queued again by working on the message once more, which is harmless: all that is done for a
+message is idempotent.
 """
 
 import datetime
@@ -20,18 +22,16 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
 
 from api.models import InboxMessage
+from api.models.inbox import UNFINISHED
 from api.sources.client import SourcesRefusedError
-from api.sources.inbox import (
-    FOLLOW_UP_HEADER,
-    INBOX_ID_HEADER,
-    UNFINISHED,
-    State,
-    publish_later,
-)
-from util import clock
+from api.sources.customers import QUEUES
+from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
+from util.locks import lock
 from util.tasks import (
     MAX_BACKOFF,
     MAX_RETRIES,
@@ -54,23 +54,29 @@ TURN_SECONDS = 60
 
 REASON_LENGTH = 1000
 
+# A message that an operator has revived may come before one that is being worked on.
 _CLAIM_FIRST = """
 UPDATE api_inboxmessage
-SET state = 'working', lease_token = %(token)s, lease_until = %(until)s,
+SET state = 'working', lease_token = %(token)s, lease_until = statement_timestamp() + %(lease)s,
     attempts = attempts + CASE WHEN state = 'working' THEN 1 ELSE 0 END
 WHERE id = (
         SELECT min(id) FROM api_inboxmessage
         WHERE customer_key = %(customer_key)s
           AND state IN ('waiting', 'working', 'handed_on', 'failed'))
+  AND customer_key = %(customer_key)s
   AND state IN ('waiting', 'working', 'handed_on', 'failed')
-  AND not_before <= %(now)s
-  AND (lease_until IS NULL OR lease_until < %(now)s)
+  AND not_before <= statement_timestamp()
+  AND NOT EXISTS (
+        SELECT FROM api_inboxmessage
+        WHERE customer_key = %(customer_key)s
+          AND state IN ('waiting', 'working', 'handed_on', 'failed')
+          AND lease_until >= statement_timestamp())
 RETURNING *
 """
 
 _CLAIM_FOLLOW_UP = """
 UPDATE api_inboxmessage
-SET state = 'working', lease_token = %(token)s, lease_until = %(until)s
+SET state = 'working', lease_token = %(token)s, lease_until = statement_timestamp() + %(lease)s
 WHERE id = %(id)s AND state = 'handed_on' AND follow_ups @> to_jsonb(%(name)s::text)
 RETURNING *
 """
@@ -111,13 +117,13 @@ def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> b
 
     ``handle`` does a message's work; ``give_up`` is called for one that failed for good, with the
     last error if there is one. Returns
-    whether nothing had to be done because another worker is at the customer's first message.
+    whether nothing had to be done because another worker is at the customer's messages.
     """
-    found = InboxMessage.objects.filter(id=inbox_id).values_list("customer_key", "state").first()
-    if found is None or found[1] not in UNFINISHED:
+    state = InboxMessage.objects.filter(id=inbox_id).values_list("state", flat=True).first()
+    if state not in UNFINISHED:
         logger.debug("Message %s of the inbox is done with", inbox_id)
         return False
-    return _work_for_customer(found[0], handle, give_up)
+    return _work_for_customer(inbox_id, handle, give_up)
 
 
 def work_on_follow_up(
@@ -137,29 +143,43 @@ def work_on_follow_up(
     rest = [other for other in message.follow_ups if other != name]
     _work_on(message, work, give_up, rest)
     if not rest:
-        _work_for_customer(message.customer_key, handle, give_up)
+        _work_for_customer(inbox_id, handle, give_up)
 
 
-def _work_for_customer(key: str, handle: Handle, give_up: GiveUp) -> bool:
+def _work_for_customer(inbox_id: int, handle: Handle, give_up: GiveUp) -> bool:
     stop_at = time.monotonic() + TURN_SECONDS
     worked = False
     while time.monotonic() < stop_at:
-        message = _claim(_CLAIM_FIRST, customer_key=key)
+        message = _claim_first(inbox_id)
         if message is None:
-            return not worked and _someone_works_for(key)
+            return not worked and _someone_works_for(_queue_of(inbox_id))
         if message.attempts > MAX_RETRIES:
             _bury(message, None, give_up)
         else:
             _work_on(message, handle, give_up, [])
         worked = True
-    _pass_on(key)
+    _pass_on(_queue_of(inbox_id))
     return False
 
 
+def _queue_of(inbox_id: int) -> str:
+    """Return the queue that a message is in now: the listener may join it with another one."""
+    return InboxMessage.objects.values_list("customer_key", flat=True).get(id=inbox_id)
+
+
+def _claim_first(inbox_id: int) -> InboxMessage | None:
+    """Lease the first message of a customer; None if it is not ready, or one is leased already."""
+    while True:
+        queue = _queue_of(inbox_id)
+        with transaction.atomic():
+            lock(QUEUES, queue)
+            if _queue_of(inbox_id) == queue:
+                return _claim(_CLAIM_FIRST, customer_key=queue)
+
+
 def _claim(statement: str, **parameters: Any) -> InboxMessage | None:
-    now = clock.now()
-    until = now + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
-    parameters |= {"now": now, "until": until, "token": uuid.uuid4()}
+    lease = datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
+    parameters |= {"lease": lease, "token": uuid.uuid4()}
     return next(iter(InboxMessage.objects.raw(statement, parameters)), None)
 
 
@@ -167,18 +187,18 @@ def _is_busy(inbox_id: int) -> bool:
     return InboxMessage.objects.filter(id=inbox_id, state=State.WORKING).exists()
 
 
-def _someone_works_for(key: str) -> bool:
+def _someone_works_for(queue: str) -> bool:
     return InboxMessage.objects.filter(
-        customer_key=key, state=State.WORKING, lease_until__gte=clock.now()
+        customer_key=queue, state=State.WORKING, lease_until__gte=Now()
     ).exists()
 
 
-def _pass_on(key: str) -> None:
+def _pass_on(queue: str) -> None:
     """Queue a task for what is still waiting after this one's turn."""
-    ready = InboxMessage.objects.filter(customer_key=key, state__in=[State.WAITING, State.FAILED])
-    message = ready.order_by("id").first()
+    ready = InboxMessage.objects.filter(customer_key=queue, state__in=[State.WAITING, State.FAILED])
+    message = ready.annotate(wait=F("not_before") - Now()).order_by("id").first()
     if message is not None:
-        publish_later(message, seconds=(message.not_before - clock.now()).total_seconds())
+        publish_later(message, seconds=message.wait.total_seconds())
 
 
 def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[str]) -> None:
@@ -202,7 +222,6 @@ def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[st
 
 def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
     waited_for = [*rest, *(follow_up.name for follow_up in outcome.follow_ups)]
-    now = clock.now()
     if not waited_for:
         _finish(message, State.PROCESSED, reason=outcome.summary)
         return
@@ -213,7 +232,7 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
         follow_ups=waited_for,
         reason=outcome.summary[:REASON_LENGTH],
         lease_token=None,
-        lease_until=now + datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS),
+        lease_until=Now() + datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS),
     )
     if held:
         _publish_follow_ups(message, outcome.follow_ups)
@@ -234,9 +253,8 @@ def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -
     except Exception as error:
         logger.warning("Follow-ups of %s were not queued, the sweep will: %s", message, error)
         handed_on = InboxMessage.objects.filter(id=message.id, state=State.HANDED_ON)
-        now = clock.now()
         pause = datetime.timedelta(seconds=BROKER_PAUSE_SECONDS)
-        handed_on.update(lease_until=now, not_before=now + pause, queued_at=None)
+        handed_on.update(lease_until=Now(), not_before=Now() + pause, queued_at=None)
 
 
 def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
@@ -246,7 +264,7 @@ def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
         return
     backoff = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
     delay = max(backoff, seconds_asked_for(error))
-    not_before = clock.now() + datetime.timedelta(seconds=delay)
+    not_before = Now() + datetime.timedelta(seconds=delay)
     held = _update(
         message,
         state=State.FAILED,
@@ -281,7 +299,7 @@ def _finish(message: InboxMessage, state: str, *, reason: str) -> None:
         state=state,
         reason=reason[:REASON_LENGTH],
         follow_ups=[],
-        finished_at=clock.now(),
+        finished_at=Now(),
         lease_token=None,
         lease_until=None,
     )
@@ -318,7 +336,7 @@ def _kept_lease(message: InboxMessage) -> Iterator[None]:
 def _renew(inbox_id: int, token: uuid.UUID, done: threading.Event) -> None:
     try:
         while not done.wait(settings.INBOX_LEASE_SECONDS / RENEWALS):
-            until = clock.now() + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
+            until = Now() + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
             mine = InboxMessage.objects.filter(id=inbox_id, lease_token=token)
             try:
                 mine.update(lease_until=until)

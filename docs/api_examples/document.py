@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from api.public import views
 from docs.api_examples import story, world
+from util import clock, postgres
 
 SEED = 20200518
 FOLDER = Path(__file__).resolve().parent
@@ -30,6 +31,7 @@ def render() -> str:
 
     with (
         time_machine.travel(world.NOW, tick=False),
+        mock.patch.object(postgres, "now", clock.now),
         mock.patch.object(uuid, "uuid4", seeded_uuid4),
         mock.patch.object(views, "own_account_id", return_value=world.OWN_AWS_ACCOUNT),
         transaction.atomic(),

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from api.models import InboxMessage
+from api.models.inbox import UNFINISHED
 from api.sources import inbox
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         elif state:
             messages = messages.filter(state=state)
         else:
-            messages = messages.filter(state__in=[*inbox.UNFINISHED, InboxMessage.State.DEAD])
+            messages = messages.filter(state__in=[*UNFINISHED, InboxMessage.State.DEAD])
         shown = list(messages[:limit])
         if shown:
             head = ("id", "state", "event type", "customer", "received", "attempts", "reason")

@@ -30,6 +30,7 @@ from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE
 from tests.api.accounts.conftest import FakeCloud
 from tests.api.accounts.test_events import APPLICATION, AUTHENTICATION, BODY, HEADERS, OUR_TYPE
 from tests.api.accounts.test_tasks import TASKS, run
+from tests.api.passing_time import time_passes
 from tests.api.sources.stored import received, store
 from tests.factories import make_aws_account, make_event, make_instance, make_user
 from util import tasks as util_tasks
@@ -102,6 +103,7 @@ class Platform:
             if not unfinished.exists() and not errands.statistics().open:
                 return
             clock.shift(700)
+            time_passes(700)
             inbox.publish_due()
             errands.queue_lost()
         raise AssertionError(list(InboxMessage.objects.values()) + list(Errand.objects.values()))

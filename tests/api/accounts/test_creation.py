@@ -15,9 +15,11 @@ from api.accounts.errors import (
     RefusedAccountError,
     UserGoneError,
 )
+from api.accounts.lifecycle import enable_account
 from api.accounts.onboarding import onboard
 from api.accounts.relocation import change_token
 from api.accounts.states import API, KAFKA
+from api.accounts.users import get_or_create_user
 from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
 from api.models import AccountState, CloudAccount, CloudType, User
 from api.sources.codes import ErrorCode
@@ -66,14 +68,13 @@ def onboarded(cloud_type="aws", token=None, tenant=("1701", "3340851"), ids=(22,
 
 class TestCreate:
     @pytest.mark.parametrize("cloud_type", TOKENS)
-    def test_scenario_13_account_is_created_enabled(
-        self, clouds, queued, user, cloud_type, one_clock
-    ):
-        with time_machine.travel("2026-03-01T12:00:00Z", tick=False):
-            account = create(user, cloud_type)
+    def test_scenario_13_account_is_created_enabled(self, clouds, queued, user, cloud_type):
+        before = postgres.now()
+        account = create(user, cloud_type)
         stored = CloudAccount.objects.get()
         assert stored == account
-        assert (stored.is_enabled, stored.enabled_at) == (True, utc("2026-03-01T12:00:00"))
+        assert stored.is_enabled
+        assert before <= stored.enabled_at <= postgres.now()
         assert stored.user == user
         assert stored.cloud_type == cloud_type
         assert (
@@ -354,3 +355,22 @@ class TestOwnAccount:
         with pytest.raises(RefusedAccountError):
             create(user, patient=False)
         assert not CloudAccount.objects.exists()
+
+
+@pytest.mark.parametrize("minutes", [-5, 5])
+def test_worker_whose_clock_is_wrong_enables_from_now_on(aws, queued, minutes):
+    """Decision 41: what happens before ``enabled_at`` does not count."""
+    before = postgres.now()
+    with time_machine.travel(clock.now() + datetime.timedelta(minutes=minutes)):
+        customer = get_or_create_user(account_number="1701", org_id="3340851")
+        account = create(customer)
+        disabled = make_aws_account(user=customer, is_enabled=False, enabled_at=None)
+        enable_account(account_id=disabled.id, trigger=API)
+    disabled.refresh_from_db()
+    for moment in (
+        customer.date_joined,
+        account.enabled_at,
+        disabled.enabled_at,
+        *AccountState.objects.values_list("at", flat=True),
+    ):
+        assert before <= moment <= postgres.now()

@@ -9,15 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.sources.messages import (
-    CUSTOMER_KEY_LENGTH,
+    CREATE,
+    DESTROY,
+    PAUSE,
+    UNPAUSE,
+    UPDATE,
     MalformedMessageError,
     Tenant,
     checked_headers,
-    customer_key,
     decode_body,
     decode_headers,
     first_header,
     kept_headers,
+    objects_of,
     platform_id,
     tenant_of,
 )
@@ -124,14 +128,21 @@ class TestTenant:
         assert Tenant(None, "1")
 
 
-class TestCustomerKey:
-    def test_org_id_comes_first(self):
-        assert customer_key(Tenant("1", "2"), 0) == "org 2"
-        assert customer_key(Tenant("2", None), 0) == "account 2"
-        assert customer_key(Tenant(None, None), 3) == "partition 3"
-
-    def test_length(self):
-        assert len(customer_key(Tenant(None, "x" * 500), 0)) == CUSTOMER_KEY_LENGTH
+class TestObjects:
+    @pytest.mark.parametrize(
+        ("event_type", "value", "expected"),
+        [
+            (CREATE, {"id": 31, "application_id": 11, "authentication_id": "22"}, (11, 22)),
+            (DESTROY, {"application_id": "11"}, (11, None)),
+            (UPDATE, {"id": "22", "application_id": 11}, (None, 22)),
+            (PAUSE, {"id": 11, "authentication_id": 22}, (11, None)),
+            (UNPAUSE, {"id": "11"}, (11, None)),
+            (CREATE, {"application_id": 2**63, "authentication_id": [22]}, (None, None)),
+            (PAUSE, {}, (None, None)),
+        ],
+    )
+    def test_what_a_message_is_about(self, event_type, value, expected):
+        assert objects_of(event_type, value) == expected
 
 
 class TestKeptHeaders:
