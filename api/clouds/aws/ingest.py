@@ -137,9 +137,8 @@ def _store_together_or_apart(entries: Sequence[Entry]) -> None:
 def _store(entries: Sequence[Entry]) -> None:
     accounts = _admit(entries)
     lookup = look_up([entry.admitted for entry in entries])
-    whole = [entry for entry in entries if not _note_failure(entry, lookup)]
     _record_refusals(lookup)
-    store_entries(whole, lookup, user_ids={account.user_id for account in accounts})
+    store_entries(entries, lookup, user_ids={account.user_id for account in accounts})
 
 
 def _admit(entries: Sequence[Entry]) -> set[Account]:
@@ -151,14 +150,6 @@ def _admit(entries: Sequence[Entry]) -> set[Account]:
         entry.admitted = admit(log, accounts)
         concerned |= entry.admitted.accounts
     return concerned
-
-
-def _note_failure(entry: Entry, lookup: Lookup) -> bool:
-    failure = lookup.failure_for(entry.admitted)
-    if failure is None:
-        return False
-    entry.file.problem, entry.file.outcome = failure, IngestObject.Outcome.REJECTED
-    return True
 
 
 def _record_refusals(lookup: Lookup) -> None:

@@ -1,7 +1,8 @@
 """Get: what the logs do not say, asked of EC2 on demand (spec 04 §8.8).
 
 One question per account and region for all instances, and one for all images, however many logs
-mention them. A place that can not be asked concerns only what needed it.
+mention them. Nothing waits for an answer that does not come (decision 47): instances are then
+stored without an image, events without a type, images as unavailable, and all is asked again later.
 """
 
 import logging
@@ -9,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from api.clouds.aws.admission import Admitted
-from api.clouds.aws.arn import parse_arn
+from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.describe import (
     RUNNING,
     DescribedImage,
@@ -57,33 +58,20 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Lookup:
-    """What EC2 said. ``failures`` are the places that gave no answer, and whom that concerns."""
+    """What EC2 said, and the record of each question for instances (09 P4).
+
+    What it does not show, and what it could not be asked for, is absent.
+    """
 
     instances: dict[str, DescribedInstance] = field(default_factory=dict)
     images: dict[str, Found] = field(default_factory=dict)
-    failures: dict[Place, Exception] = field(default_factory=dict)
-    concerned: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
     runs: list[DescribeRun] = field(default_factory=list)
-
-    def failure_for(self, admitted: Admitted) -> Exception | None:
-        """Tell whether a file needs what could not be asked."""
-        if not self.failures:
-            return None
-        for account, sighting in admitted.mentions:
-            place = Place(account, sighting.region)
-            if place in self.failures and sighting.instance_id in self.concerned[place]:
-                return self.failures[place]
-        for account, change in admitted.tag_changes:
-            place = Place(account, change.region)
-            if place in self.failures and change.image_id in self.concerned[place]:
-                return self.failures[place]
-        return None
 
 
 def look_up(files: Sequence[Admitted]) -> Lookup:
     """Ask EC2 for the instances and images of which neither the logs nor we know enough.
 
-    Never raises for what AWS answers. No database transaction may be open.
+    Never raises for what AWS answers, or that it does not. No database transaction may be open.
     """
     lookup = Lookup()
     mentions = [mention for one in files for mention in one.mentions]
@@ -95,8 +83,8 @@ def look_up(files: Sequence[Admitted]) -> Lookup:
         for one in files
         for account, change in one.tag_changes
     ]
-    images = load_images({*(ami_id for _, _, ami_id in used), *(ami_id for _, ami_id in tagged)})
-    _ask_images(lookup, *missing_images(used, tagged, images))
+    images = load_images(ami_id for _, ami_id in [*used, *tagged])
+    _ask_images(lookup, missing_images(used, tagged, images))
     return lookup
 
 
@@ -126,39 +114,36 @@ def used_images(
     mentions: Iterable[tuple[Account, Sighting]],
     known: Mapping[str, KnownInstance],
     described: Mapping[str, DescribedInstance],
-) -> set[tuple[Place, str, str]]:
-    """Give the images that instances were launched from: where, by which instance, which. Pure."""
+) -> set[tuple[Place, str]]:
+    """Return the images that instances were launched from, and where. Pure."""
     used = set()
     for account, sighting in mentions:
         stored, told = known.get(sighting.instance_id.lower()), described.get(sighting.instance_id)
         ami_id = sighting.image_id or (told and told.image_id) or (stored and stored.ami_id) or None
         if ami_id:
-            used.add((Place(account, sighting.region), sighting.instance_id, ami_id))
+            used.add((Place(account, sighting.region), ami_id))
     return used
 
 
 def missing_images(
-    used: Iterable[tuple[Place, str, str]],
+    used: Iterable[tuple[Place, str]],
     tagged: Iterable[tuple[Place, str]],
     known: Mapping[str, KnownImage],
-) -> tuple[dict[Place, set[str]], dict[Place, set[str]]]:
-    """Select the images to ask for, and whom an answer concerns: instances and tagged images.
+) -> dict[Place, set[str]]:
+    """Select the images to ask for.
 
     Those that are known are not asked for again, unless AWS did not show them then and an instance
     uses them now (README decision 9). Pure.
     """
     missing: dict[Place, set[str]] = defaultdict(set)
-    concerned: dict[Place, set[str]] = defaultdict(set)
-    for place, instance_id, ami_id in used:
+    for place, ami_id in used:
         image = known.get(ami_id)
         if image is None or image.status == MachineImage.Status.UNAVAILABLE:
             missing[place].add(ami_id)
-            concerned[place].add(instance_id)
     for place, ami_id in tagged:
         if ami_id not in known:
             missing[place].add(ami_id)
-            concerned[place].add(ami_id)
-    return missing, concerned
+    return missing
 
 
 def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
@@ -169,8 +154,7 @@ def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
             kind=DescribeRun.Kind.ON_DEMAND,
             started_at=clock.now(),
         )
-        arn = parse_arn(place.account.arn)
-        answer = _answer(lambda: list(describe_instances(arn, place.region, missing[place])))
+        answer = _answer(place, missing[place], describe_instances)
         run.finished_at = clock.now()
         run.outcome, run.error_code = outcome_of(answer), error_code(answer)
         if not isinstance(answer, Exception):
@@ -178,25 +162,18 @@ def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
             run.running = sum(one.state == RUNNING for one in answer)
         return run, answer
 
-    for place, (run, answer) in _everywhere(ask, missing).items():
+    for run, answer in _everywhere(ask, missing).values():
         lookup.runs.append(run)
-        if isinstance(answer, Exception):
-            _note_failure(lookup, place, answer, missing[place])
-        else:
+        if not isinstance(answer, Exception):
             lookup.instances |= {one.instance_id: one for one in answer}
 
 
-def _ask_images(
-    lookup: Lookup, missing: Mapping[Place, set[str]], concerned: Mapping[Place, set[str]]
-) -> None:
+def _ask_images(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
     def ask(place: Place) -> list[DescribedImage] | Exception:
-        arn = parse_arn(place.account.arn)
-        return _answer(lambda: list(describe_images(arn, place.region, missing[place])))
+        return _answer(place, missing[place], describe_images)
 
     for place, answer in _everywhere(ask, missing).items():
-        if isinstance(answer, Exception):
-            _note_failure(lookup, place, answer, concerned[place])
-        else:
+        if not isinstance(answer, Exception):
             for image in answer:
                 lookup.images.setdefault(image.image_id, Found(image, place))
 
@@ -209,24 +186,32 @@ def _everywhere(ask: Callable[[Place], Answer], places: Iterable[Place]) -> dict
         return dict(zip(wanted, pool.map(ask, wanted), strict=True))
 
 
-def _answer(ask: Callable[[], Answer]) -> Answer | Exception:
+def _answer(
+    place: Place,
+    ids: Iterable[str],
+    describe: Callable[[Arn, str, Iterable[str]], Iterable[Answer]],
+) -> list[Answer] | Exception:
+    """Ask one place, and return why there is no answer if there is none (decision 47)."""
     try:
-        return ask()
+        return list(describe(parse_arn(place.account.arn), place.region, ids))
     except (ClientError, BotoCoreError) as error:
+        level = logging.WARNING if is_access_denied(error) else logging.ERROR
+        _report(level, place, error)
+        return error
+    except Exception as error:
+        _report(logging.ERROR, place, error, exc_info=True)
         return error
 
 
-def _note_failure(lookup: Lookup, place: Place, error: Exception, concerned: set[str]) -> None:
-    level = logging.WARNING if is_access_denied(error) else logging.ERROR
+def _report(level: int, place: Place, error: Exception, **options: Any) -> None:
     logger.log(
         level,
-        "AWS account %s can not be asked in %s: %s",
+        "AWS account %s cannot be asked in %s: %s",
         place.account.aws_account_id,
         place.region,
         error,
+        **options,
     )
-    lookup.failures[place] = error
-    lookup.concerned[place] |= concerned
 
 
 def outcome_of(answer: object) -> str:

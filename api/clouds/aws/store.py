@@ -170,9 +170,7 @@ def _store_batch(batch: _Batch) -> None:
 
 def _wanted_images(batch: _Batch) -> Iterator[WantedImage]:
     mentions = [(one.account, one.sighting) for one in batch.mentions]
-    ami_ids = {
-        ami_id for _, _, ami_id in used_images(mentions, batch.known, batch.lookup.instances)
-    }
+    ami_ids = {ami_id for _, ami_id in used_images(mentions, batch.known, batch.lookup.instances)}
     for entry in batch.entries:
         ami_ids |= {change.image_id for _, change in entry.admitted.tag_changes}
     for ami_id in ami_ids:

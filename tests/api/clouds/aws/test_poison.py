@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
-from api.clouds.aws import deliveries, store
-from api.models import IngestHour, IngestObject, Instance
-from tests.api.clouds.aws.scene import BUCKET, QUEUE, at, bodies, events, make_account
+from api.clouds.aws import deliveries, lookup, store
+from api.models import IngestHour, IngestObject, Instance, MachineImage
+from tests.api.clouds.aws.scene import BUCKET, QUEUE, at, bodies, events, runs
+from tests.factories import make_aws_image
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched, log_file
 
@@ -155,29 +156,67 @@ def refusing(code):
     return fetch
 
 
-def test_an_account_that_can_not_be_asked_keeps_only_its_own_messages(scene, queued, caplog):
-    scene.aws.refuse("ec2", "DescribeInstances", "UnauthorizedOperation")
-    scene.deliver(trail.run_instances(launched("i-1", image=scene.image()), at=at(1)))
-    scene.deliver(trail.start_instances("i-unknown"))
+REFUSALS = ["UnauthorizedOperation", "RequestLimitExceeded", "InternalError"]
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize("action", ["DescribeInstances", "DescribeImages", "AssumeRole"])
+def test_what_aws_does_not_answer_keeps_no_message(scene, queued, caplog, action, code):
+    """Decision 47; issue 14, item 4: what needs no answer is stored at once, and so is the rest."""
+    known = make_aws_image()
+    scene.aws.refuse("sts" if action == "AssumeRole" else "ec2", action, code)
+    scene.deliver(
+        trail.run_instances(launched("i-1", image=known.cloud_image_id), at=at(1)),
+        trail.run_instances(launched("i-2", image="ami-unknown"), at=at(1)),
+        trail.start_instances("i-unknown", at=at(1)),
+        trail.create_tags("ami-tagged", tags=[trail.OPENSHIFT_TAG], at=at(1)),
+        trail.stop_instances("i-1", "i-2", "i-unknown", at=at(2)),
+    )
     with caplog.at_level(logging.WARNING):
         successes, failures = scene.run()
-    assert (len(successes), len(failures)) == (1, 1)
-    assert [event[0] for event in events()] == ["i-1"]
-    assert {record.levelname for record in caplog.records if "stays" in record.message} == {
-        "WARNING"
-    }
-
-
-def test_an_account_that_can_not_be_asked_leaves_other_accounts_alone(scene, queued):
-    other = make_account("444444444444")
-    scene.aws.refuse(
-        "ec2", "DescribeInstances", "RequestLimitExceeded", account_id=other.aws_account_id
+    assert (len(successes), failures) == (1, [])
+    assert runs() == [
+        ("i-1", at(1), at(2), "m5.large"),
+        ("i-2", at(1), at(2), "m5.large"),
+        ("i-unknown", at(1), at(2), None),
+    ]
+    images = dict(
+        Instance.objects.values_list("cloud_instance_id", "machine_image__cloud_image_id")
     )
-    scene.deliver(trail.start_instances("i-1"))
-    scene.deliver(trail.start_instances("i-2", account=other.aws_account_id))
-    successes, failures = scene.run()
-    assert (len(successes), len(failures)) == (1, 1)
+    assert images == {"i-1": known.cloud_image_id, "i-2": "ami-unknown", "i-unknown": None}
+    unknown = MachineImage.objects.exclude(id=known.id).order_by("cloud_image_id")
+    assert list(unknown.values_list("cloud_image_id", "status", "openshift_detected")) == [
+        ("ami-tagged", "unavailable", True),
+        ("ami-unknown", "unavailable", False),
+    ]
+    assert f"AWS account {scene.account.aws_account_id} cannot be asked in us-east-1" in caplog.text
+
+
+def test_what_was_not_answered_is_asked_again_with_the_next_log(scene, queued):
+    """Decision 47: what was missing is filled in as if it had been answered the first time."""
+    ami = scene.image()
+    instance_id = scene.instance(ami, "c5.large")
+    scene.aws.refuse("ec2", "DescribeInstances", "UnauthorizedOperation", times=1)
+    scene.aws.refuse("ec2", "DescribeImages", "UnauthorizedOperation", times=1)
+    scene.ingest(trail.start_instances(instance_id, at=at(1)))
+    scene.ingest(trail.run_instances(launched("i-2", image=ami), at=at(1)))
+    assert MachineImage.objects.get().status == "unavailable"
+    scene.ingest(trail.stop_instances(instance_id, at=at(2)))
+    assert MachineImage.objects.get().status == "pending"
+    assert Instance.objects.filter(machine_image__cloud_image_id=ami).count() == 2
+
+
+def test_an_answer_of_another_kind_keeps_no_message(scene, queued, monkeypatch, caplog):
+    """Decision 47."""
+
+    def broken(*_):
+        raise KeyError("InstanceId")
+
+    monkeypatch.setattr(lookup, "describe_instances", broken)
+    scene.deliver(trail.stop_instances("i-1"))
+    assert [len(part) for part in scene.run()] == [1, 0]
     assert [event[0] for event in events()] == ["i-1"]
+    assert "cannot be asked in us-east-1: 'InstanceId'" in caplog.text
 
 
 def test_what_the_database_refuses_is_taken_apart(scene, queued, monkeypatch, caplog):
