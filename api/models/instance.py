@@ -23,6 +23,9 @@ class Instance(Timestamped):
     cloud_type = models.CharField(max_length=8, choices=CloudType.choices)
     cloud_instance_id = models.TextField(help_text="EC2 instance id; Azure resource id")
     region = models.CharField(max_length=256)
+    vm_id = models.CharField(  # noqa: DJ001
+        max_length=64, null=True, help_text="Azure: vmId, which no later machine of this name has"
+    )
 
     class Meta:
         constraints = [

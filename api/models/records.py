@@ -111,6 +111,9 @@ class DescribeRun(models.Model):
     error_code = models.TextField(blank=True)
     listed = models.IntegerField(default=0)
     running = models.IntegerField(default=0)
+    unreadable = models.JSONField(
+        null=True, help_text="Azure: ids of scale sets that could not be read, a hundred at most"
+    )
 
     class Meta:
         indexes = [

@@ -26,7 +26,7 @@ def initial_azure_vm_discovery(self: Any, azure_cloud_account_id: int) -> None:
     """Poll an account for the first time, or again because somebody asks for it."""
     with errands.carry_out(self.request, within=LONG.hard) as wanted:
         if wanted:
-            discover_account(account_id=int(azure_cloud_account_id))
+            discover_account(account_id=int(azure_cloud_account_id), **_attempt(self))
 
 
 @task("api.clouds.azure.tasks.update_azure_instance_events", limit=LONG)
@@ -39,10 +39,11 @@ def update_azure_instance_events() -> None:
     "api.clouds.azure.tasks.update_azure_instance_events_for_account",
     retry=WITHIN_THE_PERIOD,
     limit=LONG,
+    bind=True,
 )
-def update_azure_instance_events_for_account(cloud_account_id: str) -> None:
+def update_azure_instance_events_for_account(self: Any, cloud_account_id: str) -> None:
     """Poll one subscription; ``cloud_account_id`` is its id (spec 06 §1.3)."""
-    poll_subscription(subscription_id=str(cloud_account_id))
+    poll_subscription(subscription_id=str(cloud_account_id), **_attempt(self))
 
 
 @task("api.clouds.azure.tasks.repopulate_azure_instance_mapping", retry=PERSISTENT, limit=LONG)
@@ -62,3 +63,8 @@ def remove_lighthouse_assignment(self: Any, subscription_id: str) -> None:
     with errands.carry_out(self.request) as wanted:
         if wanted:
             remove_assignment(subscription_id=UUID(str(subscription_id)))
+
+
+def _attempt(running: Any) -> dict[str, Any]:
+    """Return which task is running, and whether it has failed before."""
+    return {"task_id": running.request.id or "", "again": running.request.retries > 0}

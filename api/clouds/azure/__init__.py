@@ -2,9 +2,11 @@
 
 From Azure to the database, in the order of a poll:
 
-- get: ``credentials``, ``client``, ``errors``; ``describe`` has a function for each request
-- transform, pure: ``transform`` (one entry), ``compare`` (what changed), ``verdict`` (images),
-  ``records``; ``scan`` goes through a whole subscription with both
+- get: ``credentials``, ``links``, ``retry_after``, ``client``, ``errors``; ``describe`` has a
+  function for each request
+- transform, pure: ``transform`` (one entry), ``scan`` (a whole subscription, and what follows from
+  it), ``compare`` (what changed), ``verdict`` (images), ``records``
+- ``reader`` gets and transforms a whole subscription, with ``architectures``
 - load: ``known`` reads what is stored, ``images`` and ``load`` write the differences
 - ``discovery`` puts these together and decides what is polled
 

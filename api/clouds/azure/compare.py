@@ -1,9 +1,11 @@
 """Transform: from what we knew and what a scan saw to what must be written (06 §5.2, §5.3). Pure.
 
-What is not different is not written. A machine whose state Azure does not tell gets no event.
+What is not different is not written. A machine whose state Azure does not tell gets no event. What
+Azure shows as stopped ends, whatever else failed; what it does not show ends only if it would have
+been shown (decisions 33 and 51).
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -65,6 +67,12 @@ class KnownInstance:
     size: str | None = None
     """The last one that an event told."""
     facts: Facts | None = None
+    vm_id: str | None = None
+    """Of the machine that last had this name; None if we were never told."""
+
+    def is_replaced_by(self, machine: Machine) -> bool:
+        """Check whether another machine has the name by now (decision 33)."""
+        return None not in {self.vm_id, machine.vm_id} and self.vm_id != machine.vm_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +90,29 @@ class Changes:
     """What must be written."""
 
     appeared: list[Machine] = field(default_factory=list)
-    relinked: dict[int, int] = field(default_factory=dict)
+    relinked: dict[int, int | None] = field(default_factory=dict)
     """Instances with the id of the image they have now."""
-    events: list[SeenEvent] = field(default_factory=list)
+    vm_ids: dict[str, str] = field(default_factory=dict)
+    """By the keys of instances, where they are others than are stored."""
+    ends: list[SeenEvent] = field(default_factory=list)
+    """Power-offs of instances that are known; they happened before anything else changed."""
+    others: list[SeenEvent] = field(default_factory=list)
     facts: dict[str, Facts] = field(default_factory=dict)
     """By the keys of instances."""
 
+    @property
+    def events(self) -> list[SeenEvent]:
+        """All events, in the order in which they are stored."""
+        return self.ends + self.others
+
     def __bool__(self) -> bool:
         """Tell whether anything is to be written."""
-        return bool(self.appeared or self.relinked or self.events or self.facts)
+        changed = (self.appeared, self.relinked, self.vm_ids, self.ends, self.others, self.facts)
+        return any(changed)
+
+    def add(self, event: SeenEvent) -> None:
+        """Add an event of an instance that is known."""
+        (self.ends if event.event_type == POWER_OFF else self.others).append(event)
 
 
 def compare(
@@ -103,49 +125,99 @@ def compare(
     """Tell how the stored instances of a subscription differ from a scan of it.
 
     ``known`` are all instances of the account by ``Machine.key``; ``now`` is when the events occur.
-    Instances that are not listed are taken for gone only if the scan is complete.
     """
     changes = Changes()
     for key, machine in scan.machines.items():
-        instance = known.get(key)
+        instance, running = known.get(key), scan.states.get(key)
         image_id = image_ids.get(machine.image_key) if machine.image_key else None
         if instance is None:
-            changes.appeared.append(machine)
-        elif image_id is not None and image_id != instance.image_id:
-            changes.relinked[instance.id] = image_id
-        if (event := _event(instance, machine, scan.states.get(key), now)) is not None:
-            changes.events.append(event)
-        facts = Facts.of(machine)
-        if instance is None or instance.facts != facts:
-            changes.facts[key] = facts
-    if scan.is_complete:
-        changes.events += _ends(known, scan.machines.keys(), now)
+            _add_new(changes, machine, running, now)
+        elif not _is_undecided(instance, machine, running):
+            _add_differences(changes, instance, machine, running, image_id, now)
+    for key, instance in known.items():
+        if key not in scan.machines and (event := _unlisted(key, instance, scan, now)):
+            changes.add(event)
     return changes
 
 
-def _event(
-    instance: KnownInstance | None, machine: Machine, running: bool | None, now: datetime
-) -> SeenEvent | None:
-    if running is None:
-        return None
-    event_type = POWER_ON if running else POWER_OFF
-    if instance is not None and instance.power == event_type:
-        if machine.size in {None, instance.size}:
-            return None
-        event_type = ATTRIBUTE_CHANGE
-    return SeenEvent(machine.key, event_type, _moment(instance, now), machine.size)
+def unaccounted_images(known: Mapping[str, KnownInstance], scan: Scan) -> set[int]:
+    """Return the images of instances of which a scan says neither what they are nor that they left.
 
-
-def _ends(
-    known: Mapping[str, KnownInstance], listed: Set[str], now: datetime
-) -> Iterator[SeenEvent]:
+    What these instances had said of their images still holds.
+    """
+    images = set()
     for key, instance in known.items():
-        if instance.power == POWER_ON and key not in listed:
-            yield SeenEvent(key, POWER_OFF, _moment(instance, now), None)
+        machine = scan.machines.get(key)
+        if machine is None:
+            is_accounted_for = scan.is_gone(key)
+        else:
+            is_accounted_for = not _is_undecided(instance, machine, scan.states.get(key))
+        if instance.image_id is not None and not is_accounted_for:
+            images.add(instance.image_id)
+    return images
 
 
-def _moment(instance: KnownInstance | None, now: datetime) -> datetime:
+def _is_undecided(instance: KnownInstance, machine: Machine, running: bool | None) -> bool:
+    """Check whether a machine was replaced by one whose state is not known.
+
+    Then a later poll ends the one and begins the other.
+    """
+    return running is None and instance.is_replaced_by(machine)
+
+
+def _add_new(changes: Changes, machine: Machine, running: bool | None, now: datetime) -> None:
+    changes.appeared.append(machine)
+    changes.facts[machine.key] = Facts.of(machine)
+    if machine.vm_id:
+        changes.vm_ids[machine.key] = machine.vm_id
+    if running is not None:
+        event_type = POWER_ON if running else POWER_OFF
+        changes.others.append(SeenEvent(machine.key, event_type, now, machine.size))
+
+
+def _add_differences(
+    changes: Changes,
+    instance: KnownInstance,
+    machine: Machine,
+    running: bool | None,
+    image_id: int | None,
+    now: datetime,
+) -> None:
+    is_replaced = instance.is_replaced_by(machine)
+    if image_id != instance.image_id and (image_id is not None or is_replaced):
+        changes.relinked[instance.id] = image_id
+    if machine.vm_id and machine.vm_id != instance.vm_id:
+        changes.vm_ids[machine.key] = machine.vm_id
+    for event_type in _event_types(instance, machine, running, is_replaced):
+        changes.add(SeenEvent(machine.key, event_type, _moment(instance, now), machine.size))
+    facts = Facts.of(machine)
+    if instance.facts != facts:
+        changes.facts[machine.key] = facts
+
+
+def _event_types(
+    instance: KnownInstance, machine: Machine, running: bool | None, is_replaced: bool
+) -> list[str]:
+    if running is None:
+        return []
+    event_type = POWER_ON if running else POWER_OFF
+    if instance.power != event_type:
+        return [event_type]
+    if is_replaced and running:
+        return [POWER_OFF, POWER_ON]
+    return [] if machine.size in {None, instance.size} else [ATTRIBUTE_CHANGE]
+
+
+def _unlisted(key: str, instance: KnownInstance, scan: Scan, now: datetime) -> SeenEvent | None:
+    """Return what happened to an instance that the list of machines does not show, if we know."""
+    running = scan.states.get(key)
+    if running is True and instance.power != POWER_ON:
+        return SeenEvent(key, POWER_ON, _moment(instance, now), instance.size)
+    if instance.power == POWER_ON and (running is False or scan.is_gone(key)):
+        return SeenEvent(key, POWER_OFF, _moment(instance, now), None)
+    return None
+
+
+def _moment(instance: KnownInstance, now: datetime) -> datetime:
     """Give now, but never a time before the instance's last event: clocks of workers differ."""
-    if instance is None or instance.changed_at is None:
-        return now
-    return max(now, instance.changed_at)
+    return max(now, instance.changed_at or now)

@@ -7,16 +7,18 @@ is asked with no lock held and no transaction open.
 import logging
 from uuid import UUID
 
+import redis
 from django.conf import settings
-from django.db import transaction
+from django.core.cache import cache
 
 from api.clouds.azure.compare import Changes
-from api.clouds.azure.errors import AzureBusyError, AzureLoginError, AzureRefusedError, Problem
+from api.clouds.azure.errors import AzureLoginError
 from api.clouds.azure.images import known_architectures
 from api.clouds.azure.load import Polled, last_good_run, pollable_accounts, store_scan
-from api.clouds.azure.scan import Scan, scan_subscription
+from api.clouds.azure.reader import scan_subscription
+from api.clouds.azure.scan import Scan
 from api.models import CloudAccount, DescribeRun
-from util import clock
+from util import postgres
 from util.metrics import counter
 from util.tasks import enqueue
 
@@ -31,17 +33,24 @@ SECONDS_BETWEEN_POLLS = 0.25
 FAILURES_UNTIL_CHECK = 24
 """After so many failed polls in a row, and again after as many more, the account is checked."""
 
+NEWEST_TASK_SECONDS = 4 * 60 * 60
+"""How long it is remembered which task last began to poll an account."""
+
 _POLLS = counter(
     "cloudigrade_azure_polls", "Polls of subscriptions, by what came of them", ("outcome", "code")
+)
+_UNREADABLE = counter(
+    "cloudigrade_azure_unreadable_scale_sets", "Scale sets that a poll could not read", ("code",)
 )
 _MACHINES = counter("cloudigrade_azure_machines_listed", "Virtual machines that polls saw")
 _EVENTS = counter("cloudigrade_azure_events", "Events that polls stored", ("event_type",))
 
 
-def discover_account(*, account_id: int) -> None:
+def discover_account(*, account_id: int, task_id: str = "", again: bool = False) -> None:
     """Poll an account that has been enabled; ends quietly if it is gone, disabled or paused.
 
-    Raises ``AzureBusyError`` and ``AzureLoginError``, after which the whole may be repeated.
+    ``task_id`` and ``again`` are as for ``poll_subscription``. Raises ``AzureBusyError`` and
+    ``AzureLoginError``, after which the whole may be repeated.
     """
     if not settings.ENABLE_AZURE_VM_DISCOVERY:
         logger.info("Discovery of Azure machines is switched off")
@@ -50,13 +59,16 @@ def discover_account(*, account_id: int) -> None:
     if account is None:
         logger.info("There is no enabled Azure account %s to discover", account_id)
         return
-    _poll(account)
+    if _is_newest_task(account, task_id, again):
+        _poll(account)
 
 
-def poll_subscription(*, subscription_id: str) -> None:
+def poll_subscription(*, subscription_id: str, task_id: str = "", again: bool = False) -> None:
     """Poll a subscription again; ends quietly if no enabled account has it, or the login fails.
 
-    Raises ``AzureBusyError``, after which the whole may be repeated.
+    ``task_id`` is that of the running task, which may run ``again`` after it failed: then it gives
+    way to any task that began to poll the account meanwhile. Raises ``AzureBusyError``, after which
+    the whole may be repeated.
     """
     if not settings.ENABLE_AZURE_VM_DISCOVERY:
         return
@@ -68,6 +80,8 @@ def poll_subscription(*, subscription_id: str) -> None:
     account = pollable_accounts().filter(subscription_id=wanted).first()
     if account is None:
         logger.info("No enabled account has subscription %s", wanted)
+        return
+    if not _is_newest_task(account, task_id, again):
         return
     try:
         _poll(account)
@@ -88,57 +102,63 @@ def start_polls() -> int:
     return len(subscription_ids)
 
 
+def _is_newest_task(account: CloudAccount, task_id: str, again: bool) -> bool:
+    """Tell whether a task should poll; note that it does if it is not a repetition.
+
+    So the repetitions of a task whose Azure asks for an hour never add up to those of the next
+    round. Where the cache is away, all of them poll.
+    """
+    key = f"azure-newest-poll-{account.id}"
+    try:
+        if not again:
+            cache.set(key, task_id, NEWEST_TASK_SECONDS)
+            return True
+        newest = cache.get(key)
+    except redis.RedisError:
+        return True
+    if newest in {None, task_id}:
+        return True
+    logger.info("A newer task polls Azure account %s", account.id)
+    return False
+
+
 def _poll(account: CloudAccount) -> None:
     assert account.subscription_id is not None
-    polled = Polled(account.id, account.subscription_id, clock.now())
-    try:
-        scan = scan_subscription(
-            str(polled.subscription_id), known_images=known_architectures(account.user_id)
-        )
-    except (AzureBusyError, AzureRefusedError) as problem:
-        _record_failure(polled, problem)
-        if isinstance(problem, AzureBusyError | AzureLoginError):
-            raise
-        return
+    polled = Polled(account.id, account.subscription_id, postgres.now())
+    known_images = known_architectures(account.user_id)
+    scan = scan_subscription(str(polled.subscription_id), known_images=known_images)
     changes = store_scan(polled, scan)
-    if changes is not None:
-        _count(scan, changes)
-    if isinstance(scan.problem, AzureBusyError):
-        raise scan.problem
+    if changes is None:
+        return
+    _count(scan, changes)
+    if scan.problems:
+        logger.error(
+            "The poll of Azure account %s, subscription %s, is incomplete: %s",
+            account.id,
+            polled.subscription_id,
+            scan.problems,
+        )
+        _check_after_many_failures(account.id)
+    if (problem := scan.problem_to_repeat_for()) is not None:
+        raise problem
 
 
-def _record_failure(polled: Polled, problem: Problem) -> None:
-    """Write down that a poll failed; have the account checked if that goes on and on.
+def _check_after_many_failures(account_id: int) -> None:
+    """Have an account checked whose polls fail again and again.
 
     The check tells the customer, who may have withdrawn the delegation.
     """
-    logger.error("Subscription %s can not be polled: %s", polled.subscription_id, problem)
-    _POLLS.labels(problem.outcome, problem.code).inc()
-    with transaction.atomic():
-        accounts = pollable_accounts().select_for_update(no_key=True)
-        if accounts.filter(id=polled.account_id).first() is None:
-            return
-        DescribeRun.objects.create(
-            cloud_account_id=polled.account_id,
-            kind=DescribeRun.Kind.AZURE_POLL,
-            started_at=polled.started_at,
-            finished_at=clock.now(),
-            outcome=problem.outcome,
-            error_code=problem.code,
-        )
-        if _failures(polled.account_id) % FAILURES_UNTIL_CHECK == 0:
-            enqueue(CHECK, polled.account_id)
-
-
-def _failures(account_id: int) -> int:
-    """Count the polls that failed since the last good one."""
     runs = DescribeRun.objects.filter(cloud_account_id=account_id)
     good = last_good_run(account_id)
-    return (runs if good is None else runs.filter(started_at__gt=good.started_at)).count()
+    failed = runs if good is None else runs.filter(started_at__gt=good.started_at)
+    if failed.count() % FAILURES_UNTIL_CHECK == 0:
+        enqueue(CHECK, account_id)
 
 
 def _count(scan: Scan, changes: Changes) -> None:
     _POLLS.labels(scan.outcome, scan.error_code).inc()
+    for code in scan.unreadable.values():
+        _UNREADABLE.labels(code).inc()
     _MACHINES.inc(len(scan.machines))
     for event in changes.events:
         _EVENTS.labels(event.event_type).inc()

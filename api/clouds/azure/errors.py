@@ -65,6 +65,10 @@ class AzureBusyError(TransientCloudError):
         return DescribeRun.Outcome.FAILED
 
 
+class AzureLoginBusyError(AzureBusyError):
+    """The login server is throttling us or out of order; without a token nothing can be asked."""
+
+
 class AzureRefusedError(Exception):
     """Azure refuses the request, and will go on to do so until somebody changes something."""
 
@@ -127,7 +131,9 @@ def is_passing(status: int) -> bool:
 def _translate(error: AzureError) -> Problem:
     name = type(error).__name__
     if (busy := _busy_login(error)) is not None:
-        return AzureBusyError(name, str(busy), status=busy.status, retry_after=busy.retry_after)
+        return AzureLoginBusyError(
+            name, str(busy), status=busy.status, retry_after=busy.retry_after
+        )
     if _is_connection_trouble(error) or isinstance(error, DecodeError | TooManyRedirectsError):
         return AzureBusyError(name, str(error))
     if isinstance(error, HttpResponseError):

@@ -4,7 +4,8 @@ An image has a record for each customer who uses it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -26,18 +27,48 @@ def known_architectures(user_id: int) -> set[ImageKey]:
     return {ImageKey.of(*name) for name in names}
 
 
-def store_images(*, account: CloudAccount, scan: Scan, run_id: int) -> dict[ImageKey, int]:
-    """Store what a scan teaches about images; give the ids of all that its machines have.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a poll has to say about the images of a customer."""
+
+    account: CloudAccount
+    scan: Scan
+    run_id: int
+    """Of the record of the poll."""
+    unaccounted: Set[int]
+    """Images of machines that the poll could not see: no mark of theirs ends by it."""
+
+    def is_complete_for(self, image: MachineImage) -> bool:
+        """Check whether a mark that no listed machine carries is carried by none."""
+        return self.scan.has_all_machines and image.id not in self.unaccounted
+
+    def judge(
+        self, image: MachineImage, key: ImageKey, seen: SeenImage | None, account_ids: set[int]
+    ) -> Verdict:
+        """Return what follows for an image; ``account_ids`` are all accounts of the customer."""
+        return judge(
+            Verdict.of(image),
+            seen.marks if seen else None,
+            self.scan.architectures.get(key),
+            account_id=self.account.id,
+            all_account_ids=account_ids,
+            is_complete=self.is_complete_for(image),
+            by_license=settings.AZURE_RHEL_DETECTION == LICENSE_DETECTION,
+        )
+
+
+def store_images(evidence: Evidence) -> dict[ImageKey, int]:
+    """Store what a scan teaches about images; return the ids of all that its machines have.
 
     To be called in a transaction that holds the lock of the account's user.
     """
-    seen = see(scan.machines.values())
+    seen = see(evidence.scan.machines.values())
     stored = {
         ImageKey.of(image.publisher, image.offer, image.cloud_image_id): image
-        for image in _images_of(account.user_id).defer("inspection_json")
+        for image in _images_of(evidence.account.user_id).defer("inspection_json")
     }
-    created = _create(account, scan, {key: seen[key] for key in seen if key not in stored}, run_id)
-    _change(account, scan, stored, seen, run_id)
+    created = _create(evidence, {key: seen[key] for key in seen if key not in stored})
+    _change(evidence, stored, seen)
     return {key: (stored.get(key) or created[key]).id for key in seen}
 
 
@@ -45,20 +76,21 @@ def _images_of(user_id: int) -> QuerySet[MachineImage]:
     return MachineImage.objects.filter(user_id=user_id, cloud_type=CloudType.AZURE)
 
 
-def _create(
-    account: CloudAccount, scan: Scan, seen: Mapping[ImageKey, SeenImage], run_id: int
-) -> dict[ImageKey, MachineImage]:
+def _create(evidence: Evidence, seen: Mapping[ImageKey, SeenImage]) -> dict[ImageKey, MachineImage]:
+    account_ids = {evidence.account.id}
     by_reason: dict[str, list[MachineImage]] = defaultdict(list)
     for key, image in seen.items():
-        new = _new_image(account, image)
-        verdict = _judge(account, scan, {account.id}, Verdict.of(new), key, image)
+        new = _new_image(evidence.account, image)
+        verdict = evidence.judge(new, key, image, account_ids)
         verdict.write(new)
         tagged = verdict.rhel_detected_by_tag or verdict.openshift_detected
         by_reason[ImageFact.Reason.TAG if tagged else ImageFact.Reason.DESCRIBE].append(new)
     created = [
         image
         for reason, images in by_reason.items()
-        for image in create_images(images=images, reason=ImageFact.Reason(reason), ref=str(run_id))
+        for image in create_images(
+            images=images, reason=ImageFact.Reason(reason), ref=str(evidence.run_id)
+        )
     ]
     return {
         ImageKey.of(image.publisher, image.offer, image.cloud_image_id): image for image in created
@@ -84,26 +116,25 @@ def _new_image(account: CloudAccount, seen: SeenImage) -> MachineImage:
 
 
 def _change(
-    account: CloudAccount,
-    scan: Scan,
+    evidence: Evidence,
     stored: Mapping[ImageKey, MachineImage],
     seen: Mapping[ImageKey, SeenImage],
-    run_id: int,
 ) -> None:
     """Judge again the images that the account's machines have, or had at the last poll."""
+    account = evidence.account
     own = str(account.id)
     concerned = {
         key: image
         for key, image in stored.items()
-        if key in seen or (scan.is_complete and own in image.marks_by_account)
+        if key in seen or (own in image.marks_by_account and evidence.is_complete_for(image))
     }
-    accounts = set(
+    account_ids = set(
         CloudAccount.objects.filter(user_id=account.user_id).values_list("id", flat=True)
     )
     by_reason: dict[str, dict[int, Verdict]] = defaultdict(dict)
     for key, image in concerned.items():
         before = Verdict.of(image)
-        after = _judge(account, scan, accounts, before, key, seen.get(key))
+        after = evidence.judge(image, key, seen.get(key), account_ids)
         if after != before:
             by_reason[_reason(before, after)][image.id] = after
     for reason, verdicts in by_reason.items():
@@ -111,27 +142,8 @@ def _change(
             image_ids=verdicts,
             change=lambda image, verdicts=verdicts: _write(verdicts[image.id], image),
             reason=ImageFact.Reason(reason),
-            ref=str(run_id),
+            ref=str(evidence.run_id),
         )
-
-
-def _judge(
-    account: CloudAccount,
-    scan: Scan,
-    accounts: set[int],
-    before: Verdict,
-    key: ImageKey,
-    seen: SeenImage | None,
-) -> Verdict:
-    return judge(
-        before,
-        seen.marks if seen else None,
-        scan.architectures.get(key),
-        account_id=account.id,
-        all_account_ids=accounts,
-        is_complete=scan.is_complete,
-        by_license=settings.AZURE_RHEL_DETECTION == LICENSE_DETECTION,
-    )
 
 
 def _reason(before: Verdict, after: Verdict) -> str:

@@ -10,7 +10,7 @@ from api.clouds.azure.compare import Facts, KnownInstance
 
 # Each lateral part reads one row off the end of an index.
 _KNOWN = """
-SELECT lower(instance.cloud_instance_id), instance.id, instance.machine_image_id,
+SELECT lower(instance.cloud_instance_id), instance.id, instance.machine_image_id, instance.vm_id,
        power.event_type, power.origin, latest.occurred_at, sized.instance_type,
        fact.id, fact.instance_type, fact.licenses, fact.lifecycle, fact.zone, fact.image
 FROM api_instance instance
@@ -48,6 +48,7 @@ def known_instances(account_id: int) -> dict[str, KnownInstance]:
 def _known(
     instance_id: int,
     image_id: int | None,
+    vm_id: str | None,
     power: str | None,
     origin: str | None,
     changed_at: datetime | None,
@@ -58,6 +59,7 @@ def _known(
     return KnownInstance(
         id=instance_id,
         image_id=image_id,
+        vm_id=vm_id,
         power=power,
         power_origin=origin,
         changed_at=changed_at,

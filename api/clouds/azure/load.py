@@ -5,7 +5,7 @@ not written.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,8 +13,16 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet
 
-from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownInstance, compare
-from api.clouds.azure.images import store_images
+from api.clouds.azure.compare import (
+    POWER_OFF,
+    POWER_ON,
+    Changes,
+    KnownInstance,
+    SeenEvent,
+    compare,
+    unaccounted_images,
+)
+from api.clouds.azure.images import Evidence, store_images
 from api.clouds.azure.known import known_instances
 from api.clouds.azure.records import contradictions_of, facts_of
 from api.clouds.azure.scan import Scan
@@ -25,7 +33,7 @@ from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import CloudAccount, CloudType, DescribeRun, InstanceEvent, InstanceFact
 from api.models.locking import lock_users
-from util import clock
+from util import postgres
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +43,30 @@ FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (id, image)
 WHERE instance.id = wanted.id
 """
 
+_SET_VM_IDS = """
+UPDATE api_instance instance SET vm_id = told.vm_id
+FROM unnest(%s::bigint[], %s::text[]) AS told (id, vm_id)
+WHERE instance.id = told.id
+"""
+
+# A poll cannot have begun in the future, whatever a process of an older version wrote.
+_BEGAN_LATER = """
+SELECT EXISTS (
+    SELECT FROM api_describerun
+    WHERE cloud_account_id = %s AND kind = 'azure_poll'
+      AND started_at > %s AND started_at <= clock_timestamp())
+"""
+
+MOST_NAMES = 100
+"""Of scale sets that one record of a poll keeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """A poll to be stored: which account, which subscription it had, when it was begun."""
+    """A poll to be stored: which account, which subscription it had, when it was begun.
+
+    That is told by PostgreSQL's clock (decision 41).
+    """
 
     account_id: int
     subscription_id: UUID
@@ -56,10 +84,11 @@ def pollable_accounts() -> QuerySet[CloudAccount]:
 
 
 def store_scan(polled: Polled, scan: Scan) -> Changes | None:
-    """Store what a scan saw; runs follow the events in the same transaction. Gives what changed.
+    """Store what a scan saw; runs follow the events in the same transaction. Return what changed.
 
-    Stores nothing, and gives None, if the account or its subscription is not metered any more, or
-    if a poll that began later has been stored already.
+    Store nothing, and return None, if the account or its subscription is not metered any more, or
+    if the poll began before the account was enabled or before one that was recorded already,
+    whatever came of that (decision 33).
     """
     accounts = pollable_accounts().filter(
         id=polled.account_id, subscription_id=polled.subscription_id
@@ -69,11 +98,19 @@ def store_scan(polled: Polled, scan: Scan) -> Changes | None:
         if account is None:
             logger.info("Azure account %s is not metered any more", polled.account_id)
             return None
-        previous = last_good_run(account.id)
-        if previous is not None and previous.started_at > polled.started_at:
-            logger.info("A later poll of Azure account %s is stored already", account.id)
+        if reason := _why_outdated(account, polled):
+            logger.info("A poll of Azure account %s changes nothing: %s", account.id, reason)
             return None
+        previous = last_good_run(account.id)
         return _store(account, scan, _record(account, scan, polled), previous)
+
+
+def _why_outdated(account: CloudAccount, polled: Polled) -> str:
+    if account.enabled_at is not None and polled.started_at < account.enabled_at:
+        return "it began before the account was enabled"
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGAN_LATER, [account.id, polled.started_at])
+        return "a later one is stored already" if cursor.fetchone()[0] else ""
 
 
 def last_good_run(account_id: int) -> DescribeRun | None:
@@ -87,28 +124,28 @@ def _record(account: CloudAccount, scan: Scan, polled: Polled) -> DescribeRun:
         cloud_account=account,
         kind=DescribeRun.Kind.AZURE_POLL,
         started_at=polled.started_at,
-        finished_at=clock.now(),
+        finished_at=postgres.now(),
         outcome=scan.outcome,
         error_code=scan.error_code,
         listed=len(scan.machines),
         running=scan.running,
+        unreadable=sorted(scan.unreadable)[:MOST_NAMES] or None,
     )
 
 
 def _store(
     account: CloudAccount, scan: Scan, run: DescribeRun, previous: DescribeRun | None
 ) -> Changes:
-    now = clock.now()
     lock_metering_of_accounts(account.user_id)
-    image_ids = store_images(account=account, scan=scan, run_id=run.id)
+    now = postgres.now()
     known = known_instances(account.id)
+    evidence = Evidence(account, scan, run.id, unaccounted_images(known, scan))
+    image_ids = store_images(evidence)
     changes = compare(known, scan, image_ids=image_ids, now=now)
     instance_ids = {key: instance.id for key, instance in known.items()}
     instance_ids |= _add_instances(account, changes.appeared, image_ids)
     _leave_out_foreign(changes, instance_ids)
-    _relink_instances(changes.relinked, now)
-    stored = save_events(list(_events_of(changes, instance_ids, run)))
-    event_ids = {event.instance_id: event.id for event in stored}
+    event_ids = _store_events(account, changes, known, instance_ids, run, now)
     InstanceFact.objects.bulk_create(facts_of(changes, instance_ids, now), batch_size=1000)
     contradictions = contradictions_of(
         changes,
@@ -119,8 +156,6 @@ def _store(
         is_first=not _looked_since_enabled(account, previous),
     )
     save_corrections(list(contradictions), before=run.started_at)
-    affected = _affected(changes, known, instance_ids)
-    recalculate_runs(user_id=account.user_id, instance_ids=affected)
     logger.info(
         "Azure account %s: %s machines listed, %s new, %s events",
         account.id,
@@ -129,6 +164,29 @@ def _store(
         len(changes.events),
     )
     return changes
+
+
+def _store_events(
+    account: CloudAccount,
+    changes: Changes,
+    known: Mapping[str, KnownInstance],
+    instance_ids: Mapping[str, int],
+    run: DescribeRun,
+    now: datetime,
+) -> dict[tuple[int, str], int]:
+    """Store events, images and runs; return the ids of the events by instance and type.
+
+    Runs that end do so before their instances get other images: they were runs of the old ones.
+    """
+    ids = _save(changes.ends, instance_ids, run)
+    ended = {instance_ids[event.key] for event in changes.ends}
+    recalculate_runs(user_id=account.user_id, instance_ids=ended)
+    _relink_instances(changes.relinked, now)
+    _set_vm_ids({instance_ids[key]: vm_id for key, vm_id in changes.vm_ids.items()})
+    ids |= _save(changes.others, instance_ids, run)
+    affected = _affected(changes, known, instance_ids)
+    recalculate_runs(user_id=account.user_id, instance_ids=affected)
+    return ids
 
 
 def _add_instances(
@@ -150,26 +208,37 @@ def _add_instances(
     return {key: row.id for key, row in saved.known.items() if row.account_id == account.id}
 
 
-def _relink_instances(image_ids: Mapping[int, int], now: datetime) -> None:
+def _relink_instances(image_ids: Mapping[int, int | None], now: datetime) -> None:
     if image_ids:
         with connection.cursor() as cursor:
             cursor.execute(_RELINK, [now, list(image_ids), list(image_ids.values())])
 
 
-def _events_of(
-    changes: Changes, instance_ids: Mapping[str, int], run: DescribeRun
-) -> Iterator[NewEvent]:
-    for event in changes.events:
-        yield NewEvent(
-            instance_id=instance_ids[event.key],
-            account_id=run.cloud_account_id,
-            event_type=event.event_type,
-            occurred_at=event.occurred_at,
-            instance_type=event.instance_type,
-            subnet=None,
-            origin=InstanceEvent.Origin.AZURE_POLL,
-            source_id=str(run.id),
-        )
+def _set_vm_ids(vm_ids: Mapping[int, str]) -> None:
+    if vm_ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_SET_VM_IDS, [list(vm_ids), list(vm_ids.values())])
+
+
+def _save(
+    events: Iterable[SeenEvent], instance_ids: Mapping[str, int], run: DescribeRun
+) -> dict[tuple[int, str], int]:
+    stored = save_events(
+        [
+            NewEvent(
+                instance_id=instance_ids[event.key],
+                account_id=run.cloud_account_id,
+                event_type=event.event_type,
+                occurred_at=event.occurred_at,
+                instance_type=event.instance_type,
+                subnet=None,
+                origin=InstanceEvent.Origin.AZURE_POLL,
+                source_id=str(run.id),
+            )
+            for event in events
+        ]
+    )
+    return {(event.instance_id, event.event_type): event.id for event in stored}
 
 
 def _looked_since_enabled(account: CloudAccount, previous: DescribeRun | None) -> bool:
@@ -182,17 +251,21 @@ def _leave_out_foreign(changes: Changes, instance_ids: Mapping[str, int]) -> Non
     """Drop what concerns machines that could not be stored, another account having their ids."""
     if foreign := [machine.key for machine in changes.appeared if machine.key not in instance_ids]:
         logger.error("Azure listed machines of another account: %s", foreign[:10])
-        changes.events = [event for event in changes.events if event.key in instance_ids]
+        changes.others = [event for event in changes.others if event.key in instance_ids]
         changes.facts = {key: changes.facts[key] for key in changes.facts if key in instance_ids}
+        changes.vm_ids = {key: changes.vm_ids[key] for key in changes.vm_ids if key in instance_ids}
 
 
 def _affected(
     changes: Changes, known: Mapping[str, KnownInstance], instance_ids: Mapping[str, int]
 ) -> set[int]:
-    """Give the instances whose runs may differ now: switched ones, and those with a first image."""
+    """Return the instances whose runs may differ by what is no end of a run.
+
+    These are switched ones, and those with a first image.
+    """
     switched = {
         instance_ids[event.key]
-        for event in changes.events
+        for event in changes.others
         if event.event_type in {POWER_ON, POWER_OFF}
     }
     without_image = {instance.id for instance in known.values() if instance.image_id is None}

@@ -34,7 +34,7 @@ def contradictions_of(
     changes: Changes,
     known: Mapping[str, KnownInstance],
     instance_ids: Mapping[str, int],
-    event_ids: Mapping[int, int],
+    event_ids: Mapping[tuple[int, str], int],
     *,
     run: DescribeRun,
     is_first: bool,
@@ -53,7 +53,7 @@ def contradictions_of(
                 account_id=run.cloud_account_id,
                 kind=kind,
                 seen_at=event.occurred_at,
-                event_id=event_ids.get(instance_id),
+                event_id=event_ids.get((instance_id, event.event_type)),
                 describe_run_id=run.id,
             )
 

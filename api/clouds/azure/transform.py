@@ -12,6 +12,10 @@ from typing import Any
 from api.images.facts import storable_text
 
 RUNNING = "PowerState/running"
+_POWER_STATE = "powerstate/"
+
+FLEXIBLE = "flexible"
+"""In lower case: the mode of a scale set whose machines are listed as those outside of any."""
 
 RHEL_TAG = "cloudigrade-rhel-present"
 OPENSHIFT_TAG = "cloudigrade-ocp-present"
@@ -20,6 +24,7 @@ BYOS_LICENSE = "rhel_byos"
 """In lower case: a subscription of the customer's own, not one that Microsoft bills."""
 
 TYPE_LENGTH = 64
+VM_ID_LENGTH = 64
 REGION_LENGTH = 256
 ARCHITECTURE_LENGTH = 32
 """Characters that our columns have; what is longer is cut, so that it does not block the others."""
@@ -133,6 +138,21 @@ class Machine:
         return by_license or (self.image is not None and self.image.is_byos_offer)
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleSet:
+    """A scale set, whose machines have to be asked for unless it is flexible."""
+
+    resource_id: str
+    resource_group: str
+    name: str
+    is_flexible: bool
+
+    @property
+    def key(self) -> str:
+        """Give what it is known by; the keys of its machines begin with it."""
+        return self.resource_id.rstrip("/").lower()
+
+
 def machine(entry: Any) -> Machine:
     """Read an entry of V1 or V4. Raises ``MalformedEntryError`` for one without id."""
     resource_id = resource_id_of(entry)
@@ -142,7 +162,7 @@ def machine(entry: Any) -> Machine:
     hardware, sku = _mapping(properties, "hardwareProfile"), _mapping(entry, "sku")
     return Machine(
         resource_id=resource_id,
-        vm_id=(_text(properties, "vmId") or "").lower() or None,
+        vm_id=(_text(properties, "vmId", VM_ID_LENGTH) or "").lower() or None,
         region=_text(entry, "location", REGION_LENGTH) or "",
         size=_text(hardware, "vmSize", TYPE_LENGTH) or _text(sku, "name", TYPE_LENGTH),
         image=_image_reference(_mapping(storage, "imageReference")),
@@ -157,27 +177,38 @@ def machine(entry: Any) -> Machine:
 
 
 def is_running(entry: Any) -> bool | None:
-    """Read the state from an entry of V2 or V4; None where Azure does not say.
+    """Read the state from an entry of V2 or V4; None where Azure does not say (decision 51).
 
-    Only an instance view tells. One without any power state tells that the machine is not running.
+    Only a status of the kind ``PowerState`` in its instance view tells. An exact
+    ``PowerState/running`` is running, any other is not.
     """
-    view = _mapping(entry, "properties").get("instanceView")
-    if not isinstance(view, Mapping):
-        return None
-    statuses = view.get("statuses")
-    return any(
-        isinstance(status, Mapping) and status.get("code") == RUNNING
+    statuses = _mapping(_mapping(entry, "properties"), "instanceView").get("statuses")
+    codes = [
+        status.get("code")
         for status in (statuses if isinstance(statuses, list) else ())
-    )
+        if isinstance(status, Mapping)
+    ]
+    told = {
+        code for code in codes if isinstance(code, str) and code.lower().startswith(_POWER_STATE)
+    }
+    return RUNNING in told if told else None
 
 
-def scale_set(entry: Any) -> tuple[str, str]:
-    """Read resource group and name of a scale set. Raises ``MalformedEntryError``."""
-    parts = resource_id_of(entry).split("/")
+def scale_set(entry: Any) -> ScaleSet:
+    """Read an entry of V3. Raises ``MalformedEntryError``."""
+    resource_id = resource_id_of(entry)
+    parts = resource_id.split("/")
     name = _text(entry, "name") or parts[-1]
     if len(parts) < 5 or not parts[4] or not name:
-        raise MalformedEntryError(f"{parts!r} is not the id of a scale set")
-    return parts[4], name
+        raise MalformedEntryError(f"{resource_id!r} is not the id of a scale set")
+    mode = _text(_mapping(entry, "properties"), "orchestrationMode") or ""
+    return ScaleSet(resource_id, parts[4], name, is_flexible=mode.lower() == FLEXIBLE)
+
+
+def scale_set_of(key: str) -> str | None:
+    """Return the key of the scale set that a machine is in, by the machine's key; None if none."""
+    parent, _, _ = key.rpartition("/virtualmachines/")
+    return parent if "/virtualmachinescalesets/" in parent else None
 
 
 def architecture(versions: Any) -> str | None:

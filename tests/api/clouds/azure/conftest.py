@@ -13,7 +13,7 @@ from api.clouds.azure import client, credentials
 from api.clouds.azure.errors import Problem
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.visibility import listing
-from api.models import CloudAccount
+from api.models import CloudAccount, InstanceEvent
 from deployment.local import azure_resources as resources
 from deployment.local.azure import AzureControl
 from tests.factories import make_azure_account, utc
@@ -70,11 +70,19 @@ def machine(name: str, **more: Any) -> dict[str, Any]:
 
 def scan(*machines: dict[str, Any], problem: Problem | None = None) -> Scan:
     """What a scan finds that sees these machines and their states, before any problem."""
-    found = Scan(problem=problem)
+    found = Scan()
     for entry in machines:
         found.add_machine(entry)
         found.add_state(entry)
+    if problem is not None:
+        found.lose_machines(problem)
     return found
+
+
+def powers(name: str) -> list[str]:
+    """The types of a machine's events, in the order in which they were stored."""
+    events = InstanceEvent.objects.filter(instance__cloud_instance_id__endswith=f"/{name}")
+    return list(events.order_by("id").values_list("event_type", flat=True))
 
 
 def calls(azure: AzureControl) -> list[str]:

@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.clouds.azure.compare import Changes, Facts, KnownInstance, compare
-from api.clouds.azure.errors import AzureBusyError
+from api.clouds.azure.compare import (
+    Changes,
+    Facts,
+    KnownInstance,
+    compare,
+    unaccounted_images,
+)
+from api.clouds.azure.errors import AzureBusyError, AzureRefusedError, Problem
 from api.clouds.azure.scan import Scan
-from api.clouds.azure.transform import ImageKey
+from api.clouds.azure.transform import ImageKey, ScaleSet, scale_set
 from api.clouds.azure.transform import machine as transformed
-from tests.api.clouds.azure.conftest import NOW, machine, scan
+from deployment.local import azure_resources as resources
+from tests.api.clouds.azure.conftest import NOW, SUBSCRIPTION, machine, scan
 
 SIZE = "Standard_B1s"
 IMAGE = ImageKey("redhat", "rhel", "82gen2")
@@ -31,6 +38,7 @@ def known(name: str, power: str | None = None, size: str | None = SIZE, **more) 
             "changed_at": EARLIER if power else None,
             "size": size,
             "facts": Facts.of(found),
+            "vm_id": found.vm_id,
         }
         | more
     )
@@ -95,12 +103,148 @@ def test_gone(power, expected):
 def test_nobody_is_gone_from_an_incomplete_list():
     stored = known("a", ON)
     assert not changes(stored, scan(problem=AzureBusyError("x")))
-    malformed = scan()
-    malformed.add_machine({})
-    assert not changes(stored, malformed)
+    for add in (Scan.add_machine, Scan.add_state):
+        malformed = scan()
+        add(malformed, {})
+        assert not changes(stored, malformed)
+
+
+class TestUnlisted:
+    """A machine that the list of states shows and that of machines does not (decision 33)."""
+
+    def seen(self, power: str | None, problem: Problem | None = None) -> Scan:
+        found = scan(problem=problem)
+        found.add_state(machine("a", power=power))
+        return found
+
+    @pytest.mark.parametrize("problem", [None, AzureBusyError("x")])
+    @pytest.mark.parametrize(
+        ("power", "state", "expected"),
+        [
+            (ON, "running", []),
+            (ON, None, []),
+            (ON, "deallocated", [(OFF, None, NOW)]),
+            (OFF, "running", [(ON, SIZE, NOW)]),
+            (OFF, "stopped", []),
+            (OFF, None, []),
+            (None, "running", [(ON, SIZE, NOW)]),
+            (None, "stopped", []),
+        ],
+    )
+    def test_what_is_shown_counts(self, power, state, expected, problem):
+        assert events(changes(known("a", power), self.seen(state, problem))) == expected
+
+    def test_one_that_is_not_known_cannot_be_stored(self):
+        assert not changes({}, self.seen("running"))
+
+
+class TestScaleSets:
+    """What a scale set that cannot be read exempts, and what it does not (decision 33)."""
+
+    def member(self, scale_set: str, number: int = 0, **more) -> dict:
+        return resources.machine(
+            resources.scale_set_machine_id(SUBSCRIPTION, scale_set, number), **more
+        )
+
+    def stored(self) -> dict[str, KnownInstance]:
+        entries = [self.member("web"), self.member("web", 1), self.member("db"), machine("a")]
+        machines = [transformed(entry) for entry in entries]
+        return {
+            found.key: KnownInstance(id=number, image_id=IMAGE_ID, power=ON, vm_id=found.vm_id)
+            for number, found in enumerate(machines)
+        }
+
+    def scale_set(self, name: str) -> ScaleSet:
+        resource_id = resources.scale_set_machine_id(SUBSCRIPTION, name, 0)
+        return scale_set({"id": resource_id.partition("/virtualMachines/")[0].upper()})
+
+    def ended(self, seen: Scan) -> set[str]:
+        return {event.key for event in changes(self.stored(), seen).ends}
+
+    def test_its_own_machines_and_no_others(self):
+        seen = scan()
+        seen.add_part(self.scale_set("web"), Scan(), AzureRefusedError("AuthorizationFailed"))
+        seen.add_part(self.scale_set("db"), Scan(), None)
+        assert self.ended(seen) == {self.member("db")["id"].lower(), machine("a")["id"].lower()}
+        assert unaccounted_images(self.stored(), seen) == {IMAGE_ID}
+
+    def test_what_it_shows_as_stopped_ends(self):
+        part = Scan()
+        part.add_member(self.member("web", power="deallocated"))
+        seen = scan(machine("a"))
+        seen.add_part(self.scale_set("web"), part, AzureBusyError("x"))
+        assert self.ended(seen) == {
+            self.member("web")["id"].lower(),
+            self.member("db")["id"].lower(),
+        }
+
+    def test_a_malformed_member_is_a_part_that_cannot_be_read(self):
+        part = Scan()
+        part.add_member({"name": "no id"})
+        part.add_member(self.member("web"))
+        seen = scan()
+        seen.add_part(self.scale_set("web"), part, None)
+        assert self.ended(seen) == {self.member("db")["id"].lower(), machine("a")["id"].lower()}
+        assert (seen.outcome, seen.unreadable) == (
+            "ok",
+            {self.scale_set("web").key: "MalformedEntry"},
+        )
+
+    def test_without_the_list_of_scale_sets_none_of_their_machines_is_gone(self):
+        seen = scan()
+        seen.lose_scale_sets(AzureBusyError("x"))
+        assert self.ended(seen) == {machine("a")["id"].lower()}
+
+    def test_without_the_list_of_machines_nothing_is_gone(self):
+        seen = scan(problem=AzureBusyError("x"))
+        seen.add_part(self.scale_set("web"), Scan(), None)
+        assert self.ended(seen) == set()
+
+
+class TestReplacement:
+    """Another machine has the name (decisions 33 and 51)."""
+
+    def seen(self, state: str | None, **more) -> Scan:
+        return scan(machine("a", power=state, vmId="another", **more))
+
+    @pytest.mark.parametrize(
+        ("power", "state", "expected"),
+        [
+            (ON, "running", [OFF, ON]),
+            (ON, "stopped", [OFF]),
+            (OFF, "running", [ON]),
+            (OFF, "stopped", []),
+            (None, "running", [ON]),
+        ],
+    )
+    def test_events(self, power, state, expected):
+        found = changes(known("a", power), self.seen(state))
+        assert [event.event_type for event in found.events] == expected
+        assert list(found.vm_ids.values()) == ["another"]
+
+    @pytest.mark.parametrize("power", [ON, OFF])
+    def test_until_its_state_is_known_nothing_happens(self, power):
+        stored = known("a", power)
+        seen = self.seen(None, image={"id": "/gold"})
+        assert not changes(stored, seen)
+        assert unaccounted_images(stored, seen) == {IMAGE_ID}
+
+    @pytest.mark.parametrize("image", [None, {"id": "/other"}])
+    def test_it_has_its_own_image_or_none(self, image):
+        found = changes(known("a", ON), self.seen("running", image=image))
+        assert found.relinked == {ord("a"): None}
+        assert changes(known("a", ON), scan(machine("a", image=None))).relinked == {}
+
+    @pytest.mark.parametrize(("before", "now"), [(None, "x"), ("x", None), ("x", "X")])
+    def test_an_id_that_is_not_told_replaces_nothing(self, before, now):
+        stored = known("a", ON, vm_id=before)
+        found = changes(stored, scan(machine("a", vmId=now)))
+        assert found.events == []
+        assert list(found.vm_ids.values()) == (["x"] if before is None else [])
 
 
 def test_events_are_never_older_than_the_last_one():
+    """As by a pause that a worker of an older version wrote whose clock was fast."""
     later = NOW + datetime.timedelta(seconds=3)
     found = changes(known("a", ON, changed_at=later), scan(machine("a", power="stopped")))
     assert events(found) == [(OFF, SIZE, later)]
@@ -147,7 +291,7 @@ def test_polls_in_a_row(polls):
     stored: dict[str, KnownInstance] = {}
     on: dict[str, bool] = {}
     for machines, is_complete in polls:
-        seen = Scan(problem=None if is_complete else AzureBusyError("x"))
+        seen = scan(problem=None if is_complete else AzureBusyError("x"))
         for name, state in machines.items():
             entry = machine(name, power=state)
             seen.add_machine(entry)
@@ -166,6 +310,8 @@ def _applied(stored: dict[str, KnownInstance], found: Changes) -> dict[str, Know
     applied = dict(stored)
     for appeared in found.appeared:
         applied[appeared.key] = KnownInstance(id=len(applied), image_id=IMAGE_ID)
+    for key, vm_id in found.vm_ids.items():
+        applied[key] = replace(applied[key], vm_id=vm_id)
     for key, facts in found.facts.items():
         applied[key] = replace(applied[key], facts=facts)
     for event in found.events:

@@ -149,7 +149,7 @@ class TestFailures:
         azure.delegate(
             SUBSCRIPTION, machines=[machine("a")], scale_sets=[resources.scale_set("web")]
         )
-        azure.fail("ScaleSets/web/", status=503, code="Busy")
+        azure.fail("ScaleSets\\?", status=503, code="Busy")
         with pytest.raises(AzureBusyError):
             poll_subscription(subscription_id=SUBSCRIPTION)
         assert outcomes() == [("failed", "Busy")]

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.clouds.azure.errors import AzureBusyError
+from api.clouds.azure.errors import AzureBusyError, AzureRefusedError
 from api.clouds.azure.load import Polled, store_scan
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey
@@ -200,11 +200,13 @@ class TestRecords:
         assert event.cloud_account == account
 
     def test_a_poll_is_recorded(self, account, clock):
-        started = NOW - datetime.timedelta(minutes=2)
-        store(account, scan(machine("a"), machine("b", power="stopped")), started=started)
+        clock.shift(120)
+        store(account, scan(machine("a"), machine("b", power="stopped")), started=NOW)
         run = DescribeRun.objects.get()
         assert (run.kind, run.outcome, run.error_code) == ("azure_poll", "ok", "")
-        assert (run.started_at, run.finished_at, run.region) == (started, NOW, None)
+        assert run.unreadable is None
+        finished = NOW + datetime.timedelta(minutes=2)
+        assert (run.started_at, run.finished_at, run.region) == (NOW, finished, None)
         assert (run.listed, run.running) == (2, 1)
 
     @pytest.mark.parametrize(
@@ -279,11 +281,39 @@ class TestRecords:
 
 
 class TestTurns:
-    def test_a_poll_that_was_overtaken_is_dropped(self, account, clock):
-        store(account, scan(machine("a")))
-        overtaken = NOW - datetime.timedelta(seconds=1)
+    @pytest.mark.parametrize("problem", [None, AzureBusyError("x"), AzureRefusedError("x")])
+    def test_a_poll_that_was_overtaken_is_dropped(self, account, clock, problem):
+        """Decision 33: whatever came of the newer one."""
+        clock.shift(HOUR)
+        store(account, scan(machine("a"), problem=problem))
+        overtaken = NOW + HOUR - datetime.timedelta(seconds=1)
         assert not store(account, scan(), started=overtaken)
         assert InstanceEvent.objects.count() == DescribeRun.objects.count() == 1
+
+    def test_a_poll_that_was_dropped_overtakes_nothing(self, account, clock):
+        """Decision 51: a skipped poll is no poll."""
+        CloudAccount.objects.update(platform_application_is_paused=True)
+        clock.shift(HOUR)
+        assert not store(account, scan())
+        CloudAccount.objects.update(platform_application_is_paused=False)
+        assert store(account, scan(machine("a")), started=NOW + HOUR / 2)
+
+    def test_a_poll_of_before_the_account_was_enabled_is_dropped(self, account, clock):
+        """Decision 33: as when it was paused and went on while Azure answered."""
+        CloudAccount.objects.update(enabled_at=NOW + HOUR)
+        clock.shift(2 * HOUR)
+        just_before = NOW + HOUR - datetime.timedelta(microseconds=1)
+        assert not store(account, scan(machine("a")), started=just_before)
+        assert not DescribeRun.objects.exists()
+        assert store(account, scan(machine("a")), started=NOW + HOUR)
+
+    def test_a_record_from_the_future_overtakes_nothing(self, account):
+        """As a fast worker of an older version wrote it."""
+        future = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+        DescribeRun.objects.create(
+            cloud_account=account, kind="azure_poll", outcome="ok", started_at=future
+        )
+        assert store(account, scan(machine("a")))
 
     @pytest.mark.parametrize(
         "column", ["is_synthetic", "platform_application_is_paused", "is_enabled"]

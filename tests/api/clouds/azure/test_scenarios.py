@@ -25,7 +25,7 @@ from api.sources.messages import Tenant
 from api.tasks import azure as tasks
 from deployment.local import azure_resources as resources
 from tests.api.accounts.statuses import available, statuses, unavailable
-from tests.api.clouds.azure.conftest import NOW, SUBSCRIPTION, calls, forget, machine
+from tests.api.clouds.azure.conftest import NOW, SUBSCRIPTION, calls, forget, machine, powers
 from tests.factories import make_azure_account, make_user
 
 pytestmark = pytest.mark.django_db
@@ -43,10 +43,6 @@ def events(name: str | None = None) -> list[tuple]:
     if name is not None:
         found = found.filter(instance__cloud_instance_id__endswith=f"/{name}")
     return list(found.values_list("event_type", "instance_type", "occurred_at"))
-
-
-def powers(name: str) -> list[str]:
-    return [event[0] for event in events(name)]
 
 
 def discover(account: CloudAccount) -> None:
@@ -359,7 +355,7 @@ class TestRefresh:
         assert powers("b") == ["power_off"]
         assert Run.objects.get().end_time == NOW + HOUR
 
-    @pytest.mark.parametrize("list_", ["virtualMachines\\?api", "statusOnly", "ScaleSets"])
+    @pytest.mark.parametrize("list_", ["virtualMachines\\?api", "statusOnly"])
     @pytest.mark.parametrize("status", [500, 429])
     def test_scenario_26_azure_fails(self, azure, list_, status):
         azure.delegate(SUBSCRIPTION, machines=[])

@@ -80,17 +80,29 @@ def test_what_is_too_long_for_a_column_is_cut():
         ),
         (["PowerState/unknown"], False),
         (["powerstate/Running"], False),
-        (["ProvisioningState/succeeded"], False),
-        ([], False),
-        ([None], False),
+        (["PowerState/stopped", "PowerState/running"], True),
+        (["ProvisioningState/succeeded"], None),
+        ([], None),
+        ([None, 7, "", "PowerState", "OSState/running"], None),
     ],
 )
 def test_power_states(codes, running):
+    """Decision 51: a machine without a ``PowerState`` status is unknown."""
     view = {"statuses": [{"code": code} for code in codes]}
     assert transform.is_running({"properties": {"instanceView": view}}) is running
 
 
-@pytest.mark.parametrize("entry", [{}, {"properties": None}, {"properties": {"instanceView": 1}}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"properties": None},
+        {"properties": {"instanceView": 1}},
+        {"properties": {"instanceView": {}}},
+        {"properties": {"instanceView": {"statuses": None}}},
+        {"properties": {"instanceView": {"statuses": ["PowerState/running"]}}},
+    ],
+)
 def test_without_a_view_nobody_knows(entry):
     assert transform.is_running(entry) is None
 
@@ -152,13 +164,50 @@ def test_own_subscriptions(license_type, publisher, offer, byos):
     assert transform.machine(entry).is_byos is byos
 
 
-def test_scale_sets():
-    compute = "providers/Microsoft.Compute/virtualMachineScaleSets"
-    entry = {"id": f"/subscriptions/S/resourceGroups/RG/{compute}/web", "name": "web"}
-    assert transform.scale_set(entry) == ("RG", "web")
-    assert transform.scale_set({"id": entry["id"]}) == ("RG", "web")
+COMPUTE = "/subscriptions/S/resourceGroups/RG/providers/Microsoft.Compute"
+SCALE_SETS = f"{COMPUTE}/virtualMachineScaleSets"
+
+
+@pytest.mark.parametrize("name", [{"name": "web"}, {}])
+def test_scale_sets(name):
+    found = transform.scale_set({"id": f"{SCALE_SETS}/web", **name})
+    assert (found.resource_group, found.name, found.is_flexible) == ("RG", "web", False)
+    assert found.key == f"{SCALE_SETS}/web".lower()
+
+
+@pytest.mark.parametrize("entry", [{}, None, {"id": "/subscriptions/S"}, {"id": 7}])
+def test_what_is_no_scale_set(entry):
     with pytest.raises(MalformedEntryError):
-        transform.scale_set({"id": "/subscriptions/S"})
+        transform.scale_set(entry)
+
+
+@pytest.mark.parametrize(
+    ("properties", "is_flexible"),
+    [
+        ({"orchestrationMode": "Flexible"}, True),
+        ({"orchestrationMode": "flexible"}, True),
+        ({"orchestrationMode": "Uniform"}, False),
+        ({"orchestrationMode": None}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_modes_of_scale_sets(properties, is_flexible):
+    entry = {"id": f"{SCALE_SETS}/web", "properties": properties}
+    assert transform.scale_set(entry).is_flexible is is_flexible
+
+
+@pytest.mark.parametrize(
+    ("machine_id", "scale_set"),
+    [
+        (f"{SCALE_SETS}/web/virtualMachines/0", f"{SCALE_SETS}/web"),
+        (f"{SCALE_SETS}/web", None),
+        (f"{COMPUTE}/virtualMachines/a", None),
+        ("", None),
+    ],
+)
+def test_the_scale_set_of_a_machine(machine_id, scale_set):
+    assert transform.scale_set_of(machine_id.lower()) == (scale_set and scale_set.lower())
 
 
 @pytest.mark.parametrize(
