@@ -1,5 +1,6 @@
 """The image (08 §13). Nothing here builds one: that needs a registry."""
 
+import json
 import os
 import re
 import shutil
@@ -13,22 +14,24 @@ import pytest
 import requests
 
 from deployment.local.service import REPOSITORY
+from tests.api.inspector import corpus
 from tests.cloudigrade.programs import environment, free_port
 from tests.deployment.processes import wait_for
 
 DOCKERFILE = REPOSITORY / "Dockerfile"
+INSPECTOR = REPOSITORY / "deployment" / "inspector" / "Dockerfile"
 USER, GROUP = 12345, 0
 
 
-def instructions():
-    """The Dockerfile's instructions, continued lines joined, comments left out."""
-    lines = [line for line in DOCKERFILE.read_text().splitlines() if not line.startswith("#")]
+def instructions(path=DOCKERFILE):
+    """A Dockerfile's instructions, continued lines joined, comments left out."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     text = "\n".join(lines).replace("\\\n", " ")
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize(
-    "path", [DOCKERFILE, REPOSITORY / "deployment" / "postigrade" / "Dockerfile"]
+    "path", [DOCKERFILE, INSPECTOR, REPOSITORY / "deployment" / "postigrade" / "Dockerfile"]
 )
 def test_hadolint_finds_nothing(path):
     hadolint = Path(sys.executable).with_name("hadolint")
@@ -64,18 +67,38 @@ def test_what_is_copied_exists_and_passes_dockerignore():
     }
     copied = {
         source
-        for line in instructions()
+        for path in (DOCKERFILE, INSPECTOR)
+        for line in instructions(path)
         if line.startswith("COPY ") and "--from" not in line
         for source in line.split()[1:-1]
     }
-    assert copied == allowed
+    # What lies below something that is allowed is allowed, too.
+    assert {one for one in copied if not allowed & {str(up) for up in Path(one).parents}} == allowed
     for source in copied:
         assert (REPOSITORY / source).exists()
 
 
-def test_no_registry_is_named():
-    text = DOCKERFILE.read_text()
+@pytest.mark.parametrize("path", [DOCKERFILE, INSPECTOR])
+def test_no_registry_is_named(path):
+    text = path.read_text()
     assert not re.search(r"\b[\w-]+\.(io|com|org|net)\b", text)
+
+
+def test_the_inspector_has_its_own_files_only():
+    """13 §1: the program and its readers, not Django; non-root."""
+    found = instructions(INSPECTOR)
+    release = found[found.index("FROM base AS release") :]
+    assert "USER 1001:0" in release
+    assert 'ENTRYPOINT ["python", "-m", "api.inspector"]' in release
+    assert not [line for line in release if line.startswith("RUN")]
+    ours = [line.split()[1] for line in found if line.startswith("COPY ") and "--from" not in line]
+    assert set(ours) == {
+        "LICENSE",
+        "api/__init__.py",
+        "api/inspector",
+        "deployment/inspector/requirements.lock",
+    }
+    assert "django" not in (INSPECTOR.parent / "requirements.lock").read_text()
 
 
 def copy_of_python(folder):
@@ -175,4 +198,23 @@ def test_scenario_28_celery_reports_under_any_user_id(image):
     output, _ = report.communicate(timeout=60)
     assert report.returncode == 0, output
     assert "celery:5." in output
+    assert written(image) == []
+
+
+@pytest.mark.slow
+def test_the_inspector_runs_without_the_service(image, tmp_path_factory):
+    """13 §1: its files alone, as anybody, with nothing but what its lock file names."""
+    application = image / "opt"
+    for name in ("cloudigrade", "util"):
+        shutil.rmtree(application / name)
+    for path in (application / "api").iterdir():
+        if path.name not in ("__init__.py", "inspector"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    disk = corpus.unpack("rhel9-gpt-xfs", image)
+    disk.chmod(0o444)
+    output = image / "tmp" / "result.json"
+    done = start(image, "api.inspector", "-t", "ami-1", str(disk), "--output", str(output))
+    text, _ = done.communicate(timeout=240)
+    assert done.returncode == 0, text
+    assert json.loads(output.read_text())["images"]["ami-1"]["rhel_version"] == "9.2"
     assert written(image) == []
