@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Res
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from api.inspector.errors import UnreadableError
-from api.inspector.limits import MIB
+from api.inspector.limits import KIB, MIB
 
 IN_FLIGHT = 8
 """Blocks that are asked for at the same time."""
@@ -157,7 +157,9 @@ class SnapshotSource:
         )
         blocks = sorted((one["BlockIndex"], one["BlockToken"]) for one in answer["Blocks"])
         self.size = answer["VolumeSize"] * _GIB
-        self.block_size = answer["BlockSize"]
+        told = answer["BlockSize"]
+        # AWS says bytes; simulations of it are known to mean KiB.
+        self.block_size = told if told > KIB else told * KIB
         is_last = not answer.get("NextToken") or not blocks
         page = _Page(
             first=first,

@@ -169,6 +169,11 @@ class AwsControl(RemoteControl):
             fault["times"] = times
         self.call("POST", "/_control/faults", fault)
 
+    def corrupt_block(self, snapshot_id: str, block: int, *, times: int = 10**6) -> None:
+        """Damage what the next answers say of a block of a snapshot."""
+        corruption = {"snapshot": snapshot_id, "block": block, "times": times}
+        self.call("POST", "/_control/corruptions", corruption)
+
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls so far, in order: service, action, account, region, dry_run."""
         recorded: list[dict[str, Any]] = self.call("GET", "/_control/calls")

@@ -6,7 +6,7 @@ import sys
 
 from deployment.local.ports import LOOPBACK
 
-_EXTENSIONS = ("control", "images", "permissions", "snapshots", "trails")
+_EXTENSIONS = ("blocks", "control", "images", "permissions", "snapshots", "trails")
 
 
 def main(port: str) -> None:

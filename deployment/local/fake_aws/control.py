@@ -4,7 +4,8 @@
 ``POST /_control/faults``     ``{"service": "ec2", "action": "DescribeRegions", "code": "...",
                               "message": "...", "account": "...", "times": n}``; all but service,
                               action and code are optional
-``POST /_control/reset``      forget faults and calls
+``POST /_control/corruptions``  damage answers about a block of a snapshot: see ``blocks``
+``POST /_control/reset``      forget faults, corruptions and calls
 
 Calls of S3 are neither recorded nor refused: moto treats them in a way of their own.
 """
@@ -16,13 +17,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import BaseResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from werkzeug import Request, Response
 
+from deployment.local.fake_aws.blocks import corrupt, forget_corruptions
 from deployment.local.fake_aws.extend import replaces
+from deployment.local.fake_aws.refusal import Refusal
 
 _PREFIX = "/_control/"
 
@@ -32,13 +34,6 @@ Call = dict[str, Any]
 _lock = threading.Lock()
 _faults: list[Fault] = []
 _calls: list[Call] = []
-
-
-class Refusal(ServiceException):
-    """An error that somebody asked for.
-
-    moto takes an error's service from the module of its class; this one belongs to all services.
-    """
 
 
 @replaces(BaseResponse, "call_action")
@@ -96,7 +91,10 @@ def _control(request: Request) -> Response:
                 return Response(json.dumps(_calls), mimetype="application/json")
             case "POST", "faults":
                 _faults.append(json.loads(request.get_data()))
+            case "POST", "corruptions":
+                corrupt(json.loads(request.get_data()))
             case "POST", "reset":
+                forget_corruptions()
                 _faults.clear()
                 _calls.clear()
             case _:

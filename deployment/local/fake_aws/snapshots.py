@@ -6,6 +6,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_block_store import EBSBackend
 
 from deployment.local.fake_aws.backends import other_accounts
+from deployment.local.fake_aws.blocks import copy_blocks
 from deployment.local.fake_aws.extend import replaces
 
 
@@ -52,10 +53,13 @@ def copy_snapshot(
     source_backend = ec2_backends[self.account_id][source_region]
     shared = _find_shared(source_backend, source_snapshot_id)
     if shared is None:
-        return original(self, source_snapshot_id, source_region, description, kms_key_id)
+        own = original(self, source_snapshot_id, source_region, description, kms_key_id)
+        copy_blocks(source_backend.snapshots[source_snapshot_id], own)
+        return own
     volume = self.create_volume(size=shared.volume.size, zone_name=f"{self.region_name}a")
     copy = self.create_snapshot(volume.id, description)
     self.delete_volume(volume.id)
+    copy_blocks(shared, copy)
     return copy
 
 
