@@ -116,7 +116,7 @@ def test_the_list_is_read_page_by_page(client, snapshot, monkeypatch):
     with SnapshotSource(FourAtOnce(), name) as source:
         assert source.read(0, len(DISK)) == DISK
         assert source.read(0, 100) == DISK[:100]
-    assert len(lists) > 6
+    assert len(lists) > 5
 
 
 def test_the_cache_is_bounded(snapshot, monkeypatch):
