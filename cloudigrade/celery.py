@@ -6,20 +6,26 @@ from importlib import import_module
 from typing import Any
 
 from celery import Task, signals
-from django.apps import apps
 from django.conf import settings
 from sentry_sdk.integrations.celery import CeleryIntegration
 
-from cloudigrade.schedule import ENTRIES
 from cloudigrade.start_up import log_configuration
-from util import sentry
+from util import quiet_celery, sentry
 from util.held_tasks import HeldTasks
-from util.lease import Lease
 from util.log_context import task_context
-from util.quiet_celery import Application
 from util.request_id import message_context, message_headers, request_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
+
+
+class Application(quiet_celery.Application):
+    """Celery with a beat that waits for what it needs."""
+
+    @property
+    def Beat(self) -> type:
+        """Return the class of the program ``celery beat``."""
+        return self.subclass_with_self("cloudigrade.beat:Beat")
+
 
 app = Application("cloudigrade", task_cls="util.tasks:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -40,14 +46,6 @@ def leave_logging_to_django(**_: Any) -> None:
 
 def _logging_is_set_up(**_: Any) -> None:
     """Do nothing: a listener to this signal is what keeps Celery from setting up logging."""
-
-
-@signals.beat_init.connect
-def be_the_only_beat(**_: Any) -> None:
-    """Let a second beat idle as long as the first one lives: two would start each task twice."""
-    lease = Lease("beat", seconds=15)
-    lease.wait()
-    lease.hold()
 
 
 @signals.worker_init.connect
@@ -93,14 +91,6 @@ def set_up_sentry(**_: Any) -> None:
             ),
             integrations=[CeleryIntegration()],
         )
-
-
-@signals.beat_init.connect
-def remove_entries_without_period(**_: Any) -> None:
-    """Delete rows of periodic tasks that were installed once and are switched off now (§6.5)."""
-    unwanted = {entry.name for entry in ENTRIES} - set(settings.CELERY_BEAT_SCHEDULE)
-    periodic_tasks = apps.get_model("django_celery_beat", "PeriodicTask")
-    periodic_tasks.objects.filter(name__in=unwanted).delete()
 
 
 @signals.before_task_publish.connect

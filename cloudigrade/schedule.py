@@ -105,17 +105,22 @@ ENTRIES: tuple[Entry, ...] = (
 )
 
 
+SHORTEST_EXPIRY = 900
+"""Seconds; at least ten minutes (decision 41), and more than two clocks of five minutes differ."""
+
+
 def beat_schedule(period_of: Callable[[str], int]) -> dict[str, dict[str, Any]]:
     """Return Celery's beat schedule. A message that waited longer than its period is worthless.
 
-    ``period_of`` tells a variable's seconds; with 0 there is no entry.
+    But the beat that writes when it expires and the worker that reads it may have clocks that
+    differ. ``period_of`` tells a variable's seconds; with 0 there is no entry.
     """
     return {
         entry.name: {
             "task": entry.task,
             "schedule": period,
             # As the database scheduler calls Celery's "expires".
-            "options": {"expire_seconds": period},
+            "options": {"expire_seconds": max(period, SHORTEST_EXPIRY)},
         }
         for entry in ENTRIES
         if (period := period_of(entry.period_variable))

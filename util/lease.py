@@ -1,4 +1,7 @@
-"""A claim in the cache that one process holds for as long as it lives (spec 08 DR-11)."""
+"""A claim in Redis that one process holds for as long as it lives (spec 08 DR-11).
+
+How long a claim lasts goes by Redis' clock alone (decision 41).
+"""
 
 import atexit
 import logging
@@ -6,35 +9,46 @@ import os
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Callable
 
-import redis
-from django.core.cache import cache
+from redis import RedisError
+from redis.exceptions import LockError
+
+from util.locks import redis_lock
 
 logger = logging.getLogger(__name__)
-
-_OWNER = str(uuid.uuid4())
-"""What tells this process from others; a process never waits for itself."""
 
 
 class Lease:
     """A claim that ends some seconds after its holder last renewed it."""
 
-    def __init__(self, name: str, seconds: int, owner: str = _OWNER) -> None:
+    def __init__(self, name: str, seconds: int) -> None:
         self.name = name
-        self._key = f"lease-{name}"
         self._seconds = seconds
-        self._owner = owner
+        self._lock = redis_lock(f"lease-{name}", seconds)
+        self._mutex = threading.Lock()
+        self._is_held = False
+        self._renewed_at = 0.0
 
     def renew(self) -> bool:
         """Take the claim if nobody has it, keep it if it is ours; tell whether it is ours now.
 
-        Raises RedisError if the cache is away.
+        Raises RedisError if Redis is away.
         """
-        if cache.add(self._key, self._owner, self._seconds):
-            return True
-        return cache.get(self._key) == self._owner and bool(cache.touch(self._key, self._seconds))
+        with self._mutex:
+            asked_at = time.monotonic()
+            self._is_held = self._keep_or_take()
+            if self._is_held:
+                self._renewed_at = asked_at
+            return self._is_held
+
+    def _keep_or_take(self) -> bool:
+        if self._is_held:
+            try:
+                return bool(self._lock.reacquire())
+            except LockError:
+                logger.warning("The lease %s ran out, or Redis lost it", self.name)
+        return bool(self._lock.acquire(blocking=False))
 
     def wait(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Wait, as long as it takes, until the claim is ours."""
@@ -48,8 +62,8 @@ class Lease:
     def _is_ours(self) -> bool:
         try:
             return self.renew()
-        except redis.RedisError as error:
-            logger.warning("Lease %s: the cache is away (%s)", self.name, type(error).__name__)
+        except RedisError as error:
+            logger.warning("Lease %s: Redis is away (%s)", self.name, type(error).__name__)
             return False
 
     def hold(self) -> None:
@@ -64,16 +78,24 @@ class Lease:
         while self.check():
             time.sleep(self._seconds / 3)
 
+    def is_certain(self) -> bool:
+        """Tell whether nobody else can have the claim at this moment.
+
+        Asks Redis only if the claim may have run out since it was renewed, as it has in a process
+        that was halted: its main thread may go on before the one that renews does.
+        """
+        return time.monotonic() - self._renewed_at < self._seconds or self.check()
+
     def check(self) -> bool:
         """Renew once; tell whether the claim can still be ours, and ask the process to end if not.
 
-        Where the cache is away, nobody else gets the claim.
+        Where Redis is away, nobody else gets the claim.
         """
         try:
             if self.renew():
                 return True
-        except redis.RedisError as error:
-            logger.warning("Lease %s: the cache is away (%s)", self.name, type(error).__name__)
+        except RedisError as error:
+            logger.warning("Lease %s: Redis is away (%s)", self.name, type(error).__name__)
             return True
         logger.critical("Another process has taken the lease %s; ending", self.name)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -81,7 +103,13 @@ class Lease:
 
     def release(self) -> None:
         """Give the claim up, if it is ours, so that the next one need not wait."""
-        try:
-            cache.delete_if(self._key, self._owner)
-        except redis.RedisError:
-            logger.warning("Lease %s ends by itself: the cache is away", self.name)
+        with self._mutex:
+            if not self._is_held:
+                return
+            self._is_held = False
+            try:
+                self._lock.release()
+            except LockError:
+                logger.warning("The lease %s had run out already", self.name)
+            except RedisError:
+                logger.warning("Lease %s ends by itself: Redis is away", self.name)

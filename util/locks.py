@@ -1,18 +1,20 @@
-"""Doing a thing once at a time: locks in PostgreSQL and in the cache (spec 08 §6.5, §12.3)."""
+"""Doing a thing once at a time: locks in PostgreSQL and in Redis (spec 08 §6.5, §12.3)."""
 
 import hashlib
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-import redis
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
+from redis import RedisError
+from redis.exceptions import LockError
+from redis.lock import Lock
 
+from util import redis
 from util.clock import now
 
 logger = logging.getLogger(__name__)
@@ -70,33 +72,44 @@ def _require_transaction() -> None:
         raise RuntimeError("A lock that lasts for a transaction needs a transaction")
 
 
+def redis_lock(name: str, seconds: float) -> Lock:
+    """Return a lock in Redis that ends by itself after some seconds by Redis' clock.
+
+    Its key is no part of the cache, so that clearing the cache takes it from nobody.
+    """
+    return redis.client().lock(
+        f"{settings.CLOUDIGRADE_ENVIRONMENT}-lock-{name}", timeout=seconds, thread_local=False
+    )
+
+
 @contextmanager
 def single_flight(name: str, seconds: int) -> Iterator[bool]:
     """Tell whether this is the only run of a periodic task that is under way.
 
-    The claim ends with the block, or after ``seconds`` if its process is lost. Where the cache is
-    away nothing can be told, and the answer is yes: periodic tasks are idempotent.
+    The claim ends with the block, or after ``seconds`` if its process is lost. Where Redis is away
+    nothing can be told, and the answer is yes: periodic tasks are idempotent.
     """
-    key = f"single-flight-{name}"
-    token = str(uuid.uuid4())
+    lock = redis_lock(f"single-flight-{name}", seconds)
     try:
-        claimed = cache.add(key, token, seconds)
-    except redis.RedisError:
-        logger.warning("The cache is not available: %s runs without a claim", name)
+        claimed = bool(lock.acquire(blocking=False))
+    except RedisError:
+        logger.warning("Redis is not available: %s runs without a claim", name)
         yield True
         return
     try:
         yield claimed
     finally:
         if claimed:
-            _release(key, token)
+            _release(lock)
 
 
-def _release(key: str, token: str) -> None:
+def _release(lock: Lock) -> None:
     try:
-        cache.delete_if(key, token)
-    except redis.RedisError:
-        logger.warning("The cache is not available: %s ends by itself", key)
+        lock.release()
+    except LockError:
+        logger.warning("Lock %r had run out before its work was done", lock.name)
+    except RedisError:
+        logger.warning("Redis is not available: lock %r ends by itself", lock.name)
 
 
 class LeaderRun:

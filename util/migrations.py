@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.core.management import call_command
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
 from psycopg2.errors import LockNotAvailable
 
 from util.locks import advisory_key
@@ -42,6 +43,23 @@ def wait_for_database(
                 raise
             logger.warning("The database does not answer yet: %s", type(error).__name__)
         sleep(POLL_SECONDS)
+
+
+def wait_for_migrations(*, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait, as long as it takes, until the database answers and no migration is pending."""
+    while (reason := _not_ready()) is not None:
+        logger.warning("Waiting for the database: %s", reason)
+        connection.close()
+        sleep(POLL_SECONDS)
+
+
+def _not_ready() -> str | None:
+    try:
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (OperationalError, InterfaceError) as error:
+        return type(error).__name__
+    return f"{len(pending)} migrations are pending" if pending else None
 
 
 def migrate_alone(wait_seconds: int) -> None:

@@ -25,10 +25,12 @@ class QuietWorker(Worker):
 
 
 class QuietBeat(Beat):
-    """A scheduler that prints no banner."""
+    """A scheduler that prints no banner where log lines are JSON."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **(options | {"quiet": True}))
+        if _wants_json():
+            options["quiet"] = True
+        super().__init__(*args, **options)
 
 
 class Application(Celery):
@@ -42,7 +44,7 @@ class Application(Celery):
     @property
     def Beat(self) -> type[Beat]:
         """Return the class of the program ``celery beat``."""
-        return self.subclass_with_self(QuietBeat) if _wants_json() else super().Beat
+        return self.subclass_with_self(QuietBeat)
 
 
 def _wants_json() -> bool:

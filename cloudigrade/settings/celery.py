@@ -66,6 +66,8 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = env("CELERY_WORKER_MAX_MEMORY_PER_CHILD") o
 
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = beat_schedule(env)
+# When a task was sent is stored at once: a beat that is killed sends nothing again.
+CELERY_BEAT_SYNC_EVERY = 1
 for _entry in ENTRIES:
     globals()[_entry.period_variable] = env(_entry.period_variable)
 

@@ -1,4 +1,4 @@
-"""Two schedulers at once (08 §14.2, DR-11)."""
+"""Schedulers that wait: for each other (08 §14.2, DR-11), and for the database (12.2)."""
 
 import os
 import signal
@@ -52,3 +52,38 @@ def test_a_second_beat_idles_until_the_first_ends_or_is_lost(tmp_path):
             assert wait_for(lambda: third.exit_code() == 0)
         finally:
             product.stop()
+
+
+def test_beat_waits_for_a_database_without_tables(tmp_path):
+    """Issue 14, 27: it ended, and its schedule was not installed."""
+    with LocalServices(["postgres", "valkey"], environment={}, scratch_parent=tmp_path) as services:
+        product = Product(services, settings={"ANALYZE_LOG_SCHEDULE": "1"})
+
+        def start(name, waits_for):
+            [command] = [part.command for part in product._parts() if part.name == "beat"]
+            beat = ManagedProcess(
+                name=name,
+                command=command,
+                log_file=tmp_path / f"{name}.log",
+                watchdog=services.surroundings.watchdog,
+                environment=product.environment,
+                directory=REPOSITORY,
+            )
+            beat.start()
+            assert wait_for(lambda: beat.has_logged(waits_for), seconds=60)
+            return beat
+
+        beat = start("beat", waits_for="migrations are pending")
+        other = start("other", waits_for=WAITS)
+        try:
+            other.request_stop()
+            assert wait_for(lambda: other.exit_code() == 0)
+            beat.request_stop()
+            assert wait_for(lambda: beat.exit_code() == 0)
+            beat = start("again", waits_for="migrations are pending")
+            product.manage("migrate", "--no-input")
+            assert wait_for(lambda: beat.has_logged(SENDS), seconds=60)
+            assert "Traceback" not in beat.log_file.read_text()
+        finally:
+            beat.stop()
+            other.stop()

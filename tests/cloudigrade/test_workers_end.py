@@ -1,68 +1,13 @@
 """Workers that end with work in hand, asked to or killed (08 §6.4, DR-1, DR-11)."""
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from cloudigrade import celery_app
-from tests.cloudigrade.programs import ROOT
-from tests.cloudigrade.slow import SLOW, STUBBORN, Diary
+from tests.cloudigrade.slow import STUBBORN, Diary
+from tests.cloudigrade.workers import POOLS, QUEUE, Workers, begins, kill, send
 from tests.deployment.processes import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
-CELERY = Path(sys.executable).with_name("celery")
-LOCAL = "cloudigrade.settings.local"
-QUEUE = "test-celery"
-POOLS = {
-    "solo": ("--pool", "solo", "--without-gossip", "--without-mingle"),
-    "prefork": ("--pool", "prefork", "--concurrency", "1"),
-}
-
-
-class Workers:
-    """Worker processes, each in a group of its own, with one log."""
-
-    def __init__(self, folder: Path) -> None:
-        self._log = folder / "log"
-        self._started: list[subprocess.Popen] = []
-
-    def start(self, pool: str = "solo", **variables: str) -> subprocess.Popen:
-        name = f"worker-{len(self._started)}@test"
-        with self._log.open("a") as log:
-            worker = subprocess.Popen(
-                (
-                    *(CELERY, "--app", "tests.cloudigrade.slow", "worker", "--loglevel", "info"),
-                    *(*POOLS[pool], "--hostname", name, "--queues", "celery"),
-                ),
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": LOCAL, **variables},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._started.append(worker)
-        assert wait_for(lambda: f"{name} ready." in self.log(), seconds=90), self.log()
-        return worker
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def kill(self) -> None:
-        for worker in self._started:
-            kill(worker)
-
-
-def kill(worker: subprocess.Popen) -> None:
-    """Let a worker and its children end as they do when their machine is lost."""
-    if worker.poll() is None:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
 
 
 @pytest.fixture
@@ -75,14 +20,6 @@ def workers(redis_client, tmp_path):
 @pytest.fixture
 def diary(tmp_path):
     return Diary(tmp_path)
-
-
-def send(diary: Diary, name: str, task: str = SLOW, **options):
-    return celery_app.send_task(task, args=[str(diary.folder), name], **options)
-
-
-def begins(diary: Diary, name: str, times: int = 1) -> bool:
-    return wait_for(lambda: diary.count("begin", name) == times, seconds=60)
 
 
 @pytest.mark.parametrize("pool", POOLS)

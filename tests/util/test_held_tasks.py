@@ -1,15 +1,19 @@
 """Messages that workers hold, in a real Redis (08 §6.4); with real workers: test_workers_end.py."""
 
+import datetime
+import time
 from types import SimpleNamespace
 
 import pytest
 import time_machine
 
 from cloudigrade import celery_app
+from util import held_tasks
 from util.held_tasks import HeldTasks
 from util.tasks import publish
 
 QUEUE = "test-enable_account"
+SEEN = "test-held-tasks"
 TASK = "api.tasks.enable_account"
 LOST_AFTER = 300
 LONGEST = 3600
@@ -38,39 +42,89 @@ def connection(redis_client):
 
 
 @pytest.fixture
-def clock():
-    with time_machine.travel(1_700_000_000, tick=False) as traveller:
-        yield traveller
+def let_pass(redis_client, monkeypatch):
+    """Let seconds pass for Redis and for the workers."""
+    passed = []
+    monotonic = time.monotonic
+    monkeypatch.setattr(held_tasks.time, "monotonic", lambda: monotonic() + sum(passed))
+
+    def let_pass(seconds):
+        passed.append(seconds)
+        for tag, seen in redis_client.hgetall(SEEN).items():
+            score, since = seen.split()
+            redis_client.hset(SEEN, tag, b"%s %.3f" % (score, float(since) - seconds))
+
+    return let_pass
 
 
-def test_what_nobody_speaks_of_is_returned(connection, clock, redis_client):
+def test_what_nobody_speaks_of_is_returned(connection, let_pass, redis_client):
     lost, other = Worker(connection), Worker(connection)
     lost.take()
-    clock.shift(LOST_AFTER - 1)
+    other.held.look_after()
+    let_pass(LOST_AFTER - 10)
     other.held.look_after()
     assert redis_client.llen(QUEUE) == 0
-    clock.shift(2)
+    let_pass(20)
     other.held.look_after()
     assert (redis_client.llen(QUEUE), redis_client.hlen("test-unacked")) == (1, 0)
     assert other.take().properties["delivery_info"]["redelivered"] is True
+    other.held.look_after()
+    assert redis_client.llen(QUEUE) == 0
 
 
-def test_what_is_held_stays_where_it_is_until_it_takes_too_long(connection, clock, redis_client):
+def test_what_is_held_stays_where_it_is_until_it_takes_too_long(connection, let_pass, redis_client):
     busy, other = Worker(connection), Worker(connection)
     busy.take()
     for _ in range(LONGEST // 200):
         busy.held.look_after()
-        clock.shift(200)
+        let_pass(200)
         other.held.look_after()
         assert redis_client.llen(QUEUE) == 0
-    for _ in range(2):
+    for _ in range(3):
         busy.held.look_after()
-        clock.shift(200)
+        let_pass(200)
     other.held.look_after()
     assert redis_client.llen(QUEUE) == 1
 
 
-def test_what_is_done_is_not_held_again(connection, clock, redis_client):
+@pytest.mark.parametrize("busy_is_off_by", [-300, 300])
+@pytest.mark.parametrize("other_is_off_by", [-300, 300])
+def test_clocks_of_workers_do_not_matter(
+    connection, let_pass, redis_client, busy_is_off_by, other_is_off_by
+):
+    """Decision 41: a busy worker keeps its tasks, and those of a lost one are taken."""
+    off_busy = datetime.timedelta(seconds=busy_is_off_by)
+    off_other = datetime.timedelta(seconds=other_is_off_by)
+    busy, other = Worker(connection), Worker(connection)
+    with time_machine.travel(off_busy):
+        busy.take()
+    for _ in range(5):
+        with time_machine.travel(off_other):
+            other.held.look_after()
+        assert redis_client.llen(QUEUE) == 0
+        let_pass(LOST_AFTER - 100)
+        with time_machine.travel(off_busy):
+            busy.held.look_after()
+    for _ in range(2):
+        with time_machine.travel(off_other):
+            other.held.look_after()
+        let_pass(LOST_AFTER + 1)
+    with time_machine.travel(off_other):
+        other.held.look_after()
+    assert redis_client.llen(QUEUE) == 1
+
+
+def test_what_is_done_is_forgotten(connection, let_pass, redis_client):
+    worker = Worker(connection)
+    message = worker.take()
+    worker.held.look_after()
+    assert redis_client.hlen(SEEN) == 1
+    message.ack()
+    worker.held.look_after()
+    assert not redis_client.exists(SEEN)
+
+
+def test_what_is_done_is_not_held_again(connection, redis_client):
     """Its acknowledgement may come between the look and the word."""
     worker = Worker(connection)
     message = worker.take()

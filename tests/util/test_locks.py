@@ -3,10 +3,11 @@
 import datetime
 
 import pytest
-import redis
 import time_machine
 from django.core.cache import cache
 from django.db import connection, transaction
+from redis import RedisError
+from redis.lock import Lock
 
 from tests.threads import in_threads
 from util.cache import LocalCache
@@ -61,8 +62,9 @@ def test_locks_are_taken_in_one_order_in_one_statement(django_assert_num_queries
         lock("user")
 
 
-def test_a_periodic_task_flies_alone():
+def test_a_periodic_task_flies_alone(redis_client):
     with single_flight("analyze_log", 60) as first:
+        assert 0 < redis_client.ttl("test-lock-single-flight-analyze_log") <= 60
         with single_flight("analyze_log", 60) as second:
             assert (first, second) == (True, False)
         with single_flight("another", 60) as other:
@@ -73,36 +75,56 @@ def test_a_periodic_task_flies_alone():
         assert again
 
 
-def test_a_failed_flight_gives_way():
+def test_a_failed_flight_gives_way(redis_client):
     with pytest.raises(ZeroDivisionError), single_flight("analyze_log", 60):
         1 / 0  # noqa: B018
     with single_flight("analyze_log", 60) as again:
         assert again
 
 
-def test_a_flight_that_outlived_its_claim_does_not_end_another_s():
-    with time_machine.travel(0, tick=False) as clock:
-        first = single_flight("analyze_log", 60)
-        assert first.__enter__()
-        clock.shift(61)
-        second = single_flight("analyze_log", 60)
-        assert second.__enter__()
-        first.__exit__(None, None, None)
-        with single_flight("analyze_log", 60) as third:
-            assert not third
+def test_a_flight_that_outlived_its_claim_does_not_end_another_s(redis_client, caplog):
+    first = single_flight("analyze_log", 60)
+    assert first.__enter__()
+    redis_client.delete("test-lock-single-flight-analyze_log")
+    second = single_flight("analyze_log", 60)
+    assert second.__enter__()
+    first.__exit__(None, None, None)
+    assert "had run out before its work was done" in caplog.text
+    with single_flight("analyze_log", 60) as third:
+        assert not third
 
 
-def test_without_redis_a_periodic_task_runs(monkeypatch):
-    def fail(*_args):
-        raise redis.ConnectionError
+@pytest.mark.parametrize("minutes", [-5, 5])
+def test_clocks_of_processes_do_not_matter(redis_client, minutes):
+    """Decision 41."""
+    with (
+        single_flight("analyze_log", 60),
+        time_machine.travel(datetime.timedelta(minutes=minutes)),
+        single_flight("analyze_log", 60) as other,
+    ):
+        assert not other
+
+
+def test_clearing_the_cache_takes_a_lock_from_nobody(redis_client, settings):
+    settings.CACHES = {"default": {"BACKEND": "util.cache.RedisCache", "LOCATION": "redis://"}}
+    with single_flight("analyze_log", 60):
+        cache.clear()
+        with single_flight("analyze_log", 60) as other:
+            assert not other
+
+
+def test_without_redis_a_periodic_task_runs(redis_client, monkeypatch, caplog):
+    def fail(*_args, **_options):
+        raise RedisError
 
     with monkeypatch.context() as away:
-        away.setattr(LocalCache, "add", fail)
+        away.setattr(Lock, "acquire", fail)
         with single_flight("analyze_log", 60) as first:
             assert first
-    monkeypatch.setattr(LocalCache, "delete_if", fail)
+    monkeypatch.setattr(Lock, "do_release", fail)
     with single_flight("analyze_log", 60) as second:
         assert second
+    assert "ends by itself" in caplog.text
 
 
 def test_a_leader_runs_once():
