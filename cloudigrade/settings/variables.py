@@ -275,7 +275,11 @@ _AZURE = _group(
     _text("AZURE_SUBSCRIPTION_ID", "azure-subscription-id", "own subscription", **_PROD),
     _text("AZURE_ARM_BASE_URL", "https://management.azure.com", "resource manager's URL"),
     _text("AZURE_AUTHORITY_HOST", None, "login server, read by the SDK"),
-    _text("AZURE_CA_BUNDLE", None, "CA file of both, where it is not a usual one"),
+    _text(
+        "AZURE_CA_BUNDLE",
+        None,
+        "file of the certificate authorities that are believed for both, in place of the usual",
+    ),
     _bool("ENABLE_AZURE_VM_DISCOVERY", True, "describe customers' Azure machines"),
     _text("AZURE_RHEL_DETECTION", "tag", "what makes an image RHEL", choices=("tag", "license")),
 )
