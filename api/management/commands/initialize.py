@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cloudigrade.settings.environment import env
 from util.migrations import migrate_alone, wait_for_database
@@ -42,7 +42,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, wait: int, aws_timeout: int, **options: Any) -> None:
-        """Take all steps; the exit code is 0 if nothing failed that matters."""
+        """Take all steps; the exit code is 0 if nothing failed that matters.
+
+        Raises CommandError for a database of the original, with which nothing can be done.
+        """
         outcomes = {"migrate": _attempt("migrate", partial(_migrate, wait))}
         if outcomes["migrate"]:
             for step in AWS_STEPS:
@@ -56,6 +59,11 @@ class Command(BaseCommand):
 def _attempt(name: str, step: Callable[[], None]) -> bool:
     try:
         step()
+    except CommandError as error:
+        if error.returncode != 1:
+            raise
+        logger.exception("Step %s failed", name)
+        return False
     except Exception:
         logger.exception("Step %s failed", name)
         return False

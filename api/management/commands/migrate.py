@@ -1,0 +1,21 @@
+"""Django's command, which leaves a database of the original service alone."""
+
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.core.management.commands import migrate
+from django.db import connections
+
+from api.original.recognition import ADVICE, is_original
+
+ORIGINAL_EXIT_CODE = 2
+
+
+class Command(migrate.Command):
+    """Migrates the database; exit code 2 if it is the original's."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Apply migrations. Raises CommandError for a database of the original."""
+        if is_original(connections[options["database"]]):
+            raise CommandError(ADVICE, returncode=ORIGINAL_EXIT_CODE)
+        super().handle(*args, **options)
