@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from django.db import connections
 
@@ -40,3 +40,16 @@ def _in_own_connection(work: Callable[[], Any]) -> Any:
 def _after(start: threading.Barrier, work: Callable[[], Any]) -> Any:
     start.wait(_PATIENCE_SECONDS)
     return work()
+
+
+class NoThreads:
+    """Stands in for a pool of threads, which cannot see what a test has not committed."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.map = map
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass

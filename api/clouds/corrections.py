@@ -1,6 +1,6 @@
 """What a cloud told us that our events did not know (spec 09 P5)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,28 +8,43 @@ from django.db import connection
 
 from api.models import Correction
 
-# Since the last look at the instance's region, or since its newest event if that is later.
+# Since the newest event but the one by which the instance was corrected, the last look at the
+# instance's region, or the account's being enabled, whichever is latest. A look that did not know
+# of that event yet, since its log came later, did not confirm it.
 _UNSURE_SINCE = """
-SELECT instance.id, GREATEST(looked.at, newest.occurred_at)
-FROM api_instance instance
+SELECT wanted.place, GREATEST(looked.at, newest.occurred_at, account.enabled_at)
+FROM unnest(%(places)s::integer[], %(instances)s::bigint[], %(events)s::bigint[],
+            %(before)s::timestamptz[]) AS wanted (place, instance_id, event_id, before)
+JOIN api_instance instance ON instance.id = wanted.instance_id
 LEFT JOIN LATERAL (
-    SELECT occurred_at FROM api_instanceevent
-    WHERE instance_id = instance.id AND occurred_at < %(before)s
-    ORDER BY occurred_at DESC LIMIT 1
+    SELECT occurred_at, created_at, source_id FROM api_instanceevent
+    WHERE instance_id = wanted.instance_id AND occurred_at < wanted.before
+      AND id IS DISTINCT FROM wanted.event_id
+    ORDER BY occurred_at DESC, id DESC LIMIT 1
 ) newest ON true
 LEFT JOIN LATERAL (
-    SELECT max(finished_at) AS at FROM api_describerun run
+    SELECT finished_at AS at FROM api_describerun run
     WHERE run.cloud_account_id = instance.cloud_account_id
       AND run.outcome = 'ok' AND run.kind IN ('initial', 'reconcile', 'azure_poll')
       AND (run.region IS NULL OR run.region = instance.region)
-      AND run.finished_at < %(before)s
+      AND run.finished_at < wanted.before
+      AND run.started_at > COALESCE(newest.occurred_at - interval '1 hour', '-infinity')
+      AND (newest.occurred_at IS NULL
+           OR (run.finished_at >= newest.occurred_at
+               AND (newest.created_at < run.started_at OR newest.source_id = run.id::text)))
+    ORDER BY started_at DESC LIMIT 1
 ) looked ON true
-WHERE instance.id = ANY(%(instances)s)
+LEFT JOIN api_cloudaccount account
+    ON account.id = instance.cloud_account_id AND account.enabled_at < wanted.before
 """
 
 
 class Contradiction(NamedTuple):
-    """Something that had been missed, seen at a moment."""
+    """Something that had been missed, and happened at ``seen_at`` at the latest.
+
+    ``is_exact`` says that it happened then. ``asked_at`` is when the cloud was asked for what shows
+    it, if that is known of this instance alone.
+    """
 
     instance_id: int
     account_id: int
@@ -37,13 +52,18 @@ class Contradiction(NamedTuple):
     seen_at: datetime
     event_id: int | None = None
     describe_run_id: int | None = None
+    is_exact: bool = False
+    asked_at: datetime | None = None
 
 
 def save_corrections(contradictions: Sequence[Contradiction], *, before: datetime) -> None:
-    """Store what had been missed. ``before`` is when the look that showed it was begun."""
+    """Store what had been missed, and between which moments it happened (09 P5, decision 31).
+
+    ``before`` is when the look that showed it was begun, by PostgreSQL's clock.
+    """
     if not contradictions:
         return
-    since = _unsure_since((one.instance_id for one in contradictions), before)
+    since = _unsure_since([one for one in enumerate(contradictions) if not one[1].is_exact], before)
     Correction.objects.bulk_create(
         Correction(
             event_id=one.event_id,
@@ -51,14 +71,29 @@ def save_corrections(contradictions: Sequence[Contradiction], *, before: datetim
             cloud_account_id=one.account_id,
             describe_run_id=one.describe_run_id,
             kind=one.kind,
-            unsure_from=since.get(one.instance_id),
+            unsure_from=one.seen_at if one.is_exact else _earlier(since.get(place), one.seen_at),
             unsure_to=one.seen_at,
         )
-        for one in contradictions
+        for place, one in enumerate(contradictions)
     )
 
 
-def _unsure_since(instance_ids: Iterable[int], before: datetime) -> dict[int, datetime | None]:
+def _earlier(since: datetime | None, until: datetime) -> datetime | None:
+    return min(since, until) if since else None
+
+
+def _unsure_since(
+    contradictions: Sequence[tuple[int, Contradiction]], before: datetime
+) -> dict[int, datetime | None]:
+    """Return since when it is unsure, by the contradictions' places."""
+    if not contradictions:
+        return {}
+    parameters = {
+        "places": [place for place, _ in contradictions],
+        "instances": [one.instance_id for _, one in contradictions],
+        "events": [one.event_id for _, one in contradictions],
+        "before": [one.asked_at or before for _, one in contradictions],
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_UNSURE_SINCE, {"before": before, "instances": list(instance_ids)})
+        cursor.execute(_UNSURE_SINCE, parameters)
         return dict(cursor.fetchall())

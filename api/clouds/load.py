@@ -54,16 +54,24 @@ ON CONFLICT DO NOTHING
 RETURNING id, instance_id, event_type, occurred_at, source_id, source_object
 """
 
-# Each instance costs one step at the end of an index.
+# Each instance costs one step at the end of an index, and those last seen by a look one more.
 _POWER = f"""
 SELECT lower(instance.cloud_instance_id), instance.id, instance.region,
-       power.event_type, power.occurred_at, power.origin
+       power.event_type, power.occurred_at, power.origin, run.started_at, newest.occurred_at
 FROM api_instance instance
 LEFT JOIN LATERAL (
-    SELECT event_type, occurred_at, origin FROM api_instanceevent
+    SELECT occurred_at FROM api_instanceevent
+    WHERE instance_id = instance.id
+    ORDER BY occurred_at DESC LIMIT 1
+) newest ON true
+LEFT JOIN LATERAL (
+    SELECT event_type, occurred_at, origin, source_id FROM api_instanceevent
     WHERE instance_id = instance.id AND event_type IN ('power_on', 'power_off')
     ORDER BY {NEWEST_EVENT_FIRST} LIMIT 1
 ) power ON true
+LEFT JOIN api_describerun run
+    ON power.origin IN ('describe_initial', 'describe_reconcile')
+    AND run.id = CASE WHEN power.source_id ~ '^[0-9]{{1,18}}$' THEN power.source_id::bigint END
 WHERE instance.cloud_account_id = %s
   AND (instance.region = ANY(%s) OR lower(instance.cloud_instance_id) = ANY(%s))
 """  # noqa: S608 - made of constants
@@ -104,13 +112,19 @@ class SavedInstances:
 
 
 class PowerState(NamedTuple):
-    """A stored instance and its latest power event, if it has any."""
+    """A stored instance, its latest power event, and its newest event of any type, if it has any.
+
+    The power event occurred at ``occurred_at``; if a look showed it, that began at ``looked_at``,
+    so that it may have occurred since then.
+    """
 
     instance_id: int
     region: str
     event_type: str | None
     occurred_at: datetime | None
     origin: str | None
+    looked_at: datetime | None
+    newest_at: datetime | None
 
 
 class NewEvent(NamedTuple):

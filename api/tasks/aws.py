@@ -2,18 +2,19 @@
 
 from typing import Any
 
-from botocore.exceptions import ClientError
+from django.db import OperationalError
 
 from api import errands
 from api.clouds.aws import discovery, ingest
 from api.clouds.aws.definitions import repopulate_definitions
-from api.clouds.aws.errors import NotReadyError, translated
+from api.clouds.aws.errors import AwsError, NotReadyError, translated
 from api.clouds.aws.queues import Message, cache_lengths
 from api.clouds.aws.trail import remove_trail
 from api.clouds.provider import TransientCloudError
 from util.tasks import LONG, RetryPolicy, task
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
+DESCRIBING = RetryPolicy(errors=(NotReadyError, TransientCloudError, OperationalError))
 
 
 @task("api.clouds.aws.tasks.analyze_log", limit=LONG)
@@ -28,12 +29,14 @@ def _shown(messages: list[Message]) -> list[dict[str, str]]:
     return [{"message_id": message.id, "body": message.body} for message in messages]
 
 
-@task("api.clouds.aws.tasks.initial_aws_describe_instances", retry=STANDARD, limit=LONG, bind=True)
+@task(
+    "api.clouds.aws.tasks.initial_aws_describe_instances", retry=DESCRIBING, limit=LONG, bind=True
+)
 @translated
 def initial_aws_describe_instances(self: Any, aws_cloud_account_id: int) -> None:
     """Describe all instances of an account."""
     # What AWS refuses for good is looked at again by the next reconciliation.
-    with errands.carry_out(self.request, within=LONG.hard, final=(ClientError,)) as wanted:
+    with errands.carry_out(self.request, within=LONG.hard, final=(AwsError,)) as wanted:
         if wanted:
             repeated = self.request.retries > 0
             discovery.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)

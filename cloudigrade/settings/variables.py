@@ -255,6 +255,12 @@ _AWS = _group(
     _int(
         "AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT", 300, "of the CloudTrail queue", **_NATURAL
     ),
+    _int(
+        "AWS_DESCRIBE_GRACE",
+        600,
+        "age up to which an instance that EC2 does not list may only be too young to be listed",
+        **_NATURAL,
+    ),
     _int("AWS_SQS_MAX_RECEIVE_COUNT", 5, "receives before a message is put aside", **_POSITIVE),
     _int("AWS_SQS_MAX_YIELD_COUNT", 25, "most CloudTrail messages per run", **_POSITIVE),
     _int("AWS_SQS_MAX_HOUNDI_YIELD_COUNT", 10, "most result messages per run", **_POSITIVE),

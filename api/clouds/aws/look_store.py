@@ -1,13 +1,16 @@
-"""Load: what a look at an account's regions shows, in one short transaction (spec 04 §7.3)."""
+"""Load: what a look at an account's regions shows, in one short transaction (spec 04 §7.3).
+
+All of it is dated by PostgreSQL's clock, or by what EC2 tells (decisions 31 and 41).
+"""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from api.clouds.aws.describe import DescribedImage, DescribedInstance
+from api.clouds.aws.describe import DescribedImage
 from api.clouds.aws.images import SavedImages, WantedImage, save_images
 from api.clouds.aws.knowledge import Account, load_metered
-from api.clouds.aws.looks import Look, Switch, switches
+from api.clouds.aws.looks import Look, Rules, Seen, Switch, switches
 from api.clouds.corrections import Contradiction, save_corrections
 from api.clouds.facts import Observation, save_facts
 from api.clouds.load import (
@@ -37,22 +40,27 @@ _ORIGINS = {
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A look at a whole account, of which some regions are to be stored."""
+    """A look at a whole account, of which some regions are to be stored.
+
+    ``seen`` are all instances that are listed in any region, by their ids in lower case.
+    """
 
     account: Account
     kind: str
-    running: set[str]
+    rules: Rules
+    seen: Mapping[str, Seen]
     images: Mapping[str, DescribedImage]
 
 
 def store_looks(survey: Survey, looks: Sequence[Look]) -> bool:
-    """Store what some regions show, unless the account is not metered any more.
+    """Store what some regions show, unless the account is not metered as it was.
 
-    Returns whether it still is. Inspections of new images are queued when all is committed.
+    Returns whether it still is: one that was disabled meanwhile, or disabled and enabled again, is
+    not. Inspections of new images are queued when all is committed.
     """
     with lock_users([survey.account.user_id]):
         account = load_metered(survey.account.id)
-        if account is None or account.arn != survey.account.arn:
+        if account is None or _is_another(account, survey.account):
             logger.info("AWS account %s is not metered any more", survey.account.aws_account_id)
             return False
         lock_metering_of_accounts(survey.account.user_id)
@@ -60,24 +68,31 @@ def store_looks(survey: Survey, looks: Sequence[Look]) -> bool:
     return True
 
 
+def _is_another(account: Account, asked: Account) -> bool:
+    return account.arn != asked.arn or account.enabled_at != asked.enabled_at
+
+
 def _store(survey: Survey, looks: Sequence[Look]) -> None:
     account = survey.account
     runs = _save_runs(survey, looks)
-    described = [(look, instance) for look in looks for instance in look.instances]
     known = power_states(
         account_id=account.id,
         regions=[look.region for look in looks],
-        cloud_instance_ids=[instance.instance_id for _, instance in described],
+        cloud_instance_ids=[one.instance.instance_id for look in looks for one in look.seen],
     )
-    missing = list(switches(looks, known, running=survey.running, kind=survey.kind))
+    missing = list(switches(looks, known, seen=survey.seen, rules=survey.rules))
+    listed = [(look, one) for look in looks for one in look.listed]
     images = save_images(_wanted_images(survey, looks))
     instances = save_instances(
         cloud_type=str(CloudType.AWS),
         found=[
             FoundInstance(
-                instance.instance_id, account.id, look.region, images.id_of(instance.image_id)
+                one.instance.instance_id,
+                account.id,
+                look.region,
+                images.id_of(one.instance.image_id),
             )
-            for look, instance in described
+            for look, one in listed
         ],
     )
     for name in sorted(instances.foreign):
@@ -86,11 +101,13 @@ def _store(survey: Survey, looks: Sequence[Look]) -> None:
         name: row.id for name, row in instances.known.items() if row.account_id == account.id
     }
     events = save_events(list(_events(survey, missing, ids, runs)))
-    save_facts(_observations(survey, described, ids))
-    _correct(survey, looks, missing, ids, runs, events, instances)
+    save_facts(_observations(survey, listed, ids))
+    corrected = _missed(survey, missing, ids, runs, events)
+    corrected += _filled(survey, listed, runs, instances)
+    save_corrections(corrected, before=min(look.started_at for look in looks))
     touched = {event.instance_id for event in events} | instances.image_filled
     recalculate_runs(user_id=account.user_id, instance_ids=touched)
-    _start_inspections(survey, described, images)
+    _start_inspections(survey, listed, images)
 
 
 def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:
@@ -102,7 +119,7 @@ def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:
             started_at=look.started_at,
             finished_at=look.finished_at,
             outcome=DescribeRun.Outcome.OK,
-            listed=len(look.instances),
+            listed=len(look.listed),
             running=look.running,
         )
         for look in looks
@@ -111,10 +128,11 @@ def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:
 
 
 def _wanted_images(survey: Survey, looks: Iterable[Look]) -> Iterator[WantedImage]:
-    """Give the images that instances use; Windows is what an instance says it runs (§7.4)."""
+    """Yield the images that instances use; Windows is what an instance says it runs (§7.4)."""
     for look in looks:
-        windows = {one.image_id for one in look.instances if one.is_windows}
-        for ami_id in {one.image_id for one in look.instances if one.image_id}:
+        instances = [one.instance for one in look.listed if one.instance.image_id]
+        windows = {one.image_id for one in instances if one.is_windows}
+        for ami_id in {one.image_id for one in instances if one.image_id}:
             described = survey.images.get(ami_id)
             yield WantedImage(ami_id, described, look.region, is_windows=ami_id in windows)
 
@@ -129,7 +147,7 @@ def _events(
                 instance_id=ids[switch.cloud_instance_id],
                 account_id=survey.account.id,
                 event_type=switch.event_type,
-                occurred_at=switch.look.started_at,
+                occurred_at=switch.at,
                 instance_type=instance.instance_type if instance else None,
                 subnet=instance.subnet if instance else None,
                 origin=_ORIGINS[survey.kind],
@@ -139,38 +157,25 @@ def _events(
 
 
 def _observations(
-    survey: Survey, described: Iterable[tuple[Look, DescribedInstance]], ids: Mapping[str, int]
+    survey: Survey, listed: Iterable[tuple[Look, Seen]], ids: Mapping[str, int]
 ) -> Iterator[Observation]:
-    for look, instance in described:
-        instance_id = ids.get(instance.instance_id.lower())
+    source = _ORIGINS[survey.kind]
+    for _, one in listed:
+        instance_id = ids.get(one.instance.instance_id.lower())
         if instance_id is not None:
-            source = _ORIGINS[survey.kind]
-            yield Observation(instance_id, look.started_at, source, instance.facts)
+            yield Observation(instance_id, one.read_at, source, one.instance.facts)
 
 
-def _correct(
+def _missed(
     survey: Survey,
-    looks: Sequence[Look],
     missing: Iterable[Switch],
     ids: Mapping[str, int],
     runs: Mapping[str, int],
     events: Iterable[StoredEvent],
-    instances: SavedInstances,
-) -> None:
-    """Record what had been missed (09 P5)."""
+) -> list[Contradiction]:
+    """Return the power events that had been missed (09 P5)."""
     event_ids = {(event.instance_id, event.event_type): event.id for event in events}
-    region_of = {row.id: row.region for row in instances.known.values()}
-    first = min(look.started_at for look in looks)
-    found = [
-        Contradiction(
-            instance_id,
-            survey.account.id,
-            Correction.Kind.IMAGE_FILLED,
-            first,
-            describe_run_id=runs.get(region_of[instance_id]),
-        )
-        for instance_id in sorted(instances.image_filled)
-    ]
+    found = []
     for switch in missing:
         instance_id = ids.get(switch.cloud_instance_id)
         event_id = event_ids.get((instance_id or 0, switch.event_type))
@@ -180,22 +185,46 @@ def _correct(
                     instance_id,
                     survey.account.id,
                     switch.missed,
-                    switch.look.started_at,
+                    switch.at,
                     event_id,
                     runs[switch.look.region],
+                    is_exact=switch.is_exact,
+                    asked_at=switch.asked_at,
                 )
             )
-    save_corrections(found, before=first)
+    return found
+
+
+def _filled(
+    survey: Survey,
+    listed: Iterable[tuple[Look, Seen]],
+    runs: Mapping[str, int],
+    instances: SavedInstances,
+) -> list[Contradiction]:
+    """Return the instances of which we had not known the image (09 P5)."""
+    found = {}
+    for look, one in listed:
+        row = instances.of(survey.account.id, one.instance.instance_id)
+        if row and row.id in instances.image_filled:
+            found[row.id] = Contradiction(
+                row.id,
+                survey.account.id,
+                Correction.Kind.IMAGE_FILLED,
+                one.read_at,
+                describe_run_id=runs[look.region],
+                asked_at=one.asked_at,
+            )
+    return list(found.values())
 
 
 def _start_inspections(
-    survey: Survey, described: Iterable[tuple[Look, DescribedInstance]], images: SavedImages
+    survey: Survey, listed: Iterable[tuple[Look, Seen]], images: SavedImages
 ) -> None:
     """Queue the inspection of new images, once each, unless all their instances are Windows."""
     wanted = {
-        instance.image_id: look.region
-        for look, instance in described
-        if instance.image_id in images.new and not instance.is_windows
+        one.instance.image_id: look.region
+        for look, one in listed
+        if one.instance.image_id in images.new and not one.instance.is_windows
     }
     if wanted:
         arn = survey.account.arn

@@ -12,12 +12,14 @@ from functools import cache
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.arn import Arn
 from api.clouds.aws.errors import AwsError, code_of
+from api.clouds.aws.parsing import TolerantParsers
 from api.clouds.aws.policy import policy_text
 from util import clock
 
@@ -27,6 +29,9 @@ HOME_REGION = "us-east-1"
 MAX_CLIENTS = 64
 MAX_ROLES = 512
 """How much a process remembers (a client takes more than 1 MB); the least used is forgotten."""
+
+LIFETIME = timedelta(hours=1)
+"""Of credentials, as AWS gives them where nothing else is asked for."""
 
 RENEW_BEFORE = timedelta(minutes=5)
 
@@ -62,7 +67,9 @@ class Clients:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._session = boto3.Session()
+        core = botocore.session.get_session()
+        core.register_component("response_parser_factory", TolerantParsers())
+        self._session = boto3.Session(botocore_session=core)
         self._roles: OrderedDict[str, _Role] = OrderedDict()
         self._clients: OrderedDict[tuple, tuple[Credentials | None, Any]] = OrderedDict()
 
@@ -100,7 +107,8 @@ class Clients:
             access_key_id=answer["AccessKeyId"],
             secret_access_key=answer["SecretAccessKey"],
             token=answer["SessionToken"],
-            expires_at=answer["Expiration"],
+            # With a clock that is slow, AWS's moment would be past before we notice.
+            expires_at=min(answer["Expiration"], clock.now() + LIFETIME),
         )
 
     def _client(

@@ -13,7 +13,7 @@ from api.clouds.load import (
     save_events,
     save_instances,
 )
-from api.models import Instance, InstanceEvent, InstanceFact
+from api.models import DescribeRun, Instance, InstanceEvent, InstanceFact
 from tests.factories import (
     make_aws_account,
     make_aws_image,
@@ -198,6 +198,7 @@ def test_power_states(account):
     state = found[here.cloud_instance_id]
     assert (state.instance_id, state.region) == (here.id, "a")
     assert (state.event_type, state.occurred_at, state.origin) == ("power_off", NOON, "disable")
+    assert (state.looked_at, state.newest_at) == (None, NOON + timedelta(1))
     assert found[there.cloud_instance_id].event_type is None
     assert elsewhere.cloud_instance_id not in found
 
@@ -215,6 +216,19 @@ def test_power_state_after_launch_and_termination_of_one_instant(account, order)
         cloud_instance_ids=[instance.cloud_instance_id],
     ).values()
     assert state.event_type == "power_off"
+
+
+@pytest.mark.parametrize("source_id", ["run", "", "x", "9" * 30])
+def test_a_power_state_knows_when_the_look_began_that_showed_it(account, source_id):
+    run = DescribeRun.objects.create(
+        cloud_account=account, kind="reconcile", started_at=NOON - timedelta(minutes=1)
+    )
+    instance = make_instance(account=account)
+    named = str(run.id) if source_id == "run" else source_id
+    make_event(instance=instance, occurred_at=NOON, origin="describe_reconcile", source_id=named)
+    names = [instance.cloud_instance_id]
+    (state,) = power_states(account_id=account.id, regions=[], cloud_instance_ids=names).values()
+    assert state.looked_at == (run.started_at if source_id == "run" else None)
 
 
 class TestFacts:

@@ -6,10 +6,12 @@ from datetime import timedelta
 import pytest
 import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
+from django.db import OperationalError
 
-from api.clouds.aws import discovery
-from api.clouds.aws.describe import RUNNING, DescribedInstance
+from api.clouds.aws import discovery, look_store
+from api.clouds.aws.describe import RUNNING, DescribedInstance, Page
 from api.clouds.aws.discovery import describe_account, reconcile_accounts
+from api.clouds.aws.errors import AwsError
 from api.clouds.provider import TransientCloudError
 from api.models import (
     CloudAccount,
@@ -22,6 +24,8 @@ from api.models import (
 )
 from tests.api.clouds.aws.scene import Scene, at, events, make_account, runs
 from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
+from tests.threads import NoThreads
+from util import clock, postgres
 
 INSPECT = "api.tasks.start_image_inspections"
 NOW = at(12)
@@ -34,6 +38,12 @@ def scene(aws, db, queued):
     found = Scene(aws, make_account())
     with time_machine.travel(NOW, tick=False):
         yield found
+
+
+@pytest.fixture(autouse=True)
+def database_clock(monkeypatch):
+    """Let PostgreSQL's clock travel in time as the tests do."""
+    monkeypatch.setattr(discovery, "DatabaseClock", lambda: clock)
 
 
 @pytest.fixture(autouse=True)
@@ -133,8 +143,18 @@ def test_access_denied_ends_quietly(scene):
 
 def test_other_errors_are_raised(scene):
     scene.aws.refuse("ec2", "DescribeInstances", "Weird")
-    with pytest.raises(ClientError):
+    with pytest.raises(AwsError, match=r"us-east-1.*Weird"):
         describe(scene)
+
+
+def test_an_account_without_any_region_is_no_answer(scene, regions):
+    """Taken for true, it would end everything that runs."""
+    known = make_instance(account=scene.account, cloud_instance_id="i-1")
+    make_event(instance=known, occurred_at=at(1))
+    regions.clear()
+    with pytest.raises(AwsError, match="no region"):
+        describe(scene)
+    assert len(events()) == 1
 
 
 class Broken:
@@ -168,6 +188,37 @@ def test_a_region_that_fails_spoils_no_other_one(scene, monkeypatch):
         "us-east-1": "ok",
         "eu-west-1": "failed",
     }
+
+
+def test_a_region_that_cannot_be_stored_spoils_no_other_one(scene, monkeypatch, caplog):
+    """Decision 47: each region is stored by itself."""
+    running = scene.instance(scene.image())
+    known = make_instance(account=scene.account, cloud_instance_id="i-there", region="eu-west-1")
+    make_event(instance=known, occurred_at=at(1))
+    original = look_store.save_events
+
+    def save_events(new):
+        if any(event.instance_id == known.id for event in new):
+            raise ValueError("odd")
+        return original(new)
+
+    monkeypatch.setattr(look_store, "save_events", save_events)
+    with pytest.raises(AwsError, match=r"eu-west-1.*odd"):
+        describe(scene)
+    assert [event[:2] for event in events() if event[2] == NOW] == [(running, "power_on")]
+    assert dict(DescribeRun.objects.values_list("region", "outcome")) == {
+        "us-east-1": "ok",
+        "eu-west-1": "failed",
+    }
+
+
+def test_a_database_that_is_busy_is_no_matter_of_one_region(scene, monkeypatch):
+    def store_looks(*_):
+        raise OperationalError("lock timeout")
+
+    monkeypatch.setattr(discovery, "store_looks", store_looks)
+    with pytest.raises(OperationalError):
+        describe(scene)
 
 
 def test_a_region_that_refuses_is_left_out_quietly(scene, monkeypatch, caplog):
@@ -258,8 +309,10 @@ def test_an_attribute_change_makes_no_second_power_on(scene):
     assert len(events()) == 2
 
 
-def test_what_is_newer_than_the_look_wins(scene, monkeypatch):
+def test_what_is_newer_than_the_look_wins(scene, regions, monkeypatch):
     """A log that was stored while the account was being read knows better."""
+    # Threads have connections of their own, which do not see what this test stores.
+    monkeypatch.setattr(discovery, "ThreadPoolExecutor", NoThreads)
     known = make_instance(account=scene.account, cloud_instance_id="i-1")
     make_event(instance=known, occurred_at=at(1))
 
@@ -268,19 +321,10 @@ def test_what_is_newer_than_the_look_wins(scene, monkeypatch):
         make_event(instance=known, occurred_at=NOW + timedelta(seconds=1))
         return iter(())
 
-    monkeypatch.setattr(discovery, "REGIONS_AT_ONCE", 1)
-    monkeypatch.setattr(discovery, "_read_regions", _reading(meanwhile))
+    monkeypatch.setattr(discovery, "describe_all_instances", meanwhile)
+    regions.remove("eu-west-1")
     describe(scene)
     assert NOW not in {event[2] for event in events()}
-
-
-def _reading(listed):
-    def read(account, regions):
-        look = discovery.Look("us-east-1", NOW, NOW)
-        look.instances = list(listed(None, "us-east-1"))
-        return [look]
-
-    return read
 
 
 class TestImages:
@@ -336,14 +380,30 @@ class TestImages:
         assert (self.image(ami).status, self.image(ami).name is None) == ("pending", False)
         assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
 
-    def test_a_failure_fails_their_region_only(self, scene):
-        scene.instance(scene.image())
+    @pytest.mark.parametrize("code", ["RequestLimitExceeded", "UnauthorizedOperation", "Weird"])
+    def test_that_are_not_described_keep_nothing_else_from_being_stored(self, scene, queued, code):
+        """Decision 47: they are stored as unavailable, and filled in when AWS answers."""
+        ami = scene.image()
+        instance_id = scene.instance(ami)
         known = make_instance(account=scene.account, region="eu-west-1")
         make_event(instance=known, occurred_at=at(1))
-        scene.aws.refuse("ec2", "DescribeImages", "RequestLimitExceeded")
-        with pytest.raises(TransientCloudError):
+        scene.aws.refuse("ec2", "DescribeImages", code, times=1)
+        describe(scene)
+        assert [event[1] for event in events()] == ["power_on", "power_off", "power_on"]
+        assert self.image(ami).status == "unavailable"
+        assert Instance.objects.get(cloud_instance_id=instance_id).machine_image == self.image(ami)
+        assert set(DescribeRun.objects.values_list("outcome", flat=True)) == {"ok"}
+        with later(hours=6):
             describe(scene)
-        assert [event[1] for event in events()] == ["power_on", "power_off"]
+        assert self.image(ami).status == "pending"
+        assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
+
+    def test_that_are_disabled_or_deprecated_are_asked_for(self, scene, requests):
+        """Fault 28: instances of a disabled AMI go on running."""
+        scene.instance(scene.image())
+        describe(scene)
+        (asked,) = [one for one in requests if one.action == "DescribeImages"]
+        assert asked.parameters["IncludeDisabled"] is asked.parameters["IncludeDeprecated"] is True
 
 
 class TestRecords:
@@ -451,9 +511,145 @@ class TestWhileAwsIsAsked:
         change = lambda: CloudAccount.objects.update(is_enabled=False)  # noqa: E731
         self.disturbed(scene, monkeypatch, change)
 
+    def test_the_account_may_be_disabled_and_enabled_again(self, scene, monkeypatch):
+        change = lambda: CloudAccount.objects.update(enabled_at=NOW)  # noqa: E731
+        self.disturbed(scene, monkeypatch, change)
+
     def test_the_account_may_get_another_role(self, scene, monkeypatch):
         change = lambda: CloudAccount.objects.update(account_arn="arn:aws:iam::9:role/x")  # noqa: E731
         self.disturbed(scene, monkeypatch, change)
+
+
+class TestDates:
+    """When what was missed happened (README decisions 31 and 41)."""
+
+    @pytest.fixture
+    def ec2_shows(self, scene, regions, monkeypatch):
+        """Show pages of us-east-1, each of which takes some minutes to be read."""
+        regions.remove("eu-west-1")
+        passed = timedelta()
+
+        class Clock:
+            def now(self):
+                return clock.now() + passed
+
+        def show(*pages, minutes=0):
+            def describe(arn, region):
+                nonlocal passed
+                for page in pages:
+                    passed += timedelta(minutes=minutes)
+                    yield Page(list(page), 0)
+
+            monkeypatch.setattr(discovery, "describe_all_instances", describe)
+
+        monkeypatch.setattr(discovery, "DatabaseClock", Clock)
+
+        monkeypatch.setattr(discovery, "ThreadPoolExecutor", NoThreads)
+        return show
+
+    def instance(self, name, state=RUNNING, **times):
+        return DescribedInstance(name, None, "m5.large", None, state, False, {}, **times)
+
+    def unsure(self):
+        return list(Correction.objects.order_by("id").values_list("unsure_from", "unsure_to"))
+
+    def test_what_aws_tells_is_exact(self, scene, ec2_shows):
+        ec2_shows([])
+        describe(scene)
+        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+        make_event(instance=known, occurred_at=at(13))
+        ec2_shows(
+            [
+                self.instance("i-1", launched_at=at(14)),
+                self.instance("i-2", STOPPED, ended_at=at(15)),
+            ]
+        )
+        with later(hours=6):
+            describe(scene)
+        assert events()[1:] == [
+            ("i-2", "power_off", at(15), None),
+            ("i-1", "power_on", at(14), "m5.large"),
+        ]
+        assert self.unsure() == [(at(15), at(15)), (at(14), at(14))]
+        assert [run[:3] for run in runs()] == [("i-1", at(14), None), ("i-2", at(13), at(15))]
+
+    def test_what_it_does_not_tell_was_when_the_page_had_been_read(self, scene, ec2_shows):
+        """A look that begins at 23:59 sees things of the next day."""
+        ec2_shows([])
+        with time_machine.travel(at(12), tick=False):
+            describe(scene)
+        for name in ("i-2", "i-3"):
+            known = make_instance(account=scene.account, cloud_instance_id=name)
+            make_event(instance=known, occurred_at=at(13))
+        ec2_shows([self.instance("i-1")], [self.instance("i-2", STOPPED)], [], minutes=2)
+        with time_machine.travel(at(23, 59), tick=False):
+            describe(scene)
+        assert events()[2:] == [
+            ("i-2", "power_off", at(0, 3, day=3), None),
+            ("i-3", "power_off", at(0, 5, day=3), None),
+            ("i-1", "power_on", at(0, 1, day=3), "m5.large"),
+        ]
+        assert self.unsure() == [
+            (at(13), at(0, 3, day=3)),
+            (at(13), at(0, 5, day=3)),
+            (at(12), at(0, 1, day=3)),
+        ]
+
+    def test_a_look_that_did_not_know_of_an_event_confirmed_nothing(self, scene, ec2_shows):
+        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+        ec2_shows([])
+        with time_machine.travel(at(6), tick=False):
+            describe(scene)
+        with time_machine.travel(at(9), tick=False):
+            make_event(instance=known, occurred_at=at(5))
+        with time_machine.travel(at(12), tick=False):
+            describe(scene)
+        assert self.unsure() == [(at(5), at(12))]
+
+    def test_nothing_is_unsure_before_the_account_was_enabled(self, scene, ec2_shows):
+        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+        make_event(instance=known, occurred_at=at(5))
+        CloudAccount.objects.update(enabled_at=at(6))
+        ec2_shows([])
+        describe(scene)
+        assert self.unsure() == [(at(6), NOW)]
+
+    def test_facts_and_images_are_dated_by_the_page(self, scene, ec2_shows):
+        known = make_instance(account=scene.account, cloud_instance_id="i-1")
+        make_event(instance=known, occurred_at=at(5))
+        shown = self.instance("i-1")._replace(image_id="ami-1", facts={"instance_type": "m5.large"})
+        ec2_shows([], [shown], minutes=2)
+        describe(scene)
+        assert InstanceFact.objects.get().observed_at == NOW + timedelta(minutes=4)
+        assert self.unsure() == [(at(5), NOW + timedelta(minutes=4))]
+
+    def test_instances_that_are_not_listed_yet_stay_on(self, scene, ec2_shows, settings):
+        """Decision 32."""
+        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+        make_event(instance=known, occurred_at=NOW - timedelta(minutes=9))
+        ec2_shows([])
+        describe(scene)
+        assert len(events()) == 1
+        settings.AWS_DESCRIBE_GRACE = 60
+        describe(scene)
+        assert events()[1:] == [("i-2", "power_off", NOW, None)]
+
+    @pytest.mark.parametrize("minutes", [-5, 5])
+    def test_a_worker_whose_clock_is_wrong_changes_no_dates(
+        self, scene, ec2_shows, monkeypatch, minutes
+    ):
+        """Decision 41: dates go by PostgreSQL's clock, whatever the worker's says."""
+        monkeypatch.setattr(discovery, "DatabaseClock", postgres.DatabaseClock)
+        monkeypatch.setattr(
+            discovery, "describe_all_instances", lambda *_: iter([Page([self.instance("i-1")], 0)])
+        )
+        before = postgres.now()
+        with time_machine.travel(before + timedelta(minutes=minutes)):
+            describe(scene)
+        (event,) = events()
+        assert before <= event[2] <= postgres.now()
+        run = DescribeRun.objects.get()
+        assert before <= run.started_at <= event[2] <= run.finished_at <= postgres.now()
 
 
 def test_many_instances_are_read_in_pages_and_stored_in_groups(scene, monkeypatch):
@@ -461,11 +657,12 @@ def test_many_instances_are_read_in_pages_and_stored_in_groups(scene, monkeypatc
         DescribedInstance(f"i-{place}", None, "m5.large", None, RUNNING, False, {})
         for place in range(50)
     ]
+    pages = {"us-east-1": [made[:25]], "eu-west-1": [made[25:30], made[30:]]}
     monkeypatch.setattr(discovery, "INSTANCES_AT_ONCE", 20)
     monkeypatch.setattr(
         discovery,
         "describe_all_instances",
-        lambda arn, region: iter(made[:25] if region == "us-east-1" else made[25:]),
+        lambda arn, region: (Page(page, 0) for page in pages[region]),
     )
     describe(scene)
     assert Instance.objects.count() == len(runs()) == 50
