@@ -6,7 +6,7 @@ time. Whatever is wrong with one file or message concerns that one alone.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -125,13 +125,20 @@ def _worth_reading(files: Iterable[LogFile]) -> list[LogFile]:
     found = list(files)
     accounts = load_accounts(one.key.account_id for one in found if one.key)
     for one in found:
-        if one.key is None or one.key.account_id not in accounts:
-            one.skip = Skip.UNKNOWN_ACCOUNT
-        elif one.key.kind is Kind.INSIGHT:
-            one.skip = Skip.INSIGHT
-        elif one.key.kind is Kind.DIGEST:
-            one.skip = Skip.DIGEST
+        one.skip = _reason_to_skip(one.key, accounts)
+        if one.skip is Skip.UNKNOWN_KEY:
+            logger.warning("%r is not read: CloudTrail writes no such key", str(one.announced))
+        elif one.skip is Skip.UNKNOWN_ACCOUNT:
+            logger.info("%s is not read: its AWS account is unknown", one.announced)
     return [one for one in found if one.skip in (None, Skip.DIGEST)]
+
+
+def _reason_to_skip(key: TrailKey | None, accounts: Container[str]) -> Skip | None:
+    if key is None:
+        return Skip.UNKNOWN_KEY
+    if key.account_id not in accounts:
+        return Skip.UNKNOWN_ACCOUNT
+    return {Kind.DIGEST: Skip.DIGEST, Kind.INSIGHT: Skip.INSIGHT}.get(key.kind)
 
 
 def _read_files(files: Sequence[LogFile]) -> None:

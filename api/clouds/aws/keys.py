@@ -1,35 +1,43 @@
-"""Keys of the objects that CloudTrail delivers to our bucket (spec 04 §8.3, 09 P13). Pure."""
+"""Keys of the objects that CloudTrail delivers to our bucket (spec 04 §8.3, 09 P13). Pure.
+
+A key is read as a whole. Who may write to a bucket with a prefix of his own could otherwise have
+his logs taken for another's: ``AWSLogs/{another's id}/x/AWSLogs/{his id}/CloudTrail/...``.
+"""
 
 import enum
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api.clouds.aws.arn import normal_account_id
+from api.clouds.aws.arn import normal_account_id, normal_region
 
 ROOT = "AWSLogs"
-
-_DELIVERY = re.compile(
-    r"(?P<account>[0-9]{12})_CloudTrail_(?P<region>[a-z0-9-]+)"
-    r"_(?P<day>[0-9]{8})T(?P<time>[0-9]{4})Z_(?P<random>\w+)\.json\.gz",
-    re.ASCII,
-)
 
 
 class Kind(enum.Enum):
     """What an object is, told by its key alone."""
 
-    LOG = "log"
-    DIGEST = "digest"
-    INSIGHT = "insight"
+    LOG = "CloudTrail"
+    DIGEST = "CloudTrail-Digest"
+    INSIGHT = "CloudTrail-Insight"
 
 
-_KINDS = {"CloudTrail-Digest": Kind.DIGEST, "CloudTrail-Insight": Kind.INSIGHT}
+_KEY = re.compile(
+    rf"{ROOT}/(?P<account>[0-9]+)/(?P<kind>{'|'.join(kind.value for kind in Kind)})"
+    r"/(?P<region>[^/]+)/[0-9]{4}/[0-9]{2}/[0-9]{2}/(?P<name>[^/]+)"
+)
+_DELIVERY = re.compile(
+    r"(?P<account>[0-9]{12})_CloudTrail_(?P<region>[a-z0-9-]+)"
+    r"_(?P<day>[0-9]{8})T(?P<time>[0-9]{4})Z_(?P<random>\w+)\.json\.gz",
+    re.ASCII,
+)
+_CLAIM = f"_{Kind.LOG.value}_"
+"""What a name holds that claims to be one of CloudTrail's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrailKey:
-    """What a key says of its object; the region is empty where the key names none."""
+    """What a key says of its object; when that was delivered is None where its name is no stamp."""
 
     text: str
     account_id: str
@@ -48,29 +56,31 @@ class TrailKey:
 
 
 def parse_key(text: str) -> TrailKey | None:
-    """Tell whose object a key names, or None if it can be nobody's.
+    """Tell whose object a key names, or None if CloudTrail does not write such a key for anybody.
 
-    Only the start ``AWSLogs/{account id}/`` has to have its shape; the rest is used where it does.
+    The folder decides whose it is. A name of CloudTrail's own form has to have it from its first
+    character to its last; any other name is that of a copy, and says nothing.
     """
-    root, _, rest = text.partition("/")
-    account, slash, rest = rest.partition("/")
-    account_id = normal_account_id(account)
-    if root != ROOT or not slash or account_id is None:
+    match = _KEY.fullmatch(text)
+    if match is None or not text.isprintable():
         return None
-    folders = rest.split("/")
+    account_id, region = normal_account_id(match["account"]), normal_region(match["region"])
+    kind, name = Kind(match["kind"]), match["name"]
+    own = _DELIVERY.fullmatch(name)
+    if account_id is None or region is None:
+        return None
+    if kind is Kind.LOG and own is None and _CLAIM in name:
+        return None
     return TrailKey(
         text=text,
         account_id=account_id,
-        kind=_KINDS.get(folders[0], Kind.LOG),
-        region=folders[1] if len(folders) > 2 and len(folders[1]) <= 64 else "",
-        delivered_at=_delivery_time(folders[-1]),
+        kind=kind,
+        region=region,
+        delivered_at=_delivery_time(own) if own else None,
     )
 
 
-def _delivery_time(name: str) -> datetime | None:
-    match = _DELIVERY.fullmatch(name)
-    if match is None:
-        return None
+def _delivery_time(match: re.Match[str]) -> datetime | None:
     try:
         moment = datetime.strptime(match["day"] + match["time"], "%Y%m%d%H%M")
     except ValueError:

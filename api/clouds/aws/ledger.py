@@ -1,7 +1,7 @@
 """Load: what became of the files that we were told of (spec 09 P2, P3, P13).
 
-Files that stored something, or failed, have a row of their own; all files are counted by account,
-region and hour of delivery. A file that comes again is not counted again.
+Files that stored something, or failed, have a row of their own; all files of our accounts are
+counted by account, region and hour of delivery. A file that comes again is not counted again.
 """
 
 import json
@@ -17,6 +17,7 @@ from django.db import connection
 from api.clouds.aws.admission import Admitted
 from api.clouds.aws.deliveries import LogFile
 from api.clouds.aws.queues import Message
+from api.clouds.aws.records import Skip
 from api.models import IngestObject, TrailDigest
 from util import clock
 
@@ -174,10 +175,14 @@ def add_stored(entries: Iterable[Entry]) -> None:
 
 
 def count_files(entries: Sequence[Entry]) -> None:
-    """Count files and what was in them, by account, region and hour of delivery."""
+    """Count files and what was in them, by account, region and hour of delivery.
+
+    Files of AWS accounts that we do not know are only counted in metrics: they would fill the
+    table for whoever delivers them.
+    """
     hours: dict[_Hour, list[Entry]] = {}
     for entry in entries:
-        if entry.file.key and (entry.file.outcome or entry.file.skip):
+        if _is_counted(entry.file):
             hours.setdefault(_hour(entry), []).append(entry)
     if not hours:
         return
@@ -192,6 +197,12 @@ def count_files(entries: Sequence[Entry]) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, columns)
+
+
+def _is_counted(file: LogFile) -> bool:
+    if file.key is None or file.skip is Skip.UNKNOWN_ACCOUNT:
+        return False
+    return bool(file.outcome or file.skip)
 
 
 def _hour(entry: Entry) -> _Hour:

@@ -54,6 +54,7 @@ class Skip(enum.StrEnum):
     MALFORMED = "malformed"
     OMITTED = "omitted"
     NO_TYPE = "no_type"
+    UNKNOWN_KEY = "unknown_key"
     UNKNOWN_ACCOUNT = "unknown_account"
     DISABLED = "disabled"
     PAUSED = "paused"

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from api.models import Instance, InstanceEvent, MachineImage
-from tests.api.clouds.aws.scene import at, bodies, events, make_account, runs
+from api.models import IngestHour, IngestObject, Instance, InstanceEvent, MachineImage
+from tests.api.clouds.aws.scene import ACCOUNT, at, bodies, events, make_account, runs
 from tests.factories import make_aws_image, make_instance
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
@@ -110,14 +110,29 @@ def test_scenario_09_a_failed_call(scene):
 
 
 @pytest.mark.parametrize(
-    "key", ["AWSLogs/some-bogus-id/path/f.gz", "AWSLogs/999999999999/x.gz", "AWSLogs/o-a/1/x.gz"]
+    "key",
+    [
+        "AWSLogs/some-bogus-id/path/f.gz",
+        "AWSLogs/999999999999/x.gz",
+        trail.log_key(account="999999999999"),
+        "AWSLogs/o-a/1/x.gz",
+        trail.log_key(account=ACCOUNT).replace("AWSLogs/", "AWSLogs/o-abcdefghij/"),
+        f"AWSLogs/{ACCOUNT}/x/{trail.log_key(account='999999999999')}",
+        f"AWSLogs/{ACCOUNT}/Config/us-east-1/2020/01/02/f.json.gz",
+        f"{trail.log_key(account=ACCOUNT)}.exe",
+    ],
 )
 def test_scenario_10_keys_of_nobody_we_know(scene, requests, key):
+    """They are neither read nor do they leave anything behind (issue 14, items 11 and 17)."""
+    scene.put(trail.stop_instances("i-1"), key=key)
     scene.announce(key)
     successes, failures = scene.run()
     assert (len(successes), failures) == (1, [])
     assert "GetObject" not in {request.action for request in requests}
     assert scene.left == 0
+    assert events() == []
+    assert not IngestObject.objects.exists()
+    assert not IngestHour.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +165,8 @@ def test_events_before_the_account_was_made_make_instances_known(scene):
 
 def test_scenario_13_a_malformed_file_among_others(scene):
     for text in (b'{"Records": []}', b"hello world", b'{"Records": []}'):
-        key = f"AWSLogs/{scene.account.aws_account_id}/f{hash(text)}.json"
+        folder = f"AWSLogs/{scene.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
+        key = f"{folder}/f{hash(text)}.json"
         scene.announce(scene.put(key=key, body=text))
     successes, failures = scene.run()
     assert (len(successes), failures) == (3, [])

@@ -1,4 +1,4 @@
-"""Keys of objects in the trail bucket (spec 04 §8.3, 09 P13)."""
+"""Keys of objects in the trail bucket (spec 04 §8.3, 09 P13; issue 14, item 17)."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.clouds.aws.keys import Kind, parse_key
 
-NAME = "123456789012_CloudTrail_us-east-1_20200102T0305Z_AbCdEf.json.gz"
+NAME = "123456789012_CloudTrail_us-east-1_20200102T0305Z_AbCdEfGhIjKlMnOp.json.gz"
 FOLDER = "AWSLogs/123456789012/CloudTrail/us-east-1/2020/01/02"
 
 
@@ -16,48 +16,77 @@ def test_a_log_as_cloudtrail_names_it():
     key = parse_key(f"{FOLDER}/{NAME}")
     assert (key.account_id, key.kind, key.region) == ("123456789012", Kind.LOG, "us-east-1")
     assert key.delivered_at == datetime(2020, 1, 2, 3, 5, tzinfo=UTC)
-    assert key.packed_name == "05_AbCdEf"
+    assert key.packed_name == "05_AbCdEfGhIjKlMnOp"
 
 
-def test_a_log_of_another_name():
+def test_a_copy_of_another_name():
+    """Its name says nothing, and is nothing else than a name."""
     key = parse_key(f"{FOLDER}/f.json.gz")
     assert (key.kind, key.region, key.delivered_at) == (Kind.LOG, "us-east-1", None)
     assert key.packed_name == key.text
 
 
 def test_a_name_that_tells_of_another_account_is_not_packed():
+    """The folder decides whose the log is."""
     key = parse_key(f"AWSLogs/210987654321/CloudTrail/us-east-1/2020/01/02/{NAME}")
     assert key.account_id == "210987654321"
     assert key.packed_name == key.text
 
 
-def test_only_the_start_has_to_have_its_shape():
-    key = parse_key("AWSLogs/12345678901/x")
-    assert (key.account_id, key.kind, key.region) == ("012345678901", Kind.LOG, "")
+def test_an_account_without_its_leading_zeros():
+    """Spec 04 §2.3: all spellings match."""
+    key = parse_key("AWSLogs/12345678901/CloudTrail/us-east-1/2020/01/02/f.json.gz")
+    assert key.account_id == "012345678901"
 
 
 @pytest.mark.parametrize(
     ("folder", "kind"), [("CloudTrail-Digest", Kind.DIGEST), ("CloudTrail-Insight", Kind.INSIGHT)]
 )
 def test_what_is_no_log(folder, kind):
-    key = parse_key(f"AWSLogs/123456789012/{folder}/eu-west-1/2020/01/02/x.json.gz")
-    assert (key.kind, key.region) == (kind, "eu-west-1")
+    name = f"123456789012_{folder}_eu-west-1_dev-123456789012_us-east-1_20200102T030500Z.json.gz"
+    key = parse_key(f"AWSLogs/123456789012/{folder}/eu-west-1/2020/01/02/{name}")
+    assert (key.kind, key.region, key.delivered_at) == (kind, "eu-west-1", None)
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "AWSLogs/some-bogus-id/path/f.gz",
-        "AWSLogs/o-abc/123456789012/CloudTrail/us-east-1/f.json.gz",
         "AWSLogs/123456789012",
+        "AWSLogs/123456789012/x",
+        "AWSLogs/123456789012/path/f.json.gz",
         "AWSLogs//x",
-        "awslogs/123456789012/x",
-        "prefix/AWSLogs/123456789012/x",
         "InspectionResults/x.json",
         "",
+        FOLDER,
+        f"{FOLDER}/",
+        f"{FOLDER}/x/{NAME}",
+        f"/{FOLDER}/{NAME}",
+        f"prefix/{FOLDER}/{NAME}",
+        f"{FOLDER}/{NAME}".lower(),
+        f"AWSLogs/123456789012/{FOLDER}/{NAME}",
+        f"AWSLogs/210987654321/CloudTrail/us-east-1/2020/01/{FOLDER}/{NAME}",
+        f"AWSLogs/o-abc/{FOLDER.removeprefix('AWSLogs/')}/{NAME}",
+        f"AWSLogs/o-exampleorgid/{FOLDER.removeprefix('AWSLogs/')}/{NAME}",
+        f"{FOLDER.replace('123456789012', '1234567890123')}/{NAME}",
+        FOLDER.replace("123456789012", "\u0661" * 12) + f"/{NAME}",
+        f"{FOLDER.replace('CloudTrail', 'CloudTrail-Other')}/{NAME}",
+        f"{FOLDER.replace('CloudTrail', 'Config')}/{NAME}",
+        f"{FOLDER.replace('us-east-1', 'x')}/{NAME}",
+        f"{FOLDER.replace('us-east-1', 'us-east-1.evil.example')}/{NAME}",
+        f"{FOLDER.replace('2020/01/02', '2020/1/2')}/{NAME}",
+        f"{FOLDER.replace('2020/01/02', '..')}/{NAME}",
+        f"{FOLDER}/{NAME}.exe",
+        f"{FOLDER}/x{NAME}",
+        f"{FOLDER}/{NAME}\n",
+        f"{FOLDER}/x\n05_AbCdEfGhIjKlMnOp",
+        f"{FOLDER}/x\x8505_AbCdEfGhIjKlMnOp",
+        f"{FOLDER}/{NAME.replace('Z_', 'Z_a/')}",
+        f"{FOLDER}/{NAME.replace('Z_', 'Z')}",
+        f"{FOLDER}/{NAME.removesuffix('.gz')}",
     ],
 )
-def test_keys_of_nobody(text):
+def test_keys_that_cloudtrail_does_not_write(text):
     assert parse_key(text) is None
 
 
@@ -68,6 +97,7 @@ def test_an_impossible_day_is_no_delivery_time():
 
 @given(st.text())
 def test_any_text_is_understood_or_nobodys(text):
-    key = parse_key(f"AWSLogs/123456789012/{text}")
-    assert key.account_id == "123456789012"
-    parse_key(text)
+    key = parse_key(f"{FOLDER}/{text}")
+    assert key is None or (key.account_id, key.kind) == ("123456789012", Kind.LOG)
+    assert key is None or key.packed_name.splitlines() == [key.packed_name]
+    assert parse_key(text) is None

@@ -1,5 +1,6 @@
 """Records of what was read (spec 09 P1-P5, P8, P13)."""
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -154,14 +155,27 @@ def test_a_file_that_comes_again_is_counted_once(scene):
     assert (row.attempts, row.stored) == (3, 1)
 
 
-def test_files_of_unknown_accounts_and_insights_are_counted(scene):
+def test_what_is_not_read_is_counted(scene, caplog):
+    """Files of unknown accounts, and of no known form, leave no rows (issue 14, item 11)."""
+
+    def counted(outcome):
+        name = "cloudigrade_cloudtrail_files_total"
+        return REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0
+
+    outcomes = ("unknown_account", "unknown_key", "insight")
+    before = [counted(one) for one in outcomes]
     account = scene.account.aws_account_id
-    scene.announce("AWSLogs/999999999999/CloudTrail/us-east-1/x.json.gz")
+    scene.announce(trail.log_key(account="999999999999"))
+    scene.announce(f"AWSLogs/{account}/x\nforged.json.gz")
     scene.announce(f"AWSLogs/{account}/CloudTrail-Insight/us-east-1/2020/01/02/x.json.gz")
-    assert len(scene.run()[0]) == 2
-    counted = dict(IngestHour.objects.values_list("aws_account_id", "skipped"))
-    assert counted == {"999999999999": {"unknown_account": 1}, account: {"insight": 1}}
+    with caplog.at_level(logging.INFO):
+        assert len(scene.run()[0]) == 3
+    assert [counted(one) for one in outcomes] == [number + 1 for number in before]
+    hours = dict(IngestHour.objects.values_list("aws_account_id", "skipped"))
+    assert hours == {account: {"insight": 1}}
     assert not IngestObject.objects.exists()
+    assert "999999999999" in caplog.text
+    assert f"'{BUCKET}/AWSLogs/{account}/x\\nforged.json.gz' is not read" in caplog.text
 
 
 def test_digests_are_neither_logs_nor_poison(scene):

@@ -4,7 +4,6 @@ Each case is delivered between two good messages. The good ones must always be d
 """
 
 import gzip
-import json
 import logging
 
 import pytest
@@ -22,7 +21,10 @@ from tests.generators.cloudtrail import launched, log_file
 GOOD = {"i-before", "i-after"}
 
 
-def file(body, key="AWSLogs/{account}/CloudTrail/us-east-1/2020/01/02/bad.json.gz"):
+FOLDER = "AWSLogs/{account}/CloudTrail/us-east-1/2020/01/02/"
+
+
+def file(body, key=FOLDER + "bad.json.gz"):
     return {"body": body, "key": key}
 
 
@@ -47,12 +49,13 @@ POISON = {
     "key: bogus account": (file(b"x", "AWSLogs/some-bogus-id/path/f.gz"), DONE),
     "key: unknown account": (file(b"x", "AWSLogs/999999999999/CloudTrail/f.gz"), DONE),
     "key: organisation": (file(b"x", "AWSLogs/o-abc/{account}/CloudTrail/f.gz"), DONE),
-    "key: insight": (file(b"x", "AWSLogs/{account}/CloudTrail-Insight/r/f.json.gz"), DONE),
+    "key: no log": (file(b"x", "AWSLogs/{account}/CloudTrail/us-east-1/f.json.gz"), DONE),
+    "key: insight": (file(b"x", FOLDER.replace("CloudTrail", "CloudTrail-Insight") + "f.gz"), DONE),
     "digest: not JSON": (
-        file(gzip.compress(b"x"), "AWSLogs/{account}/CloudTrail-Digest/r/2020/f.json.gz"),
+        file(gzip.compress(b"x"), FOLDER.replace("CloudTrail", "CloudTrail-Digest") + "f.json.gz"),
         DONE,
     ),
-    "file: gone": ({"key": "AWSLogs/{account}/CloudTrail/us-east-1/gone.json.gz"}, DONE),
+    "file: gone": ({"key": FOLDER + "gone.json.gz"}, DONE),
     "file: not gzip": (file(b"plain"), KEPT),
     "file: cut off": (file(log_file([trail.noise(1)])[:-20]), KEPT),
     "file: not UTF-8": (file(gzip.compress(b'{"Records": ["\xff"]}')), KEPT),
@@ -290,17 +293,17 @@ def test_a_file_that_failed_and_then_is_read_is_fine(scene, monkeypatch):
 
 
 def test_plain_files_and_files_packed_by_type(scene):
-    account = scene.account.aws_account_id
+    folder = f"AWSLogs/{scene.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
     text = trail.log_text([scene.mine(trail.stop_instances("i-plain"))])
-    scene.announce(scene.put(key=f"AWSLogs/{account}/plain.json", body=text))
+    scene.announce(scene.put(key=f"{folder}/plain.json", body=text))
     packed = trail.log_file([scene.mine(trail.stop_instances("i-packed"))])
     scene.aws.client("s3").put_object(
         Bucket=BUCKET,
-        Key=f"AWSLogs/{account}/packed",
+        Key=f"{folder}/packed",
         Body=packed,
         ContentType="application/x-gzip",
     )
-    scene.announce(f"AWSLogs/{account}/packed")
+    scene.announce(f"{folder}/packed")
     assert len(scene.run()[0]) == 2
     assert set(Instance.objects.values_list("cloud_instance_id", flat=True)) == {
         "i-plain",
@@ -309,10 +312,9 @@ def test_plain_files_and_files_packed_by_type(scene):
 
 
 def test_keys_are_decoded(scene):
-    key = f"AWSLogs/{scene.account.aws_account_id}/a folder/x+y=z.json"
-    scene.put(key=key, body=json.dumps({"Records": []}).encode())
-    scene.announce(key)
-    assert [len(part) for part in scene.run()] == [1, 0]
+    folder = f"AWSLogs/{scene.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
+    scene.ingest(trail.stop_instances("i-1"), key=f"{folder}/a copy+y=z%2F.json.gz")
+    assert [event[0] for event in events()] == ["i-1"]
 
 
 def test_an_envelope_of_sns(scene):
