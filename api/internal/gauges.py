@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
+from api.clouds.azure.health import refused_subscriptions, unreadable_scale_sets
 from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
@@ -146,6 +147,29 @@ def ingest_lag() -> Iterator[Metric]:
     yield family
 
 
+def azure_polls() -> Iterator[Metric]:
+    """Subscriptions, and scale sets, that polls have not been able to read for a while."""
+    refused = _family(
+        "azure_refused_polls",
+        "Polls of an Azure subscription that were refused since the last good one",
+        "subscription_id",
+    )
+    unreadable = _family(
+        "azure_unreadable_scale_sets",
+        "Scale sets of an Azure subscription that the last three polls could not read",
+        "subscription_id",
+    )
+    with _bounded_cursor():
+        for family, troubles in (
+            (refused, refused_subscriptions()),
+            (unreadable, unreadable_scale_sets()),
+        ):
+            for trouble in troubles:
+                _add(family, trouble.subscription_id, trouble.number)
+    yield refused
+    yield unreadable
+
+
 def stale_usage() -> Iterator[Metric]:
     """Days of usage that wait for their calculation."""
     [(marks, days, oldest)] = _select(
@@ -253,6 +277,7 @@ class SystemCollector(Collector):
             Source(periodic_tasks, DatabaseError, keep=15),
             Source(tables, DatabaseError, keep=60),
             Source(ingest_lag, DatabaseError, keep=30),
+            Source(azure_polls, DatabaseError, keep=30),
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),
             Source(inspections, DatabaseError, keep=15),

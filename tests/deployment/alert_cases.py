@@ -324,6 +324,23 @@ CASES: list[Case] = [
         off=[0, 60, 85, 310, 400],
     ),
     *threshold("CloudigradeProblematicRuns", "problematic_runs", 0, 180),
+    # Azure
+    *threshold(
+        "CloudigradeAzureSubscriptionRefused",
+        "azure_refused_polls",
+        2,
+        5,
+        ["subscription_id"],
+        subscription_id="d9812b28-6286-4501-9cd5-f43b2a455364",
+    ),
+    *threshold(
+        "CloudigradeAzureScaleSetUnreadable",
+        "azure_unreadable_scale_sets",
+        0,
+        5,
+        ["subscription_id"],
+        subscription_id="d9812b28-6286-4501-9cd5-f43b2a455364",
+    ),
     # The sources service
     Case(
         "CloudigradeListenerIsDown",

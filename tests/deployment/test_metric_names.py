@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 import subprocess
 
 import pytest
@@ -17,6 +18,7 @@ from util.metrics import own_metrics
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 
+OTHER_MODULES = re.compile(r"\.management\.|migrations|\.__main__$")
 OF_A_TYPE = {
     "counter": ("_total",),
     "histogram": ("_bucket", "_sum", "_count"),
@@ -30,7 +32,7 @@ class Everything:
     def collect(self):
         for package in (api, util):
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-                if ".management." not in module.name and "migrations" not in module.name:
+                if not OTHER_MODULES.search(module.name):
                     importlib.import_module(module.name)
         ingest_metrics.count_messages([])
         listeners = [

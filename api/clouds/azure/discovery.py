@@ -40,7 +40,7 @@ _POLLS = counter(
     "cloudigrade_azure_polls", "Polls of subscriptions, by what came of them", ("outcome", "code")
 )
 _UNREADABLE = counter(
-    "cloudigrade_azure_unreadable_scale_sets", "Scale sets that a poll could not read", ("code",)
+    "cloudigrade_azure_scale_set_failures", "Scale sets that a poll could not read", ("code",)
 )
 _MACHINES = counter("cloudigrade_azure_machines_listed", "Virtual machines that polls saw")
 _EVENTS = counter("cloudigrade_azure_events", "Events that polls stored", ("event_type",))

@@ -1,0 +1,80 @@
+"""Which subscriptions, and which of their scale sets, have been out of reach for a while.
+
+For metrics and alerts (decision 33): a few rows of the index of polls for each account.
+"""
+
+from typing import NamedTuple
+
+from django.db import connection
+
+POLLS_UNTIL_ALERT = 3
+
+MOST_SUBSCRIPTIONS = 50
+"""That are told; the metrics' labels name them."""
+
+_POLLED = """a.cloud_type = 'azure' AND a.is_enabled
+  AND NOT a.platform_application_is_paused AND NOT a.is_synthetic"""
+
+# Of each account the newest polls are read, back to the last good one, but not too many.
+_REFUSED = f"""
+SELECT a.subscription_id::text, count(*)
+FROM api_cloudaccount a CROSS JOIN LATERAL (
+    SELECT outcome, bool_or(outcome = 'ok') OVER (ORDER BY started_at DESC, id DESC) AS is_past
+    FROM (
+        SELECT id, started_at, outcome FROM api_describerun
+        WHERE cloud_account_id = a.id AND kind = 'azure_poll'
+          AND started_at >= coalesce(a.enabled_at, '-infinity')
+        ORDER BY started_at DESC LIMIT 50
+    ) newest
+) poll
+WHERE {_POLLED} AND poll.outcome = 'denied' AND NOT poll.is_past
+GROUP BY a.id
+ORDER BY count(*) DESC, a.id
+LIMIT %s
+"""  # noqa: S608 - made of constants
+
+_UNREADABLE = f"""
+SELECT a.subscription_id::text, count(*)
+FROM api_cloudaccount a CROSS JOIN LATERAL (
+    SELECT name
+    FROM (
+        SELECT unreadable FROM api_describerun
+        WHERE cloud_account_id = a.id AND kind = 'azure_poll' AND outcome = 'ok'
+        ORDER BY started_at DESC LIMIT %s
+    ) newest, jsonb_array_elements_text(newest.unreadable) AS name
+    GROUP BY name HAVING count(*) = %s
+) scale_set
+WHERE {_POLLED}
+GROUP BY a.id
+ORDER BY count(*) DESC, a.id
+LIMIT %s
+"""  # noqa: S608 - made of constants
+
+
+class Trouble(NamedTuple):
+    """A subscription, and how many polls or scale sets of it something is said of."""
+
+    subscription_id: str
+    number: int
+
+
+def refused_subscriptions() -> list[Trouble]:
+    """Return the subscriptions that Azure refuses us, with how many polls since the last good one.
+
+    Those refused for the longest time come first; at most 50 of them.
+    """
+    return _select(_REFUSED, MOST_SUBSCRIPTIONS)
+
+
+def unreadable_scale_sets() -> list[Trouble]:
+    """Return the subscriptions with scale sets that none of the last three polls could read.
+
+    With how many these are; at most 50 subscriptions, those with the most of them first.
+    """
+    return _select(_UNREADABLE, POLLS_UNTIL_ALERT, POLLS_UNTIL_ALERT, MOST_SUBSCRIPTIONS)
+
+
+def _select(statement: str, *parameters: int) -> list[Trouble]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [Trouble(*row) for row in cursor.fetchall()]
