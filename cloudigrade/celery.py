@@ -14,6 +14,7 @@ from util import quiet_celery, sentry
 from util.held_tasks import HeldTasks
 from util.log_context import task_context
 from util.request_id import message_context, message_headers, request_context
+from util.transaction_limits import limit_transactions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 
@@ -53,6 +54,18 @@ def _logging_is_set_up(**_: Any) -> None:
 def tell_configuration(**_: Any) -> None:
     """Log the configuration when a worker or beat starts (§8)."""
     log_configuration()
+
+
+@signals.worker_init.connect
+def limit_transactions_of_worker(**_: Any) -> None:
+    """Let no transaction of a worker, nor of its pool's processes, wait for ever."""
+    limit_transactions("worker")
+
+
+@signals.beat_init.connect
+def limit_transactions_of_beat(**_: Any) -> None:
+    """Let no transaction of beat wait for ever."""
+    limit_transactions("beat")
 
 
 @signals.worker_init.connect

@@ -19,9 +19,20 @@ from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.exceptions import PermissionDenied as RestPermissionDenied
 from rest_framework.response import Response
 
+from util.transaction_limits import is_timeout
+
 logger = logging.getLogger(__name__)
 
 _BAD_REQUEST = "Bad request."
+
+
+class DatabaseBusy(APIException):
+    """A lock that somebody else holds, or a statement, took too long (decision 42)."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The service is busy, try again later."
+    wait = 5
+    """Seconds after which to try again."""
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -54,6 +65,8 @@ def _as_api_exception(error: Exception) -> APIException:
     if isinstance(error, BadRequest | SuspiciousOperation | UnreadablePostError):
         # Such as more parameters than Django is ready to read, or a body that ends too early.
         return ParseError(_BAD_REQUEST)
+    if is_timeout(error):
+        return DatabaseBusy()
     return APIException()
 
 

@@ -9,9 +9,9 @@ from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
-from psycopg2.errors import LockNotAvailable
 
 from util.locks import advisory_key
+from util.transaction_limits import is_lock_timeout, wait_for_locks
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,8 @@ def _alone(wait_seconds: int) -> Iterator[None]:
 
 def _try_lock(holder: BaseDatabaseWrapper) -> bool:
     with holder.cursor() as cursor:
+        # The transaction does nothing else for as long as all migrations take.
+        cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [advisory_key(_NAMESPACE, "schema")])
         taken: bool = cursor.fetchone()[0]
     if not taken:
@@ -123,13 +125,11 @@ def alter_table(connection: BaseDatabaseWrapper, statement: str) -> None:
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         try:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config('lock_timeout', %s, true)", [f"{SHORT_LOCK_SECONDS}s"]
-                )
+                wait_for_locks(connection, SHORT_LOCK_SECONDS)
                 cursor.execute(statement)
             return
         except OperationalError as error:
-            if not isinstance(error.__cause__, LockNotAvailable) or attempt == LOCK_ATTEMPTS:
+            if not is_lock_timeout(error) or attempt == LOCK_ATTEMPTS:
                 raise
             logger.warning("A table is in use, attempt %s to change it: %s", attempt, statement)
             time.sleep(1)

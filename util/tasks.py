@@ -1,6 +1,7 @@
 """Celery tasks: how they are defined, retried, limited and queued (spec 08 §6)."""
 
 import datetime
+import functools
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,15 +10,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from celery import Signature, current_app, shared_task
+from celery import Signature, current_app, current_task, shared_task
 from celery import Task as CeleryTask
-from django.db import transaction
+from celery.utils.time import get_exponential_backoff_interval
+from django.db import DatabaseError, transaction
 
 from util.time_limit import obeys_time_limit
+from util.transaction_limits import is_lock_timeout
 
 MAX_RETRIES = 35
 MAX_BACKOFF = 120
 """Seconds."""
+LONGEST_WAIT_FOR_LOCK = 60
+"""Seconds after which at the latest a task is repeated that did not get a lock."""
 LONGEST_RETRY_AFTER = 3600
 """Seconds by which an error can delay the repetition of a task."""
 
@@ -131,7 +136,33 @@ def task(
         **(retry.options() if retry else {}),
         **options,
     )
-    return lambda function: decorate(obeys_time_limit(function))
+    policy_errors = retry.errors if retry else ()
+    return lambda function: decorate(obeys_time_limit(_repeated(function, policy_errors)))
+
+
+def _repeated(
+    function: Callable[..., Any], policy_errors: tuple[type[BaseException], ...]
+) -> Callable[..., Any]:
+    """Have the running task repeated if it gave up waiting for a lock, whatever its policy says.
+
+    So it does not fail because of what somebody else was doing (decision 42).
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except DatabaseError as error:
+            if not is_lock_timeout(error) or isinstance(error, policy_errors):
+                raise
+            countdown = get_exponential_backoff_interval(
+                1, current_task.request.retries, LONGEST_WAIT_FOR_LOCK, full_jitter=True
+            )
+            raise current_task.retry(
+                exc=error, countdown=countdown, max_retries=MAX_RETRIES
+            ) from error
+
+    return wrapper
 
 
 _must_succeed: ContextVar[bool] = ContextVar("publishing_must_succeed", default=False)

@@ -57,4 +57,20 @@ DATABASES = {
         "OPTIONS": _options(_database),
     }
 }
+
+COMMAND_LOCK_TIMEOUT = 60
+"""Seconds; whoever starts a command would rather wait than start it again."""
+
+
+def _limits(statement: int, lock: int = env("DJANGO_DATABASE_LOCK_TIMEOUT")) -> dict[str, int]:
+    idle = env("DJANGO_DATABASE_IDLE_TRANSACTION_TIMEOUT")
+    return {"lock": lock, "statement": statement, "idle": idle}
+
+
+DATABASE_LIMITS = {
+    kind: _limits(env(f"DJANGO_DATABASE_{kind.upper()}_STATEMENT_TIMEOUT"))
+    for kind in ("api", "worker", "beat", "listener")
+} | {"command": _limits(0, COMMAND_LOCK_TIMEOUT)}
+"""How long transactions of each kind of process wait and work, see ``util.transaction_limits``."""
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -110,6 +110,27 @@ _DATABASE = _group(
     _text("DJANGO_DATABASE_SSLMODE", None, "libpq sslmode"),
     _text("DJANGO_DATABASE_SSLROOTCERT", None, "CA file of the server's certificate"),
     _bool("DJANGO_ATOMIC_REQUESTS", True, "one transaction per HTTP request"),
+    _int("DJANGO_DATABASE_LOCK_TIMEOUT", 5, "longest wait for a lock; 0: for ever", **_NATURAL),
+    _int(
+        "DJANGO_DATABASE_IDLE_TRANSACTION_TIMEOUT",
+        120,
+        "longest time that a transaction is left without a statement; 0: for ever",
+        **_NATURAL,
+    ),
+    *(
+        _int(
+            f"DJANGO_DATABASE_{kind.upper()}_STATEMENT_TIMEOUT",
+            seconds,
+            f"longest time for one statement of {process}; 0: for ever",
+            **_NATURAL,
+        )
+        for kind, seconds, process in (
+            ("api", 20, "the API"),
+            ("worker", 300, "a worker"),
+            ("beat", 30, "beat"),
+            ("listener", 30, "the listener"),
+        )
+    ),
 )
 
 _REDIS = _group(

@@ -46,6 +46,10 @@ EXCEPTIONS = {
     "CELERY_BROKER_VISIBILITY_TIMEOUT": set(APPLICATION),
     "CELERY_LOST_WORKER_SECONDS": {"worker"},
     "CLOUDIGRADE_INIT_STRICT": {"api"},
+    **{
+        f"DJANGO_DATABASE_{process.upper()}_STATEMENT_TIMEOUT": {process}
+        for process in ("api", "worker", "beat", "listener")
+    },
     "DEPLOY_NOTIFICATION_URL": {"api"},
     "LISTENER_TOPIC": {"listener"},
     "LISTENER_GROUP_ID": {"listener"},

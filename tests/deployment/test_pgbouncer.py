@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import psycopg2
 import pytest
+import requests
 
 from deployment.local.app import Product
+from deployment.local.http import local_session
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
 from tests.cloudigrade.programs import free_port
-from tests.deployment.processes import clean_environment
+from tests.deployment.processes import clean_environment, wait_for
 
 NOBODY = 65_534
 SERVER_CONNECTIONS = 3
@@ -107,3 +110,77 @@ def test_migrations_take_their_lock_through_the_pooler(services, pooler):
     )
     product.manage("initialize", "--wait", "30")
     product.manage("migrate", "--check")
+
+
+@contextmanager
+def connected(port):
+    """A connection of our own, to PostgreSQL or to the pooler."""
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=port, dbname="postgres", user="postgres", password="postgres"
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def limits_found(port):
+    """The limits that whoever comes next finds in each of the pooler's server connections."""
+    found = set()
+    with connected(port) as first, connected(port) as second, connected(port) as third:
+        for one in (first, second, third):
+            with one.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_backend_pid(), current_setting('lock_timeout'),"
+                    " current_setting('statement_timeout'),"
+                    " current_setting('idle_in_transaction_session_timeout')"
+                )
+                found.add(cursor.fetchone())
+    return found
+
+
+def test_no_transaction_waits_for_ever_and_limits_stay_with_their_transactions(services, pooler):
+    """Decision 42: a held lock is a 503 of the API and a repetition of a worker's task."""
+    product = Product(
+        services,
+        settings={
+            "DJANGO_DATABASE_HOST": "127.0.0.1",
+            "DJANGO_DATABASE_PORT": str(pooler),
+            "DJANGO_DATABASE_LOCK_TIMEOUT": "1",
+        },
+    )
+    api = f"{product.url}/internal/api/cloudigrade/v1"
+    try:
+        product.start("api", "worker")
+        with local_session() as session:
+            user = session.post(f"{api}/users/", json={"account_number": "1701"}).json()
+
+            def delete():
+                return session.delete(f"{api}/users/{user['id']}/", timeout=60)
+
+            with connected(services.env["DJANGO_DATABASE_PORT"]) as holder:
+                with holder.cursor() as cursor:
+                    cursor.execute("SELECT FROM api_user WHERE id = %s FOR UPDATE", [user["id"]])
+                answer = delete()
+                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+                assert answer.json() == {"detail": "The service is busy, try again later."}
+                started = session.post(
+                    f"{product.url}/internal/tasks/",
+                    json={
+                        "task_name": "api.tasks.recalculate_concurrent_usage_for_user_id",
+                        "kwargs": {"user_id": user["id"]},
+                    },
+                ).json()
+                worker = product.processes()["worker"]
+                assert wait_for(lambda: worker.has_logged("lock timeout"), seconds=60)
+                assert session.get(f"{api}/users/{user['id']}/", timeout=60).ok
+            url = f"{product.url}/internal/tasks/{started['async_result_id']}/"
+            assert wait_for(lambda: session.get(url).json().get("ready"), seconds=120)
+            rows = session.get(f"{api}/concurrentusages/", params={"user": user["id"]}).json()
+            assert rows["meta"]["count"] == 1
+            assert delete().status_code == requests.codes.accepted
+        found = limits_found(pooler)
+        assert len(found) == SERVER_CONNECTIONS
+        assert {limits[1:] for limits in found} == {("0", "0", "0")}
+    finally:
+        product.stop()

@@ -2,8 +2,10 @@
 
 import logging
 
+import psycopg2
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.http import Http404
 from django.test import Client
 from django.urls import include, path
@@ -24,6 +26,12 @@ RAISED = {
     "validation": exceptions.ValidationError({"name": ["bad"], "age": ["worse"]}),
     "throttled": exceptions.Throttled(wait=1.5),
 }
+CAUSES = {
+    "lock": psycopg2.errors.LockNotAvailable(),
+    "deadlock": psycopg2.errors.DeadlockDetected(),
+    "statement": psycopg2.errors.QueryCanceled(),
+    "gone": psycopg2.OperationalError("server closed the connection"),
+}
 
 
 class Failing(APIView):
@@ -36,6 +44,8 @@ class Failing(APIView):
             raise RuntimeError
         if what in RAISED:
             raise RAISED[what]
+        if what in CAUSES:
+            raise OperationalError("canceling statement due to secret") from CAUSES[what]
         return Response({"ü": what})
 
 
@@ -92,6 +102,19 @@ def test_method_and_accept(client):
 
 def test_who_has_to_wait_is_told_how_long(client):
     assert client.get("/failing/throttled/")["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize("what", ["lock", "deadlock", "statement"])
+def test_what_takes_the_database_too_long_is_a_503(client, what):
+    """Decision 42."""
+    response = client.get(f"/failing/{what}/")
+    assert response.status_code == 503
+    assert response.json() == {"detail": "The service is busy, try again later."}
+    assert response["Retry-After"] == "5"
+
+
+def test_a_database_that_is_gone_is_another_error(client):
+    assert client.get("/failing/gone/").status_code == 500
 
 
 @pytest.mark.parametrize("what", ["unexpected", "server", "own"])

@@ -6,14 +6,17 @@ import uuid
 import pytest
 import time_machine
 from celery.exceptions import Retry
-from django.db import transaction
+from django.db import OperationalError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg2.errors import LockNotAvailable
 
 from cloudigrade import celery_app
 from util import clock, tasks
 from util.tasks import (
     LONG,
+    LONGEST_WAIT_FOR_LOCK,
+    MAX_RETRIES,
     RetryPolicy,
     TimeLimit,
     enqueue,
@@ -114,6 +117,60 @@ def test_a_repetition_waits_as_long_as_the_error_asks(monkeypatch, retry_after, 
     celery_app.tasks.unregister("tests.asking")
     (countdown,) = countdowns
     assert least <= countdown <= most
+
+
+def busy():
+    raise OperationalError("lock timeout") from LockNotAvailable()
+
+
+class TestLockThatIsHeld:
+    """Decision 42: who gives up waiting for one tries again, whatever the task's policy says."""
+
+    @pytest.fixture
+    def repeated(self, monkeypatch):
+        calls = []
+
+        def celery_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options):
+            calls.append((self.request.retries, countdown, max_retries))
+            raise Retry
+
+        monkeypatch.setattr("celery.Task.retry", celery_retry)
+        return calls
+
+    def run(self, work, retries=0, **options):
+        made = task("tests.busy", **options)(work)
+        try:
+            return made.apply(retries=retries)
+        finally:
+            celery_app.tasks.unregister("tests.busy")
+
+    @pytest.mark.parametrize("policy", [None, RetryPolicy((KeyError,), max_retries=1)])
+    @pytest.mark.parametrize("retries", [0, 3, 30])
+    def test_it_is_repeated(self, repeated, policy, retries):
+        assert self.run(busy, retries=retries, retry=policy).state == "RETRY"
+        ((number, countdown, most),) = repeated
+        assert (number, most) == (retries, MAX_RETRIES)
+        assert 0 <= countdown <= min(2**retries, LONGEST_WAIT_FOR_LOCK)
+
+    def test_a_policy_of_its_own_comes_first(self, repeated):
+        self.run(busy, retry=RetryPolicy((OperationalError,), max_retries=7))
+        ((_, _, most),) = repeated
+        assert most is None, "that is Celery's word for what the task says"
+
+    def test_other_errors_of_the_database_are_not(self, repeated):
+        def gone():
+            raise OperationalError("server closed the connection")
+
+        assert self.run(gone).state == "FAILURE"
+        assert repeated == []
+
+    def test_who_calls_it_directly_gets_the_error(self):
+        made = task("tests.busy")(busy)
+        try:
+            with pytest.raises(OperationalError, match="lock timeout"):
+                made()
+        finally:
+            celery_app.tasks.unregister("tests.busy")
 
 
 def test_errors_that_ask_for_no_time():

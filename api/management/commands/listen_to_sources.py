@@ -17,6 +17,7 @@ from api.sources.listener import (
     make_consumer,
 )
 from api.sources.listener_metrics import serve_metrics
+from util.transaction_limits import limit_transactions
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         """Listen; leave the consumer group in any case."""
         if settings.LISTENER_METRICS_PORT:
             serve_metrics(settings.LISTENER_METRICS_PORT)
+        limit_transactions("listener")
         hurry_broker()
         consumer = make_consumer()
         listener = Listener(consumer, heartbeat_file=settings.LISTENER_HEARTBEAT_FILE)
