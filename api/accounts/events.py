@@ -11,6 +11,7 @@ from typing import Any
 from api.accounts.deletion import delete_account
 from api.accounts.foreign import remember_foreign, without_foreign
 from api.accounts.lifecycle import pause_application, tenant_of_account, unpause_application
+from api.accounts.missing import Patience, no_patience, patience_of
 from api.accounts.onboarding import APPLICATION_PAUSED_HEADER, CREATION_TASKS
 from api.accounts.relocation import change_token
 from api.accounts.states import KAFKA, Trigger
@@ -18,6 +19,7 @@ from api.accounts.users import UserConflictError, get_or_create_user
 from api.accounts.verification import code_of
 from api.models import CloudAccount, CloudType, InboxMessage
 from api.sources import client
+from api.sources.client import SourcesMissingError
 from api.sources.codes import ErrorCode
 from api.sources.messages import (
     CREATE,
@@ -32,6 +34,7 @@ from api.sources.messages import (
     Tenant,
     checked_headers,
     first_header,
+    objects_of,
     platform_id,
     tenant_of,
 )
@@ -64,6 +67,7 @@ class Event:
     headers: Headers
     tenant: Tenant
     trigger: Trigger
+    patience: Patience
 
 
 def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> Outcome:
@@ -73,17 +77,26 @@ def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> 
         value=message.value,
         headers=message.headers if headers is None else headers,
         trigger=Trigger.of_message(message),
+        patience=patience_of(message),
     )
 
 
-def handle(*, event_type: str, value: object, headers: object, trigger: Trigger = KAFKA) -> Outcome:
+def handle(
+    *,
+    event_type: str,
+    value: object,
+    headers: object,
+    trigger: Trigger = KAFKA,
+    patience: Patience = no_patience,
+) -> Outcome:
     """Do what a message asks for, but for the tasks that its outcome names.
 
-    A message that makes no sense is logged and has no effect. Raises ``SourcesError`` and errors
-    that are ``WORTH_REPEATING``.
+    A message that makes no sense is logged and has no effect. ``patience`` tells for how long an
+    application or authentication that sources does not know is expected: then this raises
+    ``SourcesMissingError``. Raises ``SourcesError`` and errors that are ``WORTH_REPEATING``.
     """
     try:
-        event = _read(event_type, value, headers, trigger)
+        event = _read(event_type, value, headers, trigger, patience)
         set_customer(event.tenant.org_id, event.tenant.account_number)
         outcome = _HANDLERS[event_type](event)
     except MalformedMessageError as error:
@@ -122,14 +135,16 @@ def _waiting_applications(message: InboxMessage) -> list[object]:
     return [value[name]] if platform_id(value.get(name)) else []
 
 
-def _read(event_type: str, value: object, headers: object, trigger: Trigger) -> Event:
+def _read(
+    event_type: str, value: object, headers: object, trigger: Trigger, patience: Patience
+) -> Event:
     if not isinstance(value, Mapping):
         raise MalformedMessageError("the body is not a JSON object")
     pairs = checked_headers(headers)
     tenant = tenant_of(pairs)
     if not tenant:
         raise MalformedMessageError("it names neither account number nor org id")
-    return Event(event_type, value, pairs, tenant, trigger)
+    return Event(event_type, value, pairs, tenant, trigger, patience)
 
 
 def _id(event: Event, name: str) -> int:
@@ -147,6 +162,7 @@ def _create(event: Event) -> Outcome:
     application_id = event.value["application_id"]
     application = client.get_application(application_id, tenant=event.tenant)
     if application is None:
+        _expect(event, f"application {application_id}")
         return Outcome("sources does not know the application")
     our_type = client.application_type_id(tenant=event.tenant)
     if str(application.get("application_type_id")) != our_type:
@@ -154,9 +170,12 @@ def _create(event: Event) -> Outcome:
             remember_foreign(authentication_id, application_id)
         return Outcome("the application is none of ours")
     authentication = client.get_authentication(authentication_id, tenant=event.tenant)
+    if authentication is None:
+        _expect(event, f"authentication {authentication_id}")
+        return _tell(event, application_id, ErrorCode.CG2000)
     code = _problem(authentication)
-    if authentication is None or code is not None:
-        return _tell(event, application_id, code or ErrorCode.CG2000)
+    if code is not None:
+        return _tell(event, application_id, code)
     try:
         user = get_or_create_user(**event.tenant._asdict())
     except UserConflictError as conflict:
@@ -178,10 +197,15 @@ def _create(event: Event) -> Outcome:
     return Outcome(f"user {user.id} has an account to be created", [follow_up])
 
 
-def _problem(authentication: client.Record | None) -> ErrorCode | None:
+def _expect(event: Event, what: str) -> None:
+    """Raise ``SourcesMissingError`` if sources may still come to know what the event names."""
+    seconds = event.patience(objects_of(CREATE, event.value))
+    if seconds > 0:
+        raise SourcesMissingError(what, seconds)
+
+
+def _problem(authentication: client.Record) -> ErrorCode | None:
     """Name the first thing that is wrong with an authentication."""
-    if authentication is None:
-        return ErrorCode.CG2000
     if authentication.get("authtype") not in CLOUDS:
         return ErrorCode.CG2001
     if authentication.get("resource_type") != RESOURCE_TYPE:

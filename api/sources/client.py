@@ -45,6 +45,18 @@ class SourcesUnavailableError(SourcesError):
     """It cannot answer now: no connection, no answer in time, an error of its own, or nonsense."""
 
 
+class SourcesMissingError(SourcesUnavailableError):
+    """It does not know yet what it has just told us of; for so many seconds that may change."""
+
+    def __init__(self, what: str, seconds_left: float) -> None:
+        super().__init__(what, seconds_left)
+        self.what = what
+        self.seconds_left = seconds_left
+
+    def __str__(self) -> str:
+        return f"sources does not know {self.what}, and is asked for {self.seconds_left:.0f} s more"
+
+
 class SourcesRefusedError(SourcesError):
     """It refuses to answer us; asking again will not change that."""
 

@@ -24,11 +24,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from api.models import InboxMessage
 from api.models.inbox import UNFINISHED
-from api.sources.client import SourcesRefusedError
+from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.customers import QUEUES
 from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
 from util.locks import lock
@@ -212,6 +212,9 @@ def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[st
         _hand_on(message, outcome, rest)
     except SourcesRefusedError as error:
         _bury(message, error, give_up)
+    except SourcesMissingError as error:
+        logger.info("%s waits: %s", message, error)
+        _fail(message, error, give_up)
     except TimeLimitReached as reached:
         logger.exception("%s took too long", message)
         _fail(message, SoftTimeLimitExceeded(*reached.args), give_up)
@@ -231,6 +234,7 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
         state=State.HANDED_ON,
         follow_ups=waited_for,
         reason=outcome.summary[:REASON_LENGTH],
+        missing_since=None,
         lease_token=None,
         lease_until=Now() + datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS),
     )
@@ -258,17 +262,18 @@ def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -
 
 
 def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
+    is_missing = isinstance(error, SourcesMissingError)
     attempts = message.attempts + 1
-    if attempts > MAX_RETRIES:
+    if attempts > MAX_RETRIES and not is_missing:
         _bury(message, error, give_up)
         return
-    backoff = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
-    delay = max(backoff, seconds_asked_for(error))
+    delay = _delay(attempts, error)
     not_before = Now() + datetime.timedelta(seconds=delay)
     held = _update(
         message,
         state=State.FAILED,
-        attempts=attempts,
+        attempts=min(attempts, MAX_RETRIES),
+        missing_since=Coalesce("missing_since", Now()) if is_missing else None,
         reason=_reason(error),
         not_before=not_before,
         follow_ups=[],
@@ -280,6 +285,14 @@ def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
             publish_later(message, seconds=delay)
         except Exception:
             logger.warning("%s could not be queued again; the sweep will", message, exc_info=True)
+
+
+def _delay(attempts: int, error: Exception) -> float:
+    """Return after how many seconds a message that failed so often is worked on again."""
+    backoff = random.uniform(0, min(2 ** (attempts - 1), MAX_BACKOFF))
+    if isinstance(error, SourcesMissingError):
+        return min(backoff, error.seconds_left)
+    return max(backoff, seconds_asked_for(error))
 
 
 def _bury(message: InboxMessage, error: Exception | None, give_up: GiveUp) -> None:

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Task
+from celery.utils.time import get_exponential_backoff_interval
 from django.conf import settings
 
 from api import errands
 from api.accounts import events
+from api.accounts.missing import patience_of, seconds_left
 from api.accounts.states import Trigger
 from api.accounts.verification import WORTH_REPEATING
 from api.models import InboxMessage
 from api.sources import inbox, work
-from api.sources.client import SourcesUnavailableError
+from api.sources.client import SourcesMissingError, SourcesUnavailableError
 from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE, Tenant
 from api.sources.status import send_status
 from api.sources.work import BusyError, Outcome
+from util import postgres
 from util.kafka import KafkaProducerError
 from util.locks import single_flight
-from util.tasks import LONG, RetryPolicy, task
+from util.tasks import LONG, MAX_BACKOFF, RetryPolicy, parse_datetime, task
 
 RETRY = RetryPolicy(errors=(SourcesUnavailableError, *WORTH_REPEATING))
 """For tasks without a stored message; those with one are repeated by the inbox."""
@@ -31,6 +34,9 @@ RETRY = RetryPolicy(errors=(SourcesUnavailableError, *WORTH_REPEATING))
 BUSY_SECONDS = 2
 MOST_BUSY_RETRIES = 300
 SWEEP_SECONDS = 60
+
+MISSING_SINCE_HEADER = "missing_since"
+"""Header of a Celery message without a stored message: since when sources has not known a thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,7 @@ def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> No
 def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
     tie = Tie.of(running)
     if tie is None:
-        outcome = events.handle(event_type=event_type, value=message, headers=headers)
-        work.publish_untied(outcome.follow_ups)
+        _take_untied(running, event_type, message, headers)
     elif tie.follow_up is None:
         _work_for_customer(running, tie.inbox_id, headers)
     else:
@@ -146,8 +151,36 @@ def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
                 value=message,
                 headers=headers,
                 trigger=Trigger.of_message(stored),
+                patience=patience_of(stored),
             ),
         )
+
+
+def _take_untied(running: Task, event_type: str, message: Any, headers: Any) -> None:
+    """Do what the arguments say; the task itself remembers since when something is missing."""
+    now = postgres.now()
+    ties = running.request.headers or {}
+    since = parse_datetime(ties.get(MISSING_SINCE_HEADER)) or now
+    try:
+        outcome = events.handle(
+            event_type=event_type,
+            value=message,
+            headers=headers,
+            patience=lambda _: seconds_left((now - since).total_seconds()),
+        )
+    except SourcesMissingError as missing:
+        raise running.retry(
+            exc=missing,
+            countdown=min(_backoff(running), missing.seconds_left),
+            headers=ties | {MISSING_SINCE_HEADER: since.isoformat()},
+        ) from missing
+    work.publish_untied(outcome.follow_ups)
+
+
+def _backoff(running: Task) -> float:
+    return get_exponential_backoff_interval(
+        factor=1, retries=running.request.retries, maximum=MAX_BACKOFF, full_jitter=True
+    )
 
 
 def _work_for_customer(running: Task, inbox_id: int, headers: Any) -> None:

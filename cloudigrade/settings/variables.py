@@ -353,6 +353,12 @@ _SOURCES = _group(
     _int(
         "INBOX_REQUEUE_SECONDS", 60, "when a queued message's task is taken for lost", **_POSITIVE
     ),
+    _int(
+        "SOURCES_MISSING_RETRY_SECONDS",
+        600,
+        "how long an application or authentication that sources does not know is asked for again",
+        **_NATURAL,
+    ),
     _int("LISTENER_METRICS_PORT", None, "port of the listener's /metrics and /healthz", **_PORT),
     _text("KAFKA_LISTENER_ADDRESS_FAMILY", "any", "address family", choices=("any", "v4", "v6")),
     _text("SOURCES_STATUS_TOPIC", "platform.sources.status", "topic of our status messages"),
@@ -412,6 +418,12 @@ _AGES = _group(
         0.2,
         "share of all accounts looked at, above which more than five are not deleted at once",
         **_RATE,
+    ),
+    _float(
+        "CLEANUP_GRACE_DAYS",
+        7,
+        "how long an account whose source is gone is kept, disabled, before it is deleted",
+        **_NATURAL,
     ),
     _int("CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL", 1800, "life of a queue length", **_NATURAL),
     _int("LEADER_RUNNING_TTL_DEFAULT", 60, "how long a leader may run", **_POSITIVE),

@@ -12,6 +12,9 @@ from api.clouds import provider
 from api.clouds.provider import AccountRef
 from api.models import CloudType
 from api.sources import client
+from tests.api.accounts.records import APPLICATION, AUTHENTICATION, OUR_TYPE
+from tests.api.accounts.workers import Broker
+from util import tasks
 
 
 @dataclass
@@ -96,3 +99,20 @@ def azure(clouds: dict[str, FakeCloud]) -> FakeCloud:
 def nothing_remembered() -> None:
     client.forget_everything()
     cache.clear()
+
+
+@pytest.fixture
+def sources(sources_api):
+    """A sources service that knows one application with its authentication."""
+    sources_api.add("application_types", OUR_TYPE)
+    sources_api.add("applications", APPLICATION)
+    sources_api.add("authentications", AUTHENTICATION)
+    return sources_api
+
+
+@pytest.fixture
+def broker(monkeypatch, queued) -> Broker:
+    """The tasks that the test queues, to be run by it."""
+    found = Broker(queued)
+    monkeypatch.setattr(tasks, "publish", found.publish)
+    return found

@@ -28,8 +28,8 @@ from api.models import (
 from api.sources import client, inbox, status
 from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE
 from tests.api.accounts.conftest import FakeCloud
-from tests.api.accounts.test_events import APPLICATION, AUTHENTICATION, BODY, HEADERS, OUR_TYPE
-from tests.api.accounts.test_tasks import TASKS, run
+from tests.api.accounts.records import APPLICATION, AUTHENTICATION, BODY, HEADERS, OUR_TYPE
+from tests.api.accounts.workers import TASKS, run
 from tests.api.passing_time import time_passes
 from tests.api.sources.stored import received, store
 from tests.factories import make_aws_account, make_event, make_instance, make_user

@@ -14,28 +14,23 @@ from api.models import AccountState, CloudAccount, InboxMessage, User
 from api.sources.client import SourcesRefusedError, SourcesUnavailableError
 from api.sources.codes import ErrorCode
 from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE
+from tests.api.accounts.records import (
+    ACCOUNT_HEADER,
+    APPLICATION,
+    ARN,
+    AUTHENTICATION,
+    AWS_TASK,
+    AZURE_TASK,
+    BODY,
+    HEADERS,
+    ORG_HEADER,
+    OUR_TYPE,
+    SUBSCRIPTION,
+)
 from tests.api.accounts.statuses import available, statuses
 from tests.factories import make_aws_account, make_azure_account, make_user
 
 pytestmark = pytest.mark.django_db
-
-ARN = "arn:aws:iam::123456789012:role/meter"
-SUBSCRIPTION = "6d2fe1f4-3a51-4d3c-a4e2-25c4bd1f0d4e"
-ACCOUNT_HEADER = ["x-rh-sources-account-number", "1701"]
-ORG_HEADER = ["x-rh-sources-org-id", "3340851"]
-HEADERS = [["event_type", CREATE], ["encoding", "json"], ACCOUNT_HEADER, ORG_HEADER]
-BODY = {"id": 31, "application_id": 11, "authentication_id": 22}
-AWS_TASK = "api.clouds.aws.tasks.configure_customer_aws_and_create_cloud_account"
-AZURE_TASK = "api.clouds.azure.tasks.check_azure_subscription_and_create_cloud_account"
-APPLICATION = {"id": "11", "application_type_id": "5", "source_id": "9"}
-AUTHENTICATION = {
-    "id": "22",
-    "authtype": "cloud-meter-arn",
-    "resource_type": "Application",
-    "resource_id": "11",
-    "username": ARN,
-}
-OUR_TYPE = {"id": "5", "name": "/insights/platform/cloud-meter"}
 
 
 @pytest.fixture

@@ -16,83 +16,21 @@ from api.sources.messages import CREATE, PAUSE, UPDATE, Tenant
 from api.sources.status import notify_available
 from api.tasks import accounts as account_tasks
 from api.tasks import sources as source_tasks
-from cloudigrade.task_names import TASK_NAMES
-from tests.api.accounts.statuses import available, statuses, unavailable
-from tests.api.accounts.test_events import (
+from tests.api.accounts.records import (
     APPLICATION,
     ARN,
-    AUTHENTICATION,
     AWS_TASK,
     BODY,
     HEADERS,
-    OUR_TYPE,
 )
+from tests.api.accounts.statuses import available, statuses, unavailable
+from tests.api.accounts.workers import NOTIFY, TASKS, run
 from tests.api.passing_time import time_passes
 from tests.api.sources.stored import received, store
 from tests.factories import make_aws_account, make_user
-from util import tasks as util_tasks
 from util.kafka import KafkaProducerError
 
 pytestmark = pytest.mark.django_db
-
-TASKS = {
-    task.name: task
-    for module in (source_tasks, account_tasks)
-    for task in vars(module).values()
-    if hasattr(task, "apply_async") and task.name in TASK_NAMES
-}
-
-
-@pytest.fixture
-def sources(sources_api):
-    sources_api.add("application_types", OUR_TYPE)
-    sources_api.add("applications", APPLICATION)
-    sources_api.add("authentications", AUTHENTICATION)
-    return sources_api
-
-
-@pytest.fixture
-def broker(monkeypatch, queued):
-    """Remembers tasks with their headers; ``run`` has the next one run by a worker."""
-
-    class Broker:
-        def __init__(self):
-            self._tasks = []
-
-        @property
-        def tasks(self):
-            """The tasks queued so far, as if the test's transaction had been committed."""
-            len(queued)
-            return self._tasks
-
-        def publish(self, name, **options):
-            self._tasks.append((name, options))
-
-        def names(self):
-            return [name for name, _ in self.tasks]
-
-        def run(self, index=0):
-            name, options = self.tasks.pop(index)
-            return run(name, *options["args"], headers=options["headers"])
-
-        def run_all(self):
-            while any(name in TASKS and name != NOTIFY for name in self.names()):
-                for index, name in enumerate(self.names()):
-                    if name in TASKS and name != NOTIFY:
-                        self.run(index)
-                        break
-
-    found = Broker()
-    monkeypatch.setattr(util_tasks, "publish", found.publish)
-    return found
-
-
-NOTIFY = "api.tasks.notify_application_availability_task"
-
-
-def run(name, *args, headers=None, **options):
-    """Run a task; what it raises, also the wish to be retried, is raised."""
-    return TASKS[name].apply(args=args, headers=headers or {}, throw=True, **options).result
 
 
 def test_names_are_the_contract():
