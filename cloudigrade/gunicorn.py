@@ -13,6 +13,7 @@ from django.conf import settings
 
 from cloudigrade.settings.environment import clowder, env
 from cloudigrade.start_up import log_configuration
+from util.transaction_limits import limit_transactions
 
 DEFAULT_PORT = 8080
 
@@ -91,7 +92,11 @@ raw_env = [f"PROMETHEUS_MULTIPROC_DIR={metrics_folder}"]
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have the worker publish what it counts; log the configuration, once for all workers."""
+    """Limit the worker's transactions and have it publish what it counts.
+
+    The configuration is logged once for all workers.
+    """
+    limit_transactions("api")
     # Loaded here: the place for metrics must be known first.
     import_module("util.task_metrics").publish_from_web()
     if worker.age == 1:

@@ -7,13 +7,11 @@ from django.conf import settings
 
 from cloudigrade.settings.environment import clowder
 from util.metrics import WSGIApplication, also_on_port
-from util.transaction_limits import limit_transactions
 from util.wsgi import django_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 
 application: WSGIApplication = django_application()
-limit_transactions("api")
 # Or else the first request would wait for all views, and the clouds' SDKs, to be loaded.
 import_module(settings.ROOT_URLCONF)
 if clowder is not None and clowder.metrics is not None:

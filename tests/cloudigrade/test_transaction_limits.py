@@ -7,7 +7,6 @@ from celery import signals
 
 from cloudigrade import celery
 from tests.cloudigrade.programs import free_port, run, settings_of
-from util import transaction_limits
 
 TELL_KIND = "from util import transaction_limits; print(transaction_limits._limiter._kind)"
 
@@ -52,16 +51,19 @@ def test_workers_and_beat(monkeypatch, signal, kind):
     assert limited == [kind]
 
 
-@pytest.mark.parametrize(
-    ("program", "kind"),
-    [
-        ([sys.executable, "manage.py", "shell", "--no-imports", "-c", TELL_KIND], "command"),
-        ([sys.executable, "-c", f"import cloudigrade.wsgi; {TELL_KIND}"], "api"),
-    ],
-)
-def test_commands_and_the_api(program, kind):
+def test_commands():
+    program = (sys.executable, "manage.py", "shell", "--no-imports", "-c", TELL_KIND)
     done = run(*program, module="local", DJANGO_DATABASE_PORT=str(free_port()))
-    assert done.stdout.splitlines()[-1:] == [kind], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["command"], done.stderr
+
+
+def test_workers_of_gunicorn():
+    program = (
+        f"from types import SimpleNamespace; from cloudigrade import gunicorn;"
+        f" gunicorn.post_worker_init(SimpleNamespace(age=2)); {TELL_KIND}"
+    )
+    done = run(sys.executable, "-c", program, module="local", DJANGO_DATABASE_PORT="1")
+    assert done.stdout.splitlines()[-1:] == ["api"], done.stderr
 
 
 def test_the_listener(monkeypatch):
@@ -79,7 +81,3 @@ def test_the_listener(monkeypatch):
     with pytest.raises(Enough):
         listen.Command().handle()
     assert limited == ["listener"]
-
-
-def test_nothing_is_limited_in_tests():
-    assert transaction_limits._limiter._kind == ""
