@@ -13,9 +13,10 @@ from django.conf import settings
 from api.clouds.aws import queues
 from api.clouds.aws.announcements import (
     Announced,
+    Form,
+    UnknownFormError,
     UnreadableBodyError,
-    is_test_message,
-    parse_announcements,
+    parse_notification,
 )
 from api.clouds.aws.pipes import inspection_pipe
 from api.clouds.aws.queues import Message
@@ -51,9 +52,17 @@ class _Delivery:
     """A message and the files that it announces; ``problem`` is why it has to stay."""
 
     message: Message
+    form: Form | None = None
     announced: list[Announced] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     problem: Exception | None = None
+
+    @property
+    def announces_nothing(self) -> bool:
+        """Whether it is JSON of which nothing can come (spec 05 §6)."""
+        if self.problem:
+            return isinstance(self.problem, UnknownFormError)
+        return not self.announced
 
 
 def persist_results() -> Outcome:
@@ -79,16 +88,15 @@ def persist_results() -> Outcome:
 
 def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
     """Store what messages announce; gives those to be deleted."""
-    tests = [message for message in messages if is_test_message(message.body)]
-    deliveries = []
-    for message in messages:
-        if message in tests:
-            continue
-        delivery = _read(message)
-        if delivery.announced or delivery.problem:
-            deliveries.append(delivery)
-        else:
+    tests, deliveries = [], []
+    for delivery in map(_read, messages):
+        message = delivery.message
+        if delivery.form is Form.TEST:
+            tests.append(message)
+        elif delivery.announces_nothing:
             logger.error("Message %s has no records: %.200s", message.id, message.body)
+        else:
+            deliveries.append(delivery)
     _save_together_or_apart([one for one in deliveries if one.problem is None])
     for delivery in deliveries:
         if delivery.problem is None:
@@ -102,7 +110,7 @@ def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
 def _read(message: Message) -> _Delivery:
     delivery = _Delivery(message)
     try:
-        delivery.announced = parse_announcements(message.body)
+        delivery.form, delivery.announced = parse_notification(message.body)
         delivery.results = [parse_result(_fetch(one)) for one in delivery.announced]
     except Exception as error:
         delivery.problem = error

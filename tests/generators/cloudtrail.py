@@ -411,6 +411,44 @@ def notification(bucket: str, *keys: str, at: datetime = NOON, size: int = 1000)
     )
 
 
+def eventbridge_event(
+    bucket: str, key: str, kind: str = "Object Created", *, at: datetime = NOON, size: int = 1000
+) -> str:
+    """Write what S3 tells a queue about an object by way of EventBridge; keys are not encoded."""
+    return json.dumps(
+        {
+            "version": "0",
+            "id": event_id("eventbridge", bucket, key),
+            "detail-type": kind,
+            "source": "aws.s3",
+            "account": "111122223333",
+            "time": stamp(at),
+            "region": REGION,
+            "resources": [f"arn:aws:s3:::{bucket}"],
+            "detail": {
+                "version": "0",
+                "bucket": {"name": bucket},
+                "object": {
+                    "key": key,
+                    "size": size,
+                    "etag": "0" * 32,
+                    "version-id": "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+                    "sequencer": "617f08299329d189",
+                },
+                "request-id": "N4N7GDK58NMKJ12R",
+                "requester": "cloudtrail.amazonaws.com",
+                "source-ip-address": "192.0.2.10",
+                "reason": "PutObject",
+            },
+        }
+    )
+
+
+def cloudtrail_notice(bucket: str, *keys: str) -> str:
+    """Write what CloudTrail itself tells a topic of SNS; keys are not encoded."""
+    return json.dumps({"s3Bucket": bucket, "s3ObjectKey": list(keys)})
+
+
 def sns_envelope(message: str) -> str:
     """Wrap a message as SNS does without raw delivery."""
     return json.dumps(

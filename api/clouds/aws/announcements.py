@@ -1,49 +1,88 @@
-"""What S3 announces on a queue: new objects (spec 04 §8.2). Pure."""
+"""What tells our queues of new objects (spec 04 §8.2; issue 14, item 28). Pure.
 
+S3 itself, S3 through EventBridge, and CloudTrail's own notices, each of them with an envelope of
+SNS around it or without.
+"""
+
+import enum
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+TEST_EVENT = "s3:TestEvent"
+VALIDATION = "CloudTrail validation message."
+"""What CloudTrail sends, in place of JSON, to find out whether it may."""
+
+CREATED = ("aws.s3", "Object Created")
+"""Source and type of the one event of EventBridge that tells of a new object."""
+
+
+class Form(enum.StrEnum):
+    """The forms that AWS documents, and that of a message which only tries out the way."""
+
+    S3 = "s3"
+    EVENTBRIDGE = "eventbridge"
+    CLOUDTRAIL = "cloudtrail"
+    TEST = "test"
+
 
 class UnreadableBodyError(ValueError):
     """The message is none of those that we know."""
 
 
+class UnknownFormError(UnreadableBodyError):
+    """The message is a JSON object, but of none of the forms that we know."""
+
+
 class Announced(NamedTuple):
-    """A new object; what S3 does not say of it is None or empty."""
+    """A new object; what was not said of it is None or empty."""
 
     bucket: str
     key: str
-    etag: str
-    size: int | None
-    announced_at: datetime | None
+    etag: str = ""
+    size: int | None = None
+    announced_at: datetime | None = None
 
     def __str__(self) -> str:
         return f"{self.bucket}/{self.key}"
 
 
-def parse_announcements(body: str) -> list[Announced]:
-    """Read a message's body; one that announces nothing, as S3's test messages, gives none.
+class Notification(NamedTuple):
+    """What a message says: which objects are new, in their order."""
 
-    Raises ``UnreadableBodyError`` for anything that S3, or SNS for it, would not write.
+    form: Form
+    objects: list[Announced]
+
+
+def parse_notification(body: str) -> Notification:
+    """Read a message's body.
+
+    Raises ``UnknownFormError`` for a JSON object of a form that we do not know, and
+    ``UnreadableBodyError`` for anything else that AWS would not write.
     """
+    if body == VALIDATION:
+        return Notification(Form.TEST, [])
     document = _document(body)
     if document.get("Type") == "Notification" and "Records" not in document:
+        if document.get("Message") == VALIDATION:
+            return Notification(Form.TEST, [])
         document = _document(document.get("Message"))
-    records = document.get("Records", [])
-    if not isinstance(records, list):
-        raise UnreadableBodyError("the records are no list")
-    return [_announced(record) for record in records]
+    return _read(document)
 
 
-def is_test_message(body: str) -> bool:
-    """Tell whether S3 is only trying out whether it may send."""
-    try:
-        return _document(body).get("Event") == "s3:TestEvent"
-    except UnreadableBodyError:
-        return False
+def _read(document: Mapping[str, Any]) -> Notification:
+    if "Records" in document:
+        return Notification(Form.S3, [_of_s3(one) for one in _list(document["Records"])])
+    if document.get("Event") == TEST_EVENT:
+        return Notification(Form.TEST, [])
+    if (document.get("source"), document.get("detail-type")) == CREATED:
+        return Notification(Form.EVENTBRIDGE, [_of_eventbridge(document)])
+    if "s3Bucket" in document and "s3ObjectKey" in document:
+        bucket, keys = document["s3Bucket"], _list(document["s3ObjectKey"])
+        return Notification(Form.CLOUDTRAIL, [_announced(bucket, key) for key in keys])
+    raise UnknownFormError(f"members {', '.join(sorted(document))[:200]}")
 
 
 def _document(text: Any) -> Mapping[str, Any]:
@@ -56,21 +95,44 @@ def _document(text: Any) -> Mapping[str, Any]:
     return document
 
 
-def _announced(record: Any) -> Announced:
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise UnreadableBodyError("what should be a list is none")
+    return value
+
+
+def _of_s3(record: Any) -> Announced:
     try:
         s3 = record["s3"]
         bucket, key = s3["bucket"]["name"], s3["object"]["key"]
-        size, etag = s3["object"].get("size"), s3["object"].get("eTag")
+        # S3 alone encodes the keys that it announces.
+        key = unquote_plus(key) if isinstance(key, str) else key
+        etag, size, at = s3["object"].get("eTag"), s3["object"].get("size"), record.get("eventTime")
     except (AttributeError, LookupError, TypeError) as error:
         raise UnreadableBodyError("a record names no object") from error
+    return _announced(bucket, key, etag, size, at)
+
+
+def _of_eventbridge(event: Mapping[str, Any]) -> Announced:
+    try:
+        bucket, found = event["detail"]["bucket"]["name"], event["detail"]["object"]
+        key, etag, size = found["key"], found.get("etag"), found.get("size")
+    except (AttributeError, LookupError, TypeError) as error:
+        raise UnreadableBodyError("the event names no object") from error
+    return _announced(bucket, key, etag, size, event.get("time"))
+
+
+def _announced(
+    bucket: Any, key: Any, etag: Any = None, size: Any = None, announced_at: Any = None
+) -> Announced:
     if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
-        raise UnreadableBodyError("a record names no object")
+        raise UnreadableBodyError("no bucket or key")
     return Announced(
         bucket=bucket,
-        key=unquote_plus(key),
+        key=key,
         etag=etag if isinstance(etag, str) else "",
         size=size if type(size) is int else None,
-        announced_at=_time(record.get("eventTime")),
+        announced_at=_time(announced_at),
     )
 
 

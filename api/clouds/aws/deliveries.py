@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 
 from api.clouds.aws.announcements import (
     Announced,
+    Form,
     UnreadableBodyError,
-    is_test_message,
-    parse_announcements,
+    parse_notification,
 )
 from api.clouds.aws.digests import Digest, read_digest
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
@@ -65,9 +65,13 @@ class LogFile:
 
 @dataclass(slots=True)
 class Delivery:
-    """A message and the files that it announces; ``problem`` concerns the message itself."""
+    """A message and the files that it announces; ``problem`` concerns the message itself.
+
+    ``form`` is None for a message of a form that we do not know.
+    """
 
     message: Message
+    form: Form | None = None
     files: list[LogFile] = field(default_factory=list)
     problem: Exception | None = None
 
@@ -110,11 +114,11 @@ def read_files(deliveries: Sequence[Delivery]) -> None:
 def _announcements_of(message: Message) -> Delivery:
     delivery = Delivery(message)
     try:
-        announced = parse_announcements(message.body)
+        delivery.form, announced = parse_notification(message.body)
     except UnreadableBodyError as error:
         delivery.problem = error
         return delivery
-    if not announced and not is_test_message(message.body):
+    if not announced and delivery.form is not Form.TEST:
         logger.warning("Message %s announces nothing: %.200s", message.id, message.body)
     delivery.files = [LogFile(one, parse_key(one.key)) for one in announced]
     return delivery

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
+from api.clouds.aws.announcements import Form
 from api.clouds.aws.deliveries import Delivery
 from api.clouds.aws.ledger import Entry
 from util import clock
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "cloudigrade_cloudtrail"
 OUTCOMES = ("done", "failed", "dead")
+UNKNOWN_FORM = "unknown"
 LOGGED_RECORDS = 10
 """Odd records of a file that the log names one by one."""
 
@@ -25,6 +27,10 @@ def count_messages(deliveries: Sequence[Delivery]) -> None:
     outcomes = Counter(map(_outcome, deliveries))
     for outcome in OUTCOMES:
         messages.labels(outcome).inc(outcomes[outcome])
+    notifications = counter(f"{PREFIX}_notifications", "messages by their form", ("form",))
+    forms = Counter(delivery.form or UNKNOWN_FORM for delivery in deliveries)
+    for form in (*Form, UNKNOWN_FORM):
+        notifications.labels(str(form)).inc(forms[form])
 
 
 def _outcome(delivery: Delivery) -> str:

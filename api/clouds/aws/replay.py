@@ -171,7 +171,7 @@ def _name_of(text: str) -> tuple[datetime | None, str]:
 
 
 def _work_on(files: Iterable[LogFile], report: Report) -> None:
-    deliveries = [Delivery(_message(file), [file]) for file in files]
+    deliveries = [Delivery(_message(file), files=[file]) for file in files]
     read_files(deliveries)
     store_deliveries(deliveries)
     for delivery in deliveries:

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
+from prometheus_client import REGISTRY
 
 from api.clouds.aws import deliveries, lookup, store
 from api.models import IngestHour, IngestObject, Instance, MachineImage
@@ -42,7 +43,11 @@ DONE, KEPT = "done with", "kept"
 POISON = {
     "message: not JSON": (message("hello world"), KEPT),
     "message: a list": (message("[]"), KEPT),
-    "message: JSON without records": (message('{"a": 1}'), DONE),
+    "message: JSON of another form": (message('{"a": 1}'), KEPT),
+    "message: an event of another kind": (
+        message(trail.eventbridge_event("b", "k", "Other")),
+        KEPT,
+    ),
     "message: a test event": (message(trail.s3_test_event("b")), DONE),
     "message: a record without s3": (message('{"Records": [{}]}'), KEPT),
     "message: an envelope around nonsense": (message(trail.sns_envelope("nonsense")), KEPT),
@@ -317,11 +322,35 @@ def test_keys_are_decoded(scene):
     assert [event[0] for event in events()] == ["i-1"]
 
 
-def test_an_envelope_of_sns(scene):
-    key = scene.put(trail.stop_instances("i-1"))
-    scene.announce(body=trail.sns_envelope(trail.notification(BUCKET, key)))
+@pytest.mark.parametrize("wrap", [str, trail.sns_envelope], ids=["plain", "through SNS"])
+@pytest.mark.parametrize(
+    "announce", [trail.notification, trail.eventbridge_event, trail.cloudtrail_notice]
+)
+def test_forms_of_notifications(scene, wrap, announce):
+    """Issue 14, item 28: those that AWS documents."""
+    scene.announce(body=wrap(announce(BUCKET, scene.put(trail.stop_instances("i-1")))))
     assert [len(part) for part in scene.run()] == [1, 0]
     assert len(events()) == 1
+
+
+def test_notifications_of_unknown_form_are_counted_until_they_are_dead_letters(scene):
+    """Issue 14, item 28."""
+
+    def counted(form):
+        name = "cloudigrade_cloudtrail_notifications_total"
+        return REGISTRY.get_sample_value(name, {"form": form}) or 0
+
+    scene.announce(body=trail.s3_test_event(BUCKET))
+    scene.run()
+    unknown, tests = counted("unknown"), counted("test")
+    scene.show_again_at_once()
+    scene.announce(body='{"version": "9", "detail": {}}')
+    assert [len(part) for part in scene.run()] == [0, 5]
+    assert (counted("unknown") - unknown, counted("test") - tests) == (5, 0)
+    assert scene.left == 0
+    dead = scene.sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"]
+    (message,) = scene.sqs.receive_message(QueueUrl=dead)["Messages"]
+    assert message["Body"] == '{"version": "9", "detail": {}}'
 
 
 @pytest.mark.parametrize("step", ["gunzip", "load_accounts"])
