@@ -15,6 +15,9 @@ from api.clouds.aws.session import s3
 
 logger = logging.getLogger(__name__)
 
+PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
+"""Where customers' accounts may be."""
+
 _UNSET = frozenset(
     {
         "NoSuchBucketPolicy",
@@ -84,13 +87,20 @@ def _put_policy(pipe: Pipe) -> None:
 
 
 def _policy(pipe: Pipe) -> dict[str, Any] | None:
-    """Let CloudTrail, acting for any customer, deliver logs that then belong to us.
+    """Let CloudTrail, acting for a trail that has the name of ours, deliver logs that we then own.
 
-    To the other bucket nobody but its owner has access, which needs no policy.
+    Trails of other names are not ours, whoever's account they are in; a customer's account may be
+    in any partition. To the other bucket nobody but its owner has access, which needs no policy.
     """
     if pipe != trail_pipe():
         return None
     cloudtrail = {"Service": "cloudtrail.amazonaws.com"}
+    of_our_trails = {
+        "aws:SourceArn": [
+            f"arn:{partition}:cloudtrail:*:*:trail/{settings.AWS_CLOUDTRAIL_NAME_PREFIX}*"
+            for partition in PARTITIONS
+        ]
+    }
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -100,6 +110,7 @@ def _policy(pipe: Pipe) -> dict[str, Any] | None:
                 "Principal": cloudtrail,
                 "Action": "s3:GetBucketAcl",
                 "Resource": pipe.bucket_arn,
+                "Condition": {"ArnLike": of_our_trails},
             },
             {
                 "Sid": "AWSCloudTrailWrite",
@@ -107,7 +118,10 @@ def _policy(pipe: Pipe) -> dict[str, Any] | None:
                 "Principal": cloudtrail,
                 "Action": "s3:PutObject",
                 "Resource": f"{pipe.bucket_arn}/{pipe.prefix}*",
-                "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}},
+                "Condition": {
+                    "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"},
+                    "ArnLike": of_our_trails,
+                },
             },
         ],
     }

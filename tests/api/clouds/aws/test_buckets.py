@@ -1,6 +1,7 @@
 """Buckets and their lifecycle (spec 04 §5.3, §10.3)."""
 
 import json
+from fnmatch import fnmatchcase
 
 import pytest
 import time_machine
@@ -10,6 +11,7 @@ from django.core.management import call_command
 
 from api.clouds.aws import bucket_settings, buckets
 from api.clouds.aws.pipes import trail_pipe
+from api.clouds.aws.trail import trail_name
 
 TRAILS = "test-cloudigrade-trails"
 RESULTS = "test-cloudigrade-inspections"
@@ -79,9 +81,41 @@ def test_missing_buckets_are_made_with_all_they_need(aws):
     assert acl["Action"] == "s3:GetBucketAcl"
     assert write["Action"] == "s3:PutObject"
     assert write["Resource"] == f"arn:aws:s3:::{TRAILS}/AWSLogs/*"
-    assert write["Condition"] == {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}
+    assert write["Condition"]["StringEquals"] == {"s3:x-amz-acl": "bucket-owner-full-control"}
     with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
         s3.get_bucket_policy(Bucket=RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("arn", "allowed"),
+    [
+        ("arn:aws:cloudtrail:us-east-1:123456789012:trail/" + trail_name("123456789012"), True),
+        ("arn:aws:cloudtrail:eu-west-1:000000000042:trail/" + trail_name("42"), True),
+        ("arn:aws-cn:cloudtrail:cn-north-1:123456789012:trail/" + trail_name("123456789012"), True),
+        (
+            "arn:aws-us-gov:cloudtrail:us-gov-east-1:000000000042:trail/"
+            + trail_name("000000000042"),
+            True,
+        ),
+        ("arn:aws:cloudtrail:us-east-1:999999999999:trail/mine", False),
+        ("arn:aws:cloudtrail:us-east-1:999999999999:trail/x-test-123456789012", False),
+        ("arn:aws:s3:us-east-1:123456789012:trail/" + trail_name("123456789012"), False),
+    ],
+)
+def test_only_our_trails_may_write_into_the_bucket(aws, arn, allowed):
+    """Issue 14, item 17: those with the names that we give, in any account and partition."""
+    buckets.ensure_bucket(trail_pipe())
+    policy = json.loads(aws.client("s3").get_bucket_policy(Bucket=TRAILS)["Policy"])
+    for statement in policy["Statement"]:
+        assert statement["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
+        patterns = statement["Condition"]["ArnLike"]["aws:SourceArn"]
+        assert any(arn_is_like(arn, pattern) for pattern in patterns) == allowed
+
+
+def arn_is_like(arn, pattern):
+    """Compare as AWS's ArnLike does: part by part."""
+    parts, patterns = arn.split(":", 5), pattern.split(":", 5)
+    return all(fnmatchcase(part, one) for part, one in zip(parts, patterns, strict=True))
 
 
 def test_what_is_put_into_a_made_bucket_reaches_the_queue(aws):

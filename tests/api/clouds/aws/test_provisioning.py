@@ -82,6 +82,13 @@ def test_buckets_and_queues(aws, capsys):
     s3, sqs = aws.client("s3"), aws.client("sqs")
     policy = json.loads(s3.get_bucket_policy(Bucket=TRAILS)["Policy"])
     service = {"Service": "cloudtrail.amazonaws.com"}
+    trails = {
+        "aws:SourceArn": [
+            "arn:aws:cloudtrail:*:*:trail/test-*",
+            "arn:aws-cn:cloudtrail:*:*:trail/test-*",
+            "arn:aws-us-gov:cloudtrail:*:*:trail/test-*",
+        ]
+    }
     assert [{**one, "Sid": ""} for one in policy["Statement"]] == [
         {
             "Sid": "",
@@ -89,6 +96,7 @@ def test_buckets_and_queues(aws, capsys):
             "Principal": service,
             "Action": "s3:GetBucketAcl",
             "Resource": f"arn:aws:s3:::{TRAILS}",
+            "Condition": {"ArnLike": trails},
         },
         {
             "Sid": "",
@@ -96,7 +104,10 @@ def test_buckets_and_queues(aws, capsys):
             "Principal": service,
             "Action": "s3:PutObject",
             "Resource": f"arn:aws:s3:::{TRAILS}/AWSLogs/*",
-            "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}},
+            "Condition": {
+                "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"},
+                "ArnLike": trails,
+            },
         },
     ]
     with pytest.raises(s3.exceptions.ClientError, match="NoSuchBucketPolicy"):
