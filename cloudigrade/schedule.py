@@ -87,6 +87,11 @@ ENTRIES: tuple[Entry, ...] = (
         "AWS_RECONCILE_SCHEDULE",
     ),
     Entry(
+        "describe_missing",
+        "api.clouds.aws.tasks.describe_missing",
+        "AWS_DESCRIBE_MISSING_SCHEDULE",
+    ),
+    Entry(
         "recalculate_stale_usage",
         "api.tasks.recalculate_stale_usage",
         "RECALCULATE_STALE_USAGE_SCHEDULE",

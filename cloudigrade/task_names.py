@@ -46,6 +46,8 @@ TASK_NAMES: tuple[str, ...] = (
     "api.clouds.aws.tasks.analyze_log",
     "api.clouds.aws.tasks.configure_customer_aws_and_create_cloud_account",
     "api.clouds.aws.tasks.delete_cloudtrail",
+    "api.clouds.aws.tasks.describe_missing",
+    "api.clouds.aws.tasks.describe_missing_for_account",
     "api.clouds.aws.tasks.initial_aws_describe_instances",
     "api.clouds.aws.tasks.reconcile_aws_accounts",
     "api.clouds.aws.tasks.repopulate_ec2_instance_mapping",

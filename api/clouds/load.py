@@ -77,6 +77,23 @@ WHERE instance.cloud_account_id = %s
 """  # noqa: S608 - made of constants
 
 
+_UNTYPED = """
+SELECT wanted.id, oldest.occurred_at
+FROM unnest(%s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT occurred_at FROM api_instanceevent
+    WHERE instance_id = wanted.id
+    ORDER BY occurred_at LIMIT 1
+) oldest
+LEFT JOIN LATERAL (
+    SELECT occurred_at FROM api_instanceevent
+    WHERE instance_id = wanted.id AND instance_type IS NOT NULL
+    ORDER BY occurred_at LIMIT 1
+) typed ON true
+WHERE typed.occurred_at IS NULL
+"""
+
+
 class FoundInstance(NamedTuple):
     """An instance as a cloud tells of it; the image may not be known."""
 
@@ -250,6 +267,12 @@ def power_states(
     names = sorted({name.lower() for name in cloud_instance_ids})
     rows = _fetch(_POWER, [account_id, sorted(set(regions)), names])
     return {row[0]: PowerState(*row[1:]) for row in rows}
+
+
+def untyped_instances(instance_ids: Iterable[int]) -> dict[int, datetime]:
+    """Return the instances whose events tell no type, with the time of the oldest event."""
+    wanted = sorted(instance_ids)
+    return dict(_fetch(_UNTYPED, [wanted])) if wanted else {}
 
 
 def _by_name(rows: Iterable[tuple[Any, ...]]) -> dict[str, StoredInstance]:

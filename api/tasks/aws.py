@@ -48,6 +48,19 @@ def reconcile_aws_accounts() -> None:
     discovery.reconcile_accounts()
 
 
+@task("api.clouds.aws.tasks.describe_missing")
+def describe_missing() -> None:
+    """Queue the questions about instances and images that AWS did not answer."""
+    discovery.complete_accounts()
+
+
+@task("api.clouds.aws.tasks.describe_missing_for_account", retry=DESCRIBING, limit=LONG)
+@translated
+def describe_missing_for_account(aws_cloud_account_id: int) -> None:
+    """Ask an account again for what AWS did not describe to us."""
+    discovery.describe_missing(account_id=int(aws_cloud_account_id))
+
+
 @task("api.clouds.aws.tasks.delete_cloudtrail", retry=STANDARD, bind=True)
 @translated
 def delete_cloudtrail(self: Any, arn: str, aws_account_id: str) -> None:

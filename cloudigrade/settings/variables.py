@@ -205,6 +205,9 @@ _SCHEDULES = _group(
     _schedule("REPOPULATE_AZURE_INSTANCE_MAPPING_SCHEDULE", WEEK, "loading Azure sizes"),
     _schedule("UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE", 3600, "describing Azure machines"),
     _schedule("AWS_RECONCILE_SCHEDULE", 21600, "describing all AWS accounts again"),
+    _schedule(
+        "AWS_DESCRIBE_MISSING_SCHEDULE", 21600, "asking AWS again for what it did not describe"
+    ),
     _schedule("RECALCULATE_STALE_USAGE_SCHEDULE", 60, "recalculating withdrawn usage"),
     _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
     _schedule("DELETE_EXPIRED_RECORDS_SCHEDULE", DAY, "deleting old records of log files"),

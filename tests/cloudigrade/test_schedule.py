@@ -34,6 +34,7 @@ DEFAULTS = {
 }
 OURS = {
     "reconcile_aws_accounts": 21600,
+    "describe_missing": 21600,
     "recalculate_stale_usage": 60,
     "delete_expired_records": 86400,
     "sweep_inbox": 60,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from api.clouds.load import StoredInstance
 from api.models import CloudAccount, CloudType, MachineImage
@@ -74,16 +75,19 @@ def load_accounts(aws_account_ids: Iterable[str]) -> dict[str, Account]:
     return {row[2]: Account(*row) for row in rows.values_list(*_ACCOUNT_COLUMNS)}
 
 
-def load_metered(account_id: int) -> Account | None:
-    """Give an AWS account that is to be described: enabled, not paused, not made up."""
-    rows = CloudAccount.objects.filter(
-        id=account_id,
+def metered_accounts() -> QuerySet[CloudAccount]:
+    """Select the AWS accounts that are described: enabled, not paused, not made up."""
+    return CloudAccount.objects.filter(
         cloud_type=CloudType.AWS,
         is_enabled=True,
         platform_application_is_paused=False,
         is_synthetic=False,
     )
-    row = rows.values_list(*_ACCOUNT_COLUMNS).first()
+
+
+def load_metered(account_id: int) -> Account | None:
+    """Return an AWS account if it is one that is described."""
+    row = metered_accounts().filter(id=account_id).values_list(*_ACCOUNT_COLUMNS).first()
     return Account(*row) if row else None
 
 

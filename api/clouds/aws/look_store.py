@@ -1,55 +1,91 @@
-"""Load: what a look at an account's regions shows, in one short transaction (spec 04 §7.3).
+"""Load: what a look at an account's regions shows, in short transactions (spec 04 §7.3).
 
-All of it is dated by PostgreSQL's clock, or by what EC2 tells (decisions 31 and 41).
+A region that cannot be stored spoils no other one.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from api.clouds.aws.describe import DescribedImage
+from django.db import OperationalError
+
 from api.clouds.aws.images import SavedImages, WantedImage, save_images
 from api.clouds.aws.knowledge import Account, load_metered
-from api.clouds.aws.looks import Look, Rules, Seen, Switch, switches
-from api.clouds.corrections import Contradiction, save_corrections
-from api.clouds.facts import Observation, save_facts
+from api.clouds.aws.look_records import (
+    Stored,
+    Survey,
+    contradictions_of,
+    events_of,
+    listed_ids,
+    observations_of,
+    types_of,
+)
+from api.clouds.aws.looks import Look, switches
+from api.clouds.corrections import save_corrections
+from api.clouds.facts import save_facts
 from api.clouds.load import (
     FoundInstance,
-    NewEvent,
+    PowerState,
     SavedInstances,
-    StoredEvent,
     power_states,
     save_events,
     save_instances,
+    untyped_instances,
 )
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
-from api.models import CloudType, Correction, DescribeRun, InstanceEvent
+from api.models import CloudType, DescribeRun
 from api.models.locking import lock_users
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
+INSTANCES_AT_ONCE = 2000
+"""About how many instances are stored in one transaction."""
+
 START_INSPECTIONS = "api.tasks.start_image_inspections"
 
-_ORIGINS = {
-    DescribeRun.Kind.INITIAL: InstanceEvent.Origin.DESCRIBE_INITIAL,
-    DescribeRun.Kind.RECONCILE: InstanceEvent.Origin.DESCRIBE_RECONCILE,
-}
 
+def store_all(survey: Survey, looks: Sequence[Look]) -> None:
+    """Store what was read, as long as the account is metered; a failure is noted in its look.
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """A look at a whole account, of which some regions are to be stored.
-
-    ``seen`` are all instances that are listed in any region, by their ids in lower case.
+    Raises ``OperationalError`` if the database is away or busy.
     """
+    for group in _groups(looks):
+        if not _store_together_or_apart(survey, group):
+            return
 
-    account: Account
-    kind: str
-    rules: Rules
-    seen: Mapping[str, Seen]
-    images: Mapping[str, DescribedImage]
+
+def _groups(looks: Iterable[Look]) -> Iterator[list[Look]]:
+    """Put small regions together, so that they share a transaction."""
+    group: list[Look] = []
+    size = 0
+    for look in looks:
+        if group and size + len(look.seen) > INSTANCES_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(look)
+        size += len(look.seen)
+    if group:
+        yield group
+
+
+def _store_together_or_apart(survey: Survey, group: Sequence[Look]) -> bool:
+    """Store regions at once or, if that fails, each for itself; returns whether to go on."""
+    try:
+        return store_looks(survey, group)
+    except OperationalError:
+        # It would concern all of them.
+        raise
+    except Exception as error:
+        if len(group) == 1:
+            logger.exception(
+                "AWS account %s: what was read in %s cannot be stored",
+                survey.account.aws_account_id,
+                group[0].region,
+            )
+            group[0].problem = error
+            return True
+    return all(_store_together_or_apart(survey, [look]) for look in group)
 
 
 def store_looks(survey: Survey, looks: Sequence[Look]) -> bool:
@@ -73,44 +109,31 @@ def _is_another(account: Account, asked: Account) -> bool:
 
 
 def _store(survey: Survey, looks: Sequence[Look]) -> None:
-    account = survey.account
-    runs = _save_runs(survey, looks)
+    run_ids = _save_runs(survey, looks)
     known = power_states(
-        account_id=account.id,
+        account_id=survey.account.id,
         regions=[look.region for look in looks],
         cloud_instance_ids=[one.instance.instance_id for look in looks for one in look.seen],
     )
     missing = list(switches(looks, known, seen=survey.seen, rules=survey.rules))
-    listed = [(look, one) for look in looks for one in look.listed]
     images = save_images(_wanted_images(survey, looks))
-    instances = save_instances(
-        cloud_type=str(CloudType.AWS),
-        found=[
-            FoundInstance(
-                one.instance.instance_id,
-                account.id,
-                look.region,
-                images.id_of(one.instance.image_id),
-            )
-            for look, one in listed
-        ],
+    instances = _save_instances(survey, looks, images)
+    stored = Stored(run_ids, _ids(survey, known, instances), instances.image_filled)
+    untyped = untyped_instances(listed_ids(looks, stored))
+    typed = types_of(survey, looks, stored, untyped)
+    events = save_events([*events_of(survey, missing, stored), *(one.event for one in typed)])
+    save_facts(observations_of(survey, looks, stored))
+    save_corrections(
+        contradictions_of(survey, looks, missing, typed, stored, events),
+        before=min(look.started_at for look in looks),
     )
-    for name in sorted(instances.foreign):
-        logger.error("Instance %s is another account's; its description is dropped", name)
-    ids = {name: state.instance_id for name, state in known.items()} | {
-        name: row.id for name, row in instances.known.items() if row.account_id == account.id
-    }
-    events = save_events(list(_events(survey, missing, ids, runs)))
-    save_facts(_observations(survey, listed, ids))
-    corrected = _missed(survey, missing, ids, runs, events)
-    corrected += _filled(survey, listed, runs, instances)
-    save_corrections(corrected, before=min(look.started_at for look in looks))
     touched = {event.instance_id for event in events} | instances.image_filled
-    recalculate_runs(user_id=account.user_id, instance_ids=touched)
-    _start_inspections(survey, listed, images)
+    recalculate_runs(user_id=survey.account.user_id, instance_ids=touched)
+    _start_inspections(survey, looks, images)
 
 
 def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:
+    """Record the looks, unless at nothing but images (09 P4); returns their ids by region."""
     runs = DescribeRun.objects.bulk_create(
         DescribeRun(
             cloud_account_id=survey.account.id,
@@ -123,109 +146,66 @@ def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:
             running=look.running,
         )
         for look in looks
+        if look.is_complete or look.seen
     )
     return {run.region: run.id for run in runs}
 
 
 def _wanted_images(survey: Survey, looks: Iterable[Look]) -> Iterator[WantedImage]:
-    """Yield the images that instances use; Windows is what an instance says it runs (§7.4)."""
+    """Yield the images that instances use; Windows is what an instance says it runs (§7.4).
+
+    Of an image whose instances are not listed, the image itself says it.
+    """
     for look in looks:
-        instances = [one.instance for one in look.listed if one.instance.image_id]
-        windows = {one.image_id for one in instances if one.is_windows}
-        for ami_id in {one.image_id for one in instances if one.image_id}:
+        used = {one.instance.image_id for one in look.listed}
+        windows = {one.instance.image_id for one in look.listed if one.instance.is_windows}
+        for ami_id in look.ami_ids:
             described = survey.images.get(ami_id)
-            yield WantedImage(ami_id, described, look.region, is_windows=ami_id in windows)
+            by_itself = bool(described and described.is_windows)
+            is_windows = ami_id in windows if ami_id in used else by_itself
+            yield WantedImage(ami_id, described, look.region, is_windows)
 
 
-def _events(
-    survey: Survey, missing: Iterable[Switch], ids: Mapping[str, int], runs: Mapping[str, int]
-) -> Iterator[NewEvent]:
-    for switch in missing:
-        instance = switch.instance
-        if switch.cloud_instance_id in ids:
-            yield NewEvent(
-                instance_id=ids[switch.cloud_instance_id],
-                account_id=survey.account.id,
-                event_type=switch.event_type,
-                occurred_at=switch.at,
-                instance_type=instance.instance_type if instance else None,
-                subnet=instance.subnet if instance else None,
-                origin=_ORIGINS[survey.kind],
-                source_id=str(runs[switch.look.region]),
-                source_name="DescribeInstances",
-            )
-
-
-def _observations(
-    survey: Survey, listed: Iterable[tuple[Look, Seen]], ids: Mapping[str, int]
-) -> Iterator[Observation]:
-    source = _ORIGINS[survey.kind]
-    for _, one in listed:
-        instance_id = ids.get(one.instance.instance_id.lower())
-        if instance_id is not None:
-            yield Observation(instance_id, one.read_at, source, one.instance.facts)
-
-
-def _missed(
-    survey: Survey,
-    missing: Iterable[Switch],
-    ids: Mapping[str, int],
-    runs: Mapping[str, int],
-    events: Iterable[StoredEvent],
-) -> list[Contradiction]:
-    """Return the power events that had been missed (09 P5)."""
-    event_ids = {(event.instance_id, event.event_type): event.id for event in events}
-    found = []
-    for switch in missing:
-        instance_id = ids.get(switch.cloud_instance_id)
-        event_id = event_ids.get((instance_id or 0, switch.event_type))
-        if switch.missed and instance_id and event_id:
-            found.append(
-                Contradiction(
-                    instance_id,
-                    survey.account.id,
-                    switch.missed,
-                    switch.at,
-                    event_id,
-                    runs[switch.look.region],
-                    is_exact=switch.is_exact,
-                    asked_at=switch.asked_at,
-                )
-            )
-    return found
-
-
-def _filled(
-    survey: Survey,
-    listed: Iterable[tuple[Look, Seen]],
-    runs: Mapping[str, int],
-    instances: SavedInstances,
-) -> list[Contradiction]:
-    """Return the instances of which we had not known the image (09 P5)."""
-    found = {}
-    for look, one in listed:
-        row = instances.of(survey.account.id, one.instance.instance_id)
-        if row and row.id in instances.image_filled:
-            found[row.id] = Contradiction(
-                row.id,
+def _save_instances(survey: Survey, looks: Iterable[Look], images: SavedImages) -> SavedInstances:
+    saved = save_instances(
+        cloud_type=str(CloudType.AWS),
+        found=[
+            FoundInstance(
+                one.instance.instance_id,
                 survey.account.id,
-                Correction.Kind.IMAGE_FILLED,
-                one.read_at,
-                describe_run_id=runs[look.region],
-                asked_at=one.asked_at,
+                look.region,
+                images.id_of(one.instance.image_id),
             )
-    return list(found.values())
+            for look in looks
+            for one in look.listed
+        ],
+    )
+    for name in sorted(saved.foreign):
+        logger.error("Instance %s is another account's; its description is dropped", name)
+    return saved
 
 
-def _start_inspections(
-    survey: Survey, listed: Iterable[tuple[Look, Seen]], images: SavedImages
-) -> None:
-    """Queue the inspection of new images, once each, unless all their instances are Windows."""
-    wanted = {
-        one.instance.image_id: look.region
-        for look, one in listed
-        if one.instance.image_id in images.new and not one.instance.is_windows
+def _ids(
+    survey: Survey, known: Mapping[str, PowerState], instances: SavedInstances
+) -> dict[str, int]:
+    """Return the ids of all instances of the account that are listed or known there, by name."""
+    return {name: state.instance_id for name, state in known.items()} | {
+        name: row.id for name, row in instances.known.items() if row.account_id == survey.account.id
     }
+
+
+def _start_inspections(survey: Survey, looks: Iterable[Look], images: SavedImages) -> None:
+    """Queue the inspection of new images, once each, unless all their instances are Windows."""
+    wanted: dict[str, str] = {}
+    for look in looks:
+        used = {one.instance.image_id for one in look.listed}
+        candidates = {one.instance.image_id for one in look.listed if not one.instance.is_windows}
+        candidates |= {
+            ami_id
+            for ami_id in look.asked_images - used
+            if ami_id in survey.images and not survey.images[ami_id].is_windows
+        }
+        wanted |= {ami_id: look.region for ami_id in candidates if ami_id and ami_id in images.new}
     if wanted:
         arn = survey.account.arn
         enqueue(START_INSPECTIONS, [[arn, ami_id, wanted[ami_id]] for ami_id in sorted(wanted)])

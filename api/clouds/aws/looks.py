@@ -45,19 +45,32 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Look:
-    """One region as it was read, or why it could not be; times are PostgreSQL's (decision 41)."""
+    """One region as it was read, or why it could not be; times are PostgreSQL's (decision 41).
+
+    Where it is not complete, nothing can be concluded from what is not listed: an entry could not
+    be read, or it is ``by_ids``, that is a look at some instances that we know. ``asked_images``
+    are AMIs of instances that need not be listed.
+    """
 
     region: str
     started_at: datetime
     finished_at: datetime | None = None
     seen: list[Seen] = field(default_factory=list)
-    unreadable: int = 0
+    is_complete: bool = True
+    by_ids: bool = False
+    asked_images: set[str] = field(default_factory=set)
     problem: Exception | None = None
 
     @property
     def listed(self) -> list[Seen]:
-        """What there is; terminated instances only tell when they ended (spec 04 §7.2)."""
-        return [one for one in self.seen if one.instance.state != TERMINATED]
+        """What there is; terminated instances only tell when those ended that we know (04 §7.2)."""
+        return [one for one in self.seen if self.by_ids or one.instance.state != TERMINATED]
+
+    @property
+    def ami_ids(self) -> set[str]:
+        """The AMIs that instances use, listed ones and others."""
+        listed = {one.instance.image_id for one in self.listed if one.instance.image_id}
+        return listed | self.asked_images
 
     @property
     def running(self) -> int:
@@ -154,10 +167,10 @@ def _missed_end(
 def _is_absent(state: PowerState, look: Look, rules: Rules) -> bool:
     """Check whether an instance that is not listed has ended, as far as we can tell.
 
-    It has not where its entry may be among those that could not be read, or where it is so young
-    that EC2 may not list it yet.
+    We cannot where not all was asked for, or its entry may be one that could not be read, or where
+    it is so young that EC2 may not list it yet.
     """
-    if look.unreadable or _is_newer(state, look.started_at):
+    if not look.is_complete or _is_newer(state, look.started_at):
         return False
     return state.newest_at is None or look.started_at - state.newest_at >= rules.grace
 

@@ -31,10 +31,12 @@ def raising(error):
 def test_names_and_retries():
     retried = {
         tasks.initial_aws_describe_instances: True,
+        tasks.describe_missing_for_account: True,
         tasks.delete_cloudtrail: True,
         tasks.repopulate_ec2_instance_mapping: True,
         tasks.analyze_log: False,
         tasks.reconcile_aws_accounts: False,
+        tasks.describe_missing: False,
         tasks.check_and_cache_sqs_queues_lengths: False,
     }
     for task, is_retried in retried.items():
@@ -43,6 +45,8 @@ def test_names_and_retries():
             assert (task.max_retries, task.retry_backoff_max) == (35, 120)
     assert {task.name for task in retried} == {
         "api.clouds.aws.tasks.initial_aws_describe_instances",
+        "api.clouds.aws.tasks.describe_missing",
+        "api.clouds.aws.tasks.describe_missing_for_account",
         "api.clouds.aws.tasks.delete_cloudtrail",
         "api.clouds.aws.tasks.repopulate_ec2_instance_mapping",
         "api.clouds.aws.tasks.analyze_log",

@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 import pytest
 import time_machine
 
-from api.clouds.aws import discovery
+from api.clouds.aws import discovery, look_reading
 from api.clouds.aws.describe import Page
 from api.clouds.aws.errors import AwsError
 from api.clouds.aws.ingest import ingest
 from api.models import Correction, DescribeRun, InstanceEvent, Run
 from tests.api.clouds.aws.scene import BEGINNING, make_account
+from tests.factories import number
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import LogFile
 from tests.generators.lives import LOGGED, Change, Life, errors
@@ -124,16 +125,16 @@ def _file(life, region, change):
             "TerminateInstances": trail.terminate_instances,
         }
         record = make[name](life.instance_id, **where)
-    named = f"{life.instance_id}{change.at.timestamp():.6f}"
-    return LogFile(trail.log_key(region=region, at=change.at, name=named), [record])
+    key = trail.log_key(region=region, at=change.at, name=f"{number():016}")
+    return LogFile(key, [record])
 
 
 @pytest.fixture
 def account(monkeypatch):
     monkeypatch.setattr(discovery, "DatabaseClock", lambda: clock)
-    monkeypatch.setattr(discovery, "ThreadPoolExecutor", NoThreads)
+    monkeypatch.setattr(look_reading, "ThreadPoolExecutor", NoThreads)
     monkeypatch.setattr(discovery, "describe_regions", lambda arn: list(REGIONS))
-    monkeypatch.setattr(discovery, "describe_images", lambda *_: iter(()))
+    monkeypatch.setattr(look_reading, "describe_images", lambda *_: iter(()))
     return make_account(trail.ACCOUNT)
 
 

@@ -8,7 +8,7 @@ import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
 from django.db import OperationalError
 
-from api.clouds.aws import discovery, look_store
+from api.clouds.aws import discovery, look_reading, look_store
 from api.clouds.aws.describe import RUNNING, DescribedInstance, Page
 from api.clouds.aws.discovery import describe_account, reconcile_accounts
 from api.clouds.aws.errors import AwsError
@@ -216,7 +216,7 @@ def test_a_database_that_is_busy_is_no_matter_of_one_region(scene, monkeypatch):
     def store_looks(*_):
         raise OperationalError("lock timeout")
 
-    monkeypatch.setattr(discovery, "store_looks", store_looks)
+    monkeypatch.setattr(look_store, "store_looks", store_looks)
     with pytest.raises(OperationalError):
         describe(scene)
 
@@ -312,7 +312,7 @@ def test_an_attribute_change_makes_no_second_power_on(scene):
 def test_what_is_newer_than_the_look_wins(scene, regions, monkeypatch):
     """A log that was stored while the account was being read knows better."""
     # Threads have connections of their own, which do not see what this test stores.
-    monkeypatch.setattr(discovery, "ThreadPoolExecutor", NoThreads)
+    monkeypatch.setattr(look_reading, "ThreadPoolExecutor", NoThreads)
     known = make_instance(account=scene.account, cloud_instance_id="i-1")
     make_event(instance=known, occurred_at=at(1))
 
@@ -491,13 +491,13 @@ class TestWhileAwsIsAsked:
 
     def disturbed(self, scene, monkeypatch, disturb):
         scene.instance(scene.image())
-        original = discovery._read_images
+        original = discovery.read_images
 
         def read(*args):
             disturb()
             return original(*args)
 
-        monkeypatch.setattr(discovery, "_read_images", read)
+        monkeypatch.setattr(discovery, "read_images", read)
         describe(scene)
         assert not Instance.objects.exists()
 
@@ -544,7 +544,7 @@ class TestDates:
 
         monkeypatch.setattr(discovery, "DatabaseClock", Clock)
 
-        monkeypatch.setattr(discovery, "ThreadPoolExecutor", NoThreads)
+        monkeypatch.setattr(look_reading, "ThreadPoolExecutor", NoThreads)
         return show
 
     def instance(self, name, state=RUNNING, **times):
@@ -658,7 +658,7 @@ def test_many_instances_are_read_in_pages_and_stored_in_groups(scene, monkeypatc
         for place in range(50)
     ]
     pages = {"us-east-1": [made[:25]], "eu-west-1": [made[25:30], made[30:]]}
-    monkeypatch.setattr(discovery, "INSTANCES_AT_ONCE", 20)
+    monkeypatch.setattr(look_store, "INSTANCES_AT_ONCE", 20)
     monkeypatch.setattr(
         discovery,
         "describe_all_instances",

@@ -36,9 +36,9 @@ def described(state=RUNNING, launched_at=None, ended_at=None, name="i-1"):
     )
 
 
-def look(*instances, unreadable=0, region="a"):
+def look(*instances, is_complete=True, region="a"):
     seen = [Seen(one, ASKED, READ) for one in instances]
-    return Look(region, at(11, 59), FINISHED, seen, unreadable)
+    return Look(region, at(11, 59), FINISHED, seen, is_complete)
 
 
 def known(event_type, occurred_at, origin="cloudtrail", newest_at=None, looked_at=None, region="a"):
@@ -136,7 +136,7 @@ class TestMissedEnds:
         assert found(looks, known("power_on", at(3))) == []
 
     def test_not_where_entries_could_not_be_read(self):
-        assert found(look(unreadable=1), known("power_on", at(3))) == []
+        assert found(look(is_complete=False), known("power_on", at(3))) == []
 
 
 class TestMissedRuns:
