@@ -3,6 +3,7 @@
 from django.core.cache import cache
 from redis import RedisError
 
+from api import errands
 from util.tasks import enqueue
 
 TASK = "api.tasks.enable_account"
@@ -19,6 +20,11 @@ def request_check(account_id: int) -> None:
         is_first = True
     if is_first:
         enqueue(TASK, account_id)
+
+
+def ensure_check(account_id: int) -> None:
+    """Queue a check of an account after commit, and have it done even if Redis loses it."""
+    errands.send(f"check of account {account_id}", TASK, account_id)
 
 
 def begin_check(account_id: int) -> None:

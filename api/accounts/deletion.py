@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 USERS_AT_ONCE = 100
 
 
-def delete_account(*, account_id: int, trigger: Trigger) -> bool:
+def delete_account(*, account_id: int, trigger: Trigger, only_if_missing: bool = False) -> bool:
     """Delete an account with everything that hangs on it; returns whether there was one.
+
+    With ``only_if_missing`` an account stays whose source has appeared again (decision 35).
 
     The account is disabled, its trail's removal queued and sources told before anything is deleted:
     should the process die in between, the account looks disabled and can be deleted again. Its user
@@ -32,6 +34,9 @@ def delete_account(*, account_id: int, trigger: Trigger) -> bool:
     with locked_account(account_id) as account:
         if account is None:
             logger.info("Account %s is gone already", account_id)
+            return False
+        if only_if_missing and account.missing_since is None:
+            logger.info("Account %s has its source again and is not deleted", account_id)
             return False
         turn_off(account, trigger, origin=None)
     ref = AccountRef.of(account)

@@ -193,7 +193,8 @@ def _turn_on(account: CloudAccount, trigger: Trigger) -> None:
     account.is_enabled = True
     # Events before this moment do not count, so it must not be a worker's whose clock is ahead.
     account.enabled_at = postgres.now()
-    account.save(update_fields=["is_enabled", "enabled_at"])
+    account.missing_since = None
+    account.save(update_fields=["is_enabled", "enabled_at", "missing_since"])
 
 
 def _report_verified(seen: CloudAccount, trigger: Trigger) -> bool:

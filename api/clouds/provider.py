@@ -106,7 +106,8 @@ class Provider(Protocol):
     def release(self, account: AccountRef) -> None:
         """Queue the removal of what ``configure`` set up, after commit; never fails.
 
-        Nothing is removed of an account that is enabled by then.
+        It may be called inside a transaction. Nothing is removed of an account that is enabled by
+        then.
         """
 
     def last_removal(self, account: AccountRef) -> datetime.datetime | None:

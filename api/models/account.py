@@ -13,6 +13,9 @@ class CloudAccount(Timestamped):
 
     The provider's part shares the row: its id, shown by the APIs as ``aws_cloud_account_id`` or
     ``azure_cloud_account_id``, is the id of the account.
+
+    ``missing_since`` is since when the sources service has not known its source, by PostgreSQL's
+    clock; the account is disabled then, and deleted if that lasts (decision 35).
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="cloud_accounts")
@@ -30,6 +33,7 @@ class CloudAccount(Timestamped):
     platform_application_id = models.BigIntegerField()
     platform_source_id = models.BigIntegerField()
     platform_application_is_paused = models.BooleanField(default=False)
+    missing_since = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

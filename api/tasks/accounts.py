@@ -5,6 +5,7 @@ from typing import Any
 from celery import Task
 from django.db import DatabaseError
 
+from api import errands
 from api.accounts import cleanup, deletion, lifecycle, translation
 from api.accounts.checks import begin_check
 from api.accounts.onboarding import (
@@ -62,9 +63,11 @@ def check_azure_subscription_and_create_cloud_account(
 @task("api.tasks.enable_account", bind=True, retry=CHECK_RETRY)
 def enable_account(self: Task, cloud_account_id: int) -> None:
     """Verify an account, enable it, and tell sources the result."""
-    begin_check(cloud_account_id)
-    last = self.request.retries >= CHECK_RETRY.retries
-    lifecycle.enable_account(account_id=cloud_account_id, trigger=API, patient=not last)
+    with errands.carry_out(self.request) as wanted:
+        if wanted:
+            begin_check(cloud_account_id)
+            last = self.request.retries >= CHECK_RETRY.retries
+            lifecycle.enable_account(account_id=cloud_account_id, trigger=API, patient=not last)
 
 
 @task(
@@ -75,8 +78,11 @@ def enable_account(self: Task, cloud_account_id: int) -> None:
 )
 def delete_cloud_account(self: Task, cloud_account_id: int) -> None:
     """Delete an account with all that hangs on it."""
-    trigger = Trigger.of_task(self.request.headers)
-    deletion.delete_account(account_id=cloud_account_id, trigger=trigger)
+    deletion.delete_account(
+        account_id=cloud_account_id,
+        trigger=Trigger.of_task(self.request.headers),
+        only_if_missing=cleanup.IF_MISSING_HEADER in (self.request.headers or {}),
+    )
 
 
 @task("api.tasks.delete_inactive_users", limit=LONG)
@@ -87,13 +93,13 @@ def delete_inactive_users() -> None:
 
 @task("api.tasks.delete_orphaned_cloud_accounts", limit=LONG)
 def delete_orphaned_cloud_accounts() -> None:
-    """Delete accounts without their cloud's part and without a source."""
+    """Disable, and later delete, accounts without their cloud's part and without a source."""
     cleanup.delete_orphaned_accounts()
 
 
 @task("api.tasks.delete_cloud_accounts_not_in_sources", limit=LONG)
 def delete_cloud_accounts_not_in_sources() -> None:
-    """Delete accounts whose source is gone."""
+    """Disable accounts whose source is gone, and delete them if that lasts."""
     cleanup.delete_accounts_not_in_sources()
 
 
