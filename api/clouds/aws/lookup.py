@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,7 +34,7 @@ from api.clouds.aws.knowledge import (
 )
 from api.clouds.aws.records import Sighting
 from api.models import DescribeRun, MachineImage
-from util import clock
+from util.postgres import DatabaseClock
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +61,23 @@ class Found(NamedTuple):
 class Lookup:
     """What EC2 said, and the record of each question for instances (09 P4).
 
-    What it does not show, and what it could not be asked for, is absent.
+    What it does not show, and what it could not be asked for, is absent. Times are PostgreSQL's
+    (decision 41).
     """
 
     instances: dict[str, DescribedInstance] = field(default_factory=dict)
     images: dict[str, Found] = field(default_factory=dict)
     runs: list[DescribeRun] = field(default_factory=list)
+
+    @property
+    def asked_at(self) -> datetime:
+        """When EC2 was first asked for instances; raises ValueError if it was not."""
+        return min(run.started_at for run in self.runs)
+
+    @property
+    def read_at(self) -> datetime:
+        """When all instances had been described; raises ValueError if none were."""
+        return max(run.finished_at for run in self.runs if run.finished_at)
 
 
 def look_up(files: Sequence[Admitted]) -> Lookup:
@@ -147,6 +159,10 @@ def missing_images(
 
 
 def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
+    if not missing:
+        return
+    clock = DatabaseClock()
+
     def ask(place: Place) -> tuple[DescribeRun, list[DescribedInstance] | Exception]:
         run = DescribeRun(
             cloud_account_id=place.account.id,

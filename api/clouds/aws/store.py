@@ -42,7 +42,6 @@ from api.models import (
 )
 from api.models.instance import event_rank
 from api.models.locking import lock_users
-from util import clock
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -163,7 +162,8 @@ def _store_batch(batch: _Batch) -> None:
     batch.events = save_events(_events(batch))
     _count_stored(batch)
     save_facts(_observations(batch))
-    save_corrections(_contradictions(batch), before=_first_look(batch))
+    if batch.lookup.instances:
+        save_corrections(_contradictions(batch), before=batch.lookup.asked_at)
     _recalculate(batch)
     _start_inspections(batch, uninspected)
 
@@ -279,8 +279,8 @@ def _observations(batch: _Batch) -> Iterator[Observation]:
             SOURCE,
             {"instance_type": sighting.instance_type, **traits},
         )
-    seen_at = clock.now()
     for instance_id, described in _described(batch).items():
+        seen_at = batch.lookup.read_at
         yield Observation(instance_id, seen_at, DescribeRun.Kind.ON_DEMAND, described.facts)
 
 
@@ -298,12 +298,12 @@ def _contradictions(batch: _Batch) -> list[Contradiction]:
     account_of = {row.id: row for row in batch.instances.known.values()}
     described = _described(batch)
     ids = {_identity(one): one.id for one in batch.events}
-    now = clock.now()
+    seen_at = batch.lookup.read_at
 
     def contradiction(instance_id: int, kind: str, event_id: int | None) -> Contradiction:
         row = account_of[instance_id]
         run_id = runs.get((row.account_id, row.region))
-        return Contradiction(instance_id, row.account_id, kind, now, event_id, run_id)
+        return Contradiction(instance_id, row.account_id, kind, seen_at, event_id, run_id)
 
     found = [
         contradiction(instance_id, Correction.Kind.IMAGE_FILLED, None)
@@ -318,10 +318,6 @@ def _contradictions(batch: _Batch) -> list[Contradiction]:
 
 def _identity(event: NewEvent | StoredEvent) -> tuple[object, ...]:
     return event.instance_id, event.event_type, event.occurred_at, event.source_id
-
-
-def _first_look(batch: _Batch) -> datetime:
-    return min((run.started_at for run in batch.lookup.runs), default=clock.now())
 
 
 def _recalculate(batch: _Batch) -> None:
