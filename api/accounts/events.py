@@ -4,7 +4,7 @@ Every handler may be repeated for the same message: the end is the same.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from api.accounts.states import KAFKA, Trigger
 from api.accounts.users import UserConflictError, get_or_create_user
 from api.accounts.verification import code_of
 from api.models import CloudAccount, CloudType, InboxMessage
-from api.sources import client
+from api.sources import client, inbox
 from api.sources.client import SourcesMissingError
 from api.sources.codes import ErrorCode
 from api.sources.messages import (
@@ -71,14 +71,27 @@ class Event:
 
 
 def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> Outcome:
-    """Do what a stored message asks for; ``headers`` are all it came with, if they are known."""
+    """Do what a stored message asks for; ``headers`` are all it came with, if they are known.
+
+    Of a message that was revived only its object counts, if later messages about the same object
+    were processed: what sources says of it now is done, never what the message says (decision 40).
+    """
     return handle(
         event_type=message.event_type,
         value=message.value,
         headers=message.headers if headers is None else headers,
         trigger=Trigger.of_message(message),
         patience=patience_of(message),
+        later=_later_types(message),
     )
+
+
+def _later_types(message: InboxMessage) -> list[str]:
+    """Return the types of later processed messages about the same object, the newest first."""
+    if message.revived_at is None:
+        return []
+    later = inbox.later_processed(message).order_by("-id")
+    return list(later.values_list("event_type", flat=True))
 
 
 def handle(
@@ -88,17 +101,20 @@ def handle(
     headers: object,
     trigger: Trigger = KAFKA,
     patience: Patience = no_patience,
+    later: Sequence[str] = (),
 ) -> Outcome:
     """Do what a message asks for, but for the tasks that its outcome names.
 
     A message that makes no sense is logged and has no effect. ``patience`` tells for how long an
     application or authentication that sources does not know is expected: then this raises
-    ``SourcesMissingError``. Raises ``SourcesError`` and errors that are ``WORTH_REPEATING``.
+    ``SourcesMissingError``. ``later`` are the types of later messages about the same object that
+    were processed already, the newest first. Raises ``SourcesError`` and errors that are
+    ``WORTH_REPEATING``.
     """
     try:
         event = _read(event_type, value, headers, trigger, patience)
         set_customer(event.tenant.org_id, event.tenant.account_number)
-        outcome = _HANDLERS[event_type](event)
+        outcome = _catch_up(event, later) if later else _HANDLERS[event_type](event)
     except MalformedMessageError as error:
         place = f"{trigger.topic}/{trigger.partition}/{trigger.offset}"
         logger.error("%s message %s has no effect: %s", event_type, place, error)
@@ -290,6 +306,60 @@ def _pause(event: Event) -> Outcome:
 def _unpause(event: Event) -> Outcome:
     found = unpause_application(application_id=_id(event, "id"), trigger=event.trigger)
     return Outcome(f"{found} accounts are not paused")
+
+
+def _catch_up(event: Event, later: Sequence[str]) -> Outcome:
+    """Bring what a message is about into the state that sources tells of now."""
+    if event.event_type in (CREATE, DESTROY):
+        return _catch_up_account(event, later)
+    if event.event_type in (PAUSE, UNPAUSE):
+        return _catch_up_pause(event)
+    # An update asks sources for everything anyway.
+    return _update(event)
+
+
+def _catch_up_account(event: Event, later: Sequence[str]) -> Outcome:
+    application_id = _id(event, "application_id")
+    authentication_id = _id(event, "authentication_id")
+    application = client.get_application(application_id, tenant=event.tenant)
+    authentication = client.get_authentication(authentication_id, tenant=event.tenant)
+    if application is None or authentication is None or _is_taken_apart(event, later):
+        # Without a destroy event it is for the daily clean-up to say what is gone.
+        return _destroy(event) if event.event_type == DESTROY else Outcome("it is gone meanwhile")
+    _adopt_pause(event, application_id, application)
+    return _create(event)
+
+
+def _is_taken_apart(event: Event, later: Sequence[str]) -> bool:
+    """Check whether sources has an application and an authentication, but not one for the other."""
+    last = next((kind for kind in later if kind in (CREATE, DESTROY)), event.event_type)
+    if last != DESTROY:
+        return False
+    objects = objects_of(CREATE, event.value)
+    links = client.list_application_authentications(
+        event.value["authentication_id"], tenant=event.tenant
+    )
+    return all(objects_of(CREATE, link) != objects for link in links)
+
+
+def _catch_up_pause(event: Event) -> Outcome:
+    application_id = _id(event, "id")
+    application = client.get_application(application_id, tenant=event.tenant)
+    if application is None:
+        return Outcome("its application is gone meanwhile")
+    return Outcome(f"{_adopt_pause(event, application_id, application)} accounts were changed")
+
+
+def _adopt_pause(event: Event, application_id: int, application: client.Record) -> int:
+    """Pause an application's accounts, or end their pause, as sources has it; return how many."""
+    paused = bool(application.get("paused_at"))
+    others = CloudAccount.objects.filter(
+        platform_application_id=application_id, platform_application_is_paused=not paused
+    )
+    if not others.exists():
+        return 0
+    change = pause_application if paused else unpause_application
+    return change(application_id=application_id, trigger=event.trigger)
 
 
 _HANDLERS: Mapping[str, Callable[[Event], Outcome]] = {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DataError, connection, transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from api.models import InboxMessage
@@ -275,6 +276,21 @@ def _publish_all(messages: Iterable[InboxMessage]) -> None:
 def _mark_queued(inbox_ids: Sequence[int]) -> None:
     if inbox_ids:
         InboxMessage.objects.filter(id__in=inbox_ids).update(queued_at=Now())
+
+
+def later_processed(message: InboxMessage) -> QuerySet[InboxMessage]:
+    """Return the processed messages about the same object that came after a message.
+
+    There are some only if it was given up before: then it tells of a state that has passed.
+    """
+    application_id, authentication_id = objects_of(message.event_type, message.value)
+    same = Q()
+    if application_id is not None:
+        same |= Q(application_id=application_id)
+    if authentication_id is not None:
+        same |= Q(authentication_id=authentication_id)
+    later = InboxMessage.objects.filter(same, id__gt=message.id, state=State.PROCESSED)
+    return later if same else later.none()
 
 
 def prune() -> int:
