@@ -34,12 +34,15 @@ QUEUED_AT_ONCE = 1000
 PRUNED_AT_ONCE = 10_000
 
 # An errand is queued again after a minute, by default, in which nothing was heard of its task; then
-# after as long as it is old, up to ten minutes.
+# after as long as it is old, up to ten minutes. One that killed its workers waits for an operator.
 _DUE = """
 SELECT * FROM api_errand
 WHERE done_at IS NULL
   AND statement_timestamp() - queued_at > LEAST(
         GREATEST(queued_at - issued_at, %(wait)s), interval '10 minutes')
+  AND NOT EXISTS (
+        SELECT FROM api_setasidetask
+        WHERE work = 'errand-' || ticket::text AND released_at IS NULL)
 ORDER BY queued_at
 LIMIT %(limit)s
 """

@@ -10,7 +10,7 @@ from django.conf import settings
 from sentry_sdk.integrations.celery import CeleryIntegration
 
 from cloudigrade.start_up import log_configuration
-from util import quiet_celery, sentry
+from util import quiet_celery, sentry, task_starts
 from util.held_tasks import HeldTasks
 from util.log_context import task_context
 from util.request_id import message_context, message_headers, request_context
@@ -75,6 +75,16 @@ def count_tasks(**_: Any) -> None:
     Loaded by workers alone: gunicorn says first where the metrics of its processes are to be kept.
     """
     import_module("util.task_metrics").count_and_publish()
+
+
+@signals.worker_init.connect
+def set_aside_what_kills(**_: Any) -> None:
+    """Have a worker count the processes that a task takes with it (decision 43).
+
+    Models may be imported only now.
+    """
+    set_aside = import_module("api.set_aside")
+    task_starts.count_starts(task_starts.Keeper(set_aside.work_of, set_aside.keep))
 
 
 @signals.worker_ready.connect

@@ -15,6 +15,7 @@ from celery import Task as CeleryTask
 from celery.utils.time import get_exponential_backoff_interval
 from django.db import DatabaseError, transaction
 
+from util import task_starts
 from util.time_limit import obeys_time_limit
 from util.transaction_limits import is_lock_timeout
 
@@ -99,12 +100,17 @@ def seconds_asked_for(error: BaseException | None) -> float:
 class Task(CeleryTask):
     """A task that is acknowledged when it is done, and delivered again if its worker is lost.
 
-    It is not repeated sooner than the error that made it fail asks for.
+    It is not repeated sooner than the error that made it fail asks for, and not begun any more when
+    it has taken too many processes with it (``util.task_starts``).
     """
 
     abstract = True
     acks_late = True
     reject_on_worker_lost = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Count the start. Raises ``SetAsideError`` if there are to be no more."""
+        task_starts.begin(self)
 
     def retry(
         self,

@@ -118,6 +118,11 @@ def boolean(field_name: str) -> filters.BooleanFilter:
     return filters.BooleanFilter(field_name)
 
 
+def given(field_name: str) -> filters.BooleanFilter:
+    """Filter by whether a column has a value, with true, false, 1 or 0."""
+    return filters.BooleanFilter(field_name, lookup_expr="isnull", exclude=True)
+
+
 def choice(field_name: str, choices: list[tuple[str, str]]) -> filters.ChoiceFilter:
     """Filter a column by one of its values."""
     return filters.ChoiceFilter(field_name, choices=choices)

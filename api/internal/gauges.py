@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
+from api import set_aside
 from api.clouds.azure.health import refused_subscriptions, unreadable_scale_sets
 from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
@@ -206,6 +207,16 @@ def inspections() -> Iterator[Metric]:
     yield oldest
 
 
+def set_aside_tasks() -> Iterator[Metric]:
+    """Tasks that killed their process too often and wait for an operator (decision 43)."""
+    count = _family("set_aside_tasks", "Tasks that wait for an operator", "name")
+    with _bounded_cursor():
+        found = set_aside.count_by_name()
+    for name, number in found.items():
+        _add(count, name, number)
+    yield count
+
+
 def problems() -> Iterator[Metric]:
     """Runs that are open although their instance was switched off."""
     with _bounded_cursor():
@@ -282,6 +293,7 @@ class SystemCollector(Collector):
             Source(inbox_messages, DatabaseError, keep=15),
             Source(inspections, DatabaseError, keep=15),
             Source(problems, DatabaseError, keep=60),
+            Source(set_aside_tasks, DatabaseError, keep=15),
         ]
 
     def describe(self) -> list[Metric]:

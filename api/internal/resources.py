@@ -22,6 +22,7 @@ from api.models import (
     InstanceEvent,
     MachineImage,
     Run,
+    SetAsideTask,
     User,
     UserTaskLock,
 )
@@ -398,6 +399,27 @@ AZURE_INSTANCE_EVENTS = Resource(
     filters={"instance_type": filters.text("instance_type"), **filters.times()},
 )
 
+SET_ASIDE_TASKS = Resource(
+    name="setasidetasks",
+    model="SetAsideTask",
+    rows=lambda: _all(SetAsideTask).defer("message"),
+    fields={
+        "name": fields.text(),
+        "task_id": fields.text(),
+        "arguments": fields.text(),
+        "lost_processes": fields.integer(),
+        "released_at": fields.moment(allow_null=True),
+    },
+    filters={
+        "name": filters.text("name"),
+        "task_id": filters.text("task_id"),
+        "is_released": filters.given("released_at"),
+        **filters.moments("released_at"),
+        **filters.times(),
+    },
+)
+"""Decision 43. Messages themselves may hold what is not for everybody's eyes."""
+
 READ_ONLY = (
     INSTANCES,
     INSTANCE_EVENTS,
@@ -413,5 +435,6 @@ READ_ONLY = (
     AZURE_INSTANCES,
     AZURE_MACHINE_IMAGES,
     AZURE_INSTANCE_EVENTS,
+    SET_ASIDE_TASKS,
 )
 """Resources that are nothing but lists and details; the others have a module of their own."""

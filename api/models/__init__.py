@@ -9,6 +9,7 @@ from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
 from api.models.run import Run
+from api.models.set_aside import SetAsideTask
 from api.models.synthetic import SyntheticDataRequest
 from api.models.usage import Cause, ConcurrentUsage, StaleUsage, UsageRevision
 from api.models.user import User, UserTaskLock
@@ -33,6 +34,7 @@ __all__ = [
     "InstanceFact",
     "MachineImage",
     "Run",
+    "SetAsideTask",
     "SnapshotShare",
     "StaleUsage",
     "SyntheticDataRequest",

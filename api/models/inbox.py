@@ -13,11 +13,12 @@ class InboxMessage(models.Model):
     ``customer_key`` names the customer's queue, ``account_number`` and ``org_id`` what is known to
     be his; ``application_id`` and ``authentication_id`` are the objects that the message is about.
 
-    ``attempts`` counts those that failed or broke off. ``queued_at`` is when a task for the message
-    was last queued, or will be due; empty: none was yet. ``follow_ups`` names the tasks that have
-    to end before a message that was handed on counts as processed. ``missing_since`` is since when
-    sources has not known an object of the message. ``revived_at`` is when an operator had it worked
-    on again. All of these times are of PostgreSQL's clock (decision 41).
+    ``attempts`` counts those that failed; one that its worker did not survive counts as twelve.
+    ``queued_at`` is when a task for the message was last queued, or will be due; empty: none was
+    yet. ``follow_ups`` names the tasks that have to end before a message that was handed on counts
+    as processed. ``missing_since`` is since when sources has not known an object of the message.
+    ``revived_at`` is when an operator had it worked on again. All of these times are of
+    PostgreSQL's clock (decision 41).
     """
 
     class State(models.TextChoices):

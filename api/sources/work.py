@@ -32,6 +32,7 @@ from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.customers import QUEUES
 from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
 from util.locks import lock
+from util.task_starts import MOST_LOST
 from util.tasks import (
     MAX_BACKOFF,
     MAX_RETRIES,
@@ -52,13 +53,16 @@ BROKER_PAUSE_SECONDS = 5
 TURN_SECONDS = 60
 """How long one task goes on taking up a customer's next message."""
 
+LOST_WORKER_ATTEMPTS = (MAX_RETRIES + 1) // MOST_LOST
+"""As how many attempts one counts that its worker did not survive: three are too many (43)."""
+
 REASON_LENGTH = 1000
 
 # A message that an operator has revived may come before one that is being worked on.
 _CLAIM_FIRST = """
 UPDATE api_inboxmessage
 SET state = 'working', lease_token = %(token)s, lease_until = statement_timestamp() + %(lease)s,
-    attempts = attempts + CASE WHEN state = 'working' THEN 1 ELSE 0 END
+    attempts = attempts + CASE WHEN state = 'working' THEN %(lost_worker)s ELSE 0 END
 WHERE id = (
         SELECT min(id) FROM api_inboxmessage
         WHERE customer_key = %(customer_key)s
@@ -174,7 +178,7 @@ def _claim_first(inbox_id: int) -> InboxMessage | None:
         with transaction.atomic():
             lock(QUEUES, queue)
             if _queue_of(inbox_id) == queue:
-                return _claim(_CLAIM_FIRST, customer_key=queue)
+                return _claim(_CLAIM_FIRST, customer_key=queue, lost_worker=LOST_WORKER_ATTEMPTS)
 
 
 def _claim(statement: str, **parameters: Any) -> InboxMessage | None:

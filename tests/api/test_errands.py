@@ -7,7 +7,7 @@ import pytest
 from api import errands
 from api.clouds.provider import TransientCloudError
 from api.errands import Tie
-from api.models import Errand
+from api.models import Errand, SetAsideTask
 from tests.api.passing_time import is_spaced_ever_wider, time_passes
 from util import tasks as util_tasks
 
@@ -41,6 +41,20 @@ def test_errand_is_queued_and_remembered(queued, ties):
     errand = Errand.objects.get()
     assert (errand.key, errand.task, errand.args) == ("a", TASK, [1, "2026-01-01"])
     assert ties == [("a", str(errand.ticket))]
+
+
+def test_errand_that_killed_its_workers_waits_for_an_operator(queued, ties):
+    """Decision 43: not queued again and again by the sweep."""
+    send(queued, 1)
+    queued.clear()
+    time_passes(3600)
+    work = f"errand-{Errand.objects.get().ticket}"
+    columns = {"message": {}, "lost_processes": 3, "name": TASK, "task_id": "1"}
+    kept = SetAsideTask.objects.create(work=work, **columns)
+    assert errands.queue_lost() == 0
+    kept.released_at = kept.created_at
+    kept.save()
+    assert errands.queue_lost() == 1
 
 
 def test_headers_without_a_tie():

@@ -1,16 +1,19 @@
 """Celery's application with a task that lasts for as long as a test wants."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
 from cloudigrade import celery_app as app
-from util.tasks import LONG, TimeLimit, task
+from util.tasks import LONG, RetryPolicy, TimeLimit, task
 
-__all__ = ["SLOW", "STUBBORN", "Diary", "app"]
+__all__ = ["DEADLY", "GREEDY", "SLOW", "STUBBORN", "Diary", "app"]
 
 SLOW = "tests.slow"
 STUBBORN = "tests.stubborn"
+DEADLY = "tests.deadly"
+GREEDY = "tests.greedy"
 
 
 class Diary:
@@ -60,3 +63,26 @@ def stubborn(folder: str, name: str) -> str:
         except Exception:
             diary.note("swallow", name)
     return name
+
+
+@task(DEADLY, retry=RetryPolicy(errors=(ConnectionError,), max_backoff=1))
+def deadly(folder: str, name: str) -> str:
+    """Kill the process, as the system does whose memory is used up, until released.
+
+    What is called ``flaky`` fails in between, so that it is repeated.
+    """
+    diary = Diary(Path(folder))
+    diary.note("begin", name)
+    if diary.is_released(name):
+        return name
+    if name == "flaky" and diary.count("begin", name) == 2:
+        raise ConnectionError
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@task(GREEDY)
+def greedy(folder: str, name: str) -> None:
+    """Ask for more memory than there is."""
+    Diary(Path(folder)).note("begin", name)
+    raise MemoryError

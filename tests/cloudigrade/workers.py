@@ -20,10 +20,11 @@ POOLS = {
 
 
 class Workers:
-    """Worker processes, each in a group of its own, with one log."""
+    """Worker processes, each in a group of its own, with one log and variables for all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self._log = folder / "log"
+        self._variables = variables
         self._started: list[subprocess.Popen] = []
 
     def start(self, pool: str = "solo", *, off_by: float = 0, **variables: str) -> subprocess.Popen:
@@ -36,7 +37,12 @@ class Workers:
                     *("--app", "tests.cloudigrade.slow", "worker", "--loglevel", "info"),
                     *(*POOLS[pool], "--hostname", name, "--queues", "celery"),
                 ),
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": LOCAL, **variables},
+                env={
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": LOCAL,
+                    **self._variables,
+                    **variables,
+                },
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

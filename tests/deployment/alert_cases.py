@@ -265,6 +265,14 @@ CASES: list[Case] = [
         labels={**PROD, "name": "delete_inactive_users"},
     ),
     Case(
+        "CloudigradeTasksAreSetAside",
+        "a task is set aside, and released after an hour",
+        gauge("set_aside_tasks", "_x29 1x60 _x60", name="enable_account"),
+        on=[32, 60, 90],
+        off=[0, 28, 29, 100],
+        labels={**PROD, "name": "enable_account"},
+    ),
+    Case(
         "CloudigradeWorkersAreIdle",
         "all workers are away for half an hour; stage's are not",
         {

@@ -196,6 +196,17 @@ SHOWN: dict[str, Callable[[World], list[dict[str, Any]]]] = {
             "is_marketplace": True,
         }
     ],
+    "setasidetasks": lambda w: [
+        {
+            "id": w.set_aside.id,
+            **TIMES,
+            "name": "api.tasks.enable_account",
+            "task_id": "task-1",
+            "arguments": '{"args": [1], "kwargs": {}}',
+            "lost_processes": 3,
+            "released_at": None,
+        }
+    ],
     "azureinstanceevents": lambda w: [
         {"id": w.azure_event.id, **TIMES, "instance_type": "t3.large"}
     ],

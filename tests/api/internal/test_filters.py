@@ -186,6 +186,10 @@ FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"resource_id": lambda w: w.azure_image.cloud_image_id, "azure_marketplace_image": "1"},
         {"resource_id": "x", "azure_marketplace_image": "0"},
     ),
+    "setasidetasks": (
+        {"name": "api.tasks.enable_account", "task_id": "task-1", "is_released": "false"},
+        {"name": "x", "task_id": "x", "is_released": "true", "released_at__gt": "2022-06-01"},
+    ),
     "azureinstanceevents": ({"instance_type": "t3.large"}, {"instance_type": "x"}),
 }
 WITH_TIMES = set(FILTERS) - {"users"}

@@ -4,7 +4,7 @@ import uuid
 
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from api.models import InspectionAttempt, SyntheticDataRequest
+from api.models import InspectionAttempt, SetAsideTask, SyntheticDataRequest
 from tests.factories import (
     make_aws_account,
     make_aws_image,
@@ -54,6 +54,16 @@ class World:
         self.usage = make_usage(user=self.user, date=START.date())
         self.definition = make_definition(vcpu="0.75", json_definition='{"a": 1}')
         self.attempt = InspectionAttempt.objects.create(machine_image=self.ami)
+        self.set_aside = SetAsideTask.objects.create(
+            work="task-1",
+            task_id="task-1",
+            name="api.tasks.enable_account",
+            arguments='{"args": [1], "kwargs": {}}',
+            message={},
+            lost_processes=3,
+            created_at=CREATED,
+            updated_at=CREATED,
+        )
         self.request = SyntheticDataRequest.objects.create(cloud_type="aws")
         every = IntervalSchedule.objects.create(every=5, period="minutes")
         self.periodic = PeriodicTask.objects.create(name="x", task="y", interval=every)

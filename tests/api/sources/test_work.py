@@ -212,16 +212,29 @@ class TestLease:
         handler = Handler()
         assert not work_on(ids[1], handler)
         assert handler.handled == [1, 2]
-        assert InboxMessage.objects.get(id=ids[0]).attempts == 1
+        assert InboxMessage.objects.get(id=ids[0]).attempts == work.LOST_WORKER_ATTEMPTS
 
-    def test_message_that_loses_every_worker_is_given_up(self, queued):
+    def test_message_that_loses_its_worker_three_times_is_given_up(self, queued):
+        """Decision 43: begun three times, and then no more; the customer's later ones go on."""
         ids = store_numbers(1, 2)
-        self.claim(ids[0], postgres.now() - datetime.timedelta(seconds=1))
-        InboxMessage.objects.filter(id=ids[0]).update(attempts=35)
+        begun = []
+
+        def die(message):
+            begun.append(message.value["id"])
+            raise SystemExit
+
+        for times in range(1, 4):
+            with pytest.raises(SystemExit):
+                work_for_customer_of(ids[0], handle=die, give_up=lambda *_: None)
+            assert begun == [1] * times
+            InboxMessage.objects.filter(state="working").update(
+                lease_until=postgres.now() - datetime.timedelta(seconds=1)
+            )
         handler = Handler()
         work_on(ids[0], handler)
         assert handler.handled == [2]
         assert handler.given_up == [1]
+        assert InboxMessage.objects.get(id=ids[0]).state == "dead"
 
     def test_worker_that_was_taken_for_lost_writes_nothing(self, queued, caplog):
         (inbox_id,) = store_numbers(1)
