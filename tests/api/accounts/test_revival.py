@@ -129,7 +129,7 @@ class TestOutdated:
         [
             (PAUSE, UNPAUSE, False),
             (UNPAUSE, PAUSE, True),
-            (PAUSE, UPDATE, False),
+            (PAUSE, CREATE, False),
             (CREATE, PAUSE, True),
         ],
     )
