@@ -23,6 +23,7 @@ from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
 from api import set_aside
+from api.clouds.aws.health import failing_accounts, unseen_accounts
 from api.clouds.azure.health import refused_subscriptions, unreadable_scale_sets
 from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
@@ -146,6 +147,26 @@ def ingest_lag() -> Iterator[Metric]:
     ):
         _add(family, aws_account_id, age)
     yield family
+
+
+def aws_looks() -> Iterator[Metric]:
+    """AWS accounts that looks have not been able to read for a while."""
+    unseen = _family(
+        "aws_unseen_seconds",
+        "Time since the last good look at an AWS account, of those unseen for long",
+        "aws_account_id",
+    )
+    failing = _family(
+        "aws_failing_regions",
+        "Regions of an AWS account whose newest look failed, denied ones left out",
+        "aws_account_id",
+    )
+    with _bounded_cursor():
+        for family, troubles in ((unseen, unseen_accounts()), (failing, failing_accounts())):
+            for trouble in troubles:
+                _add(family, trouble.aws_account_id, trouble.number)
+    yield unseen
+    yield failing
 
 
 def azure_polls() -> Iterator[Metric]:
@@ -288,6 +309,7 @@ class SystemCollector(Collector):
             Source(periodic_tasks, DatabaseError, keep=15),
             Source(tables, DatabaseError, keep=60),
             Source(ingest_lag, DatabaseError, keep=30),
+            Source(aws_looks, DatabaseError, keep=300),
             Source(azure_polls, DatabaseError, keep=30),
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),

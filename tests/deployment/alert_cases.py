@@ -332,6 +332,23 @@ CASES: list[Case] = [
         off=[0, 60, 85, 310, 400],
     ),
     *threshold("CloudigradeProblematicRuns", "problematic_runs", 0, 180),
+    # AWS
+    *threshold(
+        "CloudigradeAwsAccountUnseen",
+        "aws_unseen_seconds",
+        86400,
+        5,
+        ["aws_account_id"],
+        aws_account_id="123456789013",
+    ),
+    *threshold(
+        "CloudigradeAwsScanFails",
+        "aws_failing_regions",
+        0,
+        420,
+        ["aws_account_id"],
+        aws_account_id="123456789013",
+    ),
     # Azure
     *threshold(
         "CloudigradeAzureSubscriptionRefused",

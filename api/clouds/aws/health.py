@@ -1,0 +1,92 @@
+"""Which accounts could not be looked at for a while, for metrics and alerts (issue 14, item 25).
+
+A few rows of the index of looks for each account. A single region that the customer denies us is
+left out: organizations often close regions for everybody, and nobody can mend that.
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+MOST_ACCOUNTS = 50
+"""That are told; the metrics' labels name them."""
+
+UNSEEN_AFTER = timedelta(hours=12)
+"""An account is told if nobody has looked at it for so long, and for two reconciliations."""
+
+_METERED = """a.cloud_type = 'aws' AND a.is_enabled
+  AND NOT a.platform_application_is_paused AND NOT a.is_synthetic"""
+
+_UNSEEN = f"""
+SELECT a.aws_account_id, extract(epoch FROM now() - seen.at)
+FROM api_cloudaccount a CROSS JOIN LATERAL (
+    SELECT GREATEST(a.enabled_at, (
+        SELECT finished_at FROM api_describerun
+        WHERE cloud_account_id = a.id AND kind IN ('initial', 'reconcile') AND outcome = 'ok'
+        ORDER BY started_at DESC LIMIT 1
+    )) AS at
+) seen
+WHERE {_METERED} AND seen.at < now() - %s
+ORDER BY seen.at, a.id
+LIMIT %s
+"""  # noqa: S608 - made of constants
+
+# Of each account the newest looks are read, about three at each region. A look at no region, since
+# EC2 did not tell them, counts until there is a good one at any.
+_FAILING = f"""
+SELECT a.aws_account_id, count(*)
+FROM api_cloudaccount a CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (region) region, outcome,
+           started_at > coalesce(last_good_at, '-infinity') AS is_newest
+    FROM (
+        SELECT id, region, outcome, started_at,
+               max(started_at) FILTER (WHERE outcome = 'ok') OVER () AS last_good_at
+        FROM (
+            SELECT id, region, outcome, started_at FROM api_describerun
+            WHERE cloud_account_id = a.id AND kind IN ('initial', 'reconcile')
+              AND started_at >= coalesce(a.enabled_at, '-infinity')
+            ORDER BY started_at DESC LIMIT 100
+        ) newest
+    ) look
+    ORDER BY region, started_at DESC, id DESC
+) look
+WHERE {_METERED}
+  AND (look.outcome IN ('failed', 'throttled') AND (look.region IS NOT NULL OR look.is_newest))
+GROUP BY a.id
+ORDER BY count(*) DESC, a.id
+LIMIT %s
+"""  # noqa: S608 - made of constants
+
+
+class Trouble(NamedTuple):
+    """An account, and how many seconds or regions something is said of."""
+
+    aws_account_id: str
+    number: float
+
+
+def unseen_accounts() -> list[Trouble]:
+    """Return the metered accounts that nobody could look at for long, with seconds since then.
+
+    At most 50, those unseen for the longest time first. None where looks are switched off.
+    """
+    if not settings.AWS_RECONCILE_SCHEDULE:
+        return []
+    two_rounds = timedelta(seconds=2 * settings.AWS_RECONCILE_SCHEDULE)
+    return _select(_UNSEEN, max(UNSEEN_AFTER, two_rounds), MOST_ACCOUNTS)
+
+
+def failing_accounts() -> list[Trouble]:
+    """Return the metered accounts whose newest look failed, with the number of regions.
+
+    Failed or throttled; at most 50 accounts, those with the most regions first.
+    """
+    return _select(_FAILING, MOST_ACCOUNTS)
+
+
+def _select(statement: str, *parameters: object) -> list[Trouble]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [Trouble(account_id, float(number)) for account_id, number in cursor.fetchall()]
