@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from api.inspector.drive import inspect_drive
 from api.inspector.errors import InspectorError, LimitError, Notes, UnreadableError
 from api.inspector.libyal import TROUBLE
-from api.inspector.limits import MIB
+from api.inspector.limits import KIB, MIB
 from api.inspector.sources import Cached
 from api.inspector.wire import ANSWER, DATA, LIMIT, MAX_REQUEST
 
@@ -88,7 +88,7 @@ def main() -> None:
         # Only if the parent has died, nobody else does it.
         with contextlib.suppress(OSError):
             Path(job["folder"]).rmdir()
-    tell(requests, {"done": True, "errors": notes.texts()})
+    tell(requests, {"done": True, "errors": notes.texts(), "memory": _peak_memory()})
 
 
 def _limit(*, memory: int, seconds: float) -> None:
@@ -97,6 +97,17 @@ def _limit(*, memory: int, seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _peak_memory() -> int:
+    """Return the most that this process took, in bytes; 0 where that cannot be told.
+
+    What ``getrusage`` says has the parent's memory in it.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path("/proc/self/status").read_text()
+        return int(text.partition("VmHWM:")[2].split()[0]) * KIB
+    return 0
 
 
 if __name__ == "__main__":

@@ -38,11 +38,15 @@ _SHARE = 0.75
 
 @dataclasses.dataclass
 class DriveReport:
-    """What was found on a drive: results by paths of partitions, and errors of the whole."""
+    """What was found on a drive: results by paths of partitions, and errors of the whole.
+
+    ``bytes_read`` is what it took; ``memory`` is the most that the process took, in bytes.
+    """
 
     partitions: dict[str, PartitionResult] = dataclasses.field(default_factory=dict)
     errors: list[str] = dataclasses.field(default_factory=list)
     bytes_read: int = 0
+    memory: int = 0
 
 
 class NotStartedError(RuntimeError):
@@ -117,6 +121,7 @@ class _Inspection:
                     self._volume = None
                 elif "done" in message:
                     self._report.errors += message["errors"]
+                    self._report.memory = message.get("memory", 0)
                     return
 
     def _time_left(self) -> float:

@@ -21,7 +21,8 @@ _MIB = 1024
 class Cost:
     """What one operation took. CPU in seconds; ``db_cpu_s`` is None if PostgreSQL is elsewhere.
 
-    ``p95_s`` is for operations that are many: 95 of a hundred took no longer.
+    ``p95_s`` is for operations that are many: 95 of a hundred took no longer. ``read_mib`` is for
+    those that read disks.
     """
 
     wall_s: float = 0.0
@@ -32,6 +33,7 @@ class Cost:
     rows: int = 0
     messages: int = 0
     peak_rss_mib: float = 0.0
+    read_mib: float | None = None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ COLUMNS = (
     ("rows", "rows", 0),
     ("messages", "messages", 0),
     ("peak MiB", "peak_rss_mib", 0),
+    ("read MiB", "read_mib", 1),
 )
 
 
