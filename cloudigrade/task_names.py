@@ -37,6 +37,7 @@ TASK_NAMES: tuple[str, ...] = (
     "api.clouds.aws.tasks.copy_ami_snapshot",
     "api.clouds.aws.tasks.copy_ami_to_customer_account",
     "api.clouds.aws.tasks.delete_snapshot",
+    "api.clouds.aws.tasks.inspect_snapshot",
     "api.clouds.aws.tasks.launch_inspection_instance",
     "api.clouds.aws.tasks.remove_snapshot_ownership",
     # Clouds

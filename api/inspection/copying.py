@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from api import errands
 from api.clouds.aws import copy
 from api.clouds.aws.arn import parse_arn
 from api.clouds.aws.errors import NotReadyError
@@ -26,8 +27,12 @@ logger = logging.getLogger(__name__)
 COPY_SNAPSHOT = "api.clouds.aws.tasks.copy_ami_snapshot"
 COPY_IMAGE = "api.clouds.aws.tasks.copy_ami_to_customer_account"
 REMOVE_OWNERSHIP = "api.clouds.aws.tasks.remove_snapshot_ownership"
+INSPECT = "api.clouds.aws.tasks.inspect_snapshot"
 LAUNCH = "api.clouds.aws.tasks.launch_inspection_instance"
 DELETE_SNAPSHOT = "api.clouds.aws.tasks.delete_snapshot"
+
+DIRECT = "direct"
+"""The method, of AWS_INSPECTION_METHOD, that needs no instance (spec 13 §4)."""
 
 
 class ForgottenError(Exception):
@@ -129,7 +134,11 @@ def _go_on(work: Work, arn: str, region: str) -> None:
     with transaction.atomic():
         attempts.note_progress(attempt)
         enqueue(REMOVE_OWNERSHIP, arn, attempt.customer_snapshot_id, region, copied)
-        enqueue(LAUNCH, ami_id, copied)
+        if settings.AWS_INSPECTION_METHOD == DIRECT:
+            # Nothing else would repeat it soon.
+            errands.send(f"inspect {copied}", INSPECT, ami_id, copied)
+        else:
+            enqueue(LAUNCH, ami_id, copied)
         enqueue(
             DELETE_SNAPSHOT,
             copied,

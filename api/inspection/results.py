@@ -147,7 +147,9 @@ def partitions(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def _is_conclusive(entry: Mapping[str, Any]) -> bool:
-    """Tell whether anything could be looked at, as far as the entry says (spec 05 §11.8)."""
+    """Tell whether anything could be looked at, as far as the entry says (spec 05 §11.8, 13 §2)."""
+    if isinstance(entry.get("inconclusive"), bool):
+        return not entry["inconclusive"]
     found = [partition for _, partition in partitions(entry)]
     if not found:
         return "drives" not in entry

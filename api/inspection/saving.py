@@ -114,11 +114,20 @@ def _finish(attempt: InspectionAttempt, finding: Finding, *, is_asked: bool) -> 
     outcome = attempts.INSPECTED if finding.is_conclusive else attempts.INCONCLUSIVE
     attempt.result = finding.document
     attempt.outcome = outcome if is_asked else attempts.UNASKED
-    attempt.error = f"not stored: {finding.omitted}" if finding.omitted else ""
+    attempt.error = _error_of(finding)
     if finding.producer_name:
         attempt.producer_name = finding.producer_name
         attempt.producer_version = finding.producer_version
     attempt.finished_at = attempt.updated_at = now
+
+
+def _error_of(finding: Finding) -> str:
+    """Say what operators should see: what is not stored, or why nothing could be looked at."""
+    if finding.omitted:
+        return f"not stored: {finding.omitted}"
+    if finding.is_conclusive:
+        return ""
+    return "; ".join(str(error) for error in finding.errors)[: attempts.MAX_ERROR]
 
 
 class _Attempts:

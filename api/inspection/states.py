@@ -18,7 +18,7 @@ class Event(enum.Enum):
     POSTPONED = "a start finds that enough others are being inspected"
     SPARED = "a start finds that there is nothing to look for"
     EXHAUSTED = "a start finds that it was tried too often"
-    LAUNCHED = "an instance looks into it"
+    LAUNCHED = "an instance, or a worker, looks into it"
     SETTLED = "on the way it turns out that there is nothing to look for"
     GIVEN_UP = "on the way it turns out that it can not be looked into"
     RESULT = "the inspector has told what it found"

@@ -31,4 +31,4 @@ class Limits:
 
     seconds: float = 600.0
     read_bytes: int = 1024 * MIB
-    memory_bytes: int = 512 * MIB
+    memory_bytes: int = 256 * MIB

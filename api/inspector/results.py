@@ -1,6 +1,7 @@
 """The result of an inspection, in the form of spec 05 §8 with the new keys of spec 13 §2."""
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,8 +20,11 @@ Entry = dict[str, Any]
 Drive = Mapping[str, PartitionResult]
 
 
-def make_result(cloud: str, images: Mapping[str, Entry]) -> dict[str, Any]:
-    """Return the whole of a result file."""
+def make_result(cloud: str, images: Mapping[str, Entry], *, run: str = "") -> dict[str, Any]:
+    """Return the whole of a result file.
+
+    ``run`` tells two inspections apart that found the same.
+    """
     errors = [
         brief(f"{image}: {error}")
         for image, entry in images.items()
@@ -30,6 +34,7 @@ def make_result(cloud: str, images: Mapping[str, Entry]) -> dict[str, Any]:
     return {
         "cloud": cloud,
         "producer": {"name": NAME, "version": VERSION},
+        "run": run or str(uuid.uuid4()),
         "images": dict(images),
         "errors": errors[:MAX_ERRORS],
     }

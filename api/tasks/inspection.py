@@ -1,8 +1,11 @@
 """Tasks of inspections (spec 05 §3-§7)."""
 
+from typing import Any
+
+from api import errands
 from api.clouds.aws.errors import NotReadyError, translated
 from api.clouds.provider import TransientCloudError
-from api.inspection import copying, launching, leftovers, reading, releasing, restart
+from api.inspection import copying, direct, launching, leftovers, reading, releasing, restart
 from api.inspection.start import start_inspections
 from api.inspection.turns import Start
 from util.tasks import LONG, RetryPolicy, task
@@ -80,10 +83,21 @@ def launch_inspection_instance(ami_id: str, snapshot_copy_id: str) -> None:
     launching.launch_inspection_instance(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
 
 
-@task("api.clouds.aws.tasks.delete_snapshot", retry=STANDARD)
+@task("api.clouds.aws.tasks.inspect_snapshot", retry=STANDARD, limit=LONG, bind=True)
 @translated
-def delete_snapshot(snapshot_copy_id: str, ami_id: str, snapshot_region: str) -> None:
+def inspect_snapshot(self: Any, ami_id: str, snapshot_copy_id: str) -> None:
+    """Look into a copied disk without an instance."""
+    with errands.carry_out(self.request, within=LONG.hard, final=direct.FINAL) as wanted:
+        if wanted:
+            direct.inspect_snapshot(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
+
+
+@task("api.clouds.aws.tasks.delete_snapshot", retry=STANDARD, bind=True)
+@translated
+def delete_snapshot(self: Any, snapshot_copy_id: str, ami_id: str, snapshot_region: str) -> None:
     """Delete the copied disk once it is needed no more."""
-    releasing.delete_snapshot(
-        snapshot_copy_id=snapshot_copy_id, ami_id=ami_id, region=snapshot_region
-    )
+    with errands.carry_out(self.request) as wanted:
+        if wanted:
+            releasing.delete_snapshot(
+                snapshot_copy_id=snapshot_copy_id, ami_id=ami_id, region=snapshot_region
+            )

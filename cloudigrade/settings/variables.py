@@ -316,6 +316,16 @@ _AZURE = _group(
 
 _INSPECTION = _group(
     "Inspection",
+    _text(
+        "AWS_INSPECTION_METHOD",
+        "instance",
+        "who looks into copied disks: an instance, or a worker by the EBS direct APIs",
+        choices=("instance", "direct"),
+    ),
+    _text("AWS_INSPECTION_IMAGE", None, "image, with its tag, of our own inspector for instances"),
+    _int("INSPECTION_MAX_SECONDS", 600, "time of one direct inspection", **_POSITIVE),
+    _int("INSPECTION_MAX_READ_BYTES", 1024**3, "bytes read by one", **_POSITIVE),
+    _int("INSPECTION_MAX_MEMORY_BYTES", 256 * 1024**2, "memory of its process", **_POSITIVE),
     _text("HOUNDIGRADE_ECS_IMAGE_NAME", "cloudigrade/houndigrade", "image of the inspector"),
     _text("HOUNDIGRADE_ECS_IMAGE_TAG", "latest", "tag of the inspector"),
     _int("HOUNDIGRADE_CW_RETENTION_DAYS", 90, "days that inspection logs are kept", **_POSITIVE),

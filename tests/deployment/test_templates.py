@@ -28,7 +28,7 @@ def test_every_parameter_is_used_and_every_reference_is_defined(path):
 def test_images_name_no_registry(path):
     for name, value in parameters(path).items():
         if name.endswith("IMAGE"):
-            assert re.fullmatch(r"cloudservices/[a-z-]+", value)
+            assert re.fullmatch(r"(cloudservices/[a-z-]+)?", value)
 
 
 def test_the_smoke_job_of_stage():

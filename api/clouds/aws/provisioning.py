@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from api.clouds.aws import buckets, inspection_host, queues
+from django.conf import settings
+
+from api.clouds.aws import buckets, direct_rights, inspection_host, queues
 from api.clouds.aws.pipes import pipes
 
 
@@ -71,6 +73,21 @@ def resources() -> list[Resource]:
             host.ensure_template,
             host.remove_template,
         ),
+        *_direct_rights(),
+    ]
+
+
+def _direct_rights() -> list[Resource]:
+    """Return the right to read snapshots, where they are read without an instance (13 §4)."""
+    if settings.AWS_INSPECTION_METHOD != "direct":
+        return []
+    return [
+        Resource(
+            f"IAM policy {direct_rights.policy_name()}",
+            direct_rights.is_right,
+            direct_rights.ensure,
+            direct_rights.remove,
+        )
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 
-from api.clouds.aws import inspection_host, provisioning
+from api.clouds.aws import direct_rights, inspection_host, provisioning
 
 TRAILS, RESULTS = "test-cloudigrade-trails", "test-cloudigrade-inspections"
 QUEUE = "test-cloudigrade-cloudtrail-s3"
@@ -326,3 +326,58 @@ def test_what_another_process_made_meanwhile_is_no_trouble(aws, capsys, monkeypa
         getattr(inspection_host, f"ensure_{ensure}")()
     monkeypatch.undo()
     assert verdicts(capsys) == ["in order"] * 8
+
+
+@pytest.fixture
+def direct(aws, settings):
+    """Snapshots are read directly, by a user that the fake AWS takes us for."""
+    settings.AWS_INSPECTION_METHOD = "direct"
+    aws.client("iam").create_user(UserName="moto")
+    return aws.client("iam")
+
+
+RIGHTS = "cloudigrade-direct-inspection-test"
+
+
+def test_direct_inspection_gives_us_the_right_to_read_snapshots(direct, requests, capsys):
+    """13 §4: two rights, on snapshots that we have made."""
+    assert provisionaws(capsys)[-1] == (f"IAM policy {RIGHTS}", "made")
+    policy = direct.get_user_policy(UserName="moto", PolicyName=RIGHTS)["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert statement["Action"] == ["ebs:ListSnapshotBlocks", "ebs:GetSnapshotBlock"]
+    assert statement["Resource"] == "arn:aws:ec2:*::snapshot/*"
+    condition = {"aws:ResourceTag/cloudigrade-environment": "test"}
+    assert statement["Condition"] == {"StringEquals": condition}
+    requests.clear()
+    assert provisionaws(capsys)[-1] == (f"IAM policy {RIGHTS}", "in order")
+    assert changes(requests) == []
+
+
+def test_a_wrong_right_is_mended_and_removed_in_the_end(direct, capsys):
+    direct.put_user_policy(
+        UserName="moto",
+        PolicyName=RIGHTS,
+        PolicyDocument=json.dumps(direct_rights.policy_document()).replace("GetSnapshot", "Get"),
+    )
+    assert provisionaws(capsys)[-1] == (f"IAM policy {RIGHTS}", "mended")
+    assert provisionaws(capsys, "--absent", "--confirm")[0] == (f"IAM policy {RIGHTS}", "removed")
+    assert direct.list_user_policies(UserName="moto")["PolicyNames"] == []
+
+
+def test_who_may_not_manage_its_own_rights_is_told_so(direct, aws, capsys, caplog):
+    aws.refuse("iam", "GetUserPolicy", "AccessDenied")
+    provisionaws(capsys)
+    assert "somebody else has to allow us ebs:ListSnapshotBlocks and ebs:GetSnap" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arn", "identity"),
+    [
+        ("arn:aws:iam::123456789012:user/path/to/worker", ("user", "worker")),
+        ("arn:aws:sts::123456789012:assumed-role/pods/session", ("role", "pods")),
+        ("arn:aws:iam::123456789012:root", None),
+        ("nonsense", None),
+    ],
+)
+def test_who_we_are(arn, identity):
+    assert direct_rights.parse_identity(arn) == identity
