@@ -169,6 +169,10 @@ class AwsControl(RemoteControl):
             fault["times"] = times
         self.call("POST", "/_control/faults", fault)
 
+    def refuse_nothing(self) -> None:
+        """Answer all actions again, and begin a new record of calls."""
+        self.call("POST", "/_control/reset")
+
     def corrupt_block(self, snapshot_id: str, block: int, *, times: int = 10**6) -> None:
         """Damage what the next answers say of a block of a snapshot."""
         corruption = {"snapshot": snapshot_id, "block": block, "times": times}

@@ -91,7 +91,8 @@ def rhel_8(root: Path) -> Path:
         ),
         "etc/pki/rhui/product.crt": "-",
         "etc/pki/product-default/479.pem": "-",
-        "usr/lib/systemd/systemd": elf(183),
+        "etc/rhsm/syspurpose/syspurpose.json": json.dumps(PURPOSE),
+        "usr/lib/systemd/systemd": elf(),
         "usr/bin/true": "",
         "usr/lib64/libc.so": "",
         "var/lib/rpm/Packages": rpmdb.berkeley(headers),
@@ -155,7 +156,7 @@ def fedora_38(root: Path) -> Path:
         "etc/fedora-release": "Fedora release 38 (Thirty Eight)\n",
         "usr/lib/os-release": 'NAME="Fedora Linux"\nID=fedora\nVERSION_ID=38\n',
         "etc/yum.repos.d/fedora.repo": repository("fedora", "Fedora $releasever - $basearch"),
-        "usr/lib/systemd/systemd": elf(),
+        "usr/lib/systemd/systemd": elf(183),
         "usr/bin/true": "",
         "usr/lib64/libc.so": "",
     }

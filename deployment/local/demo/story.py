@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from rich.console import Console
@@ -15,6 +13,7 @@ from rich.console import Console
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.azure import AzureControl
+from deployment.local.blocks import store_disk
 from deployment.local.demo import tables
 from deployment.local.demo.cast import (
     ACME,
@@ -25,7 +24,7 @@ from deployment.local.demo.cast import (
     RED_HAT_ACCOUNT,
     Customer,
 )
-from deployment.local.demo.disk import VERSION
+from deployment.local.demo.disk import VERSION, disk
 from deployment.local.demo.doors import (
     INTERNAL,
     PUBLIC,
@@ -40,15 +39,14 @@ from deployment.local.demo.ledger import check_records, row_counts
 from deployment.local.demo.oracle import TOTAL, Span, expected_usage
 from deployment.local.demo.subscription import delegate_subscription, running_machines
 from deployment.local.demo.unknown_image import DAYS as PAST_DAYS
-from deployment.local.demo.unknown_image import UnknownImage
-from deployment.local.houndigrade.machine import provide_launch_template
+from deployment.local.demo.unknown_image import UnknownImage, inspection_calls
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
 from tests.generators import cloudtrail
 
 SETTINGS = {
     "ANALYZE_LOG_SCHEDULE": "2",
-    "HOUNDIGRADE_ECS_PERSIST_INSPECTION_RESULTS_SCHEDULE": "5",
+    "AWS_INSPECTION_METHOD": "direct",
     "RECALCULATE_STALE_USAGE_SCHEDULE": "3",
     "KAFKA_SESSION_TIMEOUT_MS": "6000",
 }
@@ -111,7 +109,6 @@ class Story:
 
     def _register_images(self) -> dict[str, str]:
         with self._chapter("Images appear in AWS: Red Hat's own, Acme's golden one, a plain Linux"):
-            provide_launch_template(self._aws, self._environment_name)
             return {
                 "rhel": self._register(RED_HAT_ACCOUNT, CLOUD_ACCESS_NAME, "x86_64", public=True),
                 "golden": self._register(ACME.aws_account_id, "acme-golden", "arm64"),
@@ -342,10 +339,12 @@ class Story:
         """Have an image of which only its disk tells that it is RHEL, and for what it is used."""
         spans = self._expected_spans[GLOBEX]
         with self._chapter(f"Globex, with us for {PAST_DAYS} days by now, runs an unknown image"):
-            image_id = self._register(GLOBEX.aws_account_id, "globex-unknown", "x86_64")
+            image_id = self._register_disk(GLOBEX.aws_account_id, "globex-unknown")
             unknown = UnknownImage(image_id, GLOBEX)
             unknown.let_customer_be_older(self._records)
             known = len(self._instances(GLOBEX))
+            # AWS copies as many snapshots at a time as it likes; this one has to wait.
+            self._aws.refuse("ec2", "CopySnapshot", "ResourceLimitExceeded")
             self._deliver(GLOBEX, unknown.log())
             wait_for(
                 "the instances of the unknown image",
@@ -353,16 +352,39 @@ class Story:
                 product=self._product,
             )
             before = unknown.wait_for_usage(self._api, self._product, spans)
-        with self._chapter("Its disk is copied and looked into; past days change by themselves"):
-            with TemporaryDirectory() as disk:
-                image = unknown.look_into(self._aws, self._api, self._product, Path(disk))
+        with self._chapter(
+            "A copy of its disk is read block by block; past days change by themselves"
+        ):
+            self._aws.refuse_nothing()
+            began = time.monotonic()
+            image = unknown.wait_until_inspected(self._api, self._product)
             known_at = time.monotonic()
             require(image["rhel"] and image["rhel_version"] == VERSION, f"it is {image}")
             spans += unknown.spans(image["syspurpose"])
             after = unknown.wait_for_usage(self._api, self._product, spans)
             took = time.monotonic() - known_at
+        trace = inspection_calls(self._aws.calls())
+        require("RunInstances" not in dict(trace), f"an instance was launched: {trace}")
+        self._console.print(tables.calls(trace))
+        blocks = sum(number for action, number in trace if action == "GetSnapshotBlock")
+        self._console.print(
+            f"... {blocks} blocks read; inspected {known_at - began:.1f} s after AWS let us copy",
+            markup=False,
+        )
         self._console.print(tables.change(before, after))
         self._console.print(f"... right {took:.1f} s after the result was known", markup=False)
+
+    def _register_disk(self, account: str, name: str) -> str:
+        """Register an image with a real disk; return its id."""
+        device = "/dev/sda1"
+        snapshot_id = store_disk(self._aws.client("ebs", account_id=account), disk())
+        image_id: str = self._aws.client("ec2", account_id=account).register_image(
+            Name=name,
+            Architecture="x86_64",
+            RootDeviceName=device,
+            BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"SnapshotId": snapshot_id}}],
+        )["ImageId"]
+        return image_id
 
     def _poll_azure(self) -> None:
         """Have a customer of Azure, whose machines are known from looking at them only."""

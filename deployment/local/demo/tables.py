@@ -12,7 +12,7 @@ from deployment.local.demo.oracle import ANY, TOTAL, Category
 
 _BAR_WIDTH = 14
 _ROLE_PREFIX = "Red Hat Enterprise Linux "
-_NUMBERS = frozenset({"total", "instances", "before", "after"})
+_NUMBERS = frozenset({"total", "instances", "before", "after", "times"})
 _SHOWN_FACETS = (0, 1, 2)
 """Architecture, role and SLA."""
 
@@ -57,6 +57,14 @@ def usage_today(rows: Mapping[str, Mapping[date, Mapping[Category, int]]]) -> Ta
                 if category[1:] == TOTAL[1:]:
                     arch = "all" if category[0] == ANY else category[0]
                     table.add_row(name, day.isoformat(), arch, str(count))
+    return table
+
+
+def calls(trace: Iterable[tuple[str, int]]) -> Table:
+    """Show calls to AWS in order."""
+    table = _table("Calls to AWS of the inspection", "action", "times")
+    for action, number in trace:
+        table.add_row(action, str(number))
     return table
 
 

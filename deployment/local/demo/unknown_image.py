@@ -3,18 +3,16 @@
 Its instances have run for days before it is looked into, so that the usage of past days changes.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 
 from deployment.local.app import Product
-from deployment.local.aws import AwsControl
 from deployment.local.demo.cast import Customer
-from deployment.local.demo.disk import write_disk
 from deployment.local.demo.doors import PUBLIC, Api, Records, require, wait_for
 from deployment.local.demo.oracle import Category, Span, expected_usage
-from deployment.local.houndigrade.machine import Machines
 from tests.generators import cloudtrail
 
 DAYS = 5
@@ -29,6 +27,20 @@ _KEPT = "i-0globex00004"
 _ENDED = ("i-0globex00005", "i-0globex00006")
 
 Usage = dict[date, dict[Category, int]]
+
+_TRACED = frozenset(
+    {
+        *("DescribeImages", "DescribeSnapshots", "ModifySnapshotAttribute"),
+        *("DescribeSnapshotAttribute", "CopySnapshot", "DeleteSnapshot", "RunInstances"),
+        *("ListSnapshotBlocks", "GetSnapshotBlock"),
+    }
+)
+
+
+def inspection_calls(calls: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Return the calls that inspections make, in order, each with how often in a row."""
+    actions = [call["action"] for call in calls if call["action"] in _TRACED]
+    return [(action, len(list(group))) for action, group in groupby(actions)]
 
 
 class UnknownImage:
@@ -83,9 +95,8 @@ class UnknownImage:
         ended = Span(self._moment(3, 12), self._moment(2, 18), **facets)
         return [Span(self._moment(DAYS, 9), None, **facets), *[ended] * len(_ENDED)]
 
-    def look_into(self, aws: AwsControl, api: Api, product: Product, disk: Path) -> dict[str, Any]:
-        """Play the machine that looks into the disk; return the image when that is known."""
-        write_disk(disk)
+    def wait_until_inspected(self, api: Api, product: Product) -> dict[str, Any]:
+        """Return the image as soon as a worker has read its disk."""
 
         def inspected() -> dict[str, Any] | None:
             images = api.all(f"{PUBLIC}/images/", identity=self._customer.identity) or []
@@ -99,13 +110,12 @@ class UnknownImage:
                 None,
             )
 
-        with Machines(aws, {self.image_id: disk}):
-            return wait_for(
-                "the inspection of the image",
-                inspected,
-                product=product,
-                seconds=_SECONDS_FOR_INSPECTION,
-            )
+        return wait_for(
+            "the inspection of the image",
+            inspected,
+            product=product,
+            seconds=_SECONDS_FOR_INSPECTION,
+        )
 
     def wait_for_usage(self, api: Api, product: Product, spans: list[Span]) -> Usage:
         """Wait until the public API gives for each past day what these spans make; return that."""
