@@ -363,6 +363,11 @@ class Story:
             spans += unknown.spans(image["syspurpose"])
             after = unknown.wait_for_usage(self._api, self._product, spans)
             took = time.monotonic() - known_at
+            wait_for(
+                "the copy to be deleted",
+                lambda: "DeleteSnapshot" in dict(inspection_calls(self._aws.calls())),
+                product=self._product,
+            )
         trace = inspection_calls(self._aws.calls())
         require("RunInstances" not in dict(trace), f"an instance was launched: {trace}")
         self._console.print(tables.calls(trace))
