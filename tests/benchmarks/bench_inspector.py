@@ -4,6 +4,7 @@ import resource
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from api.inspector.isolation import inspect_isolated
@@ -81,7 +82,7 @@ class Inspector(Suite):
             ("typical", "10 GiB, 600 packages in SQLite of 12 MB", TYPICAL),
         ]
         return [
-            Operation(title, lambda name=name: self.look(name), target=target)
+            Operation(title, partial(self.look, name), target=target)
             for name, title, target in forms
         ]
 
