@@ -92,6 +92,32 @@ def test_states_are_in_a_list_of_their_own(azure, client):
     assert all(set(one["properties"]) == {"instanceView"} for one in states)
 
 
+def test_a_machine_may_be_missing_from_either_list(azure, client):
+    azure.delegate(SUBSCRIPTION, machines=[machine("a") | {"_only_status": True}, machine("b")])
+    assert [one["name"] for one in client.get(MACHINES).json()["value"]] == ["b"]
+    states = client.get(MACHINES, statusOnly="true").json()["value"]
+    assert [one["name"] for one in states] == ["a", "b"]
+
+
+def test_subscriptions_tell_whose_they_are(azure, client):
+    azure.delegate(SUBSCRIPTION)
+    (one,) = client.get("/subscriptions").json()["value"]
+    assert one["tenantId"] != TENANT_ID
+    azure.delegate(SUBSCRIPTION, tenant=TENANT_ID)
+    (one,) = client.get("/subscriptions").json()["value"]
+    assert one["tenantId"] == TENANT_ID
+
+
+def test_machines_of_a_flexible_scale_set_are_not_listed(azure, client):
+    flexible = resources.scale_set("flex", mode="Flexible")
+    azure.delegate(SUBSCRIPTION, scale_sets=[flexible, resources.scale_set("web")])
+    compute = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute"
+    shown = client.get(f"{compute}/virtualMachineScaleSets").json()["value"]
+    assert [one["properties"]["orchestrationMode"] for one in shown] == ["Flexible", "Uniform"]
+    answers = [client.get(f"{one['id']}/virtualMachines") for one in shown]
+    assert [answer.status_code for answer in answers] == [400, 200]
+
+
 def test_scale_sets_and_images(azure, client):
     one = resources.machine(resources.scale_set_machine_id(SUBSCRIPTION, "web", 0))
     azure.delegate(SUBSCRIPTION, scale_sets=[resources.scale_set("web", one)])
@@ -127,3 +153,8 @@ def test_faults(azure, client):
     answer = client.get(MACHINES, statusOnly="true")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
     assert client.get(MACHINES, statusOnly="true").ok
+    azure.fail("/elsewhere", status=307, location="/there", headers={"X-More": "1"}, body=[1])
+    answer = client.session.get(f"{client.base_url}/elsewhere", allow_redirects=False)
+    assert (answer.headers["Location"], answer.headers["X-More"]) == ("/there", "1")
+    assert answer.json() == [1]
+    assert azure.requests()[-1]["host"] == client.base_url.removeprefix("https://")
