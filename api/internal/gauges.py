@@ -24,7 +24,11 @@ from redis import RedisError
 
 from api import set_aside
 from api.clouds.aws.health import failing_accounts, unseen_accounts
-from api.clouds.azure.health import refused_subscriptions, unreadable_scale_sets
+from api.clouds.azure.health import (
+    refused_subscriptions,
+    unreadable_scale_sets,
+    unseen_subscriptions,
+)
 from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
@@ -181,15 +185,22 @@ def azure_polls() -> Iterator[Metric]:
         "Scale sets of an Azure subscription that the last three polls could not read",
         "subscription_id",
     )
+    unseen = _family(
+        "azure_unseen_seconds",
+        "Time since the last good poll of an Azure subscription, of those unseen for long",
+        "subscription_id",
+    )
     with _bounded_cursor():
         for family, troubles in (
             (refused, refused_subscriptions()),
             (unreadable, unreadable_scale_sets()),
+            (unseen, unseen_subscriptions()),
         ):
             for trouble in troubles:
                 _add(family, trouble.subscription_id, trouble.number)
     yield refused
     yield unreadable
+    yield unseen
 
 
 def stale_usage() -> Iterator[Metric]:
@@ -310,7 +321,7 @@ class SystemCollector(Collector):
             Source(tables, DatabaseError, keep=60),
             Source(ingest_lag, DatabaseError, keep=30),
             Source(aws_looks, DatabaseError, keep=300),
-            Source(azure_polls, DatabaseError, keep=30),
+            Source(azure_polls, DatabaseError, keep=60),
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),
             Source(inspections, DatabaseError, keep=15),

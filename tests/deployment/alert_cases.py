@@ -359,6 +359,14 @@ CASES: list[Case] = [
         subscription_id="d9812b28-6286-4501-9cd5-f43b2a455364",
     ),
     *threshold(
+        "CloudigradeAzureSubscriptionUnseen",
+        "azure_unseen_seconds",
+        86400,
+        5,
+        ["subscription_id"],
+        subscription_id="d9812b28-6286-4501-9cd5-f43b2a455364",
+    ),
+    *threshold(
         "CloudigradeAzureScaleSetUnreadable",
         "azure_unreadable_scale_sets",
         0,

@@ -3,8 +3,10 @@
 For metrics and alerts (decision 33): a few rows of the index of polls for each account.
 """
 
+from datetime import timedelta
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import connection
 
 POLLS_UNTIL_ALERT = 3
@@ -51,11 +53,28 @@ LIMIT %s
 """  # noqa: S608 - made of constants
 
 
+# What was a month ago is not looked for: that is long enough for any alert.
+_UNSEEN = f"""
+SELECT a.subscription_id::text, extract(epoch FROM now() - seen.at)
+FROM api_cloudaccount a CROSS JOIN LATERAL (
+    SELECT GREATEST(a.enabled_at, now() - interval '30 days', (
+        SELECT finished_at FROM api_describerun
+        WHERE cloud_account_id = a.id AND kind = 'azure_poll' AND outcome = 'ok'
+          AND started_at > now() - interval '30 days'
+        ORDER BY started_at DESC LIMIT 1
+    )) AS at
+) seen
+WHERE {_POLLED} AND seen.at < now() - %s
+ORDER BY seen.at, a.id
+LIMIT %s
+"""  # noqa: S608 - made of constants
+
+
 class Trouble(NamedTuple):
-    """A subscription, and how many polls or scale sets of it something is said of."""
+    """A subscription, and how many polls, scale sets or seconds something is said of."""
 
     subscription_id: str
-    number: int
+    number: float
 
 
 def refused_subscriptions() -> list[Trouble]:
@@ -74,7 +93,21 @@ def unreadable_scale_sets() -> list[Trouble]:
     return _select(_UNREADABLE, POLLS_UNTIL_ALERT, POLLS_UNTIL_ALERT, MOST_SUBSCRIPTIONS)
 
 
-def _select(statement: str, *parameters: int) -> list[Trouble]:
+def unseen_subscriptions() -> list[Trouble]:
+    """Return the subscriptions that no poll could read for some rounds, with seconds since then.
+
+    Whatever the reason; at most 50, those unseen for the longest time first. None where polls are
+    switched off.
+    """
+    period = settings.UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE
+    if not (settings.ENABLE_AZURE_VM_DISCOVERY and period):
+        return []
+    return _select(_UNSEEN, timedelta(seconds=POLLS_UNTIL_ALERT * period), MOST_SUBSCRIPTIONS)
+
+
+def _select(statement: str, *parameters: object) -> list[Trouble]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return [Trouble(*row) for row in cursor.fetchall()]
+        return [
+            Trouble(subscription_id, float(number)) for subscription_id, number in cursor.fetchall()
+        ]

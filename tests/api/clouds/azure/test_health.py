@@ -11,6 +11,7 @@ from api.clouds.azure.health import (
     MOST_SUBSCRIPTIONS,
     refused_subscriptions,
     unreadable_scale_sets,
+    unseen_subscriptions,
 )
 from api.internal import gauges, metrics
 from api.models import CloudAccount, DescribeRun
@@ -18,6 +19,7 @@ from deployment.local import azure_resources as resources
 from tests.api.clouds.azure.conftest import SUBSCRIPTION, machine
 from tests.api.internal.test_metrics import scrape
 from tests.factories import make_azure_account
+from util import postgres
 
 pytestmark = pytest.mark.django_db
 
@@ -144,6 +146,52 @@ class TestScaleSets:
         assert unreadable_scale_sets() == [(SUBSCRIPTION, 1)]
 
 
+class TestUnseenSubscriptions:
+    """PostgreSQL's clock goes on as it does, so the records are of the past."""
+
+    @pytest.fixture
+    def seen(self, db):
+        """Have an account enabled some hours ago, and polled, with what came of it, since then."""
+
+        def seen(enabled: float, *polls: tuple[float, str]) -> str:
+            now = postgres.now()
+            account = make_azure_account(enabled_at=now - HOUR * enabled)
+            for hours, outcome in polls:
+                moment = now - HOUR * hours
+                DescribeRun.objects.create(
+                    cloud_account=account,
+                    kind="azure_poll",
+                    outcome=outcome,
+                    started_at=moment,
+                    finished_at=moment,
+                )
+            return str(account.subscription_id)
+
+        return seen
+
+    def told(self) -> list[tuple[str, int]]:
+        return [(name, round(seconds / 3600)) for name, seconds in unseen_subscriptions()]
+
+    def test_since_the_last_good_poll(self, seen):
+        failing = seen(100, (30, "ok"), (5, "failed"), (1, "throttled"), (0.5, "denied"))
+        older = seen(50)
+        seen(100, (2, "ok"), (1, "failed"))
+        seen(2)
+        ancient = seen(24 * 365)
+        assert self.told() == [(ancient, 24 * 30), (older, 50), (failing, 30)]
+
+    def test_not_where_nothing_is_polled(self, seen, settings):
+        seen(50)
+        settings.UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE = 0
+        assert self.told() == []
+        settings.UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE = 3600
+        settings.ENABLE_AZURE_VM_DISCOVERY = False
+        assert self.told() == []
+        settings.ENABLE_AZURE_VM_DISCOVERY = True
+        CloudAccount.objects.update(is_enabled=False)
+        assert self.told() == []
+
+
 def test_metrics_name_the_subscription(azure, account, poll, monkeypatch):
     monkeypatch.setattr(metrics, "_system", gauges.SystemCollector())
     azure.delegate(SUBSCRIPTION, scale_sets=[resources.scale_set("web")])
@@ -153,5 +201,6 @@ def test_metrics_name_the_subscription(azure, account, poll, monkeypatch):
     poll(3)
     told = scrape()
     assert told["cloudigrade_azure_refused_polls"] == {(SUBSCRIPTION,): 3}
+    assert told["cloudigrade_azure_unseen_seconds"][(SUBSCRIPTION,)] > 86400
     assert told["cloudigrade_azure_unreadable_scale_sets"] == {(SUBSCRIPTION,): 1}
     assert told["cloudigrade_azure_scale_set_failures_total"][("Fault",)] >= 3

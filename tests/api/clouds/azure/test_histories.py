@@ -20,6 +20,7 @@ from api.clouds.azure.discovery import poll_subscription
 from api.clouds.azure.errors import AzureBusyError
 from api.models import CloudAccount, InstanceEvent, Run
 from deployment.local import azure_resources as resources
+from deployment.local.azure import AzureControl
 from tests.api.clouds.azure.conftest import forget
 from tests.factories import make_azure_account
 
@@ -38,7 +39,7 @@ LISTS = {
     "web": "ScaleSets/web/",
     "db": "ScaleSets/db/",
 }
-FAULTS = {
+FAULTS: dict[str, dict[str, Any]] = {
     "out of order": {"status": 500},
     "throttled": {"status": 429, "retry_after": 3600},
     "refused": {"status": 403, "code": "AuthorizationFailed"},
@@ -72,7 +73,7 @@ class Machine:
 class World:
     """The subscription as it truly is, and what we have of it in our books."""
 
-    azure: object
+    azure: AzureControl
     account: CloudAccount
     machines: dict[Place, Machine] = field(default_factory=dict)
 
