@@ -90,17 +90,36 @@ class InternalFakeIdentityAuthentication(IdentityHeaderAuthentication):
 def find_user(caller: Caller) -> User | None:
     """Return the user with the caller's account number, or else the one with the org id.
 
-    If both are known, of different customers, the account number's wins and a warning is logged
-    (README decision 8).
+    Where the two belong to different customers, a warning is logged: of two users the account
+    number's wins, and an account number that nobody has leaves the org id's, whoever that is
+    (spec 01 §2.2, README decision 8).
     """
     users = list(User.objects.raw(_FIND, [caller.account_number, caller.org_id]))
-    for user in users:
-        if caller.account_number and user.account_number == caller.account_number:
-            if len(users) > 1 or (caller.org_id and user.org_id not in (None, caller.org_id)):
-                tenant_mismatches.inc()
-                logger.warning("Account number of user %s came with another's org id", user.id)
-            return user
-    return users[0] if users else None
+    by_account = [
+        user
+        for user in users
+        if caller.account_number and user.account_number == caller.account_number
+    ]
+    user = next(iter(by_account or users), None)
+    if user is not None and (len(users) > 1 or not _is_same_customer(caller, user)):
+        tenant_mismatches.inc()
+        logger.warning(
+            "Account number %r and org id %r are not one customer's: the request is answered for"
+            " user %s",
+            caller.account_number,
+            caller.org_id,
+            user.id,
+        )
+    return user
+
+
+def _is_same_customer(caller: Caller, user: User) -> bool:
+    """Check whether no id of the caller differs from one that is known of the user."""
+    pairs = (
+        (caller.account_number, user.account_number),
+        (caller.org_id, user.org_id),
+    )
+    return all(not sent or not known or sent == known for sent, known in pairs)
 
 
 def _require_tenant(caller: Caller | None) -> None:

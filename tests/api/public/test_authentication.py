@@ -174,6 +174,7 @@ def count_of_mismatches() -> float:
 @pytest.mark.parametrize(
     ("ids", "warned"),
     [
+        ({"account_number": "999999", "org_id": "200002"}, True),
         ({"account_number": "100001", "org_id": "400004"}, True),
         ({"account_number": "100001", "org_id": "unknown"}, True),
         ({"account_number": "300003", "org_id": "400004"}, True),
@@ -188,6 +189,14 @@ def test_ids_of_two_customers_are_noticed(ids, warned, caplog):
     outcome(caller(**ids))
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert (count_of_mismatches() - before, len(warnings)) == (warned, warned)
+
+
+def test_org_id_of_a_user_with_another_account_number(caplog):
+    """Issue 14.18: the user is found as spec 01 §2.2 says, and decision 8's warning names both."""
+    assert outcome(caller(account_number="999999", org_id="200002")) == "A"
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "'999999'" in record.getMessage()
+    assert "'200002'" in record.getMessage()
 
 
 def test_logs_name_no_secret(caplog):
