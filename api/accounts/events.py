@@ -33,6 +33,7 @@ from api.sources.messages import (
     MalformedMessageError,
     Tenant,
     checked_headers,
+    checked_tenant,
     first_header,
     objects_of,
     platform_id,
@@ -45,11 +46,13 @@ from util.metrics import counter
 
 logger = logging.getLogger(__name__)
 
-CLOUDS = {
-    "cloud-meter-arn": CloudType.AWS,
-    "lighthouse_subscription_id": CloudType.AZURE,
+CLOUDS: Mapping[str, str] = {
+    "cloud-meter-arn": str(CloudType.AWS),
+    "lighthouse_subscription_id": str(CloudType.AZURE),
 }
 """The authentication types that we support, and the cloud of each (spec 03 §5)."""
+
+SHOWN_CHARACTERS = 200
 
 EVENTS = counter(
     "cloudigrade_sources_events_total",
@@ -157,7 +160,7 @@ def _read(
     if not isinstance(value, Mapping):
         raise MalformedMessageError("the body is not a JSON object")
     pairs = checked_headers(headers)
-    tenant = tenant_of(pairs)
+    tenant = checked_tenant(pairs)
     if not tenant:
         raise MalformedMessageError("it names neither account number nor org id")
     return Event(event_type, value, pairs, tenant, trigger, patience)
@@ -167,7 +170,8 @@ def _id(event: Event, name: str) -> int:
     """Read one of the body's ids. Raises ``MalformedMessageError``."""
     number = platform_id(event.value.get(name))
     if number is None:
-        raise MalformedMessageError(f"its {name} is {event.value.get(name)!r}")
+        shown = repr(event.value.get(name))[:SHOWN_CHARACTERS]
+        raise MalformedMessageError(f"its {name} is {shown}")
     return number
 
 
@@ -190,16 +194,16 @@ def _create(event: Event) -> Outcome:
         _expect(event, f"authentication {authentication_id}")
         return _tell(event, application_id, ErrorCode.CG2000)
     code = _problem(authentication)
-    if code is not None:
-        return _tell(event, application_id, code)
+    cloud_type = _cloud_of(authentication)
+    if code is not None or cloud_type is None:
+        return _tell(event, application_id, code or ErrorCode.CG2001)
     try:
         user = get_or_create_user(**event.tenant._asdict())
     except UserConflictError as conflict:
         return _tell(event, application_id, ErrorCode.CG1000, str(conflict))
-    task = CREATION_TASKS[CLOUDS[authentication["authtype"]]]
     follow_up = FollowUp(
         name=f"configure {application_id}/{authentication_id}",
-        task=task,
+        task=CREATION_TASKS[cloud_type],
         args=(
             user.account_number,
             user.org_id,
@@ -222,11 +226,17 @@ def _expect(event: Event, what: str) -> None:
 
 def _problem(authentication: client.Record) -> ErrorCode | None:
     """Name the first thing that is wrong with an authentication."""
-    if authentication.get("authtype") not in CLOUDS:
+    if _cloud_of(authentication) is None:
         return ErrorCode.CG2001
     if authentication.get("resource_type") != RESOURCE_TYPE:
         return ErrorCode.CG2002
     return None if _token(authentication) else ErrorCode.CG2004
+
+
+def _cloud_of(authentication: client.Record) -> str | None:
+    """Return the cloud that an authentication is for; None if we do not support its type."""
+    kind = authentication.get("authtype")
+    return CLOUDS.get(kind) if isinstance(kind, str) else None
 
 
 def _token(authentication: client.Record) -> str | None:
@@ -258,7 +268,7 @@ def _update(event: Event) -> Outcome:
     token = _token(authentication)
     if token is None:
         return _tell(event, application_id, ErrorCode.CG2004)
-    cloud_type = CLOUDS.get(authentication.get("authtype") or "")
+    cloud_type = _cloud_of(authentication)
     results = [
         change_token(account_id=account.id, token=token, tenant=event.tenant, trigger=event.trigger)
         for account in accounts

@@ -1,9 +1,12 @@
 """The last step of a create message: from a token to an account (spec 03 §6.2, §6.3, §6.7)."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from api.accounts.creation import PlatformIds, create_account
 from api.accounts.errors import AccountError, UserGoneError
+from api.accounts.lifecycle import enable_account
 from api.accounts.relocation import change_token
 from api.accounts.states import Trigger
 from api.accounts.users import UserConflictError, find_user, get_or_create_user
@@ -12,12 +15,20 @@ from api.models import CloudAccount, CloudType, User
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
 from api.sources.status import notify_code
+from util.metrics import counter
 
 logger = logging.getLogger(__name__)
 
-CREATION_TASKS = {
+FOREIGN_MESSAGES = counter(
+    "cloudigrade_foreign_creations_total",
+    "Messages that would have changed the account of another customer.",
+)
+
+CREATION_TASKS: Mapping[Any, str] = {
     CloudType.AWS: "api.clouds.aws.tasks.configure_customer_aws_and_create_cloud_account",
-    CloudType.AZURE: "api.clouds.azure.tasks.check_azure_subscription_and_create_cloud_account",
+    str(
+        CloudType.AZURE
+    ): "api.clouds.azure.tasks.check_azure_subscription_and_create_cloud_account",
 }
 
 APPLICATION_PAUSED_HEADER = "application_paused"
@@ -67,7 +78,7 @@ def onboard(
         cloud_type=cloud_type,
     ).first()
     if known is not None:
-        return _repeat(known, token, tenant, trigger)
+        return _repeat(known, user, token, tenant, trigger)
     try:
         account = create_account(
             user=user,
@@ -105,6 +116,14 @@ def _find_user(tenant: Tenant, create: bool) -> User | None:
         return None
 
 
-def _repeat(account: CloudAccount, token: object, tenant: Tenant, trigger: Trigger) -> str:
-    usable = change_token(account_id=account.id, token=token, tenant=tenant, trigger=trigger)
-    return f"account {account.id} existed already and can{'' if usable else ' not'} be metered"
+def _repeat(
+    account: CloudAccount, user: User, token: object, tenant: Tenant, trigger: Trigger
+) -> str:
+    """Enable an account again; its own customer, and nobody else, may change its token."""
+    if account.user_id == user.id:
+        usable = change_token(account_id=account.id, token=token, tenant=tenant, trigger=trigger)
+    else:
+        FOREIGN_MESSAGES.inc()
+        logger.error("Account %s is not of %s, who created it once more", account, user)
+        usable = enable_account(account_id=account.id, trigger=trigger)
+    return f"account {account.id} existed already and can{'' if usable else 'not'} be metered"

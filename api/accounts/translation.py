@@ -7,6 +7,7 @@ from django.conf import settings
 
 from api.accounts.users import UserConflictError, get_or_create_user
 from api.models import User
+from api.sources.messages import TENANT_ID_LENGTH
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def _translate(account_numbers: list[str | None]) -> dict[str | None, object]:
 
 
 def _is_org_id(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and 0 < len(value) <= TENANT_ID_LENGTH
 
 
 def _store(account_number: str | None, org_id: object) -> bool:

@@ -7,6 +7,7 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
+from api.sources.messages import TENANT_ID_LENGTH
 from util import postgres
 from util.metrics import counter
 
@@ -26,6 +27,14 @@ class UserConflictError(Exception):
     """The account number and the org id belong to different customers (decisions 4, 26)."""
 
 
+class UnusableIdError(ValueError):
+    """No customer can have such an account number or org id; ``field`` names which it is."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} has more than {TENANT_ID_LENGTH} characters")
+        self.field = field
+
+
 def find_user(*, account_number: str | None, org_id: str | None) -> User | None:
     """Find a user by account number and org id if both are given, else by the one given."""
     wanted = {"account_number": account_number, "org_id": org_id}
@@ -37,12 +46,15 @@ def get_or_create_user(*, account_number: str | None, org_id: str | None) -> Use
     """Find the customer with these identifiers, complete what we know of him, or create him.
 
     Works for several callers at once: they end up with the same user. Raises ``ValueError`` without
-    any identifier, ``UserConflictError`` if the two belong to different customers: then nothing was
-    changed, and trying again will not help.
+    any identifier, ``UnusableIdError`` for one that is too long, ``UserConflictError`` if the two
+    belong to different customers: then nothing was changed, and trying again will not help.
     """
     account_number, org_id = account_number or None, org_id or None
     if not account_number and not org_id:
         raise ValueError("A user needs an account number or an org id")
+    for field, text in (("account_number", account_number), ("org_id", org_id)):
+        if len(text or "") > TENANT_ID_LENGTH:
+            raise UnusableIdError(field)
     for _ in range(ATTEMPTS):
         try:
             with transaction.atomic():

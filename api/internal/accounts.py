@@ -20,7 +20,7 @@ from api.accounts.errors import (
 )
 from api.accounts.locking import locked_account
 from api.accounts.states import API, OPERATOR
-from api.accounts.users import UserConflictError, get_or_create_user
+from api.accounts.users import UnusableIdError, UserConflictError, get_or_create_user
 from api.clouds.aws.arn import InvalidArnError, parse_arn
 from api.internal.access import caller_of
 from api.internal.browse import Resource, browse
@@ -30,6 +30,7 @@ from api.models import CloudAccount, CloudType
 from api.public import components
 from api.public.authentication import InternalOptionalAuthentication
 from api.public.objects import account_object
+from api.sources.messages import TENANT_ID_LENGTH
 from util.tasks import enqueue
 
 ACCOUNTS = Resource(
@@ -40,6 +41,7 @@ PAIR_TAKEN = (
     "The fields platform_authentication_id, platform_application_id must make a unique set."
 )
 REQUIRED = "This field is required."
+TOO_LONG = f"Ensure this field has no more than {TENANT_ID_LENGTH} characters."
 NOT_ENABLED = "Could not enable cloud account. Please check your credentials."
 
 TOKEN_NAMES = {CloudType.AWS: "account_arn", CloudType.AZURE: "subscription_id"}
@@ -166,6 +168,8 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
             user = get_or_create_user(account_number=caller.account_number, org_id=caller.org_id)
         except UserConflictError as error:
             raise AuthenticationFailed from error
+        except UnusableIdError as error:
+            raise ValidationError({error.field: [TOO_LONG]}) from error
         try:
             account = create_account(
                 user=user,

@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DataError, connection, transaction
+from django.db import DatabaseError, DataError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from api.models import InboxMessage
 from api.models.inbox import UNFINISHED
 from api.sources.customers import Customers, join_queues, queue_of
-from api.sources.messages import TASKS, Tenant, objects_of, tenant_of
+from api.sources.messages import TASKS, Headers, Tenant, objects_of, tenant_of
 from util.locks import lock
 from util.tasks import enqueue, publishing_must_succeed
 
 logger = logging.getLogger(__name__)
+
+PROGRAM_LIMITS = "54"
+"""Class of PostgreSQL's error codes; Django takes them for errors of operation."""
 
 KEPT_DAYS = 30
 """How long a processed message is kept."""
@@ -143,7 +146,7 @@ class Received:
     event_type: str
     tenant: Tenant
     value: dict[str, Any]
-    headers: list[list[str | None]]
+    headers: Headers
     kept_headers: list[list[str | None]]
 
 
@@ -169,7 +172,9 @@ def store(
         return [], []
     try:
         return _store(messages), []
-    except (DataError, ValueError):
+    except (DatabaseError, ValueError, RecursionError) as error:
+        if not _is_content_at_fault(error):
+            raise
         if len(messages) == 1:
             return [], list(messages)
     stored: list[tuple[int, Received]] = []
@@ -179,6 +184,16 @@ def store(
         stored += more_stored
         rejected += more_rejected
     return stored, rejected
+
+
+def _is_content_at_fault(error: Exception) -> bool:
+    """Check whether an error says that the database cannot hold what a message is made of.
+
+    Such are text with NUL characters, and what PostgreSQL calls the limits of a program.
+    """
+    code = getattr(error.__cause__, "pgcode", None) or ""
+    is_database_error = isinstance(error, DatabaseError) and not isinstance(error, DataError)
+    return not is_database_error or code.startswith(PROGRAM_LIMITS)
 
 
 def _store(messages: Sequence[Received]) -> list[tuple[int, Received]]:

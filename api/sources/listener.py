@@ -38,11 +38,13 @@ from api.sources.messages import (
     EVENT_TYPE_HEADER,
     TASKS,
     MalformedMessageError,
+    bounded_headers,
+    checked_tenant,
     decode_body,
     decode_headers,
     first_header,
+    kept_body,
     kept_headers,
-    tenant_of,
 )
 from util.identity import KAFKA_IDENTITY_HEADER
 from util.kafka import consumer_config
@@ -61,6 +63,7 @@ HEARTBEAT_SECONDS = 5.0
 LOGGED_BYTES = 2000
 COMMIT_INTERVAL_MS = 1000
 RECONNECT_MS = 1000
+READ_AHEAD_KBYTES = 4096
 LONGEST_CLOSE_SECONDS = 1.0
 BROKER_SECONDS = 2.0
 DATABASE_SECONDS = 10.0
@@ -79,6 +82,9 @@ def make_consumer() -> Consumer:
         "auto.commit.interval.ms": COMMIT_INTERVAL_MS,
         # Each attempt to reach a broker that is away is logged: not twenty times a second.
         "reconnect.backoff.ms": RECONNECT_MS,
+        # What the client reads ahead counts against our memory: messages may have a megabyte.
+        "queued.max.messages.kbytes": READ_AHEAD_KBYTES,
+        "fetch.max.bytes": READ_AHEAD_KBYTES * 1024,
     }
     consumer = Consumer(config, logger=logger)
     consumer.subscribe([settings.LISTENER_TOPIC], on_assign=_log_assignment)
@@ -277,36 +283,58 @@ def _place(message: Message) -> Coordinates:
 
 
 def _written_at(message: Message) -> datetime.datetime | None:
+    """Return the time that Kafka has for a message; None for one that no calendar has."""
     kind, milliseconds = message.timestamp()
     if kind == TIMESTAMP_NOT_AVAILABLE:
         return None
-    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+    try:
+        return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _decode(message: Message) -> Received | None:
-    """Decode a message; None, with a line in the log and a count, if it does not concern us."""
+    """Decode a message; None, with a line in the log and a count, if it does not concern us.
+
+    Whatever a message is like, those behind it come through.
+    """
     place = _place(message)
     event_type = None
     try:
         headers = decode_headers(_headers(message))
         event_type = first_header(headers, EVENT_TYPE_HEADER)
         if event_type is None or event_type not in TASKS:
-            _ignore(place, f"event type {event_type!r} does not concern us", None)
+            _ignore(place, f"event type {_shortened(event_type)} does not concern us", None)
             return None
         if not _is_switched_on():
             _ignore(place, f"{event_type} while data management is off", event_type)
             return None
-        value = decode_body(message.value())
+        return _read(message, place, event_type, headers)
     except MalformedMessageError as error:
         _reject(place, str(error), _excerpt(message), event_type)
-        return None
+    except Exception as error:
+        # Such as the client's own, for a header's name that is no UTF-8.
+        logger.exception("Message %s cannot be read", place)
+        _reject(place, repr(error), "", event_type)
+    return None
+
+
+def _read(
+    message: Message, place: Coordinates, event_type: str, headers: list[list[str | None]]
+) -> Received:
+    """Understand a relevant message. Raises ``MalformedMessageError``."""
+    body = message.value()
+    value = decode_body(body)
+    kept = kept_body(value, len(body or b""))
+    if kept is not value:
+        logger.warning("Message %s is too large or too deep: only its ids are kept", place)
     return Received(
         place,
         written_at=_written_at(message),
         event_type=event_type,
-        tenant=tenant_of(headers),
-        value=value,
-        headers=headers,
+        tenant=checked_tenant(headers),
+        value=kept,
+        headers=bounded_headers(headers),
         kept_headers=kept_headers(headers),
     )
 
@@ -340,7 +368,11 @@ def _reject(place: Coordinates, reason: str, excerpt: str, event_type: str | Non
 def _excerpt(message: Message) -> str:
     """Show what can be shown of a malformed message: not who sent it."""
     headers = [pair for pair in _headers(message) or () if pair[0] != KAFKA_IDENTITY_HEADER]
-    return f"{(message.value() or b'')[:LOGGED_BYTES]!r} with headers {headers!r}"
+    return f"{(message.value() or b'')[:LOGGED_BYTES]!r} with headers {_shortened(headers)}"
+
+
+def _shortened(value: object) -> str:
+    return repr(value)[:LOGGED_BYTES]
 
 
 def _headers(message: Message) -> Sequence[tuple[str, bytes | None]] | None:

@@ -34,6 +34,16 @@ TENANT_ID_LENGTH = 150
 
 LARGEST_ID = 2**63 - 1
 
+LARGEST_BODY = 64 * 1024
+DEEPEST_BODY = 32
+"""Bytes, and arrays or objects within each other, above which only a body's ids are kept."""
+
+LARGEST_HEADERS = 64 * 1024
+"""Characters of the headers that are kept; the identity header, of HTTP, has at most 16 KiB."""
+
+_IDS = ("id", "application_id", "authentication_id")
+"""Members of a body that mean something to us."""
+
 Headers = Sequence[Sequence[str | None]]
 """Pairs of name and value, in the order in which they came; a value may be missing."""
 
@@ -78,6 +88,32 @@ def decode_body(raw: bytes | None) -> dict[str, Any]:
     return value
 
 
+def kept_body(value: dict[str, Any], size: int) -> dict[str, Any]:
+    """Return what is stored and queued of a body of so many bytes.
+
+    That is all of it, unless it is so large or so deep that it could harm what waits beside it:
+    then its ids, which are all that we need.
+    """
+    if size <= LARGEST_BODY and not _is_deeper(value, DEEPEST_BODY):
+        return value
+    return {name: value[name] for name in _IDS if platform_id(value.get(name)) is not None}
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Check whether arrays and objects lie within each other on more than so many levels."""
+    level: list[Any] = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -93,6 +129,19 @@ def tenant_of(headers: Headers) -> Tenant:
     An identity that can not be decoded counts as absent (spec 03 §2).
     """
     return Tenant(*tenant_from_headers(headers))
+
+
+def checked_tenant(headers: Headers) -> Tenant:
+    """Return whom a message is about, as ``tenant_of`` does.
+
+    Raises ``MalformedMessageError`` for an account number or org id that no customer can have.
+    """
+    tenant = tenant_of(headers)
+    if any(len(text or "") > TENANT_ID_LENGTH for text in tenant):
+        raise MalformedMessageError(
+            f"its account number or org id has more than {TENANT_ID_LENGTH} characters"
+        )
+    return tenant
 
 
 class Objects(NamedTuple):
@@ -123,6 +172,23 @@ def kept_headers(headers: Headers) -> list[list[str | None]]:
     if not any(first_header(headers, name) for name in explicit):
         wanted.add(KAFKA_IDENTITY_HEADER)
     return [list(pair) for pair in headers if pair[0] in wanted]
+
+
+def bounded_headers(headers: Headers) -> Headers:
+    """Return the headers that a task gets: all of them, or the kept ones if they are too large.
+
+    Raises ``MalformedMessageError`` if even those are.
+    """
+    if _length(headers) <= LARGEST_HEADERS:
+        return headers
+    kept = kept_headers(headers)
+    if _length(kept) > LARGEST_HEADERS:
+        raise MalformedMessageError(f"its headers have more than {LARGEST_HEADERS} characters")
+    return kept
+
+
+def _length(headers: Headers) -> int:
+    return sum(len(part or "") for pair in headers for part in pair)
 
 
 def checked_headers(headers: object) -> Headers:

@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass
 
 ACCOUNT_ID_LENGTH = 12
+MAX_ARN = 2048
+"""Bytes of a role's ARN that AWS takes."""
+
 MAX_REGION = 64
 """Characters that our tables have room for; AWS's own regions have up to 15."""
 
@@ -44,8 +47,8 @@ def parse_arn(text: str) -> Arn:
     The service need not be IAM nor the resource a role: a wrong kind fails when it is assumed.
     """
     match = _ARN.fullmatch(text)
-    if match is None or text.splitlines() != [text] or "\0" in text:
-        raise InvalidArnError(f"{text!r} is not an ARN")
+    if match is None or text.splitlines() != [text] or not _can_be_stored(text):
+        raise InvalidArnError(f"{text[:MAX_ARN]!r} is not an ARN")
     return Arn(
         text=text,
         partition=match["partition"],
@@ -55,6 +58,15 @@ def parse_arn(text: str) -> Arn:
         resource_type=match["resource_type"],
         resource=match["resource"],
     )
+
+
+def _can_be_stored(text: str) -> bool:
+    """Check that a text has nothing that neither AWS nor our tables take."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text and size <= MAX_ARN
 
 
 def normal_account_id(value: object) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from django.db import IntegrityError
 
-from api.accounts import creation
+from api.accounts import creation, onboarding
 from api.accounts.creation import PlatformIds, create_account
 from api.accounts.errors import (
     DuplicateAccountError,
@@ -305,6 +305,18 @@ OTHER_SPELLINGS = {
 }
 OWN = [(cloud_type, token) for cloud_type in OWN_NUMBERS for token in OTHER_SPELLINGS[cloud_type]]
 INVALID = {"aws": ErrorCode.CG1004, "azure": ErrorCode.CG1006}
+
+
+def test_message_with_the_ids_of_another_customers_account(user, aws, queued):
+    """Issue 14.16's kind: it may have the account checked, and changes nothing of it."""
+    account = make_aws_account(platform_authentication_id=22, platform_application_id=11)
+    before = account.account_arn
+    counted = onboarding.FOREIGN_MESSAGES._value.get()
+    assert onboarded(token=OTHER_ROLE) == f"account {account.id} existed already and can be metered"
+    account.refresh_from_db()
+    assert account.account_arn == before
+    assert statuses(queued) == [available(account.user, 11)]
+    assert onboarding.FOREIGN_MESSAGES._value.get() == counted + 1
 
 
 class TestOwnAccount:

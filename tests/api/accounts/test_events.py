@@ -137,6 +137,8 @@ class TestCreate:
         [
             ({"authtype": "arn"}, ErrorCode.CG2001),
             ({"authtype": None}, ErrorCode.CG2001),
+            ({"authtype": ["cloud-meter-arn"]}, ErrorCode.CG2001),
+            ({"authtype": {"a": 1}}, ErrorCode.CG2001),
             ({"resource_type": "Endpoint"}, ErrorCode.CG2002),
             ({"username": ""}, ErrorCode.CG2004),
             ({"username": None, "password": ""}, ErrorCode.CG2004),
@@ -166,6 +168,8 @@ class TestCreate:
             {"application_id": True, "authentication_id": 22},
             {"application_id": 0, "authentication_id": 22},
             {"application_id": 2**63, "authentication_id": 22},
+            {"application_id": "9" * 5000, "authentication_id": 22},
+            {"application_id": [11], "authentication_id": {"22": 22}},
             {},
             [],
             None,
@@ -186,6 +190,7 @@ class TestCreate:
             [],
             [["x-rh-sources-account-number", ""]],
             [["x-rh-identity", "not base64!"]],
+            [["x-rh-sources-org-id", "9" * 151]],
             [["x-rh-identity", None]],
             [["X-RH-SOURCES-ORG-ID", "1"]],
             [identity()],
@@ -266,6 +271,7 @@ class TestUpdate:
         [
             {"resource_type": "Endpoint"},
             {"authtype": "arn"},
+            {"authtype": ["cloud-meter-arn"]},
             {"authtype": "lighthouse_subscription_id"},
             {"resource_id": "12"},
         ],

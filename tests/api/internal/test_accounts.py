@@ -1,5 +1,6 @@
 """Making, changing and deleting accounts: scenarios 15-18 (spec 02 §5.4, §5.5, §14)."""
 
+import json
 import uuid
 
 import pytest
@@ -211,6 +212,27 @@ def test_numbers_of_two_customers_make_no_account(db, clouds, queued):
     response = caller.post(f"{B}/accounts/", NEW_AWS)
     assert response.status_code == 403
     assert response.json() == {"detail": "Incorrect authentication credentials."}
+
+
+@pytest.mark.parametrize("field", ["account_number", "org_id"])
+@pytest.mark.parametrize("caller", [service, customer])
+def test_ids_that_no_customer_has_make_no_account(db, clouds, queued, field, caller):
+    """Issue 14.26: a clear 400."""
+    response = caller(**{field: "9" * 151}).post(f"{B}/accounts/", NEW_AWS)
+    assert response.status_code == 400
+    assert response.json() == {field: ["Ensure this field has no more than 150 characters."]}
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["authentication", "application", "source"])
+@pytest.mark.parametrize(
+    "number", [str(2**63), str(-(2**63) - 1), "9" * 5000, "1e300", "1e400", f'"{"9" * 5000}"']
+)
+def test_platform_ids_that_no_column_holds(db, clouds, queued, name, number):
+    body = json.dumps(NEW_AWS | {f"platform_{name}_id": "@"}).replace('"@"', number)
+    response = NEW_ORG.post(f"{B}/accounts/", body)
+    assert response.status_code == 400
+    assert not CloudAccount.objects.exists()
 
 
 @pytest.mark.parametrize("caller", [service(), customer()])

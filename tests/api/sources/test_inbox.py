@@ -1,6 +1,8 @@
 """Storing and queueing messages (decision 27)."""
 
 import datetime
+import random
+import string
 
 import pytest
 from django.core.management import call_command
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from api.models import InboxMessage
 from api.sources import inbox
+from api.sources.inbox import Coordinates
 from api.sources.messages import CREATE, DESTROY, PAUSE, TASKS, Tenant
 from tests.api.passing_time import is_spaced_ever_wider, time_passes
 from tests.api.sources.stored import received, store
@@ -92,6 +95,15 @@ class TestStore:
         stored, rejected = inbox.store([before, malformed, after])
         assert [message for _, message in stored] == [before, after]
         assert rejected == [malformed]
+
+    def test_limits_of_postgresql_are_no_outage(self):
+        """Django takes them for errors of operation: the listener would wait for ever."""
+        before, after = received(), received()
+        topic = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
+        huge = received(coordinates=Coordinates(topic, 0, 1))
+        stored, rejected = inbox.store([before, huge, after])
+        assert [message for _, message in stored] == [before, after]
+        assert rejected == [huge]
 
     @PATIENTLY
     @given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats()))

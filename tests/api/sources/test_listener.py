@@ -1,5 +1,6 @@
 """The listener's loop, with a consumer that hands out what the test says (spec 03 §1)."""
 
+import json
 import logging
 import signal
 import threading
@@ -18,6 +19,7 @@ from api.models import InboxMessage
 from api.sources import inbox, listener, listener_metrics
 from api.sources.listener import Listener
 from api.sources.messages import CREATE, DESTROY, PAUSE, TASKS, UNPAUSE, UPDATE
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -182,6 +184,83 @@ def test_scenarios_02_03_bad_messages_are_skipped(queued, bad):
         consumer = listen(*batches)
         assert consumer.stored == {0: batches[-1][-1].offset() + 1}
     assert queued.names == [TASKS[PAUSE]] * 2
+
+
+class UnreadableHeaders(Message):
+    """The client finds that a header's name is no UTF-8, and fails in its own way."""
+
+    def headers(self):
+        raise SystemError("returned a result with an exception set")
+
+
+class StrangeTime(Message):
+    def timestamp(self):
+        return (1, 2**62)
+
+
+HOSTILE = {
+    "headers that cannot be read": UnreadableHeaders(0),
+    "account number that no column holds": Message(
+        0, headers=[*Message.usual_headers(PAUSE), ("x-rh-sources-account-number", b"9" * 1000)]
+    ),
+    "identity of a megabyte": Message(
+        0, headers=[("event_type", PAUSE.encode()), ("x-rh-identity", b"e30=" * 250_000)]
+    ),
+    "number of 5,000 digits": Message(0, value=b'{"id": ' + b"9" * 5000 + b"}"),
+    "endless nesting": Message(0, value=b'{"id": 11, "x": ' + b"[" * 500_000),
+    "NUL": Message(0, value=b'{"id": 11, "x": "\\u0000"}'),
+    "half a character": Message(0, value=b'{"id": 11, "x": "\\ud800"}'),
+    "infinity": Message(0, value=b'{"id": 11, "x": 1e999}'),
+}
+
+
+class TestHostileMessages:
+    """Issue 14: they are logged and counted, and others go on."""
+
+    @pytest.mark.parametrize("bad", HOSTILE.values(), ids=HOSTILE)
+    def test_they_are_counted_and_others_come_through(self, queued, caplog, bad):
+        def count():
+            return sum(
+                listener_metrics.MESSAGES.labels(kind, "malformed")._value.get()
+                for kind in (PAUSE, "other")
+            )
+
+        before = count()
+        consumer = listen([bad, Message(1)], [Message(2)])
+        assert consumer.stored == {0: 3}
+        assert [task.args[0] for task in queued] == [{"id": 11}] * 2
+        assert count() == before + 1
+        assert "events/0/0" in caplog.text
+        assert len(caplog.text) < 20_000
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            Message(0, value=b'{"id": 11, "x": ' + b"[" * 500 + b"]" * 500 + b"}"),
+            Message(0, value=b'{"id": 11, "x": "' + b"x" * 1_000_000 + b'"}'),
+            Message(0, value=b'{"id": 11, "x": [' + b"{}," * 300_000 + b"{}]}"),
+            Message(0, headers=[*Message.usual_headers(PAUSE), ("z", b"x" * 1_000_000)]),
+            Message(0, headers=Message.usual_headers(PAUSE) * 3),
+            StrangeTime(0),
+        ],
+        ids=["deep", "a megabyte of text", "many objects", "huge header", "duplicates", "time"],
+    )
+    def test_what_can_be_done_is_done(self, queued, message):
+        consumer = listen([message, Message(1)])
+        assert consumer.stored == {0: 2}
+        assert [task.args[0]["id"] for task in queued] == [11, 11]
+        for stored, task in zip(InboxMessage.objects.order_by("id"), queued, strict=True):
+            assert stored.application_id == 11
+            for kept in (stored.value, stored.headers, *task.args):
+                assert len(json.dumps(kept)) < 10_000
+
+    def test_other_customers_are_not_influenced(self, queued):
+        """A message that names two customers belongs to the one with the account number."""
+        make_user(account_number="1", org_id="3340851")
+        headers = [*Message.usual_headers(PAUSE), ("x-rh-sources-account-number", b"2")]
+        listen([Message(0), Message(1, headers=headers), Message(2)])
+        keys = InboxMessage.objects.order_by("id").values_list("customer_key", flat=True)
+        assert list(keys) == ["account 1", "account 2", "account 1"]
 
 
 def test_null_header_is_kept_as_nothing(queued):

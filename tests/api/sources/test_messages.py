@@ -10,16 +10,24 @@ from hypothesis import strategies as st
 
 from api.sources.messages import (
     CREATE,
+    DEEPEST_BODY,
     DESTROY,
+    LARGEST_BODY,
+    LARGEST_HEADERS,
     PAUSE,
+    TASKS,
+    TENANT_ID_LENGTH,
     UNPAUSE,
     UPDATE,
     MalformedMessageError,
     Tenant,
+    bounded_headers,
     checked_headers,
+    checked_tenant,
     decode_body,
     decode_headers,
     first_header,
+    kept_body,
     kept_headers,
     objects_of,
     platform_id,
@@ -143,6 +151,69 @@ class TestObjects:
     )
     def test_what_a_message_is_about(self, event_type, value, expected):
         assert objects_of(event_type, value) == expected
+
+
+DEEP: dict = {"id": "11", "x": []}
+for _ in range(DEEPEST_BODY):
+    DEEP["x"] = [DEEP["x"]]
+
+
+class TestHostileMessages:
+    """Whatever a message is like, it harms neither those behind it nor our memory."""
+
+    @pytest.mark.parametrize(
+        ("value", "size"),
+        [
+            ({"id": "11", "padding": "x" * 10}, LARGEST_BODY + 1),
+            (DEEP, 100),
+            ({"id": "11", "application_id": [1], "authentication_id": 2**70}, LARGEST_BODY + 1),
+        ],
+    )
+    def test_ids_of_a_huge_body_are_kept(self, value, size):
+        assert kept_body(value, size) == {"id": "11"}
+
+    @pytest.mark.parametrize("value", [{"id": 11, "x": [[{"y": None}]]}, {}, DEEP["x"][0][0]])
+    def test_other_bodies_are_kept_as_they_are(self, value):
+        assert kept_body(value, LARGEST_BODY) is value
+
+    @pytest.mark.parametrize("name", ["x-rh-sources-account-number", "x-rh-sources-org-id"])
+    def test_ids_that_no_customer_has(self, name):
+        assert checked_tenant([[name, "9" * TENANT_ID_LENGTH]])
+        with pytest.raises(MalformedMessageError):
+            checked_tenant([[name, "9" * (TENANT_ID_LENGTH + 1)]])
+
+    def test_identity_with_an_id_that_no_customer_has(self):
+        identity = encoded({"identity": {"org_id": "9" * (TENANT_ID_LENGTH + 1)}})
+        with pytest.raises(MalformedMessageError):
+            checked_tenant([["x-rh-identity", identity]])
+
+    def test_huge_headers(self):
+        padding = ["z", "x" * LARGEST_HEADERS]
+        assert bounded_headers([padding, TestTenant.ORG]) == [TestTenant.ORG]
+        assert bounded_headers([["z", "x"], TestTenant.ORG]) == [["z", "x"], TestTenant.ORG]
+        with pytest.raises(MalformedMessageError):
+            bounded_headers([["x-rh-identity", "x" * LARGEST_HEADERS]])
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"id": ' + b"9" * 5000 + b"}",
+            b'{"id": ' + b"[" * 100_000,
+            b'{"id": 1' * 10_000,
+            b'\xef\xbb\xbf{"id": 1}',
+            b'{"id": NaN}',
+            b'"id"',
+        ],
+    )
+    def test_what_is_no_json_object(self, body):
+        with pytest.raises(MalformedMessageError):
+            decode_body(body)
+
+    @PATIENTLY
+    @given(st.dictionaries(st.text(), JSON), st.sampled_from([10, LARGEST_BODY + 1]))
+    def test_what_is_kept_is_about_the_same_objects(self, value, size):
+        for event_type in TASKS:
+            assert objects_of(event_type, kept_body(value, size)) == objects_of(event_type, value)
 
 
 class TestKeptHeaders:

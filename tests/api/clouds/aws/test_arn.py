@@ -21,6 +21,8 @@ ACCEPTED = {
     "arn:aws:iam::012345678901:role/r": "012345678901",
     "arn:aws:iam::12345:role/r": "000000012345",
     "arn:aws:iam::123456789012:role/rôle": "123456789012",
+    "arn:aws:iam::123456789012:role/\t\x1b": "123456789012",
+    "arn:aws:iam::123456789012:" + "r" * 2022: "123456789012",
 }
 REFUSED = [
     "",
@@ -42,6 +44,9 @@ REFUSED = [
     "arn:aws:iam::123456789012:role/r\n",
     "arn:aws:iam::123456789012:role/r\u2028x",
     "arn:aws:iam::123456789012:role/r\0",
+    "arn:aws:iam::123456789012:" + "r" * 2023,
+    "arn:aws:iam::123456789012:" + "ô" * 1012,
+    "arn:aws:iam::123456789012:role/\ud800",
 ]
 
 
