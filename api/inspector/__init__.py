@@ -11,7 +11,7 @@ The modules, in the order in which the data pass through them:
 ``directory``             a directory of this machine in the place of a file system
 ``tree``                  paths and symbolic links of an image, resolved inside it only
 ``deployment``            the root of an image: the tree's own, or that of an ostree deployment
-``packages``              the databases of rpm, by ``sqlite``, ``berkeley`` and ``ndb``
+``packages``, ``copies``  the databases of rpm, by ``sqlite``, ``berkeley`` and ``ndb``
 ``rpmheader``,            one package: its name, and the key id of its signature
 ``openpgp``
 ``releases``,             further facts of a root

@@ -51,7 +51,7 @@ class Database:
             raise UnreadableError("is encrypted")
         self._header = struct.Struct(f"{self._order}8xIIIHHBB")
         self._off_page = struct.Struct(f"{self._order}4xII")
-        self._file = Cached(file, blocks=8)
+        self._file = Cached(file, blocks=64)
         self._pages = file.size // self._page_size
         self._notes = notes
         self._path = path

@@ -23,7 +23,7 @@ def headers(file: Source, notes: Notes, path: str) -> Iterator[bytes]:
     magic, version, _, slot_pages, _, _ = _HEADER.unpack(read_exactly(file, 0, _HEADER.size))
     if magic != b"RpmP" or version != 0 or not 0 < slot_pages <= _MAX_SLOT_PAGES:
         raise UnreadableError("is no ndb")
-    cached = Cached(file, blocks=8)
+    cached = Cached(file, blocks=64)
     slots = read_exactly(cached, 0, slot_pages * _PAGE)[_FIRST_SLOTS * _SLOT.size :]
     for magic, package, offset, count in _SLOT.iter_unpack(slots):
         if magic != b"Slot" or not package:

@@ -1,13 +1,17 @@
 """The packages that rpm knows of, and who signed them (spec 13 §2)."""
 
 import dataclasses
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from api.inspector import berkeley, ndb, sqlite
+from api.inspector.copies import copy_out
 from api.inspector.errors import LimitError, Notes, UnreadableError
-from api.inspector.limits import MAX_DATABASE
 from api.inspector.rpmheader import read_header
+from api.inspector.sources import FileSource
 from api.inspector.tree import Kind, Tree
 
 FOLDERS = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
@@ -98,21 +102,36 @@ def _sqlite(tree: Tree, path: str, notes: Notes) -> Iterator[bytes]:
 
 
 def _ndb(tree: Tree, path: str, notes: Notes) -> Iterator[bytes]:
-    file = tree.open(path)
-    if file is not None:
-        yield from ndb.headers(file, notes, path)
+    with _copy_of(tree, path) as file:
+        if file is not None:
+            yield from ndb.headers(file, notes, path)
 
 
 def _berkeley(tree: Tree, path: str, notes: Notes) -> Iterator[bytes]:
+    with _copy_of(tree, path) as file:
+        if file is None:
+            return
+        for key, header in berkeley.Database(file, notes, path).records():
+            # The number 0 is no package: rpm counts there.
+            if key.strip(b"\0"):
+                yield header
+
+
+@contextmanager
+def _copy_of(tree: Tree, path: str) -> Iterator[FileSource | None]:
+    """Open a copy of a database, if there is one: after years of updates, its parts lie anywhere.
+
+    Raises UnreadableError, LimitError.
+    """
     file = tree.open(path)
     if file is None:
+        yield None
         return
-    if file.size > MAX_DATABASE:
-        raise LimitError(f"has {file.size} bytes, more than {MAX_DATABASE}")
-    for key, header in berkeley.Database(file, notes, path).records():
-        # The number 0 is no package: rpm counts there.
-        if key.strip(b"\0"):
-            yield header
+    with tempfile.TemporaryDirectory(prefix="rpmdb-") as folder:
+        copy = Path(folder, "copy")
+        copy_out(file, copy)
+        with FileSource(copy) as source:
+            yield source
 
 
 _DATABASES = {"rpmdb.sqlite": _sqlite, "Packages.db": _ndb, "Packages": _berkeley}

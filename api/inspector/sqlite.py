@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from api.inspector.errors import LimitError, Notes, UnreadableError
-from api.inspector.limits import MAX_DATABASE, MIB
+from api.inspector.copies import copy_out
+from api.inspector.errors import LimitError, Notes
 from api.inspector.rpmheader import MAX_HEADER
-from api.inspector.sources import Source
 from api.inspector.tree import Tree
 
 COMPANIONS = ("-wal", "-journal")
@@ -27,27 +26,9 @@ def headers(tree: Tree, path: str, notes: Notes) -> Iterator[bytes]:
         for suffix in ("", *COMPANIONS):
             file = tree.open(path + suffix)
             if file is not None:
-                _copy(file, Path(f"{copy}{suffix}"))
+                copy_out(file, Path(f"{copy}{suffix}"))
         with contextlib.closing(_connect(copy)) as connection:
             yield from _rows(connection, notes, path)
-
-
-def _copy(file: Source, target: Path) -> None:
-    if file.size > MAX_DATABASE:
-        raise LimitError(f"has {file.size} bytes, more than {MAX_DATABASE}")
-    with target.open("wb") as copy:
-        at = 0
-        while at < file.size:
-            data = file.read(at, 4 * MIB)
-            if not data:
-                raise UnreadableError(f"ends after {at} of {file.size} bytes")
-            if data.count(0) == len(data):
-                # A file of 512 MB that holds nothing takes no room here either.
-                copy.seek(len(data), 1)
-                copy.truncate()
-            else:
-                copy.write(data)
-            at += len(data)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

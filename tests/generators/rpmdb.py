@@ -117,6 +117,29 @@ def write_sqlite(path: Path, headers: Iterable[bytes], *, in_log: Iterable[bytes
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
+def scattered(database: bytes, *, page_size: int = 4096) -> bytes:
+    """Return ``Packages`` as years of updates leave it: pages of headers anywhere in the file."""
+    pages = [database[at : at + page_size] for at in range(0, len(database), page_size)]
+    moved = [number for number, page in enumerate(pages) if page[25] == 7]
+    places = random.Random(1).sample(moved, len(moved))
+    new = dict(zip(moved, places, strict=True))
+    made = list(pages)
+    for number, page in enumerate(pages):
+        changed = bytearray(page)
+        if page[25] == 7:
+            (following,) = struct.unpack_from("<I", page, 16)
+            struct.pack_into("<II", changed, 8, new[number], 0)
+            struct.pack_into("<I", changed, 16, new.get(following, 0))
+        elif page[25] == 13:
+            (count,) = struct.unpack_from("<H", page, 20)
+            for offset in struct.unpack_from(f"<{count}H", page, 26):
+                if page[offset] == 3:
+                    (first,) = struct.unpack_from("<I", page, offset + 4)
+                    struct.pack_into("<I", changed, offset + 4, new[first])
+        made[new.get(number, number)] = bytes(changed)
+    return b"".join(made)
+
+
 def berkeley(headers: Iterable[bytes], *, page_size: int = 4096, order: str = "<") -> bytes:
     """Return ``Packages`` of Berkeley DB: a hash of one bucket, headers in overflow pages."""
     pages: list[bytes] = [b"", b""]

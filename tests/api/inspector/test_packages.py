@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.inspector import openpgp
+from api.inspector.directory import DirectoryFileSystem
 from api.inspector.errors import UnreadableError
 from api.inspector.packages import RED_HAT_KEYS, read_packages
 from api.inspector.rpmheader import read_header
@@ -63,6 +64,25 @@ def test_berkeley_in_both_byte_orders_and_all_sizes(page_size, order, tmp_path):
     path.write_bytes(rpmdb.berkeley(headers[: page_size // 100], page_size=page_size, order=order))
     found = read(tmp_path)
     assert (found.signed, found.errors) == (min(30, page_size // 100), [])
+
+
+def test_a_scattered_database_is_read_once(tmp_path, monkeypatch):
+    """Headers whose pages lie anywhere cost no more reads of the disk than others."""
+    headers = [header(one) for one in rpmdb.packages(300, RED_HAT, size=60_000)]
+    path = write(tmp_path, "Packages", headers)
+    path.write_bytes(rpmdb.scattered(path.read_bytes()))
+    read_bytes = []
+    original = DirectoryFileSystem.read
+
+    def reading(self, parts, offset, size):
+        data = original(self, parts, offset, size)
+        read_bytes.append(len(data))
+        return data
+
+    monkeypatch.setattr(DirectoryFileSystem, "read", reading)
+    found = read(tmp_path)
+    assert (found.signed, found.errors) == (300, [])
+    assert sum(read_bytes) == path.stat().st_size
 
 
 def test_a_damaged_page_hides_only_what_is_on_it(tmp_path):
