@@ -92,6 +92,11 @@ ENTRIES: tuple[Entry, ...] = (
         "AWS_DESCRIBE_MISSING_SCHEDULE",
     ),
     Entry(
+        "redrive_dead_letters",
+        "api.clouds.aws.tasks.redrive_dead_letters",
+        "REDRIVE_DEAD_LETTERS_SCHEDULE",
+    ),
+    Entry(
         "recalculate_stale_usage",
         "api.tasks.recalculate_stale_usage",
         "RECALCULATE_STALE_USAGE_SCHEDULE",

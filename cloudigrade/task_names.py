@@ -51,6 +51,7 @@ TASK_NAMES: tuple[str, ...] = (
     "api.clouds.aws.tasks.describe_missing_for_account",
     "api.clouds.aws.tasks.initial_aws_describe_instances",
     "api.clouds.aws.tasks.reconcile_aws_accounts",
+    "api.clouds.aws.tasks.redrive_dead_letters",
     "api.clouds.aws.tasks.repopulate_ec2_instance_mapping",
     # Azure
     "api.clouds.azure.tasks.check_azure_subscription_and_create_cloud_account",

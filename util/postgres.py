@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from psycopg2 import extensions
 
 _SLICE_SECONDS = 0.5
@@ -23,6 +23,41 @@ def now() -> datetime.datetime:
         cursor.execute("SELECT clock_timestamp()")
         moment: datetime.datetime = cursor.fetchone()[0]
     return moment.astimezone(datetime.UTC)
+
+
+def require_writable() -> None:
+    """Raise OperationalError unless the database answers and takes changes.
+
+    A connection that broke at another time is made anew, so that it is the database that answers.
+    """
+    try:
+        _require_writable()
+    except (OperationalError, InterfaceError):
+        connection.close()
+        _require_writable()
+
+
+def _require_writable() -> None:
+    with connection.cursor() as cursor:
+        # A replica that took the place of a lost primary, or one that the primary became, only
+        # answers.
+        cursor.execute("SELECT current_setting('transaction_read_only')::bool")
+        if cursor.fetchone()[0]:
+            raise OperationalError("The database takes no changes")
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether an error is the database's because it does not answer, or takes no changes, now.
+
+    Not so for one lost connection, a lock that was held for too long, or a statement that was.
+    """
+    if not isinstance(error, DatabaseError | InterfaceError):
+        return False
+    try:
+        require_writable()
+    except (OperationalError, InterfaceError):
+        return True
+    return False
 
 
 class DatabaseClock:

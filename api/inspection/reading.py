@@ -24,7 +24,7 @@ from api.clouds.aws.session import s3
 from api.inspection.results import Result, UnreadableResultError, parse_result
 from api.inspection.saving import save_results
 from api.inspection.start import start_waiting
-from util import metrics
+from util import metrics, postgres
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,8 @@ def _save_together_or_apart(deliveries: Sequence[_Delivery]) -> None:
     try:
         save_results([result for one in deliveries for result in one.results])
     except Exception as error:
+        if postgres.is_away(error):
+            raise
         if len(deliveries) == 1:
             deliveries[0].problem = error
             return

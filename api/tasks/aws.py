@@ -5,12 +5,13 @@ from typing import Any
 from django.db import OperationalError
 
 from api import errands
-from api.clouds.aws import discovery, ingest
+from api.clouds.aws import dead_letters, discovery, ingest
 from api.clouds.aws.definitions import repopulate_definitions
 from api.clouds.aws.errors import AwsError, NotReadyError, translated
 from api.clouds.aws.queues import Message, cache_lengths
 from api.clouds.aws.trail import remove_trail
 from api.clouds.provider import TransientCloudError
+from util.locks import single_flight
 from util.tasks import LONG, RetryPolicy, task
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
@@ -81,3 +82,12 @@ def repopulate_ec2_instance_mapping() -> None:
 def check_and_cache_sqs_queues_lengths() -> None:
     """Remember how many messages our queues hold."""
     cache_lengths()
+
+
+@task("api.clouds.aws.tasks.redrive_dead_letters", limit=LONG)
+@translated
+def redrive_dead_letters() -> dict[str, dict[str, int]]:
+    """Move dead letters back whose cause may have passed; returns how many of each queue."""
+    with single_flight("redrive_dead_letters", LONG.hard) as alone:
+        found = dead_letters.redrive_all() if alone else []
+    return {one.queue: {"moved": one.moved, "kept": one.kept} for one in found}

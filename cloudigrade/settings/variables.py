@@ -208,6 +208,7 @@ _SCHEDULES = _group(
     _schedule(
         "AWS_DESCRIBE_MISSING_SCHEDULE", 21600, "asking AWS again for what it did not describe"
     ),
+    _schedule("REDRIVE_DEAD_LETTERS_SCHEDULE", 3600, "moving dead letters of SQS back"),
     _schedule("RECALCULATE_STALE_USAGE_SCHEDULE", 60, "recalculating withdrawn usage"),
     _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
     _schedule("DELETE_EXPIRED_RECORDS_SCHEDULE", DAY, "deleting old records of log files"),

@@ -34,6 +34,7 @@ DEFAULTS = {
 }
 OURS = {
     "reconcile_aws_accounts": 21600,
+    "redrive_dead_letters": 3600,
     "describe_missing": 21600,
     "recalculate_stale_usage": 60,
     "delete_expired_records": 86400,

@@ -26,6 +26,7 @@ from api.clouds.aws.pipes import trail_pipe
 from api.clouds.aws.queues import Message
 from api.clouds.aws.store import store_entries
 from api.models import DescribeRun, IngestObject
+from util import postgres
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -118,13 +119,18 @@ def _entries(deliveries: Sequence[Delivery]) -> list[Entry]:
 
 
 def _store_together_or_apart(entries: Sequence[Entry]) -> None:
-    """Store all files at once or, if that fails, each for itself: so one can not hinder others."""
+    """Store all files at once or, if that fails, each for itself: so one can not hinder others.
+
+    A database that is away is no fault of a file: raises its error (decision 44).
+    """
     whole = [entry for entry in entries if entry.file.problem is None]
     if not whole:
         return
     try:
         _store(whole)
     except Exception as error:
+        if postgres.is_away(error):
+            raise
         if len(whole) == 1:
             whole[0].file.problem = error
             whole[0].file.outcome = IngestObject.Outcome.REJECTED

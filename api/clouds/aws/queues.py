@@ -17,7 +17,7 @@ from django.core.cache import cache
 from api.clouds.aws.errors import code_of
 from api.clouds.aws.pipes import Pipe, dead_letter_name, inspection_pipe, pipes, trail_pipe
 from api.clouds.aws.session import sqs
-from util import clock
+from util import clock, postgres
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ urls = _Urls()
 def queue_url(pipe: Pipe) -> str:
     """Find a pipe's queue by its name; one that does not exist is made, with all it needs."""
     return urls.get(pipe.queue) or urls.remember(
-        pipe.queue, _find(pipe.queue) or _create_queue(pipe)
+        pipe.queue, find(pipe.queue) or _create_queue(pipe)
     )
 
 
@@ -79,7 +79,8 @@ def queue_arn(pipe: Pipe) -> str:
     return _attributes(queue_url(pipe), "QueueArn")["QueueArn"]
 
 
-def _find(name: str) -> str | None:
+def find(name: str) -> str | None:
+    """Return the URL of the queue of that name; None if there is none."""
     try:
         return str(sqs().get_queue_url(QueueName=name)["QueueUrl"])
     except ClientError as error:
@@ -107,9 +108,9 @@ def _create(name: str, retention: int) -> str:
 
 def is_right(pipe: Pipe) -> bool | None:
     """Tell whether a pipe's queue is as it has to be, None where there is none; only reads."""
-    url = _find(pipe.queue)
+    url = find(pipe.queue)
     if url is None:
-        return False if _find(pipe.dead_letter_queue) else None
+        return False if find(pipe.dead_letter_queue) else None
     return _is_configured(pipe, _present(url))
 
 
@@ -120,7 +121,7 @@ def configure_queue(pipe: Pipe) -> None:
     """
     url = None
     try:
-        url = _find(pipe.queue) or _create_queue(pipe)
+        url = find(pipe.queue) or _create_queue(pipe)
         _configure(pipe, url)
     except (ClientError, BotoCoreError):
         logger.exception("Could not configure SQS queue %s (%s)", pipe.queue, url)
@@ -130,7 +131,7 @@ def configure_queue(pipe: Pipe) -> None:
 def remove_queue(pipe: Pipe) -> None:
     """Delete a pipe's queue and its dead letter queue, with all messages."""
     for name in (pipe.queue, pipe.dead_letter_queue):
-        if url := _find(name):
+        if url := find(name):
             sqs().delete_queue(QueueUrl=url)
     urls.forget()
 
@@ -141,7 +142,7 @@ def _configure(pipe: Pipe, url: str) -> None:
         return
     if not _redrives(present):
         present["RedrivePolicy"] = _redrive_policy(pipe, present["QueueArn"])
-        if not _find(pipe.dead_letter_queue):
+        if not find(pipe.dead_letter_queue):
             _create(pipe.dead_letter_queue, DEAD_LETTER_RETENTION)
     sqs().set_queue_attributes(
         QueueUrl=url,
@@ -181,7 +182,7 @@ def _attributes(url: str, *names: str) -> dict[str, str]:
 def _redrives(present: dict[str, str]) -> bool:
     """Tell whether a queue's redrive policy has our count, and a dead letter queue that exists."""
     target, count = _parse_redrive(present.get("RedrivePolicy", ""))
-    return count == settings.AWS_SQS_MAX_RECEIVE_COUNT and bool(target and _find(target))
+    return count == settings.AWS_SQS_MAX_RECEIVE_COUNT and bool(target and find(target))
 
 
 def _redrive_policy(pipe: Pipe, queue_arn: str) -> str:
@@ -223,11 +224,13 @@ def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[l
 
     They are shown to nobody else for some seconds, by default as many as the queue says, and are
     the caller's to hold and to delete. A queue that vanishes meanwhile is an empty one, with a
-    warning.
+    warning. None is taken while the database is away, since SQS counts how often it hands a message
+    out (decision 44): raises what the database raises.
     """
     url = queue_url(pipe)
     hold = {} if seconds is None else {"VisibilityTimeout": seconds}
     while limit > 0:
+        postgres.require_writable()
         try:
             answer = sqs().receive_message(
                 QueueUrl=url,
@@ -265,34 +268,47 @@ def _message(raw: dict[str, Any]) -> Message:
 def held(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> Iterator[None]:
     """Keep messages from being shown to others while the block works on them.
 
-    ``seconds`` is for how long they are held already, and how long at a time they will be.
+    ``seconds`` is for how long they are held already, and how long at a time they will be. Where
+    the block fails as a whole they are given back at once.
     """
     done = threading.Event()
+    url, receipts = queue_url(pipe), [message.receipt for message in messages]
 
     def renew() -> None:
         while not done.wait(max(seconds / 3, 1)):
-            _prolong(pipe, messages, seconds)
+            _hold_for(url, receipts, seconds)
 
     keeper = threading.Thread(target=renew, name="sqs-visibility", daemon=True)
     keeper.start()
+    failed = True
     try:
         yield
+        failed = False
     finally:
         done.set()
         keeper.join()
+        if failed:
+            show_again(url, receipts)
 
 
-def _prolong(pipe: Pipe, messages: Sequence[Message], seconds: int) -> None:
-    try:
-        sqs().change_message_visibility_batch(
-            QueueUrl=queue_url(pipe),
-            Entries=[
-                {"Id": str(number), "ReceiptHandle": one.receipt, "VisibilityTimeout": seconds}
-                for number, one in enumerate(messages)
-            ],
-        )
-    except (ClientError, BotoCoreError) as error:
-        logger.warning("Messages of %s may be shown again too early: %s", pipe.queue, error)
+def show_again(url: str, receipts: Sequence[str]) -> None:
+    """Give messages of a queue back that were not worked on: others may take them at once."""
+    _hold_for(url, receipts, 0)
+
+
+def _hold_for(url: str, receipts: Sequence[str], seconds: int) -> None:
+    for first in range(0, len(receipts), BATCH):
+        batch = receipts[first : first + BATCH]
+        try:
+            sqs().change_message_visibility_batch(
+                QueueUrl=url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                    for number, receipt in enumerate(batch)
+                ],
+            )
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("Messages of %s may be shown again at another time: %s", url, error)
 
 
 def delete(pipe: Pipe, messages: Sequence[Message]) -> list[Message]:
@@ -325,6 +341,11 @@ def labelled_queues() -> dict[str, str]:
     }
 
 
+def length_of(url: str) -> int:
+    """Return about how many messages a queue has to show."""
+    return int(_attributes(url, _LENGTH)[_LENGTH])
+
+
 def cache_lengths() -> None:
     """Remember how many messages each queue holds (spec 04 §10.4).
 
@@ -332,8 +353,7 @@ def cache_lengths() -> None:
     """
     for label, name in labelled_queues().items():
         try:
-            url = sqs().get_queue_url(QueueName=name)["QueueUrl"]
-            length = int(_attributes(url, _LENGTH)[_LENGTH])
+            length = length_of(sqs().get_queue_url(QueueName=name)["QueueUrl"])
             key = LENGTH_KEY.format(label=label)
             cache.set(key, length, settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL)
             # Kept for ever: an alert needs to know of a check that was too long ago.

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.inspection import results
+from api.inspection import reading, results
 from api.inspection.results import UnreadableResultError, parse_result
 from api.inspection.saving import save_results
 from api.models import Instance, MachineImage, StaleUsage
@@ -20,6 +20,7 @@ from tests.factories import (
     make_run,
     utc,
 )
+from util import postgres
 
 json_values = st.recursive(
     st.none()
@@ -177,6 +178,26 @@ def test_what_can_not_be_saved_harms_nothing_else(scene, monkeypatch):
     scene.deliver(result("ami-good"))
     assert scene.persist() == (1, 1)
     assert (fresh(good).status, fresh(bad).status) == ("inspected", "pending")
+
+
+def test_messages_are_given_back_where_the_database_goes_away(scene, monkeypatch):
+    """Decision 44: it is no fault of theirs, and they are there as soon as it answers again."""
+    image = scene.image("ami-1", status="inspecting")
+    scene.deliver(result("ami-1"))
+
+    def fail(*_arguments, **_options):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    def go_away(*_arguments, **_options):
+        outage.setattr(postgres, "require_writable", fail)
+        fail()
+
+    with monkeypatch.context() as outage:
+        outage.setattr(reading, "save_results", go_away)
+        with pytest.raises(OperationalError):
+            scene.persist()
+    assert scene.persist() == (1, 0)
+    assert fresh(image).status == "inspected"
 
 
 @pytest.mark.django_db

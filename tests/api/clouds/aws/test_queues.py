@@ -8,10 +8,13 @@ import pytest
 from botocore.exceptions import ClientError
 from django.core.cache import cache
 from django.core.management import call_command
+from django.db import OperationalError
 
 from api.clouds.aws import queues
 from api.clouds.aws.pipes import dead_letter_name, inspection_pipe, trail_pipe
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
+
+pytestmark = pytest.mark.django_db
 
 TRAIL = "test-cloudigrade-cloudtrail-s3"
 RESULTS = "test-cloudigrade-inspections-s3"
@@ -229,13 +232,52 @@ def test_messages_are_held_while_work_goes_on(pipes_ready, requests):
     assert [entry["VisibilityTimeout"] for entry in prolonged.parameters["Entries"]] == [3, 3]
 
 
+def test_messages_are_given_back_where_the_work_fails_as_a_whole(pipes_ready):
+    """Decision 44: not after the minutes for which they were taken."""
+    send(pipes_ready, "a", "b")
+    (messages,) = queues.receive(trail_pipe(), limit=2, seconds=300)
+    with pytest.raises(ZeroDivisionError), queues.held(trail_pipe(), messages, seconds=300):
+        1 / 0  # noqa: B018
+    again = receive()
+    assert {message.body for message in again} == {"a", "b"}
+    assert {message.receives for message in again} == {2}
+
+
+def test_messages_stay_held_where_the_work_ends(pipes_ready):
+    send(pipes_ready, "a")
+    (messages,) = queues.receive(trail_pipe(), limit=1, seconds=300)
+    with queues.held(trail_pipe(), messages, seconds=300):
+        pass
+    assert receive() == []
+
+
+def test_nothing_is_received_while_the_database_is_away(pipes_ready, requests, monkeypatch):
+    """Decision 44: SQS counts how often it hands out a message, and gives it up in the end."""
+    send(pipes_ready, "a", "b")
+
+    def away():
+        raise OperationalError("could not connect to server")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(queues.postgres, "require_writable", away)
+        requests.clear()
+        with pytest.raises(OperationalError):
+            receive()
+        assert "ReceiveMessage" not in {request.action for request in requests}
+    received = queues.receive(trail_pipe(), limit=1, seconds=300)
+    assert [message.receives for message in next(received)] == [1]
+    monkeypatch.setattr(queues.postgres, "require_writable", away)
+    with pytest.raises(OperationalError):
+        next(queues.receive(trail_pipe(), limit=25))
+
+
 def test_trouble_with_holding_does_not_disturb_the_work(pipes_ready, caplog):
     send(pipes_ready, "a")
     pipes_ready.refuse("sqs", "ChangeMessageVisibilityBatch", "AccessDenied")
     (messages,) = queues.receive(trail_pipe(), limit=1, seconds=3)
     with queues.held(trail_pipe(), messages, seconds=3):
         time.sleep(1.5)
-    assert "shown again too early" in caplog.text
+    assert "shown again at another time" in caplog.text
 
 
 def test_scenario_34_lengths(pipes_ready):
