@@ -94,7 +94,7 @@ class DescribedImage(NamedTuple):
 def describe_regions(arn: Arn) -> list[str]:
     """Return the regions that are enabled in the account."""
     answer = clients.of_customer(arn, "ec2", HOME_REGION).describe_regions()
-    names = [(region or {}).get("RegionName") for region in answer.get("Regions") or ()]
+    names = [_text((region or {}).get("RegionName")) for region in answer.get("Regions") or ()]
     return [name for name in names if name]
 
 

@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -24,10 +25,8 @@ from tests.factories import number
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import LogFile
 from tests.generators.lives import LOGGED, Change, Life, errors
-from tests.threads import NoThreads
+from tests.threads import NoThreads, in_threads
 from util import clock
-
-pytestmark = pytest.mark.django_db
 
 REGIONS = ("us-east-1", "eu-west-1")
 BETWEEN = timedelta(hours=6)
@@ -148,6 +147,7 @@ def deliver(logs, files):
     assert ingest(messages) == messages
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("seed", range(6))
 def test_lives_with_lost_and_late_logs(logs, account, monkeypatch, seed):
     cloud = Cloud(seed)
@@ -172,6 +172,30 @@ def test_lives_with_lost_and_late_logs(logs, account, monkeypatch, seed):
     assert not cloud.on_their_way
     check(cloud)
     assert DescribeRun.objects.filter(outcome="failed").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seed", [100, 101])
+def test_lives_with_looks_and_logs_at_the_same_time(logs, account, monkeypatch, seed):
+    """Two workers describe the account while two others store its logs."""
+    cloud = Cloud(seed)
+    monkeypatch.setattr(discovery, "describe_all_instances", lambda _, region: cloud.pages(region))
+    now = BEGINNING + timedelta(seconds=5)
+    with time_machine.travel(now, tick=False):
+        look(account)
+    for _ in range(6):
+        cloud.live(now, now + BETWEEN)
+        now += BETWEEN
+        with time_machine.travel(now, tick=False):
+            files = cloud.arrived(now)
+            works = [partial(deliver, logs, files[place::2]) for place in range(2)]
+            in_threads(*works, *[partial(look, account)] * 2)
+    cloud.failing = set()
+    with time_machine.travel(now + timedelta(days=10), tick=False):
+        deliver(logs, cloud.arrived(clock.now()))
+        look(account)
+    assert not cloud.on_their_way
+    check(cloud)
 
 
 def check(cloud):

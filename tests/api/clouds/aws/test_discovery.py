@@ -23,6 +23,7 @@ from api.models import (
     MachineImage,
 )
 from tests.api.clouds.aws.scene import Scene, at, events, make_account, runs
+from tests.deployment.processes import wait_for
 from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
 from tests.threads import NoThreads
 from util import clock, postgres
@@ -572,6 +573,26 @@ class TestDates:
         ]
         assert self.unsure() == [(at(15), at(15)), (at(14), at(14))]
         assert [run[:3] for run in runs()] == [("i-1", at(14), None), ("i-2", at(13), at(15))]
+
+    def test_what_ec2_itself_tells(self, aws, db, queued, regions):
+        """Without anything in the place of EC2's answers."""
+        regions.remove("eu-west-1")
+        scene = Scene(aws, make_account(enabled_at=clock.now() - timedelta(hours=1)))
+        describe(scene)
+        instance_id = scene.instance(scene.image())
+        describe(scene)
+        shown = ec2(scene).describe_instances()["Reservations"][0]["Instances"][0]
+        assert events() == [(instance_id, "power_on", shown["LaunchTime"], "m5.large")]
+        # EC2 tells whole seconds, and so an end within the second of the start is none.
+        assert wait_for(lambda: clock.now() > shown["LaunchTime"] + timedelta(seconds=1))
+        ec2(scene).stop_instances(InstanceIds=[instance_id])
+        stopped_at = clock.now()
+        describe(scene)
+        (end,) = events()[1:]
+        assert end[1] == "power_off"
+        assert stopped_at - timedelta(seconds=2) < end[2] <= stopped_at
+        assert end[2].microsecond == 0
+        assert self.unsure()[-2:] == [(shown["LaunchTime"],) * 2, (end[2], end[2])]
 
     def test_what_it_does_not_tell_was_when_the_page_had_been_read(self, scene, ec2_shows):
         """A look that begins at 23:59 sees things of the next day."""

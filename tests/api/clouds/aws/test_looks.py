@@ -82,7 +82,6 @@ class TestMissedStarts:
         [
             None,
             pytest.param(at(3), id="not after the newest power-off"),
-            pytest.param(BEGINNING - timedelta(seconds=1), id="before the account was enabled"),
             pytest.param(READ + timedelta(seconds=1), id="in the future"),
         ],
     )
@@ -90,7 +89,9 @@ class TestMissedStarts:
         shown = look(described(launched_at=launched_at))
         assert found(shown, known("power_off", at(3))) == [("power_on", READ, False)]
 
-    def test_at_the_moment_when_the_account_was_enabled(self):
+    def test_nothing_before_the_account_was_enabled_counts(self):
+        before = BEGINNING - timedelta(seconds=1)
+        assert found(look(described(launched_at=before))) == [("power_on", READ, False)]
         assert found(look(described(launched_at=BEGINNING))) == [("power_on", BEGINNING, True)]
 
     def test_the_first_look_dates_by_its_own_time(self):
