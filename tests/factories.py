@@ -6,6 +6,7 @@ names count up, so that rows made with defaults never collide.
 
 import datetime
 import itertools
+import json
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,7 @@ from api.models import (
     CloudAccount,
     CloudType,
     ConcurrentUsage,
+    ImageTags,
     Instance,
     InstanceDefinition,
     InstanceEvent,
@@ -24,6 +26,8 @@ from api.models import (
     User,
 )
 from util import clock
+
+RHEL_RESULT = {"rhel_release_files_found": True}
 
 _numbers = itertools.count(1)
 
@@ -126,8 +130,27 @@ def _store_image(columns: dict) -> MachineImage:
 
 
 def make_rhel_image(**columns) -> MachineImage:
-    """Make an AMI that counts as RHEL by its tag."""
-    return make_aws_image(**({"rhel_detected_by_tag": True} | columns))
+    """Make an AMI that counts as RHEL for whoever uses it, by its inspection."""
+    return make_aws_image(**({"inspection_json": json.dumps(RHEL_RESULT)} | columns))
+
+
+def set_rhel(image: MachineImage, is_rhel: bool) -> None:
+    """Let an inspection say of an AMI whether it is RHEL; to be used within ``change_images``."""
+    result = json.loads(image.inspection_json or "{}")
+    image.inspection_json = json.dumps({**result, "rhel_release_files_found": is_rhel})
+
+
+def make_tags(
+    *, account: CloudAccount, image: MachineImage, rhel: bool = True, **columns
+) -> ImageTags:
+    """Put tags on an AMI in an account, by default the RHEL tag, without any consequence."""
+    tags = ImageTags.objects.create(
+        cloud_account=account, machine_image=image, rhel=rhel, **columns
+    )
+    image.rhel_detected_by_tag |= tags.rhel
+    image.openshift_detected |= tags.openshift
+    facts.apply(image).save()
+    return tags
 
 
 def make_image(*, account: CloudAccount | None = None, **columns) -> MachineImage:

@@ -2,6 +2,8 @@
 
 from django.db import connection
 
+from api.images.tags import forget_tags
+from api.images.users import inspect_skipped
 from api.metering.staleness import mark_accounts_stale
 from api.models import Cause, CloudAccount
 
@@ -41,6 +43,7 @@ _LOCK_UNUSED = f"{_STILL_UNUSED} ORDER BY image.id FOR UPDATE"
 
 _REFERENCES_TO_IMAGES = (
     "DELETE FROM api_imagefact WHERE machine_image_id = ANY(%(image_ids)s)",
+    "DELETE FROM api_imagetags WHERE machine_image_id = ANY(%(image_ids)s)",
     "DELETE FROM api_inspectionattempt WHERE machine_image_id = ANY(%(image_ids)s)",
     "DELETE FROM api_syntheticdatarequest_machine_images"
     " WHERE machineimage_id = ANY(%(image_ids)s)",
@@ -53,10 +56,11 @@ _REFERENCES_TO_IMAGES = (
 def erase_instances(account: CloudAccount) -> None:
     """Delete an account's instances with all they have, and the images that nobody else uses.
 
-    The days on which they were on are withdrawn for the account's user. To be called in a
-    transaction that holds the account's lock.
+    The days on which they were on are withdrawn for the account's user. What the account's tags
+    said of images is forgotten too. To be called in a transaction that holds the account's lock.
     """
     mark_accounts_stale(account_ids=[account.id], cause=Cause.ACCOUNT_DELETED)
+    untagged = forget_tags(account_id=account.id)
     parameters = {"account_id": account.id}
     with connection.cursor() as cursor:
         cursor.execute(_IMAGES, parameters)
@@ -67,6 +71,7 @@ def erase_instances(account: CloudAccount) -> None:
                 f"DELETE FROM {table} WHERE cloud_account_id = %(account_id)s",  # noqa: S608
                 parameters,
             )
+    inspect_skipped(untagged)
     _erase_unused_images(image_ids)
 
 

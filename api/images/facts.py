@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from api.models import CloudType, MachineImage
@@ -24,55 +24,51 @@ FACET_LENGTH = 64
 """Characters (code points) that a role, SLA, usage or service type may have; the rest is cut."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""NUL and halves of surrogate pairs, which JSON may spell but PostgreSQL can not store."""
+"""NUL and halves of surrogate pairs, which JSON may spell but PostgreSQL cannot store."""
+
+
+COUNTED_COLUMNS = ("architecture", "role", "sla", "usage", "service_type")
+"""Columns that move a customer's numbers, beside whether the image is RHEL for that customer.
+
+A change of others withdraws nothing.
+"""
+
+RHEL_FOR_EVERYBODY = f"""(
+    image.cloud_type = 'azure' AND image.rhel_detected_by_tag OR image.rhel_detected_by_license
+    OR image.is_cloud_access OR {" OR ".join(f"image.{key}" for key in FOUND_KEYS)})"""
+"""SQL: whether ``image``, a row of images, is RHEL for all who use it.
+
+For others an AMI is RHEL if their own tags say so (``ImageTags``). An Azure image has one user.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """The derived columns of one image."""
+class ResultFacts:
+    """The derived columns that follow from an inspection result alone."""
 
-    is_cloud_access: bool
-    is_marketplace: bool
     rhel_enabled_repos_found: bool
     rhel_product_certs_found: bool
     rhel_release_files_found: bool
     rhel_signed_packages_found: bool
     rhel_version: str | None
     syspurpose: Any
-    is_rhel: bool
     role: str
     sla: str
     usage: str
     service_type: str
 
 
-COUNTED_COLUMNS = ("is_rhel", "architecture", "role", "sla", "usage", "service_type")
-"""Columns whose change moves a customer's numbers; a change of others withdraws nothing."""
-
-
-def derive(image: MachineImage) -> ImageFacts:
-    """Compute the derived columns of an image from its stored ones, however odd those are."""
-    result = parse_inspection(image.inspection_json)
+def read_result(text: str | None) -> ResultFacts:
+    """Return what a stored inspection result says, however odd it is."""
+    result = parse_inspection(text)
     found = {key: result.get(key) is True for key in FOUND_KEYS}
-    by_red_hat = image.owner_aws_account_id in RED_HAT_OWNERS
-    name = (image.name or "").lower()
-    is_aws = image.cloud_type == CloudType.AWS
-    is_cloud_access = is_aws and by_red_hat and CLOUD_ACCESS_MARK in name
     syspurpose = result.get("syspurpose")
     purpose = syspurpose if isinstance(syspurpose, Mapping) else {}
     version = result.get("rhel_version")
-    return ImageFacts(
-        is_cloud_access=is_cloud_access,
-        is_marketplace=image.marketplace or (is_aws and by_red_hat and HOURLY_MARK in name),
+    return ResultFacts(
         **found,
         rhel_version=None if version is None else storable_text(str(version)),
         syspurpose=syspurpose,
-        is_rhel=(
-            image.rhel_detected_by_tag
-            or image.rhel_detected_by_license
-            or is_cloud_access
-            or any(found.values())
-        ),
         role=facet(purpose.get("role")),
         sla=facet(purpose.get("service_level_agreement")),
         usage=facet(purpose.get("usage")),
@@ -81,10 +77,30 @@ def derive(image: MachineImage) -> ImageFacts:
 
 
 def apply(image: MachineImage) -> MachineImage:
-    """Set the derived columns of an image that is not stored yet, or will be by the caller."""
-    for column, value in asdict(derive(image)).items():
-        setattr(image, column, value)
+    """Set the derived columns of an image that is not stored yet, or will be by the caller.
+
+    Of an image that was read without its inspection result, what follows from that stays as it is.
+    """
+    if "inspection_json" not in image.get_deferred_fields():
+        result = read_result(image.inspection_json)
+        for column in fields(ResultFacts):
+            setattr(image, column.name, getattr(result, column.name))
+    name = (image.name or "").lower()
+    is_red_hats = image.cloud_type == CloudType.AWS and image.owner_aws_account_id in RED_HAT_OWNERS
+    image.is_cloud_access = is_red_hats and CLOUD_ACCESS_MARK in name
+    image.is_marketplace = image.marketplace or (is_red_hats and HOURLY_MARK in name)
+    image.is_rhel = image.rhel_detected_by_tag or is_rhel_for_everybody(image)
     return image
+
+
+def is_rhel_for_everybody(image: MachineImage) -> bool:
+    """Tell what ``RHEL_FOR_EVERYBODY`` tells, of an image with its derived columns."""
+    return (
+        (image.cloud_type == CloudType.AZURE and image.rhel_detected_by_tag)
+        or image.rhel_detected_by_license
+        or image.is_cloud_access
+        or any(getattr(image, key) for key in FOUND_KEYS)
+    )
 
 
 def parse_inspection(text: str | None) -> Mapping[str, Any]:
@@ -93,9 +109,9 @@ def parse_inspection(text: str | None) -> Mapping[str, Any]:
         return {}
     try:
         result = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        return storable(result) if isinstance(result, Mapping) else {}
     except (ValueError, RecursionError):
         return {}
-    return storable(result) if isinstance(result, Mapping) else {}
 
 
 def _finite(number: str) -> float | None:
@@ -105,12 +121,12 @@ def _finite(number: str) -> float | None:
 
 
 def facet(value: object) -> str:
-    """Give a facet's value: text cut to 64 characters, or empty for anything else (07 §5.1)."""
+    """Return a facet's value: text cut to 64 characters, or empty for anything else (07 §5.1)."""
     return storable_text(value)[:FACET_LENGTH] if isinstance(value, str) else ""
 
 
 def storable_text(text: str) -> str:
-    """Drop the characters that PostgreSQL can not store."""
+    """Drop the characters that PostgreSQL cannot store."""
     return _UNSTORABLE.sub("", text)
 
 

@@ -4,14 +4,12 @@ from collections.abc import Iterable
 
 from django.db import transaction
 
+from api.images.users import START_INSPECTIONS, to_starts, users_of_images
 from api.inspection import attempts
 from api.inspection.states import MOVES, Event
-from api.inspection.turns import to_starts, users_of_images
 from api.models import InspectionAttempt, MachineImage
 from util import clock
 from util.tasks import enqueue
-
-START = "api.tasks.start_image_inspections"
 
 
 def reinspect_image(*, image_id: int) -> bool:
@@ -44,5 +42,5 @@ def reinspect_images(*, image_ids: Iterable[int]) -> int:
     )
     starts = to_starts(users_of_images().filter(machine_image_id__in=locked))
     if starts:
-        enqueue(START, starts)
+        enqueue(START_INSPECTIONS, starts)
     return found

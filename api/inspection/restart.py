@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from api.inspection import turns
+from api.images.users import inspect_skipped, skipped_but_used, to_starts, users_of_images
 from api.inspection.start import start_inspections, start_waiting
 from api.inspection.states import UNFINISHED
 from util import clock
@@ -17,15 +17,17 @@ def inspect_pending_images() -> None:
     """Start what waits for its turn, and what was left alone for too long.
 
     Only images count that an account uses which is metered. Attempts count, so that an image that
-    can not be inspected ends in error some day.
+    cannot be inspected ends in error some day. Images that only a tag had settled are inspected as
+    well if a customer uses them without it, should nobody have noticed when that began.
     """
     start_waiting()
+    inspect_skipped(skipped_but_used())
     since = clock.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
-    users = turns.users_of_images().filter(
+    users = users_of_images().filter(
         machine_image__status__in=UNFINISHED,
         machine_image__waiting_since__isnull=True,
         machine_image__updated_at__lt=since,
     )
-    starts = turns.to_starts(users)
+    starts = to_starts(users)
     for first in range(0, len(starts), BATCH):
         start_inspections(starts[first : first + BATCH], untouched_since=since)

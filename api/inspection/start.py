@@ -10,11 +10,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce
 
+from api.images.users import Start, to_starts, untagged_users
 from api.inspection import attempts, turns
 from api.inspection.copying import COPY_SNAPSHOT
 from api.inspection.states import UNFINISHED, Event, after
-from api.inspection.turns import Start
-from api.models import CloudType, InspectionAttempt, MachineImage
+from api.models import CloudAccount, CloudType, ImageTags, InspectionAttempt, MachineImage
 from util import clock
 from util.tasks import enqueue
 
@@ -81,10 +81,14 @@ def _begin(
     in_turn: bool = False,
 ) -> bool:
     """Take the first step with each image; tells whether any has to wait for its turn."""
+    wanted, tagged = _heed_tags(images, wanted)
     idle = [image for image in images if image.id not in running]
     attempts.close([image.id for image in idle], outcome=attempts.REPLACED)
     made = _attempts(idle)
-    steps = {image: first_step(image, attempts=made[image.id]) for image in idle}
+    steps = {
+        image: first_step(image, attempts=made[image.id], is_tagged=image.id in tagged)
+        for image in idle
+    }
     to_copy = [image for image, step in steps.items() if step.event is Event.STARTED]
     others_come_first = not in_turn and turns.others_wait([image.id for image in images])
     room = 0 if others_come_first or not to_copy else turns.room()
@@ -98,9 +102,41 @@ def _begin(
     return len(to_copy) > room
 
 
-def first_step(image: MachineImage, *, attempts: int) -> Step:
+def _heed_tags(
+    images: Iterable[MachineImage], wanted: Mapping[str, Start]
+) -> tuple[Mapping[str, Start], set[int]]:
+    """Leave out customers who have told by a tag that an image is RHEL (README decision 52).
+
+    Another customer who uses the image takes the place of such a one. Returns the starts, and the
+    images that nobody else uses: those are not looked into.
+    """
+    arns = {
+        image: wanted[image.cloud_image_id].arn for image in images if image.rhel_detected_by_tag
+    }
+    if not arns:
+        return wanted, set()
+    user_of = dict(
+        CloudAccount.objects.filter(
+            cloud_type=CloudType.AWS, account_arn__in=set(arns.values())
+        ).values_list("account_arn", "user_id")
+    )
+    told = set(
+        ImageTags.objects.filter(
+            rhel=True, machine_image__in=arns, cloud_account__user_id__in=set(user_of.values())
+        ).values_list("machine_image_id", "cloud_account__user_id")
+    )
+    tagged = {image.id for image, arn in arns.items() if (image.id, user_of.get(arn)) in told}
+    others = to_starts(untagged_users().filter(machine_image_id__in=tagged))
+    taken = {start.ami_id for start in others}
+    return (
+        {**wanted, **{start.ami_id: start for start in others}},
+        {image.id for image in arns if image.id in tagged and image.cloud_image_id not in taken},
+    )
+
+
+def first_step(image: MachineImage, *, attempts: int, is_tagged: bool) -> Step:
     """Decide what a start makes of an image that was attempted so many times before. Pure."""
-    if image.rhel_detected_by_tag:
+    if is_tagged:
         return Step(Event.SPARED, is_attempt=False)
     if attempts > settings.MAX_ALLOWED_INSPECTION_ATTEMPTS:
         return Step(Event.EXHAUSTED, is_attempt=False)

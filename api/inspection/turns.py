@@ -6,27 +6,19 @@ turns, so that one with thousands of images holds nobody else up.
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
-from api.models import CloudType, InspectionAttempt, Instance, MachineImage
+from api.images.users import Start, is_tagged, to_starts, users_of_images
+from api.models import InspectionAttempt, Instance, MachineImage
 from util import clock, locks
 
 PATIENCE = timedelta(hours=2)
 """How long an attempt of which nothing is heard takes up room; inspectors end after one hour."""
 
 _LOCK = "inspections"
-
-
-class Start(NamedTuple):
-    """An AMI that is to be inspected, and the role and region in which it was found."""
-
-    arn: str
-    ami_id: str
-    region: str
 
 
 def lock() -> None:
@@ -52,7 +44,7 @@ def others_wait(image_ids: Collection[int]) -> bool:
 
 def next_starts(number: int) -> list[Start]:
     """Give the images whose turn it is: one of each account, then the second of each, and so on."""
-    first_user = _users().order_by("id")
+    first_user = _users().alias(is_tagged=is_tagged()).order_by("is_tagged", "id")
     turns = (
         waiting_images()
         .annotate(
@@ -67,27 +59,6 @@ def next_starts(number: int) -> list[Start]:
         .values_list("user_instance", flat=True)
     )
     return to_starts(users_of_images().filter(id__in=list(turns[:number])))
-
-
-def users_of_images() -> QuerySet[Instance]:
-    """Select instances through whose accounts an image can be inspected."""
-    return Instance.objects.filter(
-        machine_image__cloud_type=CloudType.AWS,
-        cloud_account__cloud_type=CloudType.AWS,
-        cloud_account__is_enabled=True,
-        cloud_account__platform_application_is_paused=False,
-        cloud_account__is_synthetic=False,
-    )
-
-
-def to_starts(users: QuerySet[Instance]) -> list[Start]:
-    """Give one start for each image, by the oldest of the instances that use it."""
-    chosen = (
-        users.order_by("machine_image_id", "id")
-        .distinct("machine_image_id")
-        .values_list("cloud_account__account_arn", "machine_image__cloud_image_id", "region")
-    )
-    return [Start(*one) for one in chosen]
 
 
 def waiting_images() -> QuerySet[MachineImage]:

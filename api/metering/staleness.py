@@ -6,7 +6,7 @@ commit on the days are withdrawn, that is they answer as if they had no usage, u
 inserted, so that customers who share an image do not wait for each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -40,6 +40,12 @@ FROM (
 ) touched
 """
 
+_RHEL_BY_OWN_TAG = """
+SELECT FROM api_imagetags tags
+JOIN api_cloudaccount owner ON owner.id = tags.cloud_account_id
+WHERE tags.rhel AND tags.machine_image_id = run.machine_image_id AND owner.user_id = account.user_id
+"""
+
 
 def mark_days_stale(
     *, user_id: int, days: Iterable[Days], cause: str, refs: Sequence[int] = ()
@@ -62,12 +68,33 @@ def mark_days_stale(
         enqueue(RECALCULATION)
 
 
-def mark_images_stale(*, image_ids: Iterable[int], cause: str = Cause.IMAGE_CHANGED) -> None:
+def mark_images_stale(*, image_ids: Iterable[int], but_tagged: bool = False) -> None:
     """Withdraw, for all customers, the days on which runs of these images were on.
 
     To be called when RHEL, architecture or syspurpose of the images changed (README decision 22).
+    With ``but_tagged`` it is not done for customers to whom the image is RHEL by a tag of theirs,
+    whatever else is said of it (decision 34).
     """
-    _mark_days_of_runs("run.machine_image_id = ANY(%(ids)s)", image_ids, "machine_image_id", cause)
+    condition = "run.machine_image_id = ANY(%(ids)s)"
+    if but_tagged:
+        condition += f" AND NOT EXISTS ({_RHEL_BY_OWN_TAG})"
+    _mark_days_of_runs(condition, "machine_image_id", Cause.IMAGE_CHANGED, ids=list(image_ids))
+
+
+def mark_images_of_users_stale(*, users_and_images: Collection[tuple[int, int]]) -> None:
+    """Withdraw, for single customers, the days on which their runs of single images were on.
+
+    To be called when a customer's tags made the image RHEL, or do so no more (decision 34).
+    """
+    users, images = zip(*users_and_images, strict=True) if users_and_images else ((), ())
+    _mark_days_of_runs(
+        "(account.user_id, run.machine_image_id) IN"
+        " (SELECT * FROM unnest(%(users)s::bigint[], %(ids)s::bigint[]))",
+        "machine_image_id",
+        Cause.IMAGE_CHANGED,
+        ids=list(images),
+        users=list(users),
+    )
 
 
 def mark_accounts_stale(*, account_ids: Iterable[int], cause: str = Cause.ACCOUNT_DELETED) -> None:
@@ -78,16 +105,17 @@ def mark_accounts_stale(*, account_ids: Iterable[int], cause: str = Cause.ACCOUN
     """
     ids = list(account_ids)
     lock_metering(*CloudAccount.objects.filter(id__in=ids).values_list("user_id", flat=True))
-    _mark_days_of_runs("run.cloud_account_id = ANY(%(ids)s)", ids, "id", cause)
+    _mark_days_of_runs("run.cloud_account_id = ANY(%(ids)s)", "id", cause, ids=ids)
 
 
-def _mark_days_of_runs(condition: str, ids: Iterable[int], ref: str, cause: str) -> None:
-    wanted = list(ids)
-    if not wanted:
+def _mark_days_of_runs(
+    condition: str, ref: str, cause: str, *, ids: list[int], **parameters: list[int]
+) -> None:
+    if not ids:
         return
     statement = _MARK_DAYS_OF_RUNS.format(condition=condition, ref=f"run.{ref}", refs=REFS)
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"ids": wanted, "cause": cause, "now": clock.now()})
+        cursor.execute(statement, {"ids": ids, "cause": cause, "now": clock.now()} | parameters)
         if cursor.rowcount:
             enqueue(RECALCULATION)
 

@@ -8,7 +8,7 @@ does nothing, so that a message delivered twice does no harm.
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from itertools import islice
@@ -18,6 +18,7 @@ from typing import Any
 from django.db import transaction
 
 from api.images.changes import create_images
+from api.images.tags import OPENSHIFT, TagChange, store_tags
 from api.metering.days import Days
 from api.metering.runs import recalculate_runs
 from api.metering.synthetic_runs import Habits, draw_runs
@@ -162,6 +163,17 @@ def make_images(request: SyntheticDataRequest) -> None:
             images=batch, reason=ImageFact.Reason("operator"), ref=f"synthetic {request.id}"
         )
         request.machine_images.add(*created)
+        _tag(accounts[0], created)
+
+
+def _tag(account: CloudAccount, images: Iterable[MachineImage]) -> None:
+    """Put tags on AMIs, in an account of the customer's, that are to look tagged."""
+    now = clock.now()
+    store_tags(
+        TagChange(account.id, image.id, OPENSHIFT, True, now, {})
+        for image in images
+        if image.cloud_type == CloudType.AWS and image.openshift_detected
+    )
 
 
 @_step

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 
+from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.concurrency import Peaks, Span, daily_peaks
 from api.metering.days import Days
 from api.metering.facets import TOTAL, Facets, Key
@@ -46,12 +47,21 @@ WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account)) AND end_time IS NULL
 # A change of an image that is not committed yet may not have seen, and so not marked, the days of a
 # run that was committed meanwhile. Waiting for it here, whatever the image counts as until then,
 # makes sure that one of the two sees the other.
-_IMAGES = """
-SELECT id, is_rhel, architecture, role, sla, usage, service_type
-FROM api_machineimage
+_IMAGES = f"""
+SELECT id, {RHEL_FOR_EVERYBODY}, architecture, role, sla, usage, service_type
+FROM api_machineimage image
 WHERE id = ANY(%s)
 ORDER BY id
 FOR SHARE
+"""  # noqa: S608 - made of constants
+
+# AMIs that are RHEL for this customer by a tag of theirs. It comes after the statement above, since
+# tags change under the locks of their images.
+_TAGGED = """
+SELECT machine_image_id
+FROM api_imagetags
+WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM api_cloudaccount WHERE user_id = %s))
+  AND rhel AND machine_image_id = ANY(%s)
 """
 
 _STORE = """
@@ -105,7 +115,7 @@ class Window:
         first, last = self._days[0], self._days[-1]
         stored = self._stored()
         spans = self._spans(first, last)
-        facets = _facets_of({image for _, _, image in spans})
+        facets = self._facets_of({image for _, _, image in spans})
         for day, peaks in daily_peaks(spans, facets, first, last):
             if day in wanted:
                 self._compare(day, peaks, *stored.pop(day, (None, 0)))
@@ -140,6 +150,20 @@ class Window:
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
                 spans.extend(rows)
         return spans
+
+    def _facets_of(self, image_ids: Collection[int]) -> dict[int, Facets]:
+        """Find the facets of those images that are RHEL now to this customer."""
+        with connection.cursor() as cursor:
+            cursor.execute(_IMAGES, [list(image_ids)])
+            images = cursor.fetchall()
+            others = [image for image, is_rhel, *_ in images if not is_rhel]
+            cursor.execute(_TAGGED, [self._user_id, others])
+            tagged = {row[0] for row in cursor.fetchall()}
+        return {
+            image: Facets(arch or "", *others)
+            for image, is_rhel, arch, *others in images
+            if is_rhel or image in tagged
+        }
 
     def _store(self) -> None:
         """Write the days that were found to differ so far, and what moved in them."""
@@ -186,17 +210,6 @@ class Window:
             causes=list(dict.fromkeys(mark.cause for mark in marks)),
             refs=list(refs)[:REFS],
         )
-
-
-def _facets_of(image_ids: Collection[int]) -> dict[int, Facets]:
-    """Find the facets of those images that are RHEL now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_IMAGES, [list(image_ids)])
-        return {
-            image: Facets(arch or "", *others)
-            for image, is_rhel, arch, *others in cursor.fetchall()
-            if is_rhel
-        }
 
 
 def _largest_changes(before: dict[Key, int], after: dict[Key, int]) -> list[list[Any]]:

@@ -5,6 +5,7 @@ from api.models.base import CloudType
 from api.models.definition import InstanceDefinition
 from api.models.errand import Errand
 from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
+from api.models.image_tags import ImageTags
 from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
@@ -24,6 +25,7 @@ __all__ = [
     "DescribeRun",
     "Errand",
     "ImageFact",
+    "ImageTags",
     "InboxMessage",
     "IngestHour",
     "IngestObject",

@@ -52,11 +52,13 @@ class MachineImage(Timestamped):
         "self", null=True, on_delete=models.SET_NULL, related_name="copies"
     )
 
+    # Of an AMI, whether any customer's tags say so: ``ImageTags`` tells whose.
     rhel_detected_by_tag = models.BooleanField(default=False)
     rhel_detected_by_license = models.BooleanField(default=False)
     openshift_detected = models.BooleanField(default=False)
-    rhel_tag_at = models.DateTimeField(null=True, help_text="AWS: newest change of the tag")
-    openshift_tag_at = models.DateTimeField(null=True, help_text="AWS: newest change of the tag")
+    # No longer used; the previous version writes them.
+    rhel_tag_at = models.DateTimeField(null=True, help_text="replaced by ImageTags")
+    openshift_tag_at = models.DateTimeField(null=True, help_text="replaced by ImageTags")
     marks_by_account = models.JSONField(
         default=dict, help_text="Azure: what the machines of each account said of it"
     )
@@ -73,7 +75,7 @@ class MachineImage(Timestamped):
     rhel_signed_packages_found = models.BooleanField(default=False)
     rhel_version = models.TextField(null=True)  # noqa: DJ001
     syspurpose = models.JSONField(null=True)
-    is_rhel = models.BooleanField(default=False)
+    is_rhel = models.BooleanField(default=False, help_text="for at least one customer")
     role = models.CharField(max_length=64, default="", blank=True)
     sla = models.CharField(max_length=64, default="", blank=True)
     usage = models.CharField(max_length=64, default="", blank=True)
@@ -116,7 +118,12 @@ class MachineImage(Timestamped):
 
 
 class ImageFact(models.Model):
-    """What was known of an image from a moment on (09 P6)."""
+    """What was known of an image from a moment on (09 P6).
+
+    A row without a user tells of the image itself, whoever uses it. A row with one tells whether
+    that customer's tags made it RHEL (README decision 34). It counted as RHEL for a customer while
+    the newest row of either kind said so.
+    """
 
     class Reason(models.TextChoices):
         """What taught us."""
@@ -128,6 +135,9 @@ class ImageFact(models.Model):
         OPERATOR = "operator"
 
     machine_image = models.ForeignKey(MachineImage, on_delete=models.CASCADE, related_name="facts")
+    user = models.ForeignKey(
+        User, null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     valid_from = models.DateTimeField(default=clock.now)
     is_rhel = models.BooleanField()
     architecture = models.CharField(max_length=32, null=True)  # noqa: DJ001
@@ -141,7 +151,10 @@ class ImageFact(models.Model):
     evidence = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["machine_image", "valid_from"], name="imagefact_history")]
+        indexes = [
+            models.Index(fields=["machine_image", "valid_from"], name="imagefact_history"),
+            models.Index(fields=["user"], name="imagefact_user", condition=Q(user__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"image {self.machine_image_id} from {self.valid_from}: RHEL {self.is_rhel}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from rest_framework.exceptions import ValidationError
 
+from api.images.facts import RHEL_FOR_EVERYBODY
 from api.models import CloudType, MachineImage
 from api.public.moments import parse_instant
 
@@ -103,6 +104,9 @@ _RUNNING_SINCE = """EXISTS (
     WHERE instance_id = api_instance.id AND end_time IS NULL AND start_time <= %s
 )"""
 
+IS_RHEL = f"({RHEL_FOR_EVERYBODY} OR COALESCE(own_tags.rhel, false))"
+"""Whether ``image`` is RHEL to the customer whose tags are ``own_tags``."""
+
 ACCOUNT_PARAMETERS = (
     Choice("cloud_type", "cloud_type = %s", CloudType.values),
     Boolean("is_enabled", "is_enabled = %s"),
@@ -115,7 +119,7 @@ INSTANCE_PARAMETERS = (
 IMAGE_PARAMETERS = (
     Text("architecture", "architecture = %s"),
     Choice("status", "status = %s", MachineImage.Status.values),
-    Boolean("rhel_detected", "is_rhel = %s"),
+    Boolean("rhel_detected", f"{IS_RHEL} = %s"),
 )
 
 

@@ -6,7 +6,6 @@ They are written out because they are sent all day: putting them together from m
 takes longer than PostgreSQL takes to answer.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from django.db import connection
 
 from api.public.filters import Filter
-from api.public.objects import AccountRow, ImageRow, InstanceRow
+from api.public.objects import AccountRow, InstanceRow
 
 SHALLOW = 1000
 """Rows up to which reading and skipping them costs less than finding out first which to read."""
@@ -62,39 +61,16 @@ SELECT {columns} FROM api_instance
 WHERE cloud_account_id IN ({own_accounts}){conditions} AND id = %s
 """
 
-# Account by account, and in steps, PostgreSQL reads the customer's own entries of the index of
-# instances; otherwise it might look for images in use among everybody's.
-_IMAGES_IN_USE = """
-WITH used AS MATERIALIZED (
-    SELECT DISTINCT machine_image_id
-    FROM api_cloudaccount account CROSS JOIN LATERAL (
-        SELECT DISTINCT machine_image_id FROM api_instance WHERE cloud_account_id = account.id
-    ) used_in_account
-    WHERE user_id = %s
-), listed AS MATERIALIZED (
-    SELECT id FROM used JOIN api_machineimage ON id = machine_image_id WHERE true{conditions}
-)
-"""
-_IMAGES = """
-SELECT {columns}, (SELECT count(*) FROM listed) FROM api_machineimage
-WHERE id IN (SELECT id FROM listed ORDER BY id LIMIT %s OFFSET %s)
-ORDER BY id
-"""
-_COUNT_IMAGES = "SELECT count(*) FROM listed"
-_IMAGE = """
-SELECT {columns} FROM api_machineimage
-WHERE EXISTS (
-    SELECT FROM api_instance
-    WHERE machine_image_id = api_machineimage.id AND cloud_account_id IN ({own_accounts})
-){conditions} AND id = %s
-"""
-
 
 class Page(NamedTuple):
-    """How many rows there are on all pages, and those of one."""
+    """How many rows there are on all pages, and those of one.
+
+    The rows of a large one are read while they are used, and not to be held in memory together.
+    """
 
     total: int
     rows: Iterable[Any]
+    is_large: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,32 +177,3 @@ class InstanceListing(Listing):
         values = ((account_id, *self.filter.values, stop) for account_id in account_ids)
         sql = _MERGED_INSTANCES.replace("{branches}", branches)
         return sql, list(chain.from_iterable(values))
-
-
-class ImageListing(Listing):
-    """The images that a customer's instances use, by id."""
-
-    columns = ImageRow._fields
-
-    def page(self, start: int, stop: int) -> Page:
-        """Read a page."""
-        total, rows = self._fetch_counted(
-            _IMAGES_IN_USE + _IMAGES, _IMAGES_IN_USE + _COUNT_IMAGES, start, stop
-        )
-        return Page(total, map(_image, rows))
-
-    def one(self, id: int) -> ImageRow | None:
-        """Read an image."""
-        return next(map(_image, self._fetch_one(_IMAGE, id)), None)
-
-
-def _image(values: Values) -> ImageRow:
-    row = ImageRow._make(values)
-    return row._replace(
-        syspurpose=_parsed(row.syspurpose), product_codes=_parsed(row.product_codes)
-    )
-
-
-def _parsed(text: str | None) -> Any:
-    """Read JSON, which cursors give as text."""
-    return None if text is None else json.loads(text)

@@ -1,25 +1,23 @@
 """Pages of what is read page by page (spec 01 §5)."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from rest_framework.request import Request
 
 from api.public.filters import LARGEST_ID
-from api.public.listings import Listing
+from api.public.listings import Listing, Page
 from util.pagination import InsightsPagination
 
 
 class ListingPagination(InsightsPagination):
     """The platform's pages; rows and their number are read at once."""
 
-    def paginate_queryset(
-        self, queryset: Listing, request: Request, view: Any = None
-    ) -> Iterable[Any]:
-        """Return the rows of the page that is asked for."""
+    def paginate_queryset(self, queryset: Listing, request: Request, view: Any = None) -> Page:
+        """Return the page that is asked for."""
         self.request = request
         self.limit = self.get_limit(request)
         self.offset = self.get_offset(request)
         start = min(self.offset, LARGEST_ID - self.limit)
-        self.count, rows = queryset.page(start, start + self.limit)
-        return rows
+        page = queryset.page(start, start + self.limit)
+        self.count = page.total
+        return page

@@ -1,7 +1,7 @@
 """JSON as it goes over the wire (spec 01 §1.1)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rest_framework.renderers import BaseRenderer
@@ -44,6 +44,18 @@ class CompactJSONRenderer(BaseRenderer):
             for name, value in data.items()
         )
         return f"{{{','.join(members)}}}".encode()
+
+
+def stream_json(document: Mapping[str, Any], member: str, items: Iterable[Any]) -> Iterator[bytes]:
+    """Yield a JSON object of which one member, the last, is an array that is written item by item.
+
+    ``document`` has the other members, and maybe this one, which is not looked at.
+    """
+    others = {name: value for name, value in document.items() if name != member}
+    yield f"{compact_json(others)[:-1]},{compact_json(member)}:[".encode()
+    for number, item in enumerate(items):
+        yield f"{',' if number else ''}{compact_json(item)}".encode()
+    yield b"]}"
 
 
 class OpenAPIRenderer(CompactJSONRenderer):

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.http import Http404
+from django.http import Http404, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse as path_of
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
@@ -27,10 +28,11 @@ from api.public.filters import (
     Parameter,
     read_filter,
 )
-from api.public.listings import AccountListing, ImageListing, InstanceListing, Listing
+from api.public.image_listing import ImageListing
+from api.public.listings import AccountListing, InstanceListing, Listing
 from api.public.objects import JSONObject, account_object, image_object, instance_object
 from api.public.pagination import ListingPagination
-from api.public.renderers import CompactJSONRenderer, OpenAPIRenderer
+from api.public.renderers import CompactJSONRenderer, OpenAPIRenderer, stream_json
 from util.pagination import InsightsPagination
 
 SECONDS_TO_KEEP_OFFER = 3600
@@ -63,12 +65,18 @@ class ListView(ReadOnlyView):
         listing: type[Listing],
         parameters: Sequence[Parameter],
         show: Callable[[Any], JSONObject],
-    ) -> Response:
+    ) -> HttpResponseBase:
         """Answer with the requested page of what the parameters ask for."""
         query = read_filter(parameters, request.query_params)
         paginator = self.pagination_class()
-        rows = paginator.paginate_queryset(listing(request.user.id, query), request, view=self)
-        return paginator.get_paginated_response([show(row) for row in rows])
+        page = paginator.paginate_queryset(listing(request.user.id, query), request, view=self)
+        shown = map(show, page.rows)
+        if page.is_large:
+            envelope = paginator.get_paginated_response(None).data
+            return StreamingHttpResponse(
+                stream_json(envelope, "data", shown), content_type=CompactJSONRenderer.media_type
+            )
+        return paginator.get_paginated_response(list(shown))
 
 
 LONGEST_PATH_ID = 1000
@@ -113,7 +121,7 @@ class AccountsView(ListView):
         parameters=schema.ACCOUNT_FILTERS,
         errors=[400, 403],
     )
-    def get(self, request: Request, format: str | None = None) -> Response:
+    def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Give a page of the customer's accounts."""
         return self.page(request, AccountListing, ACCOUNT_PARAMETERS, account_object)
 
@@ -146,7 +154,7 @@ class InstancesView(ListView):
         parameters=schema.INSTANCE_FILTERS,
         errors=[400, 403],
     )
-    def get(self, request: Request, format: str | None = None) -> Response:
+    def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Give a page of the customer's instances."""
         return self.page(request, InstanceListing, INSTANCE_PARAMETERS, instance_object)
 
@@ -179,7 +187,7 @@ class ImagesView(ListView):
         parameters=schema.IMAGE_FILTERS,
         errors=[400, 403],
     )
-    def get(self, request: Request, format: str | None = None) -> Response:
+    def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Give a page of the images that the customer's instances use."""
         return self.page(request, ImageListing, IMAGE_PARAMETERS, image_object)
 

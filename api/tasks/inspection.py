@@ -5,9 +5,9 @@ from typing import Any
 from api import errands
 from api.clouds.aws.errors import NotReadyError, translated
 from api.clouds.provider import TransientCloudError
+from api.images.users import Start
 from api.inspection import copying, direct, launching, leftovers, reading, releasing, restart
 from api.inspection.start import start_inspections
-from api.inspection.turns import Start
 from util.tasks import LONG, RetryPolicy, task
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))

@@ -117,7 +117,10 @@ class PublicAPI(Suite):
 
     def store(self, user: User, *, accounts: int, images: int, instances: int) -> None:
         """Store a customer's accounts, images and instances."""
-        result = {"rhel_version": "8.7", "syspurpose": {"role": "Server", "usage": "Production"}}
+        result = factories.RHEL_RESULT | {
+            "rhel_version": "8.7",
+            "syspurpose": {"role": "Server", "usage": "Production"},
+        }
         account_ids = [factories.make_aws_account(user=user).id for _ in range(accounts)]
         image_ids = [
             factories.make_rhel_image(inspection_json=json.dumps(result)).id for _ in range(images)

@@ -206,8 +206,8 @@ class Year(Suite):
         """Change what is known of the image and let the days become right."""
         change_images(
             image_ids=[self.images[dataset.TURNED_IMAGE].id],
-            change=lambda image: setattr(image, "rhel_detected_by_tag", tagged),
-            reason=ImageFact.Reason.TAG,
+            change=lambda image: factories.set_rhel(image, tagged),
+            reason=ImageFact.Reason.INSPECTION,
         )
         recalculate.recalculate_stale_usage()
 

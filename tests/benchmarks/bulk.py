@@ -1,6 +1,7 @@
 """Store large amounts of made-up rows quickly; not measured."""
 
 import io
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from datetime import UTC, datetime
@@ -41,16 +42,24 @@ class at(ContextDecorator):
 
 
 def store_images(facts: Iterable[ImageFacts]) -> list[MachineImage]:
-    """Store an AMI for each; RHEL by its tag, the rest as an inspection found it."""
-    images = [
-        factories.make_aws_image(rhel_detected_by_tag=fact.is_rhel, architecture=fact.arch)
+    """Store an AMI for each, as an inspection found it."""
+    return [
+        factories.make_aws_image(
+            inspection_json=json.dumps(
+                {
+                    "rhel_release_files_found": fact.is_rhel,
+                    "syspurpose": {
+                        "role": fact.role,
+                        "service_level_agreement": fact.sla,
+                        "usage": fact.usage,
+                        "service_type": fact.service_type,
+                    },
+                }
+            ),
+            architecture=fact.arch,
+        )
         for fact in facts
     ]
-    for image, fact in zip(images, facts, strict=True):
-        image.role, image.sla = fact.role, fact.sla
-        image.usage, image.service_type = fact.usage, fact.service_type
-    MachineImage.objects.bulk_update(images, ["role", "sla", "usage", "service_type"])
-    return images
 
 
 def store_instances(

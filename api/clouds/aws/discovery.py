@@ -69,7 +69,7 @@ def describe_account(*, account_id: int, resume: bool = False) -> None:
     ami_ids = missing_images(account.id)
     for look in looks:
         look.asked_images = ami_ids.get(look.region, set())
-    _finish(account, kind, looks)
+    _finish(account, kind, looks, clock)
 
 
 def describe_missing(*, account_id: int) -> None:
@@ -92,12 +92,13 @@ def describe_missing(*, account_id: int) -> None:
     looks = read_regions(account, regions, pages, clock, by_ids=True)
     for look in looks:
         look.asked_images = ami_ids.get(look.region, set())
-    _finish(account, DescribeRun.Kind.ON_DEMAND, looks)
+    _finish(account, DescribeRun.Kind.ON_DEMAND, looks, clock)
 
 
-def _finish(account: Account, kind: str, looks: list[Look]) -> None:
+def _finish(account: Account, kind: str, looks: list[Look], clock: DatabaseClock) -> None:
     """Describe the images of what was read, store all, and raise for what could not be read."""
     read = [look for look in looks if not look.problem]
+    shown = read_images(account, read, clock)
     survey = Survey(
         account=account,
         kind=str(kind),
@@ -107,7 +108,8 @@ def _finish(account: Account, kind: str, looks: list[Look]) -> None:
             grace=timedelta(seconds=settings.AWS_DESCRIBE_GRACE),
         ),
         seen=by_name(read),
-        images=read_images(account, read),
+        shown=shown,
+        images={one.image_id: one.described for one in shown if one.described},
     )
     store_all(survey, read)
     failed = [look for look in looks if look.problem]

@@ -4,20 +4,33 @@ What follows from them, the images' history and the usage that they make stale, 
 ``api.images``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from api.clouds.aws.describe import DescribedImage
-from api.clouds.aws.knowledge import KnownImage, load_images
+from api.clouds.aws.knowledge import Account, KnownImage, load_images
 from api.clouds.aws.records import OPENSHIFT_TAG, RHEL_TAG, TagChange
+from api.images import tags, users
 from api.images.changes import change_images, create_images
 from api.models import CloudType, ImageFact, MachineImage
 
 MARKETPLACE = "marketplace"
 
+_TAGS = {RHEL_TAG: tags.RHEL, OPENSHIFT_TAG: tags.OPENSHIFT}
+
 Status = MachineImage.Status
 Reason = ImageFact.Reason
+
+
+class ShownImage(NamedTuple):
+    """What AWS told one of our accounts about an image at a moment; None if nothing."""
+
+    account: Account
+    image_id: str
+    described: DescribedImage | None
+    at: datetime
 
 
 class WantedImage(NamedTuple):
@@ -113,63 +126,70 @@ def _describe(image: MachineImage, wanted: WantedImage) -> None:
     )
     settled = wanted.is_windows or image.marketplace
     image.status = Status.INSPECTED if settled else Status.PENDING
-    image.rhel_detected_by_tag |= RHEL_TAG in described.tags
-    image.openshift_detected |= OPENSHIFT_TAG in described.tags
 
 
-def change_tags(changes: Iterable[TagChange], saved: SavedImages) -> set[str]:
-    """Put our tags on images and take them off; of several changes of one tag the latest counts.
+def store_tags(
+    saved: SavedImages,
+    *,
+    changes: Iterable[tuple[Account, TagChange]] = (),
+    shown: Iterable[ShownImage] = (),
+) -> set[int]:
+    """Store what logs and descriptions tell of our tags, each for the account that it is from.
 
-    ``changes`` come in the order in which they were written, which decides between those of one
-    instant. Those older than what an image has seen already change nothing, so that logs may come
-    late or again. Gives the images that have to be inspected now, since only a tag had told what
-    they are (spec 04 §8.7, §12).
+    ``changes`` come in the order in which they were written. Returns the images that are RHEL to
+    fewer customers than before.
     """
-    latest: dict[tuple[int, str], TagChange] = {}
-    for change in sorted(changes, key=lambda one: one.occurred_at):
-        image_id = saved.id_of(change.image_id)
-        if image_id is not None:
-            latest[image_id, change.tag] = change
-    uninspected: set[str] = set()
-
-    def change_image(image: MachineImage) -> dict[str, Any] | None:
-        was_tagged = image.rhel_detected_by_tag
-        done = [
-            change
-            for tag in (RHEL_TAG, OPENSHIFT_TAG)
-            if (change := latest.get((image.id, tag))) and _change_tag(image, change)
-        ]
-        if was_tagged and not image.rhel_detected_by_tag and _is_uninspected(image):
-            image.status = Status.PENDING
-            uninspected.add(image.cloud_image_id)
-        return {"tags": [_evidence(change) for change in done]} if done else None
-
-    if latest:
-        image_ids = {image_id for image_id, _ in latest}
-        change_images(image_ids=image_ids, change=change_image, reason=Reason.TAG)
-    return uninspected
-
-
-def _change_tag(image: MachineImage, change: TagChange) -> bool:
-    is_rhel = change.tag == RHEL_TAG
-    newest = image.rhel_tag_at if is_rhel else image.openshift_tag_at
-    if newest is not None and newest > change.occurred_at:
-        return False
-    if is_rhel:
-        image.rhel_detected_by_tag, image.rhel_tag_at = change.present, change.occurred_at
-    else:
-        image.openshift_detected, image.openshift_tag_at = change.present, change.occurred_at
-    return True
+    return tags.store_tags(
+        [
+            tags.TagChange(
+                account.id,
+                image_id,
+                _TAGS[change.tag],
+                change.present,
+                change.occurred_at,
+                _evidence(change),
+            )
+            for account, change in changes
+            if (image_id := saved.id_of(change.image_id)) is not None
+        ],
+        [
+            tags.SeenTags(
+                one.account.id,
+                image_id,
+                _shown_tags(one.described),
+                at=one.at,
+                logged_since=one.account.enabled_at or one.at,
+            )
+            for one in shown
+            if (image_id := saved.id_of(one.image_id)) is not None
+        ],
+    )
 
 
-def _is_uninspected(image: MachineImage) -> bool:
-    """Tell whether an image was spared its inspection for the sake of its tag only."""
-    return (
-        image.status == Status.INSPECTED
-        and not image.inspection_json
-        and not image.is_marketplace
-        and not image.is_cloud_access
-        and image.platform != MachineImage.Platform.WINDOWS
+def _shown_tags(described: DescribedImage | None) -> frozenset[str] | None:
+    if described is None:
+        return None
+    return frozenset(tag for key, tag in _TAGS.items() if key in described.tags)
+
+
+def inspect_skipped(
+    saved: SavedImages,
+    untagged: Collection[int],
+    *,
+    changes: Iterable[tuple[Account, TagChange]] = (),
+) -> None:
+    """Inspect images that only a tag had settled, if customers use them who have not put it there.
+
+    To be called when the instances that use them are stored; see ``api.images.users``.
+    """
+    skipped = {image.id for image in saved.known.values() if image.is_skipped}
+    users.inspect_skipped(
+        skipped.union(untagged),
+        untagged={
+            image_id: users.Start(account.arn, change.image_id, change.region)
+            for account, change in changes
+            if (image_id := saved.id_of(change.image_id)) in untagged and image_id is not None
+        },
     )
 
 

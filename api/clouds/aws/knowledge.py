@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from api.clouds.load import StoredInstance
-from api.models import CloudAccount, CloudType, MachineImage
+from api.models import CloudAccount, CloudType
 
 # The oldest event with a type is found by walking an index from its start, mostly one step.
 _INSTANCES = """
@@ -22,6 +22,17 @@ LEFT JOIN LATERAL (
     ORDER BY occurred_at LIMIT 1
 ) typed ON true
 WHERE instance.cloud_type = 'aws' AND lower(instance.cloud_instance_id) = ANY(%s)
+"""
+
+_IMAGES = """
+SELECT image.cloud_image_id, image.id, image.status,
+       image.rhel_detected_by_tag AND image.inspection_json IS NULL,
+       ARRAY(SELECT account.id
+             FROM api_imagetags tags JOIN api_cloudaccount account ON account.id = cloud_account_id
+             WHERE machine_image_id = image.id AND cloud_account_id = ANY(%s)
+               AND described_at >= enabled_at)
+FROM api_machineimage image
+WHERE image.cloud_type = 'aws' AND image.cloud_image_id = ANY(%s)
 """
 
 
@@ -60,10 +71,17 @@ class KnownInstance(NamedTuple):
 
 
 class KnownImage(NamedTuple):
-    """A stored image."""
+    """A stored image.
+
+    ``is_skipped`` tells of one that was not inspected for the sake of a tag. ``described_to`` are
+    those of our accounts that AWS was asked about it for since they were enabled: each sees tags of
+    its own only, and logs tell of what changed since.
+    """
 
     id: int
     status: str
+    is_skipped: bool = False
+    described_to: frozenset[int] = frozenset()
 
 
 def load_accounts(aws_account_ids: Iterable[str]) -> dict[str, Account]:
@@ -104,13 +122,14 @@ def load_instances(instance_ids: Iterable[str]) -> dict[str, KnownInstance]:
         }
 
 
-def load_images(ami_ids: Iterable[str]) -> dict[str, KnownImage]:
-    """Give the stored AMIs among these."""
-    wanted = set(ami_ids)
+def load_images(ami_ids: Iterable[str], account_ids: Iterable[int] = ()) -> dict[str, KnownImage]:
+    """Return the stored AMIs among these, and to which of some accounts they were described."""
+    wanted = sorted(set(ami_ids))
     if not wanted:
         return {}
-    rows = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id__in=wanted)
-    return {
-        ami_id: KnownImage(image_id, status)
-        for ami_id, image_id, status in rows.values_list("cloud_image_id", "id", "status")
-    }
+    with connection.cursor() as cursor:
+        cursor.execute(_IMAGES, [sorted(set(account_ids)), wanted])
+        return {
+            ami_id: KnownImage(image_id, status, is_skipped, frozenset(described_to))
+            for ami_id, image_id, status, is_skipped, described_to in cursor.fetchall()
+        }

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from api.clouds.aws.arn import Arn, parse_arn
-from api.clouds.aws.describe import DescribedImage, Page, describe_images
+from api.clouds.aws.describe import Page, describe_images
 from api.clouds.aws.errors import AwsError, is_access_denied, is_transient
+from api.clouds.aws.images import ShownImage
 from api.clouds.aws.knowledge import Account, load_images
 from api.clouds.aws.looks import Look, Seen
 from api.clouds.aws.lookup import error_code, outcome_of
@@ -70,23 +71,31 @@ def _warn_of_unreadable(account: Account, region: str, count: int) -> None:
     )
 
 
-def read_images(account: Account, looks: Iterable[Look]) -> dict[str, DescribedImage]:
+def read_images(account: Account, looks: Iterable[Look], clock: DatabaseClock) -> list[ShownImage]:
     """Describe the images that we do not know, or that AWS did not show us before.
 
-    A region whose question is not answered costs only its own answers: they are asked for again
-    later (decision 47).
+    Others are described to each account once as well, since it may have put tags on them that no
+    other account sees (decision 34). A region whose question is not answered costs only its own
+    answers: they are asked for again later (decision 47).
     """
     used = {look.region: look.ami_ids for look in looks}
-    known = load_images({ami_id for ami_ids in used.values() for ami_id in ami_ids})
+    known = load_images({ami_id for ami_ids in used.values() for ami_id in ami_ids}, [account.id])
     settled = {
-        ami_id for ami_id, image in known.items() if image.status != MachineImage.Status.UNAVAILABLE
+        ami_id
+        for ami_id, image in known.items()
+        if image.status != MachineImage.Status.UNAVAILABLE and account.id in image.described_to
     }
     arn = parse_arn(account.arn)
-    found: dict[str, DescribedImage] = {}
+    shown: list[ShownImage] = []
     for region, ami_ids in used.items():
         if missing := ami_ids - settled:
+            asked_at = clock.now()
             try:
-                found |= {one.image_id: one for one in describe_images(arn, region, missing)}
+                found = {one.image_id: one for one in describe_images(arn, region, missing)}
+                shown += [
+                    ShownImage(account, ami_id, found.get(ami_id), asked_at)
+                    for ami_id in sorted(missing)
+                ]
             except Exception as error:
                 logger.warning(
                     "AWS account %s: images cannot be described in %s and are asked for later: %s",
@@ -94,7 +103,7 @@ def read_images(account: Account, looks: Iterable[Look]) -> dict[str, DescribedI
                     region,
                     error,
                 )
-    return found
+    return shown
 
 
 def record_failures(account: Account, kind: str, looks: Iterable[Look]) -> None:

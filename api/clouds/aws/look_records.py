@@ -3,12 +3,13 @@
 All of it is dated by PostgreSQL's clock, or by what EC2 tells (decisions 31 and 41).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from api.clouds.aws.describe import DescribedImage
+from api.clouds.aws.images import ShownImage
 from api.clouds.aws.knowledge import Account
 from api.clouds.aws.looks import Look, Rules, Seen, Switch
 from api.clouds.aws.records import ATTRIBUTE_CHANGE
@@ -30,13 +31,15 @@ _ORIGINS = {
 class Survey:
     """A look at a whole account, of which some regions are to be stored.
 
-    ``seen`` are all instances that are listed in any region, by their ids in lower case.
+    ``seen`` are all instances that are listed in any region, by their ids in lower case. ``shown``
+    are the images that were asked for, and ``images`` those of them that EC2 described.
     """
 
     account: Account
     kind: str
     rules: Rules
     seen: Mapping[str, Seen]
+    shown: Sequence[ShownImage]
     images: Mapping[str, DescribedImage]
 
     @property

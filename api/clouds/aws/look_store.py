@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django.db import OperationalError
 
-from api.clouds.aws.images import SavedImages, WantedImage, save_images
+from api.clouds.aws.images import (
+    SavedImages,
+    WantedImage,
+    inspect_skipped,
+    save_images,
+    store_tags,
+)
 from api.clouds.aws.knowledge import Account, load_metered
 from api.clouds.aws.look_records import (
     Stored,
@@ -31,6 +37,7 @@ from api.clouds.load import (
     save_instances,
     untyped_instances,
 )
+from api.images.users import START_INSPECTIONS
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import CloudType, DescribeRun
@@ -41,8 +48,6 @@ logger = logging.getLogger(__name__)
 
 INSTANCES_AT_ONCE = 2000
 """About how many instances are stored in one transaction."""
-
-START_INSPECTIONS = "api.tasks.start_image_inspections"
 
 
 def store_all(survey: Survey, looks: Sequence[Look]) -> None:
@@ -117,6 +122,7 @@ def _store(survey: Survey, looks: Sequence[Look]) -> None:
     )
     missing = list(switches(looks, known, seen=survey.seen, rules=survey.rules))
     images = save_images(_wanted_images(survey, looks))
+    untagged = store_tags(images, shown=survey.shown)
     instances = _save_instances(survey, looks, images)
     stored = Stored(run_ids, _ids(survey, known, instances), instances.image_filled)
     untyped = untyped_instances(listed_ids(looks, stored))
@@ -130,6 +136,7 @@ def _store(survey: Survey, looks: Sequence[Look]) -> None:
     touched = {event.instance_id for event in events} | instances.image_filled
     recalculate_runs(user_id=survey.account.user_id, instance_ids=touched)
     _start_inspections(survey, looks, images)
+    inspect_skipped(images, untagged)
 
 
 def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from api.clouds.aws.describe import (
     describe_instances,
 )
 from api.clouds.aws.errors import code_of, is_access_denied, is_throttling
+from api.clouds.aws.images import ShownImage
 from api.clouds.aws.knowledge import (
     Account,
     KnownImage,
@@ -67,6 +68,7 @@ class Lookup:
 
     instances: dict[str, DescribedInstance] = field(default_factory=dict)
     images: dict[str, Found] = field(default_factory=dict)
+    shown: list[ShownImage] = field(default_factory=list)
     runs: list[DescribeRun] = field(default_factory=list)
 
     @property
@@ -95,7 +97,9 @@ def look_up(files: Sequence[Admitted]) -> Lookup:
         for one in files
         for account, change in one.tag_changes
     ]
-    images = load_images(ami_id for _, ami_id in [*used, *tagged])
+    images = load_images(
+        [ami_id for _, ami_id in [*used, *tagged]], {place.account.id for place, _ in used}
+    )
     _ask_images(lookup, missing_images(used, tagged, images))
     return lookup
 
@@ -145,12 +149,17 @@ def missing_images(
     """Select the images to ask for.
 
     Those that are known are not asked for again, unless AWS did not show them then and an instance
-    uses them now (README decision 9). Pure.
+    uses them now (README decision 9), or an account uses them for the first time, which may have
+    tags of its own on them (decision 34). Pure.
     """
     missing: dict[Place, set[str]] = defaultdict(set)
     for place, ami_id in used:
         image = known.get(ami_id)
-        if image is None or image.status == MachineImage.Status.UNAVAILABLE:
+        if (
+            image is None
+            or image.status == MachineImage.Status.UNAVAILABLE
+            or place.account.id not in image.described_to
+        ):
             missing[place].add(ami_id)
     for place, ami_id in tagged:
         if ami_id not in known:
@@ -185,13 +194,22 @@ def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
 
 
 def _ask_images(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
+    if not missing:
+        return
+    asked_at = DatabaseClock().now()
+
     def ask(place: Place) -> list[DescribedImage] | Exception:
         return _answer(place, missing[place], describe_images)
 
     for place, answer in _everywhere(ask, missing).items():
         if not isinstance(answer, Exception):
-            for image in answer:
-                lookup.images.setdefault(image.image_id, Found(image, place))
+            found = {image.image_id: image for image in answer}
+            for ami_id, image in found.items():
+                lookup.images.setdefault(ami_id, Found(image, place))
+            lookup.shown += [
+                ShownImage(place.account, ami_id, found.get(ami_id), asked_at)
+                for ami_id in sorted(missing[place])
+            ]
 
 
 def _everywhere(ask: Callable[[Place], Answer], places: Iterable[Place]) -> dict[Place, Answer]:

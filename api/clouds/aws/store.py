@@ -16,7 +16,13 @@ from api.clouds.aws import ledger
 from api.clouds.aws.admission import admit
 from api.clouds.aws.describe import DescribedInstance
 from api.clouds.aws.describe_requests import request_describes
-from api.clouds.aws.images import SavedImages, WantedImage, change_tags, save_images
+from api.clouds.aws.images import (
+    SavedImages,
+    WantedImage,
+    inspect_skipped,
+    save_images,
+    store_tags,
+)
 from api.clouds.aws.knowledge import Account, KnownInstance, load_accounts, load_instances
 from api.clouds.aws.ledger import Entry
 from api.clouds.aws.lookup import Lookup, used_images
@@ -31,6 +37,7 @@ from api.clouds.load import (
     save_events,
     save_instances,
 )
+from api.images.users import START_INSPECTIONS
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import (
@@ -46,7 +53,6 @@ from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
-START_INSPECTIONS = "api.tasks.start_image_inspections"
 SOURCE = "cloudtrail"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -150,11 +156,11 @@ def _in_order(mention: Mention) -> tuple[datetime, int, datetime]:
 
 
 def _store_batch(batch: _Batch) -> None:
-    changes = [change for entry in batch.entries for _, change in entry.admitted.tag_changes]
+    changes = [one for entry in batch.entries for one in entry.admitted.tag_changes]
     if not batch.mentions and not changes:
         return
     batch.images = save_images(_wanted_images(batch))
-    uninspected = change_tags(changes, batch.images)
+    untagged = store_tags(batch.images, changes=changes, shown=batch.lookup.shown)
     batch.instances = save_instances(
         cloud_type=str(CloudType.AWS), found=[_found(batch, one) for one in batch.mentions]
     )
@@ -165,7 +171,8 @@ def _store_batch(batch: _Batch) -> None:
     if batch.lookup.instances:
         save_corrections(_contradictions(batch), before=batch.lookup.asked_at)
     _recalculate(batch)
-    _start_inspections(batch, uninspected)
+    _start_inspections(batch)
+    inspect_skipped(batch.images, untagged, changes=changes)
 
 
 def _wanted_images(batch: _Batch) -> Iterator[WantedImage]:
@@ -331,16 +338,12 @@ def _recalculate(batch: _Batch) -> None:
         recalculate_runs(user_id=user_id, instance_ids=touched[user_id])
 
 
-def _start_inspections(batch: _Batch, uninspected: set[str]) -> None:
-    """Queue the inspection of new images, and of those that only a tag had told us about."""
-    wanted = {}
+def _start_inspections(batch: _Batch) -> None:
+    """Queue the inspection of new images."""
+    wanted = []
     for ami_id in sorted(batch.images.new):
         found, image = batch.lookup.images.get(ami_id), batch.images.known[ami_id]
         if found and image.status == MachineImage.Status.PENDING:
-            wanted[ami_id] = [found.place.account.arn, ami_id, found.place.region]
-    for entry in batch.entries:
-        for account, change in entry.admitted.tag_changes:
-            if change.image_id in uninspected:
-                wanted.setdefault(change.image_id, [account.arn, change.image_id, change.region])
+            wanted.append([found.place.account.arn, ami_id, found.place.region])
     if wanted:
-        enqueue(START_INSPECTIONS, list(wanted.values()))
+        enqueue(START_INSPECTIONS, wanted)

@@ -15,6 +15,7 @@ from api.models import (
     ConcurrentUsage,
     DescribeRun,
     ImageFact,
+    ImageTags,
     InspectionAttempt,
     Instance,
     InstanceEvent,
@@ -36,6 +37,7 @@ from tests.factories import (
     make_instance,
     make_rhel_image,
     make_run,
+    make_tags,
     make_usage,
     make_user,
 )
@@ -64,6 +66,7 @@ def fill(account, image):
         unsure_to=clock.now(),
     )
     ImageFact.objects.create(machine_image=image, is_rhel=True, reason="describe")
+    make_tags(account=account, image=image)
     InspectionAttempt.objects.create(machine_image=image)
     return instance
 
@@ -81,6 +84,7 @@ def test_scenario_17_last_account_goes_with_all_that_hangs_on_it(aws, queued):
         Correction,
         DescribeRun,
         ImageFact,
+        ImageTags,
         InspectionAttempt,
         Instance,
         InstanceEvent,
@@ -121,6 +125,31 @@ def test_days_of_a_user_who_stays_are_calculated_again(aws, queued):
     assert mark.cause == "account_deleted"
     assert mark.first_day == clock.today() - datetime.timedelta(days=3)
     assert "api.tasks.recalculate_stale_usage" in queued.names
+
+
+def test_tags_of_an_account_go_with_it(aws, queued):
+    """README decision 34: what they said of images counts no more for the customer's other ones."""
+    user = make_user()
+    account, other = make_aws_account(user=user), make_aws_account(user=user)
+    image = make_aws_image()
+    make_tags(account=account, image=image)
+    make_run(instance=make_instance(account=other, image=image), start=YESTERDAY)
+    assert delete_account(account_id=account.id, trigger=KAFKA)
+    assert not ImageTags.objects.exists()
+    image.refresh_from_db()
+    assert (image.is_rhel, image.status) == (False, "pending")
+    assert StaleUsage.objects.get().user == user
+    assert "api.tasks.start_image_inspections" in queued.names
+
+
+def test_an_unused_image_goes_with_the_tags_of_strangers(aws, queued):
+    account, stranger = make_aws_account(), make_aws_account()
+    image = make_aws_image()
+    make_instance(account=account, image=image)
+    make_tags(account=stranger, image=image)
+    assert delete_account(account_id=account.id, trigger=KAFKA)
+    assert not MachineImage.objects.exists()
+    assert not ImageTags.objects.exists()
 
 
 def test_shared_image_survives_until_the_last_account(aws, queued):

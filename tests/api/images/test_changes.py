@@ -22,9 +22,9 @@ from tests.threads import in_thread, in_threads
 RED_HAT = "309956199498"
 
 
-def tag(image):
-    image.rhel_detected_by_tag = True
-    return {"tag": "cloudigrade-rhel-present"}
+def make_rhel(image):
+    factories.set_rhel(image, True)
+    return {"rules": ["rhel_release_files"]}
 
 
 def total(user):
@@ -78,7 +78,7 @@ def test_a_change_that_does_not_count_withdraws_nothing():
 
 
 @pytest.mark.django_db
-def test_a_tag_withdraws_the_days_of_the_images_runs():
+def test_a_result_withdraws_the_days_of_the_images_runs():
     image = factories.make_aws_image()
     run = factories.make_run(
         instance=factories.make_instance(image=image),
@@ -86,7 +86,9 @@ def test_a_tag_withdraws_the_days_of_the_images_runs():
         end=utc("2023-03-11T00:00:00"),
     )
     StaleUsage.objects.all().delete()
-    assert change_images(image_ids=[image.id], change=tag, reason="tag", ref="e-1") == 1
+    assert (
+        change_images(image_ids=[image.id], change=make_rhel, reason="inspection", ref="e-1") == 1
+    )
     mark = StaleUsage.objects.get()
     assert (mark.user, mark.first_day, mark.last_day, mark.cause) == (
         run.cloud_account.user,
@@ -97,10 +99,10 @@ def test_a_tag_withdraws_the_days_of_the_images_runs():
     fact = image.facts.get()
     assert (fact.is_rhel, fact.reason, fact.evidence) == (
         True,
-        "tag",
-        {"tag": "cloudigrade-rhel-present"},
+        "inspection",
+        {"rules": ["rhel_release_files"]},
     )
-    assert change_images(image_ids=[image.id], change=tag, reason="tag") == 0
+    assert change_images(image_ids=[image.id], change=make_rhel, reason="inspection") == 0
 
 
 @pytest.mark.django_db(transaction=True)
@@ -111,7 +113,7 @@ def test_a_run_stored_while_its_image_changes_is_counted_right():
     image = factories.make_aws_image()
     instance = factories.make_instance(account=account, image=image)
     with transaction.atomic():
-        change_images(image_ids=[image.id], change=tag, reason="tag")
+        change_images(image_ids=[image.id], change=make_rhel, reason="inspection")
         # Naming an image in a run does not wait for a change of the image, a calculation does.
         in_threads(lambda: _store_run(instance, user))
         calculation = in_thread(lambda: calculate_usage(user_id=user.id))

@@ -11,7 +11,14 @@ from api.models import InspectionAttempt, Instance, MachineImage, StaleUsage
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
 from tests.api.inspection import scene as names
 from tests.api.inspection.scene import REGION, RHEL_84, attempts, fresh, result
-from tests.factories import make_aws_account, make_aws_image, make_instance, make_run, utc
+from tests.factories import (
+    make_aws_account,
+    make_aws_image,
+    make_instance,
+    make_run,
+    make_tags,
+    utc,
+)
 from util import clock
 
 RED_HAT = "309956199498"
@@ -74,7 +81,8 @@ def test_scenario_03_hourly_images(scene):
 
 
 def test_scenario_04_the_customer_has_told(scene):
-    image = scene.image("ami-1", rhel_detected_by_tag=True)
+    image = scene.image("ami-1")
+    make_tags(account=scene.account, image=image)
     scene.start(image)
     image = fresh(image)
     assert (image.status, image.is_rhel, image.rhel_version) == ("inspected", True, None)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from api.images.users import Start
 from api.inspection.start import start_inspections
 from api.inspection.states import ANY, UNFINISHED, Event, after
-from api.inspection.turns import Start
 from api.models import MachineImage
 from tests.api.inspection.scene import COPY, START, Scene, attempts, fresh
 from util.tasks import enqueue

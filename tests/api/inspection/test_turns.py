@@ -9,15 +9,15 @@ from django.test.utils import CaptureQueriesContext
 
 from api.clouds.aws.errors import AwsError, NotReadyError
 from api.clouds.provider import TransientCloudError
+from api.images.users import Start
 from api.inspection import attempts, turns
 from api.inspection.reinspection import reinspect_image
 from api.inspection.restart import inspect_pending_images
 from api.inspection.start import start_inspections, start_waiting
-from api.inspection.turns import Start
 from api.models import InspectionAttempt, MachineImage
 from tests.api.inspection import scene as names
 from tests.api.inspection.scene import REGION, fresh, result
-from tests.factories import make_aws_account, make_aws_image, make_instance, utc
+from tests.factories import make_aws_account, make_aws_image, make_instance, make_tags, utc
 from tests.threads import in_threads
 from util import clock
 
@@ -191,7 +191,8 @@ class TestOrder:
         account = make_aws_account()
         start(account, images_of(account, 5))
         sold = make_aws_image(status="pending", marketplace=True)
-        tagged = make_aws_image(status="pending", rhel_detected_by_tag=True)
+        tagged = make_aws_image(status="pending")
+        make_tags(account=account, image=tagged)
         start(account, [sold, tagged])
         assert (fresh(sold).status, fresh(tagged).status) == ("inspected", "inspected")
 

@@ -13,6 +13,7 @@ from api.metering.synthetic_runs import DAY, HOUR, Habits, draw_runs
 from api.models import (
     CloudAccount,
     ConcurrentUsage,
+    ImageTags,
     Instance,
     InstanceEvent,
     MachineImage,
@@ -136,7 +137,10 @@ def test_images(request_for):
     assert len(images) == 200
     rhel = [image for image in images if image.is_rhel]
     assert 60 < len(rhel) < 140
-    assert 20 < sum(image.openshift_detected for image in images) < 85
+    openshift = {image.id for image in images if image.openshift_detected}
+    assert 20 < len(openshift) < 85
+    tags = ImageTags.objects.filter(openshift=True, cloud_account__is_synthetic=True)
+    assert set(tags.values_list("machine_image_id", flat=True)) == openshift
     assert all(image.rhel_release_files_found for image in rhel)
     assert all(image.inspection_json is None for image in images if not image.is_rhel)
     assert {image.role for image in rhel} == set(synthesize.ROLES)

@@ -132,8 +132,8 @@ def test_run_stored_while_its_image_changes(world):
     with transaction.atomic():
         change_images(
             image_ids=[image.id],
-            change=lambda found: setattr(found, "rhel_detected_by_tag", True),
-            reason=ImageFact.Reason("tag"),
+            change=lambda found: factories.set_rhel(found, True),
+            reason=ImageFact.Reason("inspection"),
         )
         in_threads(lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id]))
         waiting = in_thread(recalculate.recalculate_stale_usage)
@@ -249,8 +249,8 @@ def change_random_image(randomly, image_id):
     tagged = randomly.random() < 0.5
     change_images(
         image_ids=[image_id],
-        change=lambda image: setattr(image, "rhel_detected_by_tag", tagged),
-        reason=ImageFact.Reason("tag"),
+        change=lambda image: factories.set_rhel(image, tagged),
+        reason=ImageFact.Reason("inspection"),
     )
 
 

@@ -209,8 +209,8 @@ def test_images_known_to_several_customers(world):
     world.recalculate("11T01")
     change_images(
         image_ids=[image.id],
-        change=lambda found: setattr(found, "rhel_detected_by_tag", True),
-        reason=ImageFact.Reason.TAG,
+        change=lambda found: factories.set_rhel(found, True),
+        reason=ImageFact.Reason.INSPECTION,
     )
     marks = StaleUsage.objects.order_by("user_id").values_list(
         "user", "first_day", "last_day", "cause", "refs"
@@ -257,8 +257,8 @@ def test_random_world_equals_the_oracle(world):
             tagged = randomly.random() < 0.5
             change_images(
                 image_ids=[randomly.choice(images).id],
-                change=lambda image, tagged=tagged: setattr(image, "rhel_detected_by_tag", tagged),
-                reason=ImageFact.Reason.TAG,
+                change=lambda image, tagged=tagged: factories.set_rhel(image, tagged),
+                reason=ImageFact.Reason.INSPECTION,
             )
         if randomly.random() < 0.2:
             instance = randomly.choice(instances)

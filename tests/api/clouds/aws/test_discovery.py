@@ -365,13 +365,18 @@ class TestImages:
         describe(scene)
         assert self.image(ami).openshift_detected
 
-    def test_known_ones_are_not_described(self, scene, queued):
+    def test_known_ones_are_described_once_for_the_sake_of_tags(self, scene, queued):
+        """Each account sees tags of its own (README decision 34)."""
         ami = scene.image()
-        make_aws_image(cloud_image_id=ami)
+        known = make_aws_image(cloud_image_id=ami, name="as it was", architecture="arm64")
         scene.instance(ami)
         describe(scene)
-        assert scene.asked("DescribeImages") == []
+        assert scene.asked("DescribeImages") == ["DescribeImages"]
+        describe(scene)
+        assert scene.asked("DescribeImages") == ["DescribeImages"]
         assert INSPECT not in queued.names
+        known.refresh_from_db()
+        assert (known.name, known.architecture) == ("as it was", "arm64")
 
     def test_that_were_not_shown_before_are_filled_in(self, scene, queued):
         ami = scene.image()

@@ -7,7 +7,7 @@ import pytest
 
 from api.models import IngestHour, IngestObject, Instance, InstanceEvent, MachineImage
 from tests.api.clouds.aws.scene import ACCOUNT, at, bodies, events, make_account, runs
-from tests.factories import make_aws_image, make_instance
+from tests.factories import make_aws_image, make_instance, make_tags
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
 
@@ -75,7 +75,8 @@ def test_scenario_04_an_image_that_aws_does_not_return(scene, queued):
 
 def test_scenario_05_a_start_of_an_unknown_instance(scene):
     ami = scene.image()
-    make_aws_image(cloud_image_id=ami)
+    known = make_aws_image(cloud_image_id=ami)
+    make_tags(account=scene.account, image=known, rhel=False, described_at=at(1))
     instance_id = scene.instance(ami, "c5.large")
     scene.ingest(trail.start_instances(instance_id, at=at(5)))
     assert events() == [(instance_id, "power_on", at(5), "c5.large")]
@@ -191,7 +192,8 @@ def _broken(announced):
 
 
 def test_scenario_15_a_tag_on_a_known_image(scene):
-    known = make_aws_image(rhel_detected_by_tag=True)
+    known = make_aws_image()
+    make_tags(account=scene.account, image=known)
     scene.ingest(trail.create_tags(known.cloud_image_id, tags=[trail.OPENSHIFT_TAG]))
     known.refresh_from_db()
     assert (known.openshift_detected, known.rhel_detected_by_tag) == (True, True)
@@ -361,6 +363,7 @@ def test_an_unavailable_image_is_described_when_an_instance_uses_it(scene, queue
 
 def test_known_images_are_not_described(scene, queued):
     known = make_aws_image()
+    make_tags(account=scene.account, image=known, rhel=False, described_at=at(1))
     scene.ingest(trail.run_instances(launched("i-1", image=known.cloud_image_id)))
     assert scene.asked("DescribeImages") == []
     assert INSPECT not in queued.names
@@ -397,14 +400,16 @@ def test_tag_changes_that_come_late_or_again_change_nothing(scene):
 
 
 def test_an_image_that_only_a_tag_had_told_about_is_inspected_at_last(scene, queued):
-    known = make_aws_image(rhel_detected_by_tag=True, status="inspected")
+    known = make_aws_image(status="inspected")
+    make_tags(account=scene.account, image=known)
     scene.ingest(trail.delete_tags(known.cloud_image_id))
     assert image(known.cloud_image_id).status == "pending"
     assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [known.cloud_image_id]
 
 
 def test_an_inspected_image_stays_so_without_its_tag(scene, queued):
-    known = make_aws_image(rhel_detected_by_tag=True, status="inspected", inspection_json="{}")
+    known = make_aws_image(status="inspected", inspection_json="{}")
+    make_tags(account=scene.account, image=known)
     scene.ingest(trail.delete_tags(known.cloud_image_id))
     assert image(known.cloud_image_id).status == "inspected"
     assert INSPECT not in queued.names

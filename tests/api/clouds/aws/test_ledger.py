@@ -261,12 +261,12 @@ def test_changes_by_tags_leave_their_evidence(scene):
     scene.ingest(record)
     fact = MachineImage.objects.get().facts.get()
     assert (fact.reason, fact.is_rhel) == ("tag", True)
-    (tag,) = fact.evidence["tags"]
-    assert (tag["rule"], tag["tag"], tag["at"]) == (
+    assert fact.user == scene.account.user
+    assert [fact.evidence[name] for name in ("rule", "tag", "at")] == [
         "CreateTags",
         trail.RHEL_TAG,
         at(2).isoformat(),
-    )
+    ]
 
 
 def test_what_is_read_is_counted_in_metrics(scene, queued):

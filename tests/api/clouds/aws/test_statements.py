@@ -12,7 +12,7 @@ from api.clouds.aws.ingest import ingest
 from api.clouds.aws.queues import Message
 from api.models import InstanceEvent
 from tests.api.clouds.aws.scene import at, make_account
-from tests.factories import make_aws_image, make_event, make_instance, number
+from tests.factories import make_aws_image, make_event, make_instance, make_tags, number
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
 
@@ -45,6 +45,7 @@ def statements(monkeypatch, records):
 
 def test_of_known_instances(account, monkeypatch):
     image = make_aws_image()
+    make_tags(account=account, image=image, rhel=False, described_at=at(0, day=1))
     instances = [make_instance(account=account, image=image) for _ in range(20)]
     for instance in instances:
         make_event(instance=instance, occurred_at=at(0, day=1))
@@ -92,9 +93,9 @@ def test_of_instances_that_have_to_be_described(account, monkeypatch):
 def test_of_tags(account, monkeypatch):
     images = [make_aws_image().cloud_image_id for _ in range(300)]
 
-    def records(count, day):
-        return [trail.create_tags(one, at=at(1, day=day)) for one in images[:count]]
+    def records(some):
+        return [trail.create_tags(one, at=at(1)) for one in some]
 
-    few = statements(monkeypatch, records(10, 2))
-    many = statements(monkeypatch, records(300, 3))
+    few = statements(monkeypatch, records(images[:10]))
+    many = statements(monkeypatch, records(images[10:]))
     assert few == many < 60
