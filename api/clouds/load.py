@@ -82,7 +82,7 @@ SELECT wanted.id, oldest.occurred_at
 FROM unnest(%s::bigint[]) AS wanted (id)
 CROSS JOIN LATERAL (
     SELECT occurred_at FROM api_instanceevent
-    WHERE instance_id = wanted.id
+    WHERE instance_id = wanted.id AND event_type = 'power_on'
     ORDER BY occurred_at LIMIT 1
 ) oldest
 LEFT JOIN LATERAL (
@@ -270,7 +270,7 @@ def power_states(
 
 
 def untyped_instances(instance_ids: Iterable[int]) -> dict[int, datetime]:
-    """Return the instances whose events tell no type, with the time of the oldest event."""
+    """Return the instances that were on and whose events tell no type, with their first start."""
     wanted = sorted(instance_ids)
     return dict(_fetch(_UNTYPED, [wanted])) if wanted else {}
 

@@ -91,7 +91,7 @@ def types_of(
 ) -> list[Typed]:
     """Return the types of instances whose events were stored without any (decision 47).
 
-    ``untyped`` are these, with the times of their oldest events. An instance is taken to have had
+    ``untyped`` are these, with the times of their first starts. An instance is taken to have had
     its type since then.
     """
     typed = {}

@@ -124,11 +124,18 @@ def test_an_instance_that_was_not_described(scene, queued):
         ("type_filled", run.id),
     }
     assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
-    ask_again_finds_nothing()
-
-
-def ask_again_finds_nothing():
     assert accounts_with_gaps() == []
+
+
+def test_an_instance_that_was_never_on_needs_no_type(scene, queued):
+    instance_id = scene.instance(scene.image())
+    known = make_instance(account=scene.account, cloud_instance_id=instance_id, image=None)
+    make_event(instance=known, event_type="power_off", occurred_at=at(3), instance_type=None)
+    ask_again(scene)
+    assert set(InstanceEvent.objects.values_list("event_type", flat=True)) == {
+        "power_off",
+        "power_on",
+    }
 
 
 def test_an_instance_that_was_terminated_meanwhile(scene, queued, monkeypatch):
