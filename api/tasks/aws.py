@@ -27,7 +27,7 @@ def analyze_log() -> list[list[dict[str, str]]]:
 
 
 def _shown(messages: list[Message]) -> list[dict[str, str]]:
-    return [{"message_id": message.id, "body": message.body} for message in messages]
+    return [message.shown() for message in messages]
 
 
 @task(

@@ -37,7 +37,7 @@ def persist_inspection_cluster_results_task() -> list[list[dict[str, str]]]:
     """Store inspectors' results; gives the messages done with, and the others."""
     outcome = reading.persist_results()
     return [
-        [{"message_id": message.id, "body": message.body} for message in messages]
+        [message.shown() for message in messages]
         for messages in (outcome.successes, outcome.failures)
     ]
 

@@ -28,6 +28,9 @@ DEAD_LETTER_RETENTION = 1_209_600
 BATCH = 10
 """Messages that SQS hands out, or takes back, at once."""
 
+LONGEST_SHOWN = 4000
+"""Characters of a message's body in a task's result; those of S3's notifications have 1,500."""
+
 LONG_POLL = 2
 """Seconds that an empty queue is waited for; some, so that SQS asks all of its servers."""
 
@@ -44,6 +47,10 @@ class Message:
     body: str
     sent_at: datetime | None
     receives: int
+
+    def shown(self) -> dict[str, str]:
+        """Return what the result of a task says of the message (spec 04 §8.1)."""
+        return {"message_id": self.id, "body": self.body[:LONGEST_SHOWN]}
 
 
 class _Urls:

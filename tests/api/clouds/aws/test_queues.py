@@ -243,6 +243,13 @@ def test_messages_are_given_back_where_the_work_fails_as_a_whole(pipes_ready):
     assert {message.receives for message in again} == {2}
 
 
+def test_a_result_shows_so_much_of_a_message(pipes_ready):
+    """Decision 43: results lie in Redis for a day."""
+    send(pipes_ready, "x" * 100_000, "short")
+    shown = {message.shown()["body"] for message in receive()}
+    assert shown == {"x" * queues.LONGEST_SHOWN, "short"}
+
+
 def test_messages_stay_held_where_the_work_ends(pipes_ready):
     send(pipes_ready, "a")
     (messages,) = queues.receive(trail_pipe(), limit=1, seconds=300)
