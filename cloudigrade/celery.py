@@ -11,6 +11,7 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 
 from cloudigrade.start_up import log_configuration
 from util import quiet_celery, sentry, task_starts
+from util.garbage import freeze_loaded
 from util.held_tasks import HeldTasks
 from util.log_context import task_context
 from util.request_id import message_context, message_headers, request_context
@@ -85,6 +86,12 @@ def set_aside_what_kills(**_: Any) -> None:
     """
     set_aside = import_module("api.set_aside")
     task_starts.count_starts(task_starts.Keeper(set_aside.work_of, set_aside.keep))
+
+
+@signals.worker_process_init.connect
+def leave_loaded_objects_alone(**_: Any) -> None:
+    """Have the processes that run tasks look for garbage among new objects only."""
+    freeze_loaded()
 
 
 @signals.worker_ready.connect
