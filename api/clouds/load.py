@@ -13,6 +13,7 @@ from django.db import connection
 
 from api.models.instance import NEWEST_EVENT_FIRST
 from util import clock
+from util.arrays import array_literal
 
 _KNOWN = """
 SELECT cloud_instance_id, id, cloud_account_id, region, machine_image_id
@@ -253,7 +254,7 @@ def save_events(events: Sequence[NewEvent]) -> list[StoredEvent]:
     if not events:
         return []
     now = clock.now()
-    columns = [list(column) for column in zip(*events, strict=True)]
+    columns = [array_literal(column) for column in zip(*events, strict=True)]
     return [StoredEvent(*row) for row in _fetch(_ADD_EVENTS, [now, now, *columns])]
 
 
