@@ -18,7 +18,7 @@ class Digest:
     file_names: list[str]
 
 
-def read_digest(text: bytes) -> Digest:
+def read_digest(text: bytes | bytearray) -> Digest:
     """Read a digest file's text. Raises ``UnreadableTextError`` if it is none."""
     try:
         document = json.loads(text)

@@ -6,7 +6,7 @@ know, is skipped for a reason that is counted (09 P3), and never raises.
 
 import enum
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -150,7 +150,7 @@ class _Skipped(Exception):
         self.reason = reason
 
 
-def read_log(text: bytes) -> Log:
+def read_log(text: bytes | bytearray) -> Log:
     """Read a log file's text.
 
     Raises ``UnicodeDecodeError`` if it is in no encoding of JSON, ``UnreadableTextError`` if it is
@@ -245,13 +245,13 @@ class _Call:
         """The type that was asked for."""
         request = _mapping(self.request)
         value = request.get("instanceType")
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("value")
         elif value is None and request.get("attribute") == "instanceType":
             value = request.get("value")
         return _text(value, MAX_TYPE)
 
-    def instances(self) -> dict[str, Mapping[str, Any]]:
+    def instances(self) -> dict[str, dict[str, Any]]:
         """Return the ids of the instances concerned, with what the response says of each.
 
         They are those of the request where the response was left out (decision 46).
@@ -259,7 +259,7 @@ class _Call:
         request, items = _mapping(self.request), _listed(self.response)
         if _is_omitted(self.response):
             items = _listed(request)
-        found: dict[str, Mapping[str, Any]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for item in items:
             if instance_id := _text(item.get("instanceId")):
                 found.setdefault(instance_id, item)
@@ -267,15 +267,15 @@ class _Call:
             found.setdefault(named, {})
         return found
 
-    def check(self, instances: Mapping[str, Any]) -> None:
+    def check(self, instances: dict[str, Any]) -> None:
         """Raise ``_Skipped`` if the record is not to be used, whatever it names."""
         if not instances and self.is_omitted:
             raise _Skipped(Skip.OMITTED)
-        if not isinstance(self.request, Mapping):
+        if not isinstance(self.request, dict):
             raise _Skipped(Skip.MALFORMED)
 
 
-def _listed(member: Any) -> list[Mapping[str, Any]]:
+def _listed(member: Any) -> list[dict[str, Any]]:
     return list(_items(_mapping(member).get("instancesSet")))
 
 
@@ -283,14 +283,14 @@ def _is_omitted(member: Any) -> bool:
     return _mapping(member).get("omitted") is True
 
 
-def _interrupted(record: Record) -> dict[str, Mapping[str, Any]]:
+def _interrupted(record: Record) -> dict[str, dict[str, Any]]:
     ids = _mapping(decoded(record.service_event)).get("instanceIdSet")
     if not isinstance(ids, list):
         return {}
     return {instance_id: {} for value in ids if (instance_id := _text(value))}
 
 
-def _traits(item: Mapping[str, Any]) -> Traits:
+def _traits(item: dict[str, Any]) -> Traits:
     placement, cpu = _mapping(item.get("placement")), _mapping(item.get("cpuOptions"))
     codes = [
         {"ProductCodeId": code_id, "ProductCodeType": _text(code.get("type")) or ""}
@@ -311,7 +311,7 @@ def _tag_changes(place: int, record: Record) -> list[TagChange]:
     request = decoded(record.request)
     if _is_omitted(request):
         raise _Skipped(Skip.OMITTED)
-    if not isinstance(request, Mapping):
+    if not isinstance(request, dict):
         raise _Skipped(Skip.MALFORMED)
     images = [
         image_id
@@ -344,7 +344,7 @@ def _tags(tag_set: Any, name: str) -> list[str]:
 
     EC2 takes all tags off where a call names none (decision 34).
     """
-    items = tag_set.get("items") if isinstance(tag_set, Mapping) else tag_set
+    items = tag_set.get("items") if isinstance(tag_set, dict) else tag_set
     if not isinstance(items, list | None):
         raise _Skipped(Skip.MALFORMED)
     keys = [item["key"] for item in _items(tag_set) if "key" in item]
@@ -386,14 +386,14 @@ def _event_id(record: Record) -> str:
     return _text(decoded(record.event_id)) or ""
 
 
-def _items(value: Any) -> Iterator[Mapping[str, Any]]:
+def _items(value: Any) -> Iterator[dict[str, Any]]:
     items = _mapping(value).get("items")
     if isinstance(items, list):
-        yield from (item for item in items if isinstance(item, Mapping))
+        yield from (item for item in items if isinstance(item, dict))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any, limit: int = MAX_NAME) -> str | None:
