@@ -13,6 +13,7 @@ from django.db import connection
 from tests.benchmarks.suite import Operation, Result, Suite, run
 from tests.benchmarks.table import show, show_heading
 from util import tasks
+from util.garbage import freeze_loaded
 
 
 def run_all(
@@ -24,11 +25,17 @@ def run_all(
     """
     results = []
     alone = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, alone, django.setup, max_tasks_per_child=1) as processes:
+    with ProcessPoolExecutor(1, alone, _start_process, max_tasks_per_child=1) as processes:
         for suite in _suites(modules):
             if _chosen(suite(), words):
                 results += processes.submit(run_suite, suite, words, rounds).result()
     return results
+
+
+def _start_process() -> None:
+    """Load Django as a worker does."""
+    django.setup()
+    freeze_loaded()
 
 
 def run_suite(kind: type[Suite], words: Sequence[str], rounds: int | None) -> list[Result]:
@@ -36,7 +43,7 @@ def run_suite(kind: type[Suite], words: Sequence[str], rounds: int | None) -> li
     name = connection.settings_dict["NAME"]
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     suite = kind()
-    results = []
+    results: list[Result] = []
     show_heading(suite.title)
     # No broker runs: what is queued outside the measured blocks goes nowhere.
     with mock.patch.object(tasks, "publish"):
@@ -45,6 +52,7 @@ def run_suite(kind: type[Suite], words: Sequence[str], rounds: int | None) -> li
             _settle()
             for operation in _chosen(suite, words):
                 result = run(operation, suite.title, rounds)
+                result.compare(results)
                 show(result)
                 results.append(result)
         finally:

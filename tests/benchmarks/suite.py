@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +20,8 @@ class Operation:
     ``Cost``; ``total_cpu_s`` stands for processor time on both sides, ``p95_to_mean`` for how much
     longer than usual some of many take. Of the rounds the median
     counts, or another ``percentile``. What another process does is measured by ``run`` itself,
-    which then returns the ``Cost``.
+    which then returns the ``Cost``. ``bare_of`` names the operation, run before, of which this one
+    is the bare work.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation:
     target: dict[str, float] | None = None
     rounds: int = 3
     percentile: int = 50
+    bare_of: str = ""
 
 
 class Suite(ABC):
@@ -58,6 +60,14 @@ class Result:
     rounds: int
     cost: Cost
     target: dict[str, float]
+    bare_of: str = ""
+    times_bare: float | None = None
+
+    def compare(self, others: Iterable["Result"]) -> None:
+        """Note how many times this bare work the whole work takes, in processor time."""
+        for other in others:
+            if other.name == self.bare_of:
+                self.times_bare = other.total_cpu_s / self.total_cpu_s
 
     @property
     def total_cpu_s(self) -> float:
@@ -77,9 +87,12 @@ class Result:
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in asdict(self.cost).items()
         }
-        return {"name": self.name, "suite": self.suite, "rounds": self.rounds, **figures} | (
-            {"target": self.target, "missed": self.missed} if self.target else {}
-        )
+        shown = {"name": self.name, "suite": self.suite, "rounds": self.rounds, **figures}
+        if self.target:
+            shown |= {"target": self.target, "missed": self.missed}
+        if self.times_bare is not None:
+            shown |= {"bare_of": self.bare_of, "times_bare": round(self.times_bare, 2)}
+        return shown
 
 
 def run(operation: Operation, suite: str, rounds: int | None = None) -> Result:
@@ -94,7 +107,9 @@ def run(operation: Operation, suite: str, rounds: int | None = None) -> Result:
         if operation.check:
             operation.check(outcome)
     cost = _percentile(costs, operation.percentile)
-    return Result(operation.name, suite, len(costs), cost, operation.target or {})
+    return Result(
+        operation.name, suite, len(costs), cost, operation.target or {}, operation.bare_of
+    )
 
 
 def _percentile(costs: list[Cost], percentile: int) -> Cost:
