@@ -18,6 +18,14 @@ _KEEP_ACCOUNTS = """
 SELECT id FROM api_cloudaccount WHERE user_id = ANY(%s) ORDER BY id FOR KEY SHARE
 """
 
+_TRY_TO_KEEP_ACCOUNTS = """
+WITH kept AS MATERIALIZED (
+    SELECT id FROM api_cloudaccount WHERE user_id = ANY(%(users)s) FOR KEY SHARE SKIP LOCKED
+)
+SELECT DISTINCT user_id FROM api_cloudaccount
+WHERE user_id = ANY(%(users)s) AND id NOT IN (SELECT id FROM kept)
+"""
+
 
 def lock_metering(*user_ids: int) -> None:
     """Become the only transaction that writes these customers' runs and usage; wait for that.
@@ -40,3 +48,12 @@ def lock_metering_of_accounts(*user_ids: int) -> None:
 def try_lock_metering(user_ids: Iterable[int]) -> list[int]:
     """Become that for several customers without waiting; give those whose lock was free."""
     return locks.try_locks(_NAMESPACE, user_ids)
+
+
+def try_lock_metering_of_accounts(user_ids: Iterable[int]) -> list[int]:
+    """Do the same for several customers without waiting; return those whose locks were free."""
+    wanted = list(user_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(_TRY_TO_KEEP_ACCOUNTS, {"users": wanted})
+        taken = {row[0] for row in cursor.fetchall()}
+    return try_lock_metering(user_id for user_id in wanted if user_id not in taken)

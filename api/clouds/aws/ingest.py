@@ -19,13 +19,13 @@ from api.clouds.aws import ledger, queues
 from api.clouds.aws.admission import admit
 from api.clouds.aws.deliveries import Delivery, read_deliveries
 from api.clouds.aws.errors import is_access_denied
-from api.clouds.aws.knowledge import Account, load_accounts
+from api.clouds.aws.knowledge import load_accounts
 from api.clouds.aws.ledger import Entry
-from api.clouds.aws.lookup import Lookup, look_up
+from api.clouds.aws.lookup import look_up
 from api.clouds.aws.pipes import trail_pipe
 from api.clouds.aws.queues import Message
-from api.clouds.aws.store import store_entries
-from api.models import DescribeRun, IngestObject
+from api.clouds.aws.storing import CustomerBusyError, store_files
+from api.models import IngestObject
 from util import postgres
 from util.tasks import enqueue
 
@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 ANALYZE_LOG = "api.clouds.aws.tasks.analyze_log"
 FOLLOWER = "analyze-log-follower"
+LATE_FOLLOWER = "analyze-log-late-follower"
+
+PUT_BACK_SECONDS = 10
+"""After how long logs of a busy customer are tried again."""
 
 
 @dataclass(slots=True)
@@ -60,10 +64,12 @@ def analyze_log() -> Result:
     limit = settings.AWS_SQS_MAX_YIELD_COUNT
     for messages in queues.receive(pipe, limit=limit):
         with queues.held(pipe, messages, seconds=queues.hold_seconds(pipe)):
-            done = ingest(messages)
+            deliveries = work_on(messages)
+        done = [one.message for one in deliveries if one.trouble is None]
         _delete(done)
         result.successes += done
-        result.failures += [message for message in messages if message not in done]
+        result.failures += [one.message for one in deliveries if one.trouble is not None]
+        _put_back([one.message for one in deliveries if _is_busy(one)])
     if result.taken >= limit and result.successes:
         _let_another_follow()
     return result
@@ -79,6 +85,26 @@ def _let_another_follow() -> None:
         enqueue(ANALYZE_LOG)
 
 
+def _is_busy(delivery: Delivery) -> bool:
+    return isinstance(delivery.trouble, CustomerBusyError)
+
+
+def _put_back(messages: Sequence[Message]) -> None:
+    """Let messages come again soon of which somebody holds a customer's lock, and take them then.
+
+    It was not for their sake that they failed, so it does not count as one of their receives.
+    """
+    if not messages:
+        return
+    try:
+        queues.put_back(trail_pipe(), messages, seconds=PUT_BACK_SECONDS)
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("Messages of busy customers are shown again when SQS will: %s", error)
+        return
+    if cache.add(LATE_FOLLOWER, True, PUT_BACK_SECONDS):
+        enqueue(ANALYZE_LOG, countdown=PUT_BACK_SECONDS + 1)
+
+
 def _delete(messages: Sequence[Message]) -> None:
     try:
         queues.delete(trail_pipe(), messages)
@@ -88,23 +114,25 @@ def _delete(messages: Sequence[Message]) -> None:
 
 
 def ingest(messages: Sequence[Message]) -> list[Message]:
-    """Store what the files say that messages announce; gives the messages that are done with."""
+    """Store what the files say that messages announce; return the messages that are done with."""
+    return [one.message for one in work_on(messages) if one.trouble is None]
+
+
+def work_on(messages: Sequence[Message]) -> list[Delivery]:
+    """Do the same; return all messages, with what became of them."""
     deliveries = read_deliveries(messages)
     store_deliveries(deliveries)
-    done = []
     for delivery in deliveries:
-        if delivery.trouble is None:
-            done.append(delivery.message)
-        else:
+        if delivery.trouble is not None:
             _report(delivery)
     metrics.count_messages(deliveries)
-    return done
+    return deliveries
 
 
 def store_deliveries(deliveries: Sequence[Delivery]) -> None:
     """Store what files say that were read; what fails is noted in its file, and in the ledger."""
     entries = _entries(deliveries)
-    _store_together_or_apart(entries)
+    _store(entries)
     _record_failures(deliveries)
     metrics.count_files(entries)
 
@@ -118,8 +146,8 @@ def _entries(deliveries: Sequence[Delivery]) -> list[Entry]:
     return list(files.values())
 
 
-def _store_together_or_apart(entries: Sequence[Entry]) -> None:
-    """Store all files at once or, if that fails, each for itself: so one can not hinder others.
+def _store(entries: Sequence[Entry]) -> None:
+    """Store what files say; what cannot be stored is noted in its file.
 
     A database that is away is no fault of a file: raises its error (decision 44).
     """
@@ -127,7 +155,8 @@ def _store_together_or_apart(entries: Sequence[Entry]) -> None:
     if not whole:
         return
     try:
-        _store(whole)
+        _admit(whole)
+        lookup = look_up([entry.admitted for entry in whole])
     except Exception as error:
         if postgres.is_away(error):
             raise
@@ -137,32 +166,17 @@ def _store_together_or_apart(entries: Sequence[Entry]) -> None:
             return
         logger.warning("A batch of %s files failed and is taken apart: %r", len(whole), error)
         for entry in whole:
-            _store_together_or_apart([entry])
+            _store([entry])
+    else:
+        store_files(whole, lookup)
 
 
-def _store(entries: Sequence[Entry]) -> None:
-    accounts = _admit(entries)
-    lookup = look_up([entry.admitted for entry in entries])
-    _record_refusals(lookup)
-    store_entries(entries, lookup, user_ids={account.user_id for account in accounts})
-
-
-def _admit(entries: Sequence[Entry]) -> set[Account]:
-    """See what is for us; gives the accounts concerned."""
+def _admit(entries: Sequence[Entry]) -> None:
+    """See what is for us."""
     logs = [(entry, entry.file.log) for entry in entries if entry.file.log]
     accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
-    concerned: set[Account] = set()
     for entry, log in logs:
         entry.admitted = admit(log, accounts)
-        concerned |= entry.admitted.accounts
-    return concerned
-
-
-def _record_refusals(lookup: Lookup) -> None:
-    """Record the questions that AWS did not answer, whatever becomes of the rest (09 P4)."""
-    refused = [run for run in lookup.runs if run.outcome != DescribeRun.Outcome.OK]
-    DescribeRun.objects.bulk_create(refused)
-    lookup.runs = [run for run in lookup.runs if run.outcome == DescribeRun.Outcome.OK]
 
 
 def _record_failures(deliveries: Sequence[Delivery]) -> None:
@@ -182,6 +196,9 @@ def _record_failures(deliveries: Sequence[Delivery]) -> None:
 def _report(delivery: Delivery) -> None:
     """Say why a message stays on the queue, and whether this was its last chance."""
     message = delivery.message
+    if _is_busy(delivery):
+        logger.warning("Message %s is put back into the queue: %s", message.id, delivery.trouble)
+        return
     last = message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
     after = "goes to the dead letter queue" if last else "stays on the queue"
     if delivery.problem:

@@ -9,13 +9,14 @@ from django.conf import settings
 from api.clouds.aws.announcements import Form
 from api.clouds.aws.deliveries import Delivery
 from api.clouds.aws.ledger import Entry
+from api.clouds.aws.storing import CustomerBusyError
 from util import clock
 from util.metrics import counter, histogram
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "cloudigrade_cloudtrail"
-OUTCOMES = ("done", "failed", "dead")
+OUTCOMES = ("done", "busy", "failed", "dead")
 UNKNOWN_FORM = "unknown"
 LOGGED_RECORDS = 10
 """Odd records of a file that the log names one by one."""
@@ -36,6 +37,8 @@ def count_messages(deliveries: Sequence[Delivery]) -> None:
 def _outcome(delivery: Delivery) -> str:
     if delivery.trouble is None:
         return "done"
+    if isinstance(delivery.trouble, CustomerBusyError):
+        return "busy"
     last = delivery.message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
     return "dead" if last else "failed"
 
@@ -48,7 +51,8 @@ def count_files(entries: Sequence[Entry]) -> None:
 
 def _count_file(entry: Entry) -> None:
     file, admitted = entry.file, entry.admitted
-    outcome = str(file.skip or ("failed" if file.problem else file.outcome))
+    failure = "busy" if isinstance(file.problem, CustomerBusyError) else "failed"
+    outcome = str(file.skip or (failure if file.problem else file.outcome))
     counter(f"{PREFIX}_files", "announced files", ("outcome",)).labels(outcome).inc()
     if file.log is None or file.problem:
         return

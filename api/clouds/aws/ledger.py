@@ -102,6 +102,11 @@ class Entry:
     stored: int = 0
 
     @property
+    def user_ids(self) -> set[int]:
+        """The users whose accounts it is for."""
+        return {account.user_id for account in self.admitted.accounts}
+
+    @property
     def event_times(self) -> list[datetime]:
         """When the things happened that are for us."""
         return [one.occurred_at for _, one in self.admitted.sightings] + [

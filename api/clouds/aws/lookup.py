@@ -63,23 +63,35 @@ class Lookup:
     """What EC2 said, and the record of each question for instances (09 P4).
 
     What it does not show, and what it could not be asked for, is absent. Times are PostgreSQL's
-    (decision 41).
+    (decision 41). ``runs`` are the records that are not stored yet.
     """
 
     instances: dict[str, DescribedInstance] = field(default_factory=dict)
     images: dict[str, Found] = field(default_factory=dict)
     shown: list[ShownImage] = field(default_factory=list)
     runs: list[DescribeRun] = field(default_factory=list)
+    stored_runs: list[DescribeRun] = field(default_factory=list)
+
+    def good_runs(self) -> list[DescribeRun]:
+        """Return the records of the questions that were answered."""
+        runs = [*self.stored_runs, *self.runs]
+        return [run for run in runs if run.outcome == DescribeRun.Outcome.OK]
+
+    def note_stored(self, runs: Sequence[DescribeRun]) -> None:
+        """Note that some of the records have been stored for good."""
+        stored = {id(run) for run in runs}
+        self.runs = [run for run in self.runs if id(run) not in stored]
+        self.stored_runs.extend(runs)
 
     @property
     def asked_at(self) -> datetime:
         """When EC2 was first asked for instances; raises ValueError if it was not."""
-        return min(run.started_at for run in self.runs)
+        return min(run.started_at for run in self.good_runs())
 
     @property
     def read_at(self) -> datetime:
         """When all instances had been described; raises ValueError if none were."""
-        return max(run.finished_at for run in self.runs if run.finished_at)
+        return max(run.finished_at for run in self.good_runs() if run.finished_at)
 
 
 def look_up(files: Sequence[Admitted]) -> Lookup:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,9 @@ LONGEST_SHOWN = 4000
 LONG_POLL = 2
 """Seconds that an empty queue is waited for; some, so that SQS asks all of its servers."""
 
+FIRST_SENT = "first_sent"
+"""Attribute of a message that was put back: when it was sent first, as ``SentTimestamp`` has it."""
+
 _LENGTH = "ApproximateNumberOfMessages"
 LENGTH_KEY = "sqs_message_count_{label}"
 
@@ -47,6 +50,8 @@ class Message:
     body: str
     sent_at: datetime | None
     receives: int
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Those that its sender gave it."""
 
     def shown(self) -> dict[str, str]:
         """Return what the result of a task says of the message (spec 04 §8.1)."""
@@ -245,6 +250,7 @@ def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[l
                 WaitTimeSeconds=LONG_POLL,
                 **hold,
                 AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+                MessageAttributeNames=["All"],
             )
         except ClientError as error:
             if not is_missing_queue(error):
@@ -260,14 +266,15 @@ def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[l
 
 
 def _message(raw: dict[str, Any]) -> Message:
-    attributes = raw.get("Attributes", {})
-    sent = attributes.get("SentTimestamp")
+    attributes, given = raw.get("Attributes", {}), raw.get("MessageAttributes", {})
+    sent = given.get(FIRST_SENT, {}).get("StringValue") or attributes.get("SentTimestamp")
     return Message(
         id=raw["MessageId"],
         receipt=raw["ReceiptHandle"],
         body=raw["Body"],
         sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else None,
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
+        attributes=given,
     )
 
 
@@ -316,6 +323,40 @@ def _hold_for(url: str, receipts: Sequence[str], seconds: int) -> None:
             )
         except (ClientError, BotoCoreError) as error:
             logger.warning("Messages of %s may be shown again at another time: %s", url, error)
+
+
+def put_back(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> None:
+    """Let messages be shown again after some seconds, as if nobody had received them yet.
+
+    SQS counts each receive, and sets a message aside after a few; so a new message with the same
+    body takes the place of the old one, and remembers when that was sent.
+    """
+    url = queue_url(pipe)
+    for first in range(0, len(messages), BATCH):
+        batch = messages[first : first + BATCH]
+        answer = sqs().send_message_batch(
+            QueueUrl=url,
+            Entries=[
+                {
+                    "Id": str(number),
+                    "MessageBody": one.body,
+                    "DelaySeconds": seconds,
+                    "MessageAttributes": one.attributes | _remember(one.sent_at),
+                }
+                for number, one in enumerate(batch)
+            ],
+        )
+        for failure in answer.get("Failed", ()):
+            message = batch[int(failure["Id"])]
+            logger.warning("SQS refused to put back %s: %s", message.id, failure.get("Message"))
+        delete(pipe, [batch[int(sent["Id"])] for sent in answer.get("Successful", ())])
+
+
+def _remember(sent_at: datetime | None) -> dict[str, Any]:
+    if sent_at is None:
+        return {}
+    milliseconds = str(round(sent_at.timestamp() * 1000))
+    return {FIRST_SENT: {"DataType": "Number", "StringValue": milliseconds}}
 
 
 def delete(pipe: Pipe, messages: Sequence[Message]) -> list[Message]:

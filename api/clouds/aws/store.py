@@ -6,11 +6,12 @@ how many records there are. All of it may be repeated: what is stored already st
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from api.clouds.aws import ledger
 from api.clouds.aws.admission import admit
@@ -38,7 +39,7 @@ from api.clouds.load import (
     save_instances,
 )
 from api.images.users import START_INSPECTIONS
-from api.metering.locking import lock_metering_of_accounts
+from api.metering.locking import lock_metering_of_accounts, try_lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import (
     CloudType,
@@ -50,6 +51,7 @@ from api.models import (
 from api.models.instance import event_rank
 from api.models.locking import lock_users
 from util.tasks import enqueue
+from util.transaction_limits import wait_for_locks
 
 logger = logging.getLogger(__name__)
 
@@ -87,27 +89,57 @@ class _Batch:
                 yield mention, stored.id
 
 
-def store_entries(entries: Sequence[Entry], lookup: Lookup, *, user_ids: Iterable[int]) -> None:
-    """Store what files say of accounts that are metered, and count the files.
+def store_entries(
+    entries: Sequence[Entry], lookup: Lookup, *, wait: bool, lock_seconds: float
+) -> list[Entry]:
+    """Store what files say of accounts that are metered, and count the files; return what is left.
 
     Holds the task locks of the users concerned, and looks again under them at what has become of
-    their accounts. Inspections of new images are queued when all is committed.
+    their accounts. Left are files of accounts that belong to another user by now and, without
+    ``wait``, those of users of whom somebody else holds a lock. Any lock is waited for
+    ``lock_seconds`` at most. Inspections of new images are queued when all is committed.
     """
-    users = set(user_ids)
-    with lock_users(users) if users else transaction.atomic():
-        lock_metering_of_accounts(*users)
-        _admit_again(entries)
-        for run in lookup.runs:
-            run.save(force_insert=True)
-        ledger.save_objects(entries)
-        _store_batch(_gather(entries, lookup))
-        ledger.add_stored(entries)
-        ledger.save_digests(entries)
-        ledger.count_files(entries)
-        _request_describes(entries)
+    with transaction.atomic():
+        wait_for_locks(connection, lock_seconds)
+        users = {user_id for entry in entries for user_id in entry.user_ids}
+        with _held(users, wait=wait) as held:
+            possible = [entry for entry in entries if wait or entry.user_ids <= held]
+            accounts = _admit_again(possible)
+            stored = [entry for entry in possible if entry.user_ids <= held]
+            runs = [
+                run
+                for run in lookup.runs
+                if (account := accounts.get(run.cloud_account_id)) and account.user_id in held
+            ]
+            _store(stored, lookup, runs)
+    lookup.note_stored(runs)
+    done = {id(entry) for entry in stored}
+    return [entry for entry in entries if id(entry) not in done]
 
 
-def _admit_again(entries: Sequence[Entry]) -> None:
+@contextmanager
+def _held(user_ids: Iterable[int], *, wait: bool) -> Iterator[set[int]]:
+    with lock_users(user_ids, wait=wait) as users:
+        if wait:
+            lock_metering_of_accounts(*users)
+            yield set(users)
+        else:
+            yield set(try_lock_metering_of_accounts(users))
+
+
+def _store(entries: Sequence[Entry], lookup: Lookup, runs: Iterable[DescribeRun]) -> None:
+    for run in runs:
+        run.save(force_insert=True)
+    ledger.save_objects(entries)
+    _store_batch(_gather(entries, lookup))
+    ledger.add_stored(entries)
+    ledger.save_digests(entries)
+    ledger.count_files(entries)
+    _request_describes(entries)
+
+
+def _admit_again(entries: Sequence[Entry]) -> dict[int, Account]:
+    """Look again at what files are for us; return all accounts that they mention, by their ids."""
     for entry in entries:
         # Of an attempt that was rolled back nothing is left.
         entry.object_id, entry.stored = None, 0
@@ -115,6 +147,7 @@ def _admit_again(entries: Sequence[Entry]) -> None:
     accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
     for entry, log in logs:
         entry.admitted = admit(log, accounts)
+    return {account.id: account for account in accounts.values()}
 
 
 def _request_describes(entries: Sequence[Entry]) -> None:
@@ -301,7 +334,7 @@ def _described(batch: _Batch) -> dict[int, DescribedInstance]:
 
 def _contradictions(batch: _Batch) -> list[Contradiction]:
     """Tell what EC2 knew of instances that we knew less of."""
-    runs = {(run.cloud_account_id, run.region): run.id for run in batch.lookup.runs}
+    runs = {(run.cloud_account_id, run.region): run.id for run in batch.lookup.good_runs()}
     account_of = {row.id: row for row in batch.instances.known.values()}
     described = _described(batch)
     ids = {_identity(one): one.id for one in batch.events}

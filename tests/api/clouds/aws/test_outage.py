@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError
 
-from api.clouds.aws import ingest
+from api.clouds.aws import storing
 from api.models import IngestObject
 from tests.api.clouds.aws.scene import events
 from tests.generators import cloudtrail as trail
@@ -31,7 +31,7 @@ def database_that_goes_away(monkeypatch):
         fail()
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "store_entries", go_away)
+        patch.setattr(storing, "store_entries", go_away)
         yield
 
 
@@ -53,7 +53,7 @@ def test_messages_in_hand_are_given_back(scene, monkeypatch, queued):
 
 def test_one_lost_connection_is_no_outage(scene, monkeypatch, queued):
     deliver(scene, "i-1", "i-2")
-    store, lost = ingest.store_entries, []
+    store, lost = storing.store_entries, []
 
     def lose_a_connection(*arguments, **options):
         if not lost:
@@ -61,7 +61,7 @@ def test_one_lost_connection_is_no_outage(scene, monkeypatch, queued):
             fail()
         return store(*arguments, **options)
 
-    monkeypatch.setattr(ingest, "store_entries", lose_a_connection)
+    monkeypatch.setattr(storing, "store_entries", lose_a_connection)
     successes, failures = scene.run()
     assert (len(successes), failures) == (2, [])
     assert {instance for instance, *_ in events()} == {"i-1", "i-2"}
