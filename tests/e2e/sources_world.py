@@ -377,7 +377,7 @@ class SourcesWorld:
         return self.query(
             "SELECT event_type, state, reason FROM api_inboxmessage"
             " WHERE customer_key = ANY(%s) ORDER BY id",
-            [f"org {customer.org_id}" for customer in customers],
+            [f"account {customer.account_number}" for customer in customers],
         )
 
     def are_done(self, count: int, *customers: Customer) -> bool:
