@@ -16,9 +16,11 @@ SET application_id = CASE WHEN found.application ~ '^[0-9]{1,18}$'
 FROM (
     SELECT id,
            CASE WHEN event_type LIKE 'Application.%' THEN value ->> 'id'
-                ELSE value ->> 'application_id' END AS application,
+                WHEN event_type LIKE 'ApplicationAuthentication.%' THEN value ->> 'application_id'
+                END AS application,
            CASE WHEN event_type = 'Authentication.update' THEN value ->> 'id'
-                ELSE value ->> 'authentication_id' END AS authentication
+                WHEN event_type LIKE 'ApplicationAuthentication.%'
+                THEN value ->> 'authentication_id' END AS authentication
     FROM api_inboxmessage
 ) found
 WHERE message.id = found.id
