@@ -34,8 +34,12 @@ logger = logging.getLogger(__name__)
 FETCHERS = 8
 """Objects that are fetched at the same time."""
 
-MAX_OBJECT = 128 * 1024 * 1024
-"""Bytes of an object at most; CloudTrail's own stay far below."""
+MAX_OBJECT = 32 * 1024 * 1024
+"""Bytes of an object at most; CloudTrail's own stay far below.
+
+As many as are fetched at the same time have to fit into a pod, beside the text of one (decision
+43).
+"""
 
 GZIP_TYPE = "application/x-gzip"
 
