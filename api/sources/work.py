@@ -112,6 +112,14 @@ class BusyError(Exception):
     """Another worker is at the message; the follow-up has to wait for its turn."""
 
 
+class StepAsideError(Exception):
+    """A follow-up failed, and is repeated after so many seconds, behind the message's others."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 Handle = Callable[[InboxMessage], Outcome]
 GiveUp = Callable[[InboxMessage, Exception | None], None]
 
@@ -135,8 +143,9 @@ def work_on_follow_up(
 ) -> None:
     """Do a follow-up's work, then go on with the customer's next messages.
 
-    Raises ``BusyError`` if another worker is at the message. A follow-up whose message needs it no
-    more is left out.
+    Raises ``BusyError`` if another worker is at the message, ``StepAsideError`` if the work failed
+    while the message has other follow-ups, which need not fail with it. A follow-up whose message
+    needs it no more is left out.
     """
     message = _claim(_CLAIM_FOLLOW_UP, id=inbox_id, name=name)
     if message is None:
@@ -208,23 +217,61 @@ def _pass_on(queue: str) -> None:
 def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[str]) -> None:
     """Do the work of a leased message and write down what came of it.
 
-    ``rest`` names follow-ups of the message that have to end too.
+    ``rest`` names follow-ups of the message that have to end too. Raises ``StepAsideError`` if it
+    failed beside such.
     """
+    error = _attempt(message, work, rest)
+    if error is None:
+        return
+    if rest and message.attempts < MAX_RETRIES:
+        _step_aside(message, error)
+    elif isinstance(error, SourcesRefusedError):
+        _bury(message, error, give_up)
+    else:
+        _fail(message, error, give_up)
+
+
+def _attempt(message: InboxMessage, work: Handle, rest: list[str]) -> Exception | None:
+    """Do the work and hand its outcome on; return what it failed with."""
     try:
         with _kept_lease(message), publishing_must_succeed():
             outcome = work(message)
         _hand_on(message, outcome, rest)
-    except SourcesRefusedError as error:
-        _bury(message, error, give_up)
     except SourcesMissingError as error:
         logger.info("%s waits: %s", message, error)
-        _fail(message, error, give_up)
+        return error
     except TimeLimitReached as reached:
         logger.exception("%s took too long", message)
-        _fail(message, SoftTimeLimitExceeded(*reached.args), give_up)
+        return SoftTimeLimitExceeded(*reached.args)
     except Exception as error:
         logger.exception("%s failed", message)
-        _fail(message, error, give_up)
+        return error
+    return None
+
+
+def _step_aside(message: InboxMessage, error: Exception) -> None:
+    """Let the message's other follow-ups go first. Raises ``StepAsideError``.
+
+    If the task is lost that repeats this one, the message is worked on once more.
+    """
+    attempts = message.attempts + 1
+    delay = _delay(attempts, error)
+    _update(
+        message,
+        state=State.HANDED_ON,
+        attempts=attempts,
+        reason=_reason(error),
+        lease_token=None,
+        lease_until=Now() + datetime.timedelta(seconds=delay + settings.INBOX_REQUEUE_SECONDS),
+        **_missing_since(error),
+    )
+    raise StepAsideError(delay)
+
+
+def _missing_since(error: Exception) -> dict[str, Any]:
+    """Return the column that tells since when nothing but a missing object was in the way."""
+    is_missing = isinstance(error, SourcesMissingError)
+    return {"missing_since": Coalesce("missing_since", Now()) if is_missing else None}
 
 
 def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
@@ -238,7 +285,6 @@ def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
         state=State.HANDED_ON,
         follow_ups=waited_for,
         reason=outcome.summary[:REASON_LENGTH],
-        missing_since=None,
         lease_token=None,
         lease_until=Now() + datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS),
     )
@@ -266,9 +312,8 @@ def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -
 
 
 def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
-    is_missing = isinstance(error, SourcesMissingError)
     attempts = message.attempts + 1
-    if attempts > MAX_RETRIES and not is_missing:
+    if attempts > MAX_RETRIES and not isinstance(error, SourcesMissingError):
         _bury(message, error, give_up)
         return
     delay = _delay(attempts, error)
@@ -277,12 +322,12 @@ def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
         message,
         state=State.FAILED,
         attempts=min(attempts, MAX_RETRIES),
-        missing_since=Coalesce("missing_since", Now()) if is_missing else None,
         reason=_reason(error),
         not_before=not_before,
         follow_ups=[],
         lease_token=None,
         lease_until=None,
+        **_missing_since(error),
     )
     if held:
         try:

@@ -22,7 +22,7 @@ from api.sources import inbox, work
 from api.sources.client import SourcesMissingError, SourcesUnavailableError
 from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE, Tenant
 from api.sources.status import send_status
-from api.sources.work import BusyError, Outcome
+from api.sources.work import BusyError, Outcome, StepAsideError
 from util import postgres
 from util.kafka import KafkaProducerError
 from util.locks import single_flight
@@ -134,6 +134,8 @@ def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> No
         )
     except BusyError:
         raise running.retry(countdown=BUSY_SECONDS, max_retries=MOST_BUSY_RETRIES) from None
+    except StepAsideError as aside:
+        raise running.retry(countdown=aside.seconds, max_retries=MOST_BUSY_RETRIES) from None
 
 
 def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:

@@ -161,6 +161,20 @@ class TestStoredMessage:
         assert states() == ["processed"]
         assert CloudAccount.objects.exists()
 
+    def test_created_from_an_update_it_ends_as_well(self, sources, broker):
+        """Or the customer's other messages would wait for ever."""
+        link = {"id": "5", "application_id": "11", "authentication_id": "22"}
+        sources.add("application_authentications", link)
+        sources.remove("applications", 11)
+        send(UPDATE, {"id": "22"})
+        send(PAUSE, {"id": 11})
+        for _ in range(5):
+            play(broker)
+            assert states() == ["failed", "waiting"]
+            time_passes(121)
+        play(broker)
+        assert states() == ["processed", "processed"]
+
 
 class TestUntrueAnswer:
     """A 404 that sources did not say ends nothing, however often it comes."""

@@ -12,18 +12,20 @@ from django.db import connection
 from api.clouds.provider import TransientCloudError
 from api.models import InboxMessage
 from api.sources import work
-from api.sources.client import SourcesRefusedError
+from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.messages import CREATE, TASKS
 from api.sources.work import (
     BusyError,
     FollowUp,
     Outcome,
+    StepAsideError,
     work_for_customer_of,
     work_on_follow_up,
 )
 from tests.api.passing_time import time_passes
 from tests.api.sources.stored import received, store
 from util import postgres, tasks
+from util.tasks import MAX_RETRIES
 from util.time_limit import TimeLimitReached
 
 pytestmark = pytest.mark.django_db
@@ -312,18 +314,61 @@ class TestFollowUps:
         self.follow(ids[0], "first", handler)
         assert handler.handled == [1, 1, 2]
 
+    def fail(self, inbox_id, name, handler, error):
+        def raising(message):
+            raise error
+
+        work_on_follow_up(inbox_id, name, work=raising, handle=handler, give_up=handler.give_up)
+
     def test_failed_follow_up_fails_the_message(self, queued):
         ids = store_numbers(1, 2)
-        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        handler = Handler(m1=Outcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
-
-        def fail(message):
-            raise RuntimeError
-
-        work_on_follow_up(ids[0], "first", work=fail, handle=handler, give_up=handler.give_up)
+        self.fail(ids[0], "first", handler, RuntimeError())
         message = InboxMessage.objects.get(id=ids[0])
         assert (message.state, message.follow_ups, message.attempts) == ("failed", [], 1)
         assert handler.handled == [1]
+
+    @pytest.mark.parametrize(
+        "error",
+        [RuntimeError("x"), SourcesRefusedError("403"), SourcesMissingError("application 1", 600)],
+    )
+    def test_failed_follow_up_does_not_take_others_with_it(self, queued, error):
+        """Issue 14.4's kind: one refusal blocks nothing around it."""
+        ids = store_numbers(1, 2)
+        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        work_on(ids[0], handler)
+        with pytest.raises(StepAsideError) as aside:
+            self.fail(ids[0], "first", handler, error)
+        assert 0 <= aside.value.seconds <= 1
+        message = InboxMessage.objects.get(id=ids[0])
+        assert (message.state, message.attempts) == ("handed_on", 1)
+        assert (message.missing_since is None) == (not isinstance(error, SourcesMissingError))
+        self.follow(ids[0], "second", handler)
+        assert InboxMessage.objects.get(id=ids[0]).follow_ups == ["first"]
+        self.fail(ids[0], "first", handler, error)
+        refused = isinstance(error, SourcesRefusedError)
+        assert states()[0] == ("dead" if refused else "failed")
+
+    def test_follow_up_that_steps_aside_again_and_again_fails_the_message(self, queued):
+        ids = store_numbers(1)
+        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        work_on(ids[0], handler)
+        for _ in range(MAX_RETRIES):
+            with pytest.raises(StepAsideError):
+                self.fail(ids[0], "first", handler, RuntimeError("x"))
+        self.fail(ids[0], "first", handler, RuntimeError("x"))
+        assert states() == ["dead"]
+
+    def test_lost_repetition_has_the_message_worked_on_again(self, queued):
+        ids = store_numbers(1)
+        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        work_on(ids[0], handler)
+        with pytest.raises(StepAsideError):
+            self.fail(ids[0], "first", handler, RuntimeError("x"))
+        time_passes(3600)
+        work_on(ids[0], handler)
+        assert handler.handled == [1, 1]
 
     def test_follow_up_waits_for_another_worker(self, queued):
         (inbox_id,) = store_numbers(1)
