@@ -15,6 +15,7 @@ from api.images.facts import COUNTED_COLUMNS, apply, is_rhel_for_everybody
 from api.metering.staleness import mark_images_stale
 from api.models import CloudType, ImageFact, MachineImage
 from util import clock
+from util.batches import batched_by_size
 
 IMAGES_AT_ONCE = 500
 """Images that are in memory at the same time."""
@@ -22,8 +23,8 @@ IMAGES_AT_ONCE = 500
 LARGE_COLUMNS = ("inspection_json", "syspurpose")
 """Columns that hold up to a megabyte each; they are written but never read here."""
 
-RESULTS_AT_ONCE = 4
-"""Images whose large columns are written in one statement."""
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""How much of them is written in one statement."""
 
 FACT_COLUMNS = (*COUNTED_COLUMNS, "rhel_version")
 
@@ -111,7 +112,13 @@ def _store(changes: _Changes) -> None:
     columns = {*changes.columns, "updated_at"}
     with_result = [image for image in changes.images if not image.get_deferred_fields()]
     without = [image for image in changes.images if image.get_deferred_fields()]
-    MachineImage.objects.bulk_update(with_result, sorted(columns), batch_size=RESULTS_AT_ONCE)
+    for some in batched_by_size(
+        with_result,
+        size_of=lambda image: len(image.inspection_json or ""),
+        limit=BYTES_AT_ONCE,
+        most=IMAGES_AT_ONCE,
+    ):
+        MachineImage.objects.bulk_update(some, sorted(columns))
     MachineImage.objects.bulk_update(without, sorted(columns.difference(LARGE_COLUMNS)))
     ImageFact.objects.bulk_create(changes.history)
     mark_images_stale(image_ids=changes.recounted)

@@ -4,8 +4,9 @@ Whatever is wrong with one message or file concerns that one alone.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -25,12 +26,17 @@ from api.inspection.results import Result, UnreadableResultError, parse_result
 from api.inspection.saving import save_results
 from api.inspection.start import start_waiting
 from util import metrics, postgres
+from util.batches import batched_by_size
 
 logger = logging.getLogger(__name__)
 
 HOLD_SECONDS = 60
-MAX_OBJECT = 128 * 1024 * 1024
+MAX_OBJECT = 32 * 1024 * 1024
 """Bytes of a result file at most; those of real disks have some kilobytes."""
+
+BYTES_AT_ONCE = 8 * 1024 * 1024
+FILES_AT_ONCE = 100
+"""How much is saved in one transaction, and in memory at the same time, beside one file more."""
 
 _RESULTS = metrics.counter(
     "cloudigrade_inspection_result_messages",
@@ -54,7 +60,6 @@ class _Delivery:
     message: Message
     form: Form | None = None
     announced: list[Announced] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
     problem: Exception | None = None
 
     @property
@@ -86,10 +91,17 @@ def persist_results() -> Outcome:
     return outcome
 
 
+class _File(NamedTuple):
+    """What a file says, and the message that announced it."""
+
+    delivery: _Delivery
+    result: Result
+
+
 def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
-    """Store what messages announce; gives those to be deleted."""
+    """Store what messages announce; returns those to be deleted."""
     tests, deliveries = [], []
-    for delivery in map(_read, messages):
+    for delivery in map(_open, messages):
         message = delivery.message
         if delivery.form is Form.TEST:
             tests.append(message)
@@ -97,7 +109,11 @@ def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
             logger.error("Message %s has no records: %.200s", message.id, message.body)
         else:
             deliveries.append(delivery)
-    _save_together_or_apart([one for one in deliveries if one.problem is None])
+    files = (file for delivery in deliveries for file in _read(delivery))
+    for some in batched_by_size(
+        files, size_of=lambda file: file.result.size, limit=BYTES_AT_ONCE, most=FILES_AT_ONCE
+    ):
+        _save_together_or_apart(some)
     for delivery in deliveries:
         if delivery.problem is None:
             outcome.successes.append(delivery.message)
@@ -107,14 +123,26 @@ def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
     return tests + [one.message for one in deliveries if one.problem is None]
 
 
-def _read(message: Message) -> _Delivery:
+def _open(message: Message) -> _Delivery:
     delivery = _Delivery(message)
     try:
         delivery.form, delivery.announced = parse_notification(message.body)
-        delivery.results = [parse_result(_fetch(one)) for one in delivery.announced]
     except Exception as error:
         delivery.problem = error
     return delivery
+
+
+def _read(delivery: _Delivery) -> Iterator[_File]:
+    """Yield the files that a message announces; it stays if one of them cannot be read whole."""
+    for announced in delivery.announced:
+        try:
+            result = parse_result(_fetch(announced))
+        except Exception as error:
+            delivery.problem = error
+            continue
+        if result.unreadable:
+            delivery.problem = UnreadableResultError("; ".join(result.unreadable)[:1000])
+        yield _File(delivery, result)
 
 
 def _fetch(announced: Announced) -> bytes:
@@ -125,21 +153,19 @@ def _fetch(announced: Announced) -> bytes:
     return data
 
 
-def _save_together_or_apart(deliveries: Sequence[_Delivery]) -> None:
-    """Save all at once or, if that fails, each message for itself: so none can hinder others."""
-    if not deliveries:
-        return
+def _save_together_or_apart(files: Sequence[_File]) -> None:
+    """Save all at once or, if that fails, each file for itself: so none can hinder others."""
     try:
-        save_results([result for one in deliveries for result in one.results])
+        save_results([file.result for file in files])
     except Exception as error:
         if postgres.is_away(error):
             raise
-        if len(deliveries) == 1:
-            deliveries[0].problem = error
+        if len(files) == 1:
+            files[0].delivery.problem = error
             return
-        logger.warning("Results of %s messages failed together: %r", len(deliveries), error)
-        for one in deliveries:
-            _save_together_or_apart([one])
+        logger.warning("Results of %s files failed together: %r", len(files), error)
+        for file in files:
+            _save_together_or_apart([file])
 
 
 def _report(delivery: _Delivery) -> None:

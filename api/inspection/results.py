@@ -1,16 +1,35 @@
 """What the inspector tells: its result files, whoever wrote them (spec 05 §8). Pure.
 
-Everything is kept, keys that we do not know too; only what could not be stored is changed.
+A file is cut into what it says of each image before anything is read, so that neither its size nor
+one odd part of it does any harm. Unknown keys are kept; only what cannot be stored is changed, and
+of one image no more is stored than ``MAX_TEXT`` (README decision 38).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
+
+import msgspec
 
 from api.images.facts import FOUND_KEYS, storable
 
-MAX_TEXT = 10 * 1024 * 1024
-"""Bytes of a result that are stored (README decision 29)."""
+MAX_TEXT = 1_000_000
+"""Bytes of a result that are stored."""
+
+MAX_IMAGES = 1000
+"""Images that one file may tell of; inspectors look into one."""
+
+MAX_REST = 50_000
+"""Bytes of what a file says beside its images that are stored with each of them."""
+
+MAX_ENTRY = MAX_TEXT - MAX_REST - 1000
+"""Bytes of what it says of an image."""
+
+MAX_OMITTED = 500
+"""Characters of the names of what is not stored."""
+
+MAX_LENIENT = 4 * 1024 * 1024
+"""Bytes of a file that is not strict JSON, such as one with a byte order mark."""
 
 BULK = "drives"
 NEEDED = (*FOUND_KEYS, "rhel_version", "syspurpose", "errors")
@@ -41,39 +60,86 @@ class Finding(NamedTuple):
     producer_name: str
     producer_version: str
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        return len(self.entry) + len(self.document)
+
 
 class Result(NamedTuple):
-    """A result file."""
+    """A result file; ``unreadable`` are images of which it says what cannot be read."""
 
     cloud: Any
     findings: list[Finding]
     errors: list[Any]
+    unreadable: list[str]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        return sum(finding.size for finding in self.findings)
 
 
 def parse_result(data: bytes) -> Result:
     """Read a result file. Raises UnreadableResultError if it is no JSON, or tells of no images."""
-    document = _load(data)
-    images = document.get("images")
-    if document.get("cloud") != "aws":
-        raise UnreadableResultError(f"the cloud is {str(document.get('cloud'))[:40]!r}")
-    if not isinstance(images, Mapping):
-        raise UnreadableResultError("there are no images")
-    rest = {key: value for key, value in document.items() if key != "images"}
-    return Result(
-        cloud=document["cloud"],
-        findings=[_finding(ami_id, entry, rest) for ami_id, entry in images.items()],
-        errors=_list(document.get("errors")),
-    )
-
-
-def _load(data: bytes) -> Mapping[str, Any]:
     try:
-        document = json.loads(data, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+        return _parse(data)
+    except RecursionError as error:
+        raise UnreadableResultError("the JSON is too deep") from error
+
+
+def _parse(data: bytes) -> Result:
+    document = _cut(data, otherwise="no JSON object")
+    cloud = _read(document.get("cloud", _NULL))
+    if cloud != "aws":
+        raise UnreadableResultError(f"the cloud is {str(cloud)[:40]!r}")
+    images = _cut(document.get("images", _NULL), otherwise="there are no images")
+    if len(images) > MAX_IMAGES:
+        raise UnreadableResultError(f"there are {len(images)} images")
+    others = {key: document[key] for key in document if key != "images"}
+    rest, omitted = _keep(others, ("cloud", "producer", "errors"), MAX_REST)
+    findings, unreadable = [], []
+    for ami_id, raw in images.items():
+        try:
+            findings.append(_finding(ami_id, raw, rest, omitted))
+        except UnreadableResultError as error:
+            unreadable.append(f"{ami_id[:40]!r}: {error}")
+    return Result(cloud, findings, _list(rest.get("errors")), unreadable)
+
+
+Raw = bytes | msgspec.Raw
+"""JSON that is not read yet."""
+
+_NULL = b"null"
+
+
+def _size(text: Raw) -> int:
+    return memoryview(text).nbytes
+
+
+def _cut(text: Raw, *, otherwise: str) -> Mapping[str, Raw]:
+    """Cut an object into its members without reading them.
+
+    Raises UnreadableResultError, which says ``otherwise`` if it is JSON but no object.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if _size(text) > MAX_LENIENT:
+            raise UnreadableResultError(f"no JSON: {error}"[:200]) from error
+    # The standard library takes what is not strict.
+    members = _read(text)
+    if not isinstance(members, Mapping):
+        raise UnreadableResultError(otherwise)
+    return {key: json.dumps(value).encode() for key, value in members.items()}
+
+
+def _read(text: Raw) -> Any:
+    """Read JSON. Raises UnreadableResultError, or RecursionError if it is too deep."""
+    try:
+        return json.loads(bytes(text), parse_constant=_refuse, parse_float=_finite)
+    except ValueError as error:
         raise UnreadableResultError(f"no JSON: {error}"[:200]) from error
-    if not isinstance(document, Mapping):
-        raise UnreadableResultError("no JSON object")
-    return document
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -85,15 +151,20 @@ def _finite(text: str) -> float:
     return number if abs(number) != float("inf") else _refuse(text)
 
 
-def _finding(ami_id: str, entry: Any, rest: Mapping[str, Any]) -> Finding:
-    kept, omitted = _fitting(entry)
+def _text(value: Any) -> str:
+    """Return JSON that PostgreSQL can store, and read. Raises RecursionError if it is too deep."""
+    return json.dumps(storable(value), ensure_ascii=False)
+
+
+def _finding(ami_id: str, raw: Raw, rest: Mapping[str, Any], omitted_rest: list[str]) -> Finding:
+    entry, omitted = _fitting(raw)
     known: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
     name, version = _producer(rest)
     return Finding(
         ami_id=ami_id,
-        entry=_text(kept),
-        document=_text({**rest, "images": {ami_id: kept}}),
-        omitted=omitted,
+        entry=_text(entry),
+        document=_text({**rest, "images": {ami_id: entry}}),
+        omitted=", ".join([*omitted, *omitted_rest])[:MAX_OMITTED],
         evidence=_evidence(known),
         errors=_list(known.get("errors")),
         is_conclusive=_is_conclusive(known),
@@ -102,23 +173,45 @@ def _finding(ami_id: str, entry: Any, rest: Mapping[str, Any]) -> Finding:
     )
 
 
-def _fitting(entry: Any) -> tuple[Any, str]:
-    """Give what may be stored of an entry, and what is missing from it then."""
-    size = len(_text(entry).encode())
-    if size <= MAX_TEXT or not isinstance(entry, Mapping):
-        return (entry, "") if size <= MAX_TEXT else ({}, f"all of {size} bytes")
-    kept = {key: value for key, value in entry.items() if key != BULK}
-    if len(_text(kept).encode()) <= MAX_TEXT:
-        return kept, f"{BULK}, of {size} bytes in all"
-    needed = {key: entry[key] for key in NEEDED if key in entry}
-    if len(_text(needed).encode()) > MAX_TEXT:
-        needed = {key: entry[key] for key in FOUND_KEYS if key in entry}
-    return needed, f"all but {', '.join(needed)}, of {size} bytes in all"
+def _fitting(raw: Raw) -> tuple[Any, list[str]]:
+    """Read what may be stored of an entry; return with it what is missing then."""
+    if _size(raw) <= MAX_ENTRY:
+        try:
+            entry = _read(raw)
+            if len(_text(entry).encode()) <= MAX_ENTRY:
+                return entry, []
+        except RecursionError:
+            pass
+    try:
+        members = _cut(raw, otherwise="no object")
+    except (UnreadableResultError, RecursionError):
+        return {}, [f"all of {_size(raw)} bytes"]
+    return _keep({key: members[key] for key in members if key != BULK}, NEEDED, MAX_ENTRY, [BULK])
 
 
-def _text(value: Any) -> str:
-    """Give JSON that PostgreSQL can store, and read."""
-    return json.dumps(storable(value), ensure_ascii=False)
+def _keep(
+    members: Mapping[str, Raw], first: Sequence[str], limit: int, omitted: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Read members of an object, some of them first, as long as there are bytes left for them.
+
+    Returns with them what is missing. One that cannot be stored is missing, too.
+    """
+    kept: dict[str, Any] = {}
+    missing = list(omitted)
+    for key in dict.fromkeys([*(key for key in first if key in members), *members]):
+        size = limit + 1
+        if _size(members[key]) <= limit:
+            try:
+                value = _read(members[key])
+                size = len(_text({key: value}).encode())
+            except (UnreadableResultError, RecursionError):
+                pass
+        if size <= limit:
+            kept[key] = value
+            limit -= size
+        else:
+            missing.append(f"{key:.40}")
+    return kept, missing
 
 
 def _producer(document: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,8 +5,8 @@ A handful of statements, however many images a batch tells of.
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import F
@@ -18,34 +18,83 @@ from api.inspection.results import Finding, Result
 from api.inspection.states import Event, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
 from util import clock
+from util.batches import batched_by_size
+from util.metrics import counter
 
 logger = logging.getLogger(__name__)
+
+
+BYTES_AT_ONCE = 4 * 1024 * 1024
+IMAGES_AT_ONCE = 500
+"""How much is written in one statement."""
+
+ERRORS_LOGGED = 20
+"""Errors of one image, and of one file, that are logged."""
+
+SAVED = "saved"
+REPEATED = "repeated"
+UNKNOWN = "unknown"
+UNSOLICITED = "unsolicited"
+OUTCOMES = counter(
+    "cloudigrade_inspection_results_total",
+    "What inspectors said of images, by what became of it",
+    ("outcome",),
+)
+
+
+class _Recorded(NamedTuple):
+    """What a file says of a stored image, and the attempt whose result it is."""
+
+    image_id: int
+    finding: Finding
+    attempt: InspectionAttempt
 
 
 @transaction.atomic
 def save_results(results: Sequence[Result]) -> None:
     """Store all that result files say, in one transaction; later ones replace earlier ones.
 
-    Images that are not known (any more) are left out, with a warning. An image's status before does
-    not matter, nor do the errors that the inspector met.
+    Images that are not known (any more), and those that nobody ever began to inspect (README
+    decision 38), are left out, with a warning. An image's status before does not matter, nor do the
+    errors that the inspector met. What was stored before changes nothing.
     """
-    findings = [finding for result in results for finding in result.findings]
     for result in results:
         _log_errors(result)
-    images = _known_images({finding.ami_id for finding in findings})
-    known = [finding for finding in findings if finding.ami_id in images]
-    latest = {images[finding.ami_id]: finding for finding in known}
+    findings = [finding for result in results for finding in result.findings]
+    recorded = _assign(_known_images({finding.ami_id for finding in findings}), findings)
+    for some in _batches(recorded):
+        new = [one.attempt for one in some if one.attempt.pk is None]
+        known = [one.attempt for one in some if one.attempt.pk is not None]
+        InspectionAttempt.objects.bulk_update(known, _RESULT_COLUMNS)
+        InspectionAttempt.objects.bulk_create(new)
+    for some in _batches({one.image_id: one for one in recorded}.values()):
+        _change_images({one.image_id: one for one in some})
 
+
+def _batches(recorded: Iterable[_Recorded]) -> Iterator[list[_Recorded]]:
+    return batched_by_size(
+        recorded,
+        size_of=lambda one: len(one.finding.document),
+        limit=BYTES_AT_ONCE,
+        most=IMAGES_AT_ONCE,
+    )
+
+
+def _change_images(latest: Mapping[int, _Recorded]) -> None:
     def change(image: MachineImage) -> dict[str, Any]:
-        finding = latest[image.id]
+        finding = latest[image.id].finding
         image.status = after(image.status, Event.RESULT) or image.status
         image.inspection_json = finding.entry
         return finding.evidence
 
-    refs = _record(images, known)
-    change_images(image_ids=latest, change=change, reason=ImageFact.Reason.INSPECTION, ref=refs)
-    for image_id, finding in latest.items():
-        logger.info("Image %s (%s) is inspected", finding.ami_id, image_id)
+    change_images(
+        image_ids=latest,
+        change=change,
+        reason=ImageFact.Reason.INSPECTION,
+        ref={image_id: attempts.name_of(one.attempt) for image_id, one in latest.items()},
+    )
+    for image_id, one in latest.items():
+        logger.info("Image %s (%s) is inspected", one.finding.ami_id, image_id)
 
 
 def _known_images(ami_ids: Iterable[str]) -> dict[str, int]:
@@ -55,47 +104,45 @@ def _known_images(ami_ids: Iterable[str]) -> dict[str, int]:
     locked = found.select_for_update(no_key=True).order_by("id")
     images = dict(locked.values_list("cloud_image_id", "id"))
     for ami_id in sorted(wanted - images.keys()):
+        OUTCOMES.labels(UNKNOWN).inc()
         logger.warning("There is a result for image %.40r, which is not known", ami_id)
     return images
 
 
 def _log_errors(result: Result) -> None:
     for finding in result.findings:
-        for error in finding.errors:
-            logger.info("Inspector's error in image %s: %.200r", finding.ami_id, error)
+        for error in finding.errors[:ERRORS_LOGGED]:
+            logger.info("Inspector's error in image %.40r: %.200r", finding.ami_id, error)
         if finding.omitted:
-            logger.warning("Not stored of %s: %s", finding.ami_id, finding.omitted)
-    for error in result.errors:
+            logger.warning("Not stored of image %.40r: %s", finding.ami_id, finding.omitted)
+    for error in result.errors[:ERRORS_LOGGED]:
         logger.info("Inspector's error: %.200r", error)
 
 
-def _record(images: dict[str, int], findings: Sequence[Finding]) -> dict[int, str]:
+def _assign(images: Mapping[str, int], findings: Sequence[Finding]) -> list[_Recorded]:
     """Give each result to the attempt that waits for it; keep those that none waits for too.
 
-    A result that was recorded before is delivered again, and recorded no more. Gives the attempt
-    that the latest result of each image belongs to, as its history names it.
+    Leaves out those that were recorded before, and are delivered again.
     """
     made = _Attempts(images.values())
-    changed, new = [], []
-    latest: dict[int, InspectionAttempt] = {}
+    recorded = []
     for finding in findings:
-        image_id = images[finding.ami_id]
-        known = made.with_result(image_id, finding.document)
-        if known:
-            latest[image_id] = known
+        image_id = images.get(finding.ami_id)
+        if image_id is None:
             continue
-        attempt = made.waiting(image_id)
+        if not made.were_begun(image_id):
+            OUTCOMES.labels(UNSOLICITED).inc()
+            logger.warning("There is a result for image %s, which nobody inspects", finding.ami_id)
+            continue
+        attempt = made.awaiting(image_id, finding.document)
         if attempt is None:
-            attempt = InspectionAttempt(machine_image_id=image_id, counts=False)
-            new.append(attempt)
-        else:
-            changed.append(attempt)
-        made.remember(attempt, finding.document)
-        latest[image_id] = attempt
+            OUTCOMES.labels(REPEATED).inc()
+            logger.info("The result for image %s is stored already", finding.ami_id)
+            continue
+        OUTCOMES.labels(SAVED).inc()
         _finish(attempt, finding, is_asked=attempt.pk is not None)
-    InspectionAttempt.objects.bulk_update(changed, _RESULT_COLUMNS, batch_size=500)
-    InspectionAttempt.objects.bulk_create(new, batch_size=500)
-    return {image_id: attempts.name_of(attempt) for image_id, attempt in latest.items()}
+        recorded.append(_Recorded(image_id, finding, attempt))
+    return recorded
 
 
 _RESULT_COLUMNS = (
@@ -134,6 +181,7 @@ class _Attempts:
     """The attempts at some images, without the results, which are large."""
 
     def __init__(self, image_ids: Iterable[int]) -> None:
+        self._begun: set[int] = set()
         self._waiting: dict[int, InspectionAttempt] = {}
         self._results: dict[tuple[int, str], InspectionAttempt] = {}
         rows = (
@@ -143,21 +191,28 @@ class _Attempts:
             .order_by(F("finished_at").asc(nulls_last=True), "id")
         )
         for attempt in rows:
+            if attempt.outcome != attempts.UNASKED:
+                self._begun.add(attempt.machine_image_id)
             if attempt.digest:
                 self._results[attempt.machine_image_id, attempt.digest] = attempt
             else:
                 self._waiting[attempt.machine_image_id] = attempt
 
-    def with_result(self, image_id: int, document: str) -> InspectionAttempt | None:
-        return self._results.get((image_id, _digest(document)))
+    def were_begun(self, image_id: int) -> bool:
+        """Tell whether an inspection of the image was ever started."""
+        return image_id in self._begun
 
-    def remember(self, attempt: InspectionAttempt, document: str) -> None:
-        self._results[attempt.machine_image_id, _digest(document)] = attempt
+    def awaiting(self, image_id: int, document: str) -> InspectionAttempt | None:
+        """Return the attempt that a result is of, once; None if it was stored before.
 
-    def waiting(self, image_id: int) -> InspectionAttempt | None:
-        """Give the attempt in progress, or the last that ended without a result, once."""
-        return self._waiting.pop(image_id, None)
-
-
-def _digest(document: str) -> str:
-    return hashlib.md5(document.encode(), usedforsecurity=False).hexdigest()
+        It is the attempt in progress, or the last that ended without a result, or a new one.
+        """
+        key = image_id, hashlib.md5(document.encode(), usedforsecurity=False).hexdigest()
+        waiting, known = self._waiting.get(image_id), self._results.get(key)
+        if known and not (waiting and known.pk and waiting.pk > known.pk):
+            return None
+        attempt = self._waiting.pop(image_id, None)
+        if attempt is None:
+            attempt = InspectionAttempt(machine_image_id=image_id, counts=False)
+        self._results[key] = attempt
+        return attempt

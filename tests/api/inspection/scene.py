@@ -123,6 +123,12 @@ class Scene(QueueStage):
             make_instance(account=self.account, image=image)
         return image
 
+    def begun(self, ami_id: str) -> Any:
+        """Store an image whose result is awaited."""
+        image = self.image(ami_id, status="inspecting")
+        image.inspection_attempts.create(arn=self.arn, region=REGION)
+        return image
+
     def foreign(self, *, public: bool = True, share_disk: bool = False) -> tuple[str, str]:
         """Register somebody else's AMI that the customer may launch; gives its id and snapshot."""
         ami, snapshot = self.register(OTHER)

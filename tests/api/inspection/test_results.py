@@ -7,9 +7,11 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from api.inspection import reading, results
-from api.inspection.results import UnreadableResultError, parse_result
+from api.inspection.reinspection import reinspect_image
+from api.inspection.results import MAX_TEXT, UnreadableResultError, parse_result
 from api.inspection.saving import save_results
 from api.models import Instance, MachineImage, StaleUsage
 from tests.api.inspection.scene import RHEL_84, attempts, fresh, result
@@ -68,6 +70,13 @@ def parsed(entry, **others):
     return finding
 
 
+def begun(ami_id="ami-1", **columns):
+    """Make an image whose inspection was begun."""
+    image = make_aws_image(cloud_image_id=ami_id, **({"status": "inspecting"} | columns))
+    image.inspection_attempts.create()
+    return image
+
+
 def save(*contents):
     save_results([parse_result(json.dumps(content).encode()) for content in contents])
 
@@ -112,7 +121,7 @@ def test_anything_else_is_refused(data):
     ],
 )
 def test_poison_stays_on_the_queue_and_harms_nothing_else(scene, data):
-    image = scene.image("ami-1", status="inspecting")
+    image = scene.begun("ami-1")
     scene.deliver(data)
     scene.deliver(result("ami-1"))
     assert scene.persist() == (1, 1)
@@ -132,7 +141,7 @@ def test_poison_stays_on_the_queue_and_harms_nothing_else(scene, data):
     ],
 )
 def test_poison_messages(scene, body):
-    image = scene.image("ami-1", status="inspecting")
+    image = scene.begun("ami-1")
     scene.send(body)
     scene.deliver(result("ami-1"))
     assert scene.persist() == (1, 1)
@@ -155,34 +164,34 @@ def test_no_images_are_a_success(scene):
 def test_a_message_goes_only_when_all_of_its_files_are_saved(scene):
     good = scene.deliver(result("ami-1"), announce=False)
     bad = scene.deliver(b"zzz", announce=False)
-    image = scene.image("ami-1", status="inspecting")
+    image = scene.begun("ami-1")
     scene.announce(good, bad)
     assert scene.persist() == (0, 1)
     assert scene.left == 1
-    assert fresh(image).status == "inspecting"
+    assert fresh(image).status == "inspected"
     scene.announce(good, good)
     assert scene.persist() == (1, 0)
-    assert fresh(image).status == "inspected"
+    assert len(attempts(image)) == 1
 
 
 def test_what_can_not_be_saved_harms_nothing_else(scene, monkeypatch):
-    good, bad = scene.image("ami-good"), scene.image("ami-bad")
+    good, bad = scene.begun("ami-good"), scene.begun("ami-bad")
     finding = results._finding
 
-    def unstorable(ami_id, entry, rest):
-        found = finding(ami_id, entry, rest)
+    def unstorable(ami_id, *others):
+        found = finding(ami_id, *others)
         return found._replace(entry="\0") if ami_id == "ami-bad" else found
 
     monkeypatch.setattr(results, "_finding", unstorable)
     scene.deliver(result("ami-bad"))
     scene.deliver(result("ami-good"))
     assert scene.persist() == (1, 1)
-    assert (fresh(good).status, fresh(bad).status) == ("inspected", "pending")
+    assert (fresh(good).status, fresh(bad).status) == ("inspected", "inspecting")
 
 
 def test_messages_are_given_back_where_the_database_goes_away(scene, monkeypatch):
     """Decision 44: it is no fault of theirs, and they are there as soon as it answers again."""
-    image = scene.image("ami-1", status="inspecting")
+    image = scene.begun("ami-1")
     scene.deliver(result("ami-1"))
 
     def fail(*_arguments, **_options):
@@ -203,7 +212,7 @@ def test_messages_are_given_back_where_the_database_goes_away(scene, monkeypatch
 @pytest.mark.django_db
 class TestSaving:
     def test_unknown_keys_are_kept(self):
-        image = make_aws_image(cloud_image_id="ami-1", status="inspecting")
+        image = begun()
         entry = RHEL_84 | {"cpu": {"flags": ["ü", "x\0y", "\ud800"]}}
         save(result("ami-1", entry=entry, producer={"name": "h", "version": "2"}, extra=[1]))
         image = fresh(image)
@@ -213,10 +222,10 @@ class TestSaving:
         whole = json.loads(attempt.result)
         assert (whole["extra"], whole["images"]["ami-1"]) == ([1], stored)
         assert (attempt.producer_name, attempt.producer_version) == ("h", "2")
-        assert (attempt.outcome, attempt.counts) == ("unasked", False)
+        assert (attempt.outcome, attempt.counts) == ("inspected", True)
 
     def test_the_same_again_adds_nothing(self):
-        image = make_aws_image(cloud_image_id="ami-1")
+        image = begun()
         for _ in range(3):
             save(result("ami-1"))
         assert len(attempts(image)) == 1
@@ -226,27 +235,44 @@ class TestSaving:
         assert not fresh(image).is_rhel
 
     def test_history_names_the_attempt_whose_result_it_is(self):
-        image = make_aws_image(cloud_image_id="ami-1")
-        for entry in (RHEL_84, {}, RHEL_84):
+        image = begun()
+        for entry in (RHEL_84, {}):
             save(result("ami-1", entry=entry))
-        first, second = (f"attempt {attempt.id}" for attempt in attempts(image))
         refs = image.facts.order_by("id").values_list("ref", flat=True)
-        assert list(refs) == [first, second, first]
+        assert list(refs) == [f"attempt {attempt.id}" for attempt in attempts(image)]
+
+    def test_what_is_delivered_again_replaces_nothing_newer(self):
+        image = begun()
+        for entry in ({}, RHEL_84, {}):
+            save(result("ami-1", entry=entry))
+        assert fresh(image).is_rhel
+        assert len(attempts(image)) == 2
+
+    def test_the_same_result_of_another_inspection_ends_it(self):
+        image = begun()
+        save(result("ami-1"))
+        reinspect_image(image_id=image.id)
+        save(result("ami-1"))
+        assert fresh(image).status == "pending"
+        image.inspection_attempts.create()
+        save(result("ami-1"))
+        assert fresh(image).status == "inspected"
+        assert [attempt.outcome for attempt in attempts(image)] == ["inspected"] * 2
 
     def test_the_later_of_two_counts_and_both_are_kept(self):
-        image = make_aws_image(cloud_image_id="ami-1")
+        image = begun()
         save(result("ami-1"), result("ami-1", entry=RHEL_84 | {"rhel_version": "8.5"}))
         assert fresh(image).rhel_version == "8.5"
         assert len(attempts(image)) == 2
 
     @pytest.mark.parametrize("status", MachineImage.Status.values)
     def test_the_status_before_does_not_matter(self, status):
-        image = make_aws_image(cloud_image_id="ami-1", status=status)
+        image = begun(status=status)
         save(result("ami-1"))
         assert fresh(image).status == "inspected"
 
     def test_older_producers(self):
-        image = make_aws_image(cloud_image_id="ami-1")
+        image = begun()
         entry = {"rhel_found": True, "drive": "/dev/x", "facts": ["a"], "errors": "none"}
         save(result("ami-1", entry=entry))
         assert json.loads(fresh(image).inspection_json) == entry
@@ -254,43 +280,61 @@ class TestSaving:
 
     @pytest.mark.parametrize("entry", [None, [], "text", 7, True])
     def test_entries_that_are_no_objects(self, entry):
-        image = make_aws_image(cloud_image_id="ami-1", status="inspecting")
+        image = begun()
         save(result("ami-1", entry=entry))
         assert (fresh(image).status, fresh(image).is_rhel) == ("inspected", False)
         assert json.loads(fresh(image).inspection_json) == entry
 
     def test_one_partitions_error_hides_no_facts_of_another(self):
-        image = make_aws_image(cloud_image_id="ami-1")
+        image = begun()
         drive = {
             "/dev/xvdbb1": {"facts": {}, "error": {"py/b64": "bW91bnQ="}},
             **RHEL_84["drives"]["/dev/xvdbb"],
         }
         save(result("ami-1", entry=RHEL_84 | {"drives": {"/dev/xvdbb": drive}}))
         assert fresh(image).is_rhel
-        assert attempts(image)[0].outcome == "unasked"
+        assert attempts(image)[0].outcome == "inspected"
 
     def test_a_disk_that_could_not_be_read_is_inconclusive(self):
-        image = make_aws_image(cloud_image_id="ami-1", status="inspecting")
-        image.inspection_attempts.create()
+        image = begun()
         broken = {"/dev/xvdbb": {"/dev/xvdbb1": {"facts": {}, "error": "no mount"}}}
         save(result("ami-1", entry={"drives": broken}))
         assert (fresh(image).status, attempts(image)[0].outcome) == ("inspected", "inconclusive")
 
-    def test_ten_megabytes_are_enough(self, monkeypatch):
-        monkeypatch.setattr(results, "MAX_TEXT", 2000)
-        image = make_aws_image(cloud_image_id="ami-1")
-        image.inspection_attempts.create()
-        save(result("ami-1", entry=RHEL_84 | {"drives": {"x" * 5000: {}}, "other": 1}))
+    def test_a_megabyte_is_stored_at_most(self):
+        image = begun()
+        long = "x" * (MAX_TEXT + 1)
+        save(result("ami-1", entry=RHEL_84 | {"drives": {long: {}}, "other": 1}))
         stored = json.loads(fresh(image).inspection_json)
         assert ("drives" in stored, stored["other"]) == (False, 1)
         assert fresh(image).rhel_version == "8.4"
         assert "drives" in attempts(image)[0].error
-        save(result("ami-1", entry=RHEL_84 | {"other": "x" * 5000}))
+        save(result("ami-1", entry=RHEL_84 | {"other": long}))
         stored = json.loads(fresh(image).inspection_json)
         assert ("other" in stored, stored["rhel_version"]) == (False, "8.4")
 
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            RHEL_84 | {"drives": "x" * (MAX_TEXT - 100_000)},
+            RHEL_84 | {"drives": ["é"] * (MAX_TEXT // 4)},
+            RHEL_84 | {f"key {number}": "y" * 1000 for number in range(3000)},
+            RHEL_84 | {"syspurpose": {"role": "z" * 2 * MAX_TEXT}},
+            RHEL_84 | {"floats": [1e15] * (MAX_TEXT // 8)},
+            ["x" * 2 * MAX_TEXT],
+        ],
+        ids=range(6),
+    )
+    def test_whatever_is_large(self, entry):
+        image = begun()
+        save(result("ami-1", entry=entry, errors=["e" * 2 * MAX_TEXT], extra="r" * 40_000))
+        (attempt,) = attempts(image)
+        assert len(fresh(image).inspection_json.encode()) <= MAX_TEXT
+        assert len(attempt.result.encode()) <= MAX_TEXT
+        assert fresh(image).is_rhel == isinstance(entry, dict)
+
     def test_the_same_facts_withdraw_no_usage(self):
-        image = make_aws_image(cloud_image_id="ami-1")
+        image = begun()
         run = make_run(
             instance=make_instance(image=image), start=utc("2024-05-01"), end=utc("2024-05-02")
         )
@@ -311,8 +355,7 @@ class TestSaving:
         account = make_aws_account()
         amis = [f"ami-{place}" for place in range(100)]
         for ami in amis:
-            image = make_aws_image(cloud_image_id=ami, status="inspecting")
-            image.inspection_attempts.create()
+            image = begun(ami)
             instance = make_instance(account=account, image=image)
             make_run(instance=instance, start=utc("2024-05-01"), end=utc("2024-05-02"))
         size = 100 // files
@@ -327,3 +370,83 @@ class TestSaving:
         assert rows.count() == Instance.objects.count() == 100
         (mark,) = StaleUsage.objects.all()
         assert mark.first_day == utc("2024-05-01").date()
+
+    def test_what_nobody_inspects_is_not_believed(self, caplog):
+        """README decision 38; issue 14, item 16."""
+        image = make_aws_image(cloud_image_id="ami-1", status="pending")
+        asked = begun("ami-2")
+        before = MachineImage.objects.filter(id=image.id).values().get()
+        save(result("ami-1", "ami-2"))
+        assert MachineImage.objects.filter(id=image.id).values().get() == before
+        assert (attempts(image), image.facts.count()) == ([], 0)
+        assert "a result for image ami-1, which nobody inspects" in caplog.text
+        assert fresh(asked).is_rhel
+
+    def test_results_that_nobody_asked_for_earlier_begin_nothing(self):
+        """The previous version kept them as attempts."""
+        image = make_aws_image(cloud_image_id="ami-1", status="pending")
+        image.inspection_attempts.create(outcome="unasked", counts=False, result="{}")
+        save(result("ami-1"))
+        assert not fresh(image).is_rhel
+
+
+def rejected(outcome):
+    return REGISTRY.get_sample_value("cloudigrade_inspection_results_total", {"outcome": outcome})
+
+
+def test_the_message_of_an_unsolicited_result_is_done_with(scene):
+    """README decision 38."""
+    image = scene.image("ami-1")
+    counted = rejected("unsolicited") or 0
+    scene.deliver(result("ami-1", "ami-unknown"))
+    assert scene.persist() == (1, 0)
+    assert (scene.left, fresh(image).status, attempts(image)) == (0, "pending", [])
+    assert rejected("unsolicited") == counted + 1
+
+
+DEEP = b'{"a": ' * 20_000 + b"1" + b"}" * 20_000
+HOSTILE = {
+    "deep beside what counts": b'{"rhel_release_files_found": true, "drives": ' + DEEP + b"}",
+    "deep syspurpose": b'{"syspurpose": ' + b"[" * 700 + b"]" * 700 + b"}",
+    "a number with many digits": b'{"rhel_version": ' + b"9" * 5000 + b"}",
+    "no number": b'{"syspurpose": NaN}',
+    "broken text": b'{"rhel_version": "\xff\xfe"}',
+    "a lone surrogate": b'{"rhel_version": "\\ud800"}',
+    "NUL": b'{"rhel_version": "\\u0000", "syspurpose": {"role": "\\u0000"}}',
+    "truths that are none": b'{"rhel_release_files_found": "true", "rhel_enabled_repos_found": 1}',
+    "wrong types": b'{"drives": [[]], "errors": {}, "rhel_version": [], "syspurpose": 7}',
+    "the same key twice": b'{"rhel_product_certs_found": true, "rhel_product_certs_found": 0}',
+}
+
+
+@pytest.mark.parametrize("entry", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_entries_harm_nothing(scene, entry):
+    """Neither the images beside it, nor other files, nor ones that it has no business with."""
+    hostile, beside, other = scene.begun("ami-1"), scene.begun("ami-2"), scene.begun("ami-3")
+    good = json.dumps(RHEL_84).encode()
+    scene.deliver(b'{"cloud": "aws", "images": {"ami-1": ' + entry + b', "ami-2": ' + good + b"}}")
+    scene.deliver(result("ami-3"))
+    assert sum(scene.persist()) == 2
+    assert fresh(other).rhel_version == "8.4"
+    assert fresh(hostile).is_rhel is False
+    # What cuts its file to pieces keeps those beside it waiting, but never changes them wrongly.
+    assert fresh(beside).rhel_version in ("8.4", None)
+
+
+@pytest.mark.parametrize(
+    "ami_id", ["ami-1\0", "AMI-1", " ami-1", "ami-1\n", "\ud800", "x" * 100_000, "%s", ""]
+)
+def test_odd_ids_are_nobodys(scene, ami_id):
+    image = scene.begun("ami-1")
+    scene.deliver(result(ami_id))
+    assert sum(scene.persist()) == 1
+    assert fresh(image).status == "inspecting"
+
+
+def test_files_without_end_are_refused(scene):
+    image = scene.begun("ami-1")
+    many = {f"ami-{number}": {} for number in range(results.MAX_IMAGES + 1)}
+    scene.deliver({"cloud": "aws", "images": many})
+    scene.deliver(b'{"cloud": "aws", "images": {}}' + b" " * reading.MAX_OBJECT)
+    assert scene.persist() == (0, 2)
+    assert fresh(image).status == "inspecting"

@@ -1,0 +1,26 @@
+"""Many things a few at a time, so that a process never holds too much of them at once."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def batched_by_size(
+    items: Iterable[Item], *, size_of: Callable[[Item], int], limit: int, most: int
+) -> Iterator[list[Item]]:
+    """Yield items in their order, as many at a time as are not larger than a limit together.
+
+    One that is larger alone comes alone. No more than ``most`` come at a time.
+    """
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        size = size_of(item)
+        if batch and (total + size > limit or len(batch) == most):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch
