@@ -21,6 +21,10 @@ class Fragment(str):
     __slots__ = ()
 
 
+def _text(value: Any) -> str:
+    return value if isinstance(value, Fragment) else compact_json(value)
+
+
 class CompactJSONRenderer(BaseRenderer):
     """Compact JSON in UTF-8. Members of the outermost object may be fragments."""
 
@@ -39,10 +43,7 @@ class CompactJSONRenderer(BaseRenderer):
             return b""
         if not isinstance(data, dict):
             return compact_json(data).encode()
-        members = (
-            f"{compact_json(name)}:{value if isinstance(value, Fragment) else compact_json(value)}"
-            for name, value in data.items()
-        )
+        members = (f"{compact_json(name)}:{_text(value)}" for name, value in data.items())
         return f"{{{','.join(members)}}}".encode()
 
 
@@ -50,11 +51,12 @@ def stream_json(document: Mapping[str, Any], member: str, items: Iterable[Any]) 
     """Yield a JSON object of which one member, the last, is an array that is written item by item.
 
     ``document`` has the other members, and maybe this one, which is not looked at.
+    Items may be fragments.
     """
     others = {name: value for name, value in document.items() if name != member}
     yield f"{compact_json(others)[:-1]},{compact_json(member)}:[".encode()
     for number, item in enumerate(items):
-        yield f"{',' if number else ''}{compact_json(item)}".encode()
+        yield f"{',' if number else ''}{_text(item)}".encode()
     yield b"]}"
 
 

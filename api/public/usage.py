@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.metering import reports
+from api.metering.reports import StoredDay
 from api.public.moments import parse_day
 from api.public.renderers import Fragment, compact_json
 from util import clock
@@ -18,6 +19,9 @@ MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
 """What a number of instances is told for, in the order in which it is stored and shown."""
 
 ONE_DAY = datetime.timedelta(days=1)
+
+KNOWN_CHARACTERS = 4 * 1024 * 1024
+"""Characters of entries that are kept to be used again."""
 
 
 class UsageUnavailable(APIException):
@@ -82,11 +86,12 @@ def read_days(
     return range(*days)
 
 
-def render_days(user_id: int, ordinals: Sequence[int]) -> Fragment:
-    """Write consecutive days of a customer as a JSON array.
+def show_days(user_id: int, ordinals: Sequence[int]) -> Fragment | Iterator[Fragment]:
+    """Write consecutive days of a customer as a JSON array; a large one day by day.
 
-    Raises UsageUnavailable if one of them is not calculated. Much the same keys come back every
-    day, thousands of them on a page: so they are written once and their text is used again.
+    Raises UsageUnavailable if one of them is not calculated, and UsageChanged if days changed while
+    large ones are read. Much the same keys come back every day, thousands of them on a page: so
+    they are written once and their text is used again.
     """
     if not ordinals:
         return Fragment("[]")
@@ -94,16 +99,56 @@ def render_days(user_id: int, ordinals: Sequence[int]) -> Fragment:
     stored = reports.daily_usage(user_id=user_id, first_day=days[0], last_day=days[-1])
     if len(stored) < len(days):
         raise UsageUnavailable
+    if any(day.counts is None for day in stored.values()):
+        return _read_and_show(user_id, stored)
     beginnings = _Beginnings()
-    shown = (_render_day(day, stored[day], beginnings) for day in days)
+    shown = (_render_day(day, stored[day].counts or "", beginnings) for day in days)
     return Fragment(f"[{','.join(shown)}]")
+
+
+def _read_and_show(user_id: int, stored: Mapping[datetime.date, StoredDay]) -> Iterator[Fragment]:
+    """Read and write days, a few at a time (README decision 43).
+
+    One snapshot for all of them would keep a transaction open while the client is waited for. So
+    each statement sees its own, and the revisions tell whether it is what was there when the page
+    began. Where it is not, UsageChanged breaks the connection: the client has a part of an answer,
+    and knows it, rather than a page that never was.
+    """
+    beginnings = _Beginnings()
+    for days in _batches(stored):
+        counts = reports.counts_of_days(
+            user_id=user_id, revisions={day: stored[day].revision for day in days}
+        )
+        counts.reverse()
+        for day in days:
+            # Taken away from the list, a day's text does not outlive its turn.
+            yield Fragment(_render_day(day, counts.pop(), beginnings))
+
+
+def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetime.date]]:
+    """Divide days into those whose counts are read together."""
+    batch: list[datetime.date] = []
+    size = 0
+    for day, usage in stored.items():
+        if batch and size + usage.bytes > reports.BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(day)
+        size += usage.bytes
+    yield batch
 
 
 class _Beginnings(dict[str, str]):
     """For the values of a key, as JSON text, how its entry begins: all but the number."""
 
+    _characters = 0
+
     def __missing__(self, values: str) -> str:
         entry = compact_json(_entry(json.loads(f"[{values}, 0]")))
+        self._characters += len(entry)
+        if self._characters > KNOWN_CHARACTERS:
+            self.clear()
+            self._characters = len(entry)
         beginning = self[values] = entry.removesuffix("0}")
         return beginning
 

@@ -1,7 +1,7 @@
 """The routes below ``/api/cloudigrade/v2/`` (spec 01). All of them only read."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -32,7 +32,7 @@ from api.public.image_listing import ImageListing
 from api.public.listings import AccountListing, InstanceListing, Listing
 from api.public.objects import JSONObject, account_object, image_object, instance_object
 from api.public.pagination import ListingPagination
-from api.public.renderers import CompactJSONRenderer, OpenAPIRenderer, stream_json
+from api.public.renderers import CompactJSONRenderer, Fragment, OpenAPIRenderer, stream_json
 from util.pagination import InsightsPagination
 
 SECONDS_TO_KEEP_OFFER = 3600
@@ -54,6 +54,14 @@ class ReadOnlyView(APIView):
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
 
+def streamed(paginator: InsightsPagination, items: Iterable[Any]) -> StreamingHttpResponse:
+    """Answer with a page whose items are made, and sent, one after the other."""
+    envelope = paginator.get_paginated_response(None).data
+    return StreamingHttpResponse(
+        stream_json(envelope, "data", items), content_type=CompactJSONRenderer.media_type
+    )
+
+
 class ListView(ReadOnlyView):
     """A list of the customer's own."""
 
@@ -72,10 +80,7 @@ class ListView(ReadOnlyView):
         page = paginator.paginate_queryset(listing(request.user.id, query), request, view=self)
         shown = map(show, page.rows)
         if page.is_large:
-            envelope = paginator.get_paginated_response(None).data
-            return StreamingHttpResponse(
-                stream_json(envelope, "data", shown), content_type=CompactJSONRenderer.media_type
-            )
+            return streamed(paginator, shown)
         return paginator.get_paginated_response(list(shown))
 
 
@@ -223,13 +228,16 @@ class DailyConcurrentUsageView(ReadOnlyView):
         parameters=[*schema.DAYS, schema.RETRY_AFTER],
         errors=[400, 403, 425],
     )
-    def get(self, request: Request, format: str | None = None) -> Response:
+    def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Give a page of days. Raises UsageUnavailable if one of them is not calculated."""
         joined = request.user.date_joined.astimezone(datetime.UTC).date()
         days = usage.read_days(request.query_params, joined=joined, start=self.start, end=self.end)
         paginator = self.pagination_class()
         page = paginator.paginate_queryset(days, request, view=self)
-        return paginator.get_paginated_response(usage.render_days(request.user.id, page))
+        shown = usage.show_days(request.user.id, page)
+        if isinstance(shown, Fragment):
+            return paginator.get_paginated_response(shown)
+        return streamed(paginator, shown)
 
 
 class SysconfigView(ReadOnlyView):

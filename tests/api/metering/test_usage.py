@@ -292,6 +292,6 @@ def test_reading_understands_any_text(world, role):
     world.instance("on 10T01, off 10T02", image=image)
     world.recalculate("11T01")
     found = daily_usage(user_id=world.user.id, first_day=day(10), last_day=day(10))
-    counts = {Key(*values): count for *values, count in json.loads(found[day(10)])}
+    counts = {Key(*values): count for *values, count in json.loads(found[day(10)].counts)}
     assert counts == world.counts(10)
     assert key(role=role) in counts

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from unittest import mock
 
 import pytest
+from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,16 +168,20 @@ values = st.sampled_from([*SEPARATORS, '"', "\\", "_ANY", "", "[", ", "]) | text
 count = st.tuples(values, values, values, values, values, st.integers(0, 10**9))
 
 
+def stored_day(counts: str) -> reports.StoredDay:
+    return reports.StoredDay(1, len(counts.encode()), counts)
+
+
 @given(st.lists(st.lists(count, max_size=4), min_size=1, max_size=4))
 def test_rendering_understands_any_text(counts):
     """Stored as PostgreSQL writes JSON: one blank after each comma, nothing escaped needlessly."""
     first = date(2019, 12, 30).toordinal()
     stored = {
-        date.fromordinal(first + number): json.dumps(day, ensure_ascii=False)
+        date.fromordinal(first + number): stored_day(json.dumps(day, ensure_ascii=False))
         for number, day in enumerate(counts)
     }
     with mock.patch.object(reports, "daily_usage", return_value=stored):
-        shown = json.loads(usage.render_days(1, range(first, first + len(counts))))
+        shown = json.loads(usage.show_days(1, range(first, first + len(counts))))
     assert shown == [
         {
             "date": str(day),
@@ -202,3 +207,92 @@ def test_internal_bounds_reach_into_today(time_machine):
     query = {"start_date": "2019-04-17", "end_date": "2019-04-18"}
     days = usage.read_days(query, joined=date(2019, 1, 1), start=start, end=end)
     assert [date.fromordinal(day) for day in days] == [date(2019, 4, 17)]
+
+
+@pytest.fixture
+def paths_of_large_pages(as_a, customer_a, spring_2019):
+    """Ten days whose counts differ in kind and length; paths of pages, public and internal."""
+    odd = [*SEPARATORS, "\u2028", "\x7f", "\U0001f4a1", '"', "\\", "</script>", "\t\n", ""]
+    for number in range(10):
+        rows = [
+            [odd[(number + index) % len(odd)], f"role {index}", "é", "_ANY", "", index * number]
+            for index in range(number * number)
+        ]
+        factories.make_usage(user=customer_a, date=date(2019, 4, 7 + number), counts=rows)
+    query = "concurrent/?start_date=2019-04-07&x=%22"
+    return [
+        f"{base}/{query}{page}"
+        for base in (BASE, "/internal/api/cloudigrade/v1")
+        for page in ("", "&limit=3", "&limit=4&offset=5", "&offset=20")
+    ]
+
+
+def answer_to(caller, path):
+    return Client(raise_request_exception=False).get(path, headers=caller.headers)
+
+
+class TestLargePages:
+    """README decisions 38 and 43: a page is bounded by bytes in memory, and the same to clients."""
+
+    @pytest.mark.parametrize("at_once", [0, 1, 200, 1500])
+    def test_are_the_same_byte_by_byte(self, as_a, paths_of_large_pages, monkeypatch, at_once):
+        whole = [answer_to(as_a, path) for path in paths_of_large_pages]
+        monkeypatch.setattr(reports, "BYTES_AT_ONCE", at_once)
+        monkeypatch.setattr(usage, "KNOWN_CHARACTERS", at_once)
+        streams = [answer_to(as_a, path) for path in paths_of_large_pages]
+        assert not any(answer.streaming for answer in whole)
+        assert sum(answer.streaming for answer in streams) >= 2
+        for stream, former in zip(streams, whole, strict=True):
+            assert stream.status_code == 200
+            assert stream["Content-Type"] == former["Content-Type"] == "application/json"
+            assert stream.getvalue() == former.content
+
+    def test_little_is_read_at_once(self, as_a, customer_a, paths_of_large_pages, monkeypatch):
+        monkeypatch.setattr(reports, "BYTES_AT_ONCE", 1500)
+        read = []
+        counts_of_days = reports.counts_of_days
+        monkeypatch.setattr(
+            reports,
+            "counts_of_days",
+            lambda **named: read.append(counts_of_days(**named)) or read[-1].copy(),
+        )
+        stored = reports.daily_usage(
+            user_id=customer_a.id, first_day=date(2019, 4, 7), last_day=date(2019, 4, 16)
+        )
+        assert {day.counts for day in stored.values()} == {None}
+        sizes = [day.bytes for day in stored.values()]
+        answer_to(as_a, paths_of_large_pages[0]).getvalue()
+        batches = [[len(counts.encode()) for counts in batch] for batch in read]
+        assert [size for batch in batches for size in batch] == sizes
+        assert all(len(batch) == 1 or sum(batch) <= 1500 for batch in batches)
+        assert max(len(batch) for batch in batches) > 1
+
+    def test_a_missing_day_is_seen_before_the_first_byte(
+        self, as_a, customer_a, paths_of_large_pages, monkeypatch
+    ):
+        monkeypatch.setattr(reports, "BYTES_AT_ONCE", 1)
+        factories.make_stale(user=customer_a, first_day=date(2019, 4, 16))
+        assert answer_to(as_a, paths_of_large_pages[0]).status_code == 425
+        assert answer_to(as_a, paths_of_large_pages[1]).status_code == 200
+
+    @pytest.mark.parametrize("change", ["stale", "recalculated", "gone"])
+    def test_break_when_a_day_changes(
+        self, as_a, customer_a, paths_of_large_pages, monkeypatch, change
+    ):
+        """Rather than to show a page that never was."""
+        monkeypatch.setattr(reports, "BYTES_AT_ONCE", 1)
+        stream = iter(answer_to(as_a, paths_of_large_pages[0]).streaming_content)
+        seen = [next(stream) for _ in range(3)]
+        last = customer_a.concurrent_usage.filter(date=date(2019, 4, 16))
+        if change == "stale":
+            factories.make_stale(user=customer_a, first_day=date(2019, 4, 16))
+        elif change == "recalculated":
+            last.update(maximum_counts=[], revision=2)
+        else:
+            last.delete()
+        with pytest.raises(reports.UsageChanged):
+            seen.extend(stream)
+        text = b"".join(seen).decode()
+        assert '"date":"2019-04-15"' in text
+        assert '"date":"2019-04-16"' not in text
+        assert not text.endswith("]}]}")
