@@ -405,6 +405,26 @@ CASES: list[Case] = [
     ),
     *threshold("CloudigradeListenerLags", "listener_lag_messages", 1000, 15),
     *threshold("CloudigradeSourcesMessagesFail", "inbox_messages", 0, 15, state="dead"),
+    Case(
+        "CloudigradeCleanupRefuses",
+        "a run refused, and none for more than a day after it",
+        gauge("cleanup_refused_total", "0x30 1x1600"),
+        on=[60, 1500],
+        off=[0, 30, 40, 1600],
+    ),
+    Case(
+        "CloudigradeCleanupRefuses",
+        "the first run of all refused: its series does not begin with 0",
+        gauge("cleanup_refused_total", "_x30 1x1700"),
+        on=[60, 1500],
+        off=[0, 30, 40, 1600],
+    ),
+    Case(
+        "CloudigradeCleanupRefuses",
+        "no run refused for more than a day",
+        gauge("cleanup_refused_total", "3x3000"),
+        off=[1600, 2000, 3000],
+    ),
     *threshold("CloudigradeSourcesMessagesWait", "inbox_oldest_waiting_seconds", 3600, 15),
     *threshold("CloudigradeErrandsWait", "errands_oldest_waiting_seconds", 3600, 15),
 ]
