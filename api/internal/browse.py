@@ -29,7 +29,8 @@ from api.internal.views import InternalView
 class Resource:
     """One resource of the internal API.
 
-    ``name`` is its route, ``model`` its name in the OpenAPI document.
+    ``name`` is its route, ``model`` its name in the OpenAPI document. The root names only what the
+    reference has (spec 10, "additive").
     """
 
     name: str
@@ -38,6 +39,7 @@ class Resource:
     fields: Mapping[str, serializers.Field]
     filters: Filters = field(default_factory=dict)
     timestamped: bool = True
+    in_root: bool = True
 
     @property
     def order(self) -> tuple[str, ...]:

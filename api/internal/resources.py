@@ -417,6 +417,7 @@ SET_ASIDE_TASKS = Resource(
         **filters.moments("released_at"),
         **filters.times(),
     },
+    in_root=False,
 )
 """Decision 43. Messages themselves may hold what is not for everybody's eyes."""
 

@@ -12,6 +12,7 @@ from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
 from api.internal.images import MachineImagesView
 from api.internal.synthetic import SyntheticDataRequestsView
+from api.internal.trust import ExplainView, RecordView
 from api.internal.usage import ConcurrentUsagesView
 from api.internal.users import PeriodicTasksView, UsersView, UserTaskLocksView
 from api.internal.views import InternalView
@@ -47,7 +48,11 @@ class ResourceRouter(DefaultRouter):
 
     def get_api_root_view(self, api_urls: Any = None) -> Any:
         """Make the root, which tells of the one list that is no resource, too."""
-        lists = {name: f"{basename}-list" for name, _, basename in self.registry}
+        lists = {
+            name: f"{basename}-list"
+            for name, view, basename in self.registry
+            if view.resource.in_root
+        }
         return RootView.as_view(api_root_dict=lists | {CONCURRENT: _list_name(CONCURRENT)})
 
 
@@ -67,4 +72,10 @@ def resource_routes(*, synthetic: bool) -> list[URLPattern]:
     return [
         *router.urls,
         path(f"{CONCURRENT}/", ConcurrentView.as_view(), name=_list_name(CONCURRENT)),
+        path("explain/", ExplainView.as_view(), name="internal-explain"),
+        path(
+            "instanceevents/<str:pk>/record/",
+            RecordView.as_view(),
+            name="internal-instanceevents-record",
+        ),
     ]

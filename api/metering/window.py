@@ -199,6 +199,7 @@ class Window:
         """Tell what moved and why (09 P11)."""
         marks = [mark for mark in self._marks if mark.days.holds(day)]
         refs = dict.fromkeys(ref for mark in marks for ref in mark.refs)
+        changes = _changes(before, after)
         return UsageRevision(
             user_id=self._user_id,
             date=day,
@@ -206,20 +207,21 @@ class Window:
             computed_at=self._now,
             total_before=before.get(TOTAL, 0),
             total_after=after.get(TOTAL, 0),
-            changed_keys=_largest_changes(before, after),
+            changed_keys=changes[:CHANGED_KEYS],
+            changed_key_count=len(changes),
             causes=list(dict.fromkeys(mark.cause for mark in marks)),
             refs=list(refs)[:REFS],
         )
 
 
-def _largest_changes(before: dict[Key, int], after: dict[Key, int]) -> list[list[Any]]:
-    """Give up to 20 keys with their counts before and after, the largest differences first."""
+def _changes(before: dict[Key, int], after: dict[Key, int]) -> list[list[Any]]:
+    """Return the keys that differ with their counts before and after, the largest changes first."""
     changes = [
         (key, before.get(key, 0), after.get(key, 0)) for key in dict.fromkeys((*before, *after))
     ]
     changes = [change for change in changes if change[1] != change[2]]
     changes.sort(key=lambda change: -abs(change[2] - change[1]))
-    return [[*key, old, new] for key, old, new in changes[:CHANGED_KEYS]]
+    return [[*key, old, new] for key, old, new in changes]
 
 
 def _decode(counts: str) -> dict[Key, int]:

@@ -80,7 +80,8 @@ class UsageRevision(models.Model):
     computed_at = models.DateTimeField(default=clock.now)
     total_before = models.IntegerField()
     total_after = models.IntegerField()
-    changed_keys = models.JSONField(default=list)
+    changed_keys = models.JSONField(default=list, help_text="those that changed most")
+    changed_key_count = models.IntegerField(null=True, help_text="how many changed in all")
     causes = models.JSONField(default=list)
     refs = models.JSONField(default=list)
 

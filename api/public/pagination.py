@@ -1,18 +1,25 @@
 """Pages of what is read page by page (spec 01 §5)."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from rest_framework.request import Request
 
 from api.public.filters import LARGEST_ID
-from api.public.listings import Listing, Page
+from api.public.listings import Page
 from util.pagination import InsightsPagination
+
+
+class Pages(Protocol):
+    """Something that is read page by page."""
+
+    def page(self, start: int, stop: int) -> Page:
+        """Read the rows from one place to another, and how many there are in all."""
 
 
 class ListingPagination(InsightsPagination):
     """The platform's pages; rows and their number are read at once."""
 
-    def paginate_queryset(self, queryset: Listing, request: Request, view: Any = None) -> Page:
+    def paginate_queryset(self, queryset: Pages, request: Request, view: Any = None) -> Page:
         """Return the page that is asked for."""
         self.request = request
         self.limit = self.get_limit(request)

@@ -95,6 +95,22 @@ DAYS = [
     query("end_date", "Day after the last day: by default today.", OpenApiTypes.DATE),
 ]
 
+EXPLAINED_KEY = [
+    query("date", "The day: by default yesterday.", OpenApiTypes.DATE),
+    query("limit", "How many of the runs to list: by default 10, at most 100.", int),
+    query("offset", "How many of the runs to leave out.", int),
+    *(
+        query(name, f"Only this {text}; empty for those where it is unknown. By default all.")
+        for name, text in (
+            ("arch", "architecture"),
+            ("role", "role"),
+            ("sla", "service level"),
+            ("usage", "usage"),
+            ("service_type", "service type"),
+        )
+    ),
+]
+
 
 def operation(
     operation_id: str,

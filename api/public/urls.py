@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import URLPattern, path, register_converter
 
-from api.public import pages, views
+from api.public import pages, trust, views
 
 
 class JSONFormat:
@@ -39,9 +39,12 @@ urlpatterns = [
     *route("v2-accounts-detail", views.AccountView, "accounts/<str:id>"),
     *route("v2-instances-list", views.InstancesView, "instances"),
     *route("v2-instances-detail", views.InstanceView, "instances/<str:id>"),
+    *route("v2-instances-timeline", trust.TimelineView, "instances/<str:id>/timeline"),
     *route("v2-images-list", views.ImagesView, "images"),
     *route("v2-images-detail", views.ImageView, "images/<str:id>"),
     *route("v2-concurrent-list", views.DailyConcurrentUsageView, "concurrent"),
+    *route("v2-explain", trust.ExplainView, "explain"),
+    *route("v2-usage-changes", trust.UsageChangesView, "usage-changes"),
     *route("v2-sysconfig-list", views.SysconfigView, "sysconfig"),
     *route("v2-azure-offer-template-list", views.AzureOfferTemplateView, "azure-offer-template"),
     path("openapi.json", views.OpenAPIView.as_view(), name="v2-openapi"),

@@ -86,6 +86,14 @@ def read_days(
     return range(*days)
 
 
+def read_day(query: Mapping[str, str], bound: Bound, *, joined: datetime.date) -> datetime.date:
+    """Return the one day that a request asks for. Raises ValidationError."""
+    try:
+        return bound.read(query, joined=joined, today=clock.today())
+    except ValueError as error:
+        raise ValidationError({bound.name: [str(error)]}) from error
+
+
 def show_days(user_id: int, ordinals: Sequence[int]) -> Fragment | Iterator[Fragment]:
     """Write consecutive days of a customer as a JSON array; a large one day by day.
 

@@ -427,4 +427,11 @@ CASES: list[Case] = [
     ),
     *threshold("CloudigradeSourcesMessagesWait", "inbox_oldest_waiting_seconds", 3600, 15),
     *threshold("CloudigradeErrandsWait", "errands_oldest_waiting_seconds", 3600, 15),
+    Case(
+        "CloudigradeNumberUnexplained",
+        "one mismatch",
+        gauge("explain_mismatch_total", "0x30 1x120"),
+        on=[32, 80],
+        off=[0, 29, 100, 140],
+    ),
 ]

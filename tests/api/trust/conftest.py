@@ -1,0 +1,34 @@
+"""The customer of the tests of metering, asked about over HTTP."""
+
+import pytest
+import time_machine
+
+from tests.api.metering.conftest import World
+from tests.api.metering.notation import at
+from tests.api.public.callers import caller_for
+
+
+class Asker:
+    """Asks the public API on 12 March 2023, in the name of a customer."""
+
+    def __init__(self, customer: World, now: str = "12T02") -> None:
+        self.caller = caller_for(customer.user)
+        self.now = now
+
+    def get(self, path, status=200):
+        with time_machine.travel(at(self.now), tick=False):
+            answer = self.caller.get(path)
+        assert answer.status_code == status, answer.content
+        return answer.json()
+
+
+@pytest.fixture
+def world(db, queued):
+    """A customer without instances."""
+    return World()
+
+
+@pytest.fixture
+def ask(world):
+    """Whoever speaks for the customer."""
+    return Asker(world)
