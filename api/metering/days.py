@@ -40,6 +40,27 @@ def each_day(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=number)
 
 
+def portions(ranges: Iterable[tuple[date, date]], *, length: int) -> list[list[Days]]:
+    """Share out days so that no portion has more than ``length`` of them, the newest first.
+
+    The ranges are first and last days. They do not overlap, and come with the newest first.
+    """
+    shared: list[list[Days]] = []
+    room = 0
+    for first, last in ranges:
+        left = (last - first).days + 1
+        while left:
+            if not room:
+                shared.append([])
+                room = length
+            taken = min(room, left)
+            until = first + timedelta(days=left - 1)
+            shared[-1].append(Days(until - timedelta(days=taken - 1), until))
+            room -= taken
+            left -= taken
+    return shared
+
+
 def windows(days: Iterable[date], *, gap: int, length: int) -> list[list[date]]:
     """Group days so that each group can be worked off at once.
 

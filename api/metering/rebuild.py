@@ -1,27 +1,16 @@
 """Make all runs and usage of a customer anew from the stored events (spec 07 §10)."""
 
+from datetime import UTC
 from typing import NamedTuple
 
-from django.db import connection, transaction
+from django.db import transaction
+from django.db.models import Min
 
 from api.metering.days import Days
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.metering.usage import calculate_usage
 from api.models import ConcurrentUsage, InstanceEvent, Run, StaleUsage, User
-
-_DAYS_OF_RUNS = """
-SELECT lower(days), CASE WHEN NOT upper_inf(days) THEN upper(days) - 1 END
-FROM (
-    SELECT unnest(range_agg(daterange(
-               (run.start_time AT TIME ZONE 'UTC')::date,
-               (run.end_time AT TIME ZONE 'UTC')::date,
-               '[]'))) AS days
-    FROM api_run run
-    JOIN api_cloudaccount account ON account.id = run.cloud_account_id
-    WHERE account.user_id = %s
-) touched
-"""
 
 
 class Existing(NamedTuple):
@@ -51,8 +40,9 @@ def customers(user_id: int | None = None) -> list[int]:
 def rebuild(*, user_id: int) -> None:
     """Replace the customer's runs and usage in one transaction.
 
-    Each day that a run touches gets a row, also before the customer joined; other days get none.
-    Runs get new ids; the revisions of days go on counting.
+    Each day from that of the first run on gets a row, also before the customer joined (decision
+    39); the next hourly pass writes those before it. Runs get new ids; the revisions of days go on
+    counting.
     """
     lock_metering_of_accounts(user_id)
     Run.objects.filter(cloud_account__user_id=user_id).delete()
@@ -65,10 +55,10 @@ def rebuild(*, user_id: int) -> None:
         user_id=user_id,
         instance_ids=switched_on.values_list("instance_id", flat=True).distinct(),
     )
-    calculate_usage(user_id=user_id, missing=_days_of_runs(user_id))
+    calculate_usage(user_id=user_id, missing=_days_since_first_run(user_id))
 
 
-def _days_of_runs(user_id: int) -> list[Days]:
-    with connection.cursor() as cursor:
-        cursor.execute(_DAYS_OF_RUNS, [user_id])
-        return [Days(*row) for row in cursor.fetchall()]
+def _days_since_first_run(user_id: int) -> list[Days]:
+    first = Run.objects.filter(cloud_account__user_id=user_id).aggregate(Min("start_time"))
+    moment = first["start_time__min"]
+    return [Days(moment.astimezone(UTC).date(), None)] if moment else []

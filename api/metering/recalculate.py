@@ -7,7 +7,7 @@ logged and does not keep the others waiting.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -16,12 +16,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from api.metering.days import ONE_DAY, Days
-from api.metering.locking import try_lock_metering
+from api.metering.days import Days, portions
+from api.metering.locking import try_lock_metering_of_accounts
+from api.metering.missing import fill_without_runs, missing_days, users_to_look_at
 from api.metering.runs import recalculate_runs
-from api.metering.usage import calculate_usage
-from api.metering.window import ALGORITHM
-from api.models import CloudAccount, ConcurrentUsage, Instance, StaleUsage, User
+from api.metering.usage import DAYS_AT_ONCE, calculate_usage
+from api.models import CloudAccount, Instance, StaleUsage, User
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -50,50 +50,6 @@ CROSS JOIN LATERAL (
 WHERE account.id = ANY(%(accounts)s)
 ORDER BY account.user_id, found.instance_id
 """
-
-# From when on days without a row are looked for. After days on which no pass ran, that is the day
-# after the customer's newest row, unless it was said from when on.
-_FIRST_DAY = """
-CROSS JOIN LATERAL (
-    SELECT GREATEST(
-        (customer.date_joined AT TIME ZONE 'UTC')::date,
-        LEAST(%(since)s, (SELECT max(date) + 1 FROM api_concurrentusage stored
-                          WHERE stored.user_id = customer.id AND %(catch_up)s))) AS first_day
-) days
-"""
-
-_USERS_TO_LOOK_AT = f"""
-SELECT customer.id
-FROM api_user customer
-{_FIRST_DAY}
-WHERE customer.id = ANY(%(users)s)
-  AND (EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
-       OR %(today)s - first_day + 1 > (
-           SELECT count(*) FROM api_concurrentusage stored
-           WHERE stored.user_id = customer.id AND stored.date BETWEEN first_day AND %(today)s))
-ORDER BY customer.id
-"""  # noqa: S608 - made of constants
-
-# Customers without any run in these days get their empty rows in one statement.
-_FILL_WITHOUT_RUNS = f"""
-INSERT INTO api_concurrentusage
-    (user_id, date, maximum_counts, revision, computed_at, algorithm, code_version,
-     created_at, updated_at)
-SELECT customer.id, day::date, '[]',
-       COALESCE((SELECT max(revision) FROM api_usagerevision past
-                 WHERE past.user_id = customer.id AND past.date = day::date), 1),
-       %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
-FROM api_user customer
-{_FIRST_DAY}
-CROSS JOIN generate_series(first_day::timestamp, %(today)s::timestamp, '1 day') AS day
-WHERE customer.id = ANY(%(users)s)
-  AND NOT EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
-  AND NOT EXISTS (
-      SELECT FROM api_cloudaccount account
-      JOIN api_run run ON run.cloud_account_id = account.id
-      WHERE account.user_id = customer.id AND (run.end_time >= first_day OR run.end_time IS NULL))
-ON CONFLICT (user_id, date) DO NOTHING
-"""  # noqa: S608 - made of constants
 
 
 def recalculate_runs_of_all_accounts(*, since: datetime | None = None) -> None:
@@ -131,42 +87,52 @@ def _recalculate_runs_of_accounts(account_ids: list[int], since: datetime | None
         for user_id, group in groupby(found, itemgetter(0))
     }
     _for_each_user(
-        instances_of,
+        _free_first(instances_of),
         lambda user_id: recalculate_runs(user_id=user_id, instance_ids=instances_of[user_id]),
     )
 
 
 def recalculate_usage_of_all_users(*, since: date | None = None) -> None:
-    """Do for every customer what the next function does for one."""
-    days: dict[str, date | bool] = {
-        "since": _first_day(since),
-        "today": clock.today(),
-        "catch_up": since is None,
-    }
+    """Do for every customer what the next function does for one.
+
+    Without ``since`` everybody's last days come first, as many as the setting
+    ``RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO`` says: nobody waits for them while another
+    customer's history is filled.
+    """
+    if since is None:
+        days = timedelta(days=settings.RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO)
+        _recalculate_usage(clock.today() - days)
+    _recalculate_usage(since)
+
+
+def _recalculate_usage(since: date | None) -> None:
     for chunk in _chunks(User.objects.all(), USERS_AT_ONCE):
-        if waiting := _users_to_look_at(chunk, days):
-            _fill_without_runs(waiting, days)
-            _for_each_user(
-                _users_to_look_at(waiting, days),
-                lambda user_id: recalculate_usage_of_user(user_id=user_id, since=since),
-            )
+        waiting = users_to_look_at(chunk, since=since)
+        while waiting and fill_without_runs(waiting, since=since):
+            waiting = users_to_look_at(waiting, since=since)
+        _for_each_user(
+            _free_first(waiting),
+            lambda user_id: recalculate_usage_of_user(user_id=user_id, since=since),
+        )
 
 
 def recalculate_usage_of_user(*, user_id: int, since: date | None = None) -> None:
     """Calculate a customer's days that have no row or are stale, up to today (spec 07 §6.1).
 
-    Days without a row are looked for from ``since`` on, by default from two days ago, or from the
-    newest row on if that is older; but never before the UTC day on which the customer joined. Stale
-    days are calculated however old they are.
+    Days without a row are looked for from ``since`` on, by default from the UTC day on which the
+    customer joined, and never before that (decision 39). Stale days are calculated however old they
+    are. Many missing days are calculated in several transactions, the newest first.
     """
     joined = User.objects.filter(id=user_id).values_list("date_joined", flat=True).first()
     if joined is None:
         return
-    first_day = _first_day(since)
-    if since is None and (newest := _newest_day(user_id)) is not None:
-        first_day = min(first_day, newest + ONE_DAY)
-    first_day = max(first_day, joined.astimezone(UTC).date())
-    calculate_usage(user_id=user_id, missing=[Days(first_day, None)])
+    first_day = joined.astimezone(UTC).date()
+    if since is not None:
+        first_day = max(first_day, since)
+    missing = missing_days(user_id=user_id, first=first_day)
+    # Stale days are worked off with the first portion, even if no day is missing.
+    for portion in portions(missing, length=DAYS_AT_ONCE) or [[]]:
+        calculate_usage(user_id=user_id, missing=portion)
 
 
 def recalculate_usage_of_user_on(*, user_id: int, day: date) -> None:
@@ -184,38 +150,6 @@ def recalculate_stale_usage() -> int:
     """
     users = StaleUsage.objects.order_by("user_id").values_list("user_id", flat=True).distinct()
     return _for_each_user(list(users), lambda user_id: calculate_usage(user_id=user_id, wait=False))
-
-
-def _first_day(since: date | None) -> date:
-    if since is not None:
-        return since
-    return clock.today() - timedelta(days=settings.RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO)
-
-
-def _newest_day(user_id: int) -> date | None:
-    rows = ConcurrentUsage.objects.filter(user_id=user_id).order_by("-date")
-    return rows.values_list("date", flat=True).first()
-
-
-def _users_to_look_at(user_ids: list[int], days: dict[str, date | bool]) -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(_USERS_TO_LOOK_AT, {"users": user_ids, **days})
-        return [row[0] for row in cursor.fetchall()]
-
-
-@transaction.atomic
-def _fill_without_runs(user_ids: list[int], days: dict[str, date | bool]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _FILL_WITHOUT_RUNS,
-            {
-                "users": try_lock_metering(user_ids),
-                "now": clock.now(),
-                "algorithm": ALGORITHM,
-                "version": settings.CLOUDIGRADE_VERSION or "",
-                **days,
-            },
-        )
 
 
 def _chunks(rows: QuerySet, size: int) -> Iterator[list[int]]:
@@ -236,3 +170,12 @@ def _for_each_user(user_ids: Iterable[int], work: Callable[[int], object]) -> in
         else:
             done += 1
     return done
+
+
+def _free_first(user_ids: Collection[int]) -> list[int]:
+    """Order a chunk's customers so that nobody waits for those whom another transaction holds."""
+    if len(user_ids) < 2:
+        return list(user_ids)
+    with transaction.atomic():
+        free = set(try_lock_metering_of_accounts(user_ids))
+    return sorted(user_ids, key=lambda user_id: user_id not in free)

@@ -85,8 +85,10 @@ def _marks(user_id: int) -> list[Mark]:
 def _stored_days(user_id: int, ranges: Sequence[Days]) -> set[date]:
     if not ranges:
         return set()
+    today = clock.today()
     first = min(days.first for days in ranges)
-    rows = ConcurrentUsage.objects.filter(user_id=user_id, date__gte=first)
+    last = max(today if days.last is None else days.last for days in ranges)
+    rows = ConcurrentUsage.objects.filter(user_id=user_id, date__range=(first, last))
     return set(rows.values_list("date", flat=True))
 
 

@@ -407,7 +407,10 @@ _AGES = _group(
     ),
     _int("RECALCULATE_RUNS_SINCE_DAYS_AGO", 2, "days looked back for runs", **_NATURAL),
     _int(
-        "RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO", 2, "days looked back for usage", **_NATURAL
+        "RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO",
+        2,
+        "days looked back for missing usage first, before all days since a customer joined",
+        **_NATURAL,
     ),
     _int("DELETE_INACTIVE_USERS_MIN_AGE", DAY, "age of a user before deletion", **_NATURAL),
     _int(

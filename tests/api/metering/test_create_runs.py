@@ -40,7 +40,8 @@ def command(world, monkeypatch):
 
 @pytest.fixture
 def built(world):
-    """A customer with a run and three rows."""
+    """A customer with a run and three rows, one for each day since joining."""
+    User.objects.filter(id=world.user.id).update(date_joined=at("10T00"))
     world.instance("on 10T01, off 11T02")
     world.recalculate("12T01")
     return world
@@ -65,7 +66,7 @@ def test_scenario_30_same_runs_with_new_ids(command, built, arguments, answer):
     new = Run.objects.get()
     assert new.id != run.id
     assert (new.start_time, new.end_time) == (run.start_time, run.end_time)
-    assert built.totals(9, 12) == [None, 1, 1, None], "days without runs get no row"
+    assert built.totals(9, 12) == [None, 1, 1, 0], "days without runs get empty rows"
     assert not StaleUsage.objects.exists()
 
 
@@ -81,17 +82,18 @@ def test_days_before_the_customer_joined(command, world):
     User.objects.filter(id=world.user.id).update(date_joined=at("12T00"))
     world.instance("on 05T01, off 06T02, on 08T00", image=False)
     command()
-    assert [world.row(number) is not None for number in range(4, 13)] == [
-        False,
-        True,
-        True,
-        False,
-        True,
-        True,
-        True,
-        True,
-        True,
-    ]
+    assert world.row(4) is None
+    assert all(world.row(number) for number in range(5, 13)), "7 is a day without runs"
+
+
+def test_days_without_runs_are_written_and_those_before_follow(command, world):
+    """Decision 39, item 8: nobody gets 425 for ever for a day on which nothing ran."""
+    User.objects.filter(id=world.user.id).update(date_joined=at("02T00"))
+    world.instance("on 04T01, off 04T02, on 08T01, off 08T02")
+    command()
+    assert world.totals(2, 13) == [None, None, 1, 0, 0, 0, 1, 0, 0, 0, 0, None]
+    world.recalculate("12T02")
+    assert world.totals(1, 13) == [None, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, None]
 
 
 def test_one_customer_only(command, built):

@@ -1,12 +1,12 @@
 """Ranges of days and windows of them."""
 
 import datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.metering.days import Days, each_day, merge, windows
+from api.metering.days import Days, each_day, merge, portions, windows
 from tests.api.metering.notation import day
 
 NUMBERS = st.integers(1, 28)
@@ -52,3 +52,18 @@ def test_windows_hold_each_day_once(numbers, gap, length):
     for group in groups:
         assert (group[-1] - group[0]).days < length
         assert all((b - a).days <= gap for a, b in pairwise(group))
+
+
+@given(st.sets(NUMBERS), st.integers(1, 9))
+def test_portions_hold_each_day_once_the_newest_first(numbers, length):
+    ranges = [
+        (first, last)
+        for first, last in reversed(merge(Days(day(number), day(number)) for number in numbers))
+        if last
+    ]
+    shared = portions(ranges, length=length)
+    days = [[one for range_ in portion for one in each_day(*range_)] for portion in shared]
+    assert all(len(portion) == length for portion in days[:-1])
+    assert all(0 < len(portion) <= length for portion in days)
+    assert [max(portion) for portion in days] == sorted(map(max, days), reverse=True)
+    assert sorted(chain.from_iterable(days)) == sorted(day(number) for number in numbers)

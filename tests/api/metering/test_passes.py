@@ -5,7 +5,7 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.metering import recalculate
+from api.metering import missing, recalculate
 from api.models import ConcurrentUsage, StaleUsage, User
 from tests import factories
 from tests.api.metering.notation import at, day
@@ -43,8 +43,10 @@ def test_nothing_to_do_writes_nothing_and_asks_little(world, passes, monkeypatch
         factories.make_aws_account()
     world.instance("on 01T01", stored="01T02")
     world.recalculate("12T01", since="01T00")
+    passes("12T02")
     statements = passes("12T03")
-    assert len(statements) == 5 + 5
+    look_back, since_joining = 5, 5
+    assert len(statements) == 5 + look_back + since_joining
     assert not [sql for sql in statements if not sql.lstrip().startswith("SELECT")]
 
 
@@ -123,7 +125,9 @@ def test_days_on_which_no_pass_ran_are_made_up_for(world, passes):
     assert passes("12T01")
     assert world.totals(3, 12) == [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     assert world.totals(3, 12, idle) == [0] * 10
-    assert world.totals(8, 12, late) == [None, None, 0, 0, 0], "who has no row has the look-back"
+    assert world.totals(7, 12, late) == [None, 0, 0, 0, 0, 0]
+    for user in (world.user, idle):
+        assert ConcurrentUsage.objects.filter(user=user, date=day(1)).exists()
 
 
 def test_days_before_what_was_asked_for_are_left_alone(world):
@@ -134,3 +138,53 @@ def test_days_before_what_was_asked_for_are_left_alone(world):
         assert world.totals(10, 12) == [None, None, 0]
         recalculate.recalculate_usage_of_user(user_id=world.user.id)
     assert world.totals(10, 12) == [0, 0, 0]
+
+
+def test_holes_before_the_newest_row_fill_themselves(world, passes):
+    """Decision 39, item 8: of customers with runs, and of those without."""
+    User.objects.filter(id=world.user.id).update(date_joined=at("01T00"))
+    world.instance("on 03T01, off 05T02", stored="05T03")
+    world.recalculate("05T04")
+    idle = factories.make_user(date_joined=at("01T05"))
+    passes("12T01")
+    lost = [day(1), day(4), day(6), day(7), day(11)]
+    assert ConcurrentUsage.objects.filter(date__in=lost).delete()[0] == 10
+    passes("12T02")
+    assert world.totals(1, 12) == [0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert world.totals(1, 12, idle) == [0] * 12
+    assert not [sql for sql in passes("12T03") if not sql.lstrip().startswith("SELECT")]
+
+
+@pytest.mark.parametrize("lost", [[1], [12], [5], [3, 4, 9], [1, 2, 12], list(range(1, 13))])
+def test_wherever_a_customer_without_runs_lacks_days(world, lost):
+    """Decision 39, in one statement, and with the revision that the day had."""
+    user = factories.make_user(date_joined=at("01T05"))
+    for number in set(range(1, 13)) - set(lost):
+        factories.make_usage(user=user, date=day(number))
+    with time_machine.travel(at("12T01"), tick=False):
+        assert missing.fill_without_runs([user.id], since=None) == len(lost)
+        assert missing.fill_without_runs([user.id], since=None) == 0
+    assert world.totals(1, 12, user) == [0] * 12
+
+
+def test_who_joined_centuries_ago_is_filled_in_bounded_transactions(world, monkeypatch):
+    """Decision 39: POST users takes any date of joining."""
+    monkeypatch.setattr(missing, "ROWS_AT_ONCE", 40_000)
+    old = factories.make_user(date_joined=at("1823-03-12T00"))
+    young = factories.make_user(date_joined=at("11T00"))
+    original, written = recalculate.fill_without_runs, []
+
+    def filling(user_ids, *, since):
+        written.append(original(user_ids, since=since))
+        return written[-1]
+
+    monkeypatch.setattr(recalculate, "fill_without_runs", filling)
+    with time_machine.travel(at("12T01"), tick=False):
+        User.objects.filter(id=world.user.id).update(date_joined=at("12T00"))
+        recalculate.recalculate_usage_of_all_users()
+    assert written[0] == 3 + 2 + 1, "everybody's last days come first"
+    assert max(written) == 40_000
+    assert sum(written) == ConcurrentUsage.objects.count()
+    days = (day(12) - at("1823-03-12T00").date()).days + 1
+    assert ConcurrentUsage.objects.filter(user=old).count() == days
+    assert ConcurrentUsage.objects.filter(user=young).count() == 2

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.metering import problems, recalculate, reports, runs, staleness, window
+from api.metering import missing, problems, recalculate, reports, runs, staleness, window
 from tests.api.metering.notation import at, day
 
 WHOLE_TABLES = ("api_instanceevent", "api_run", "api_concurrentusage", "api_instance ")
@@ -24,9 +24,27 @@ QUERIES = {
         ["instanceevent_occurred"],
     ),
     "customers to look at": (
-        recalculate._USERS_TO_LOOK_AT,
-        {"users": [1, 2], "since": day(10), "today": day(12), "catch_up": True},
+        missing._USERS_TO_LOOK_AT,
+        {"users": [1, 2], "since": None, "today": day(12)},
         ["concurrentusage_day", "api_user_pkey"],
+    ),
+    "empty rows of customers": (
+        missing._FILL_WITHOUT_RUNS,
+        {
+            "users": [1, 2],
+            "since": None,
+            "today": day(12),
+            "now": SINCE,
+            "algorithm": "",
+            "version": "",
+            "limit": 10,
+        },
+        ["concurrentusage_day", "api_user_pkey"],
+    ),
+    "missing days of a customer": (
+        missing._MISSING_DAYS,
+        {"user": 1, "first": day(1), "today": day(12)},
+        ["concurrentusage_day"],
     ),
     "runs of a window": (
         window._RUNS,

@@ -12,7 +12,7 @@ import time_machine
 from django.db import connection, connections, transaction
 
 from api.images.changes import change_images
-from api.metering import recalculate, usage
+from api.metering import missing, recalculate, usage
 from api.metering.locking import lock_metering
 from api.metering.runs import recalculate_runs
 from api.metering.staleness import mark_accounts_stale
@@ -24,6 +24,7 @@ from api.models import (
     InstanceEvent,
     Run,
     StaleUsage,
+    User,
 )
 from tests import factories
 from tests.api.metering.conftest import World
@@ -86,6 +87,45 @@ def test_different_customers_do_not_wait_for_each_other(world):
         in_threads(recalculate.recalculate_stale_usage)
     assert world.total(12, other.user) == 1
     assert world.total(12) is None
+
+
+def test_a_pass_works_on_busy_customers_last(world, monkeypatch):
+    """Decisions 39 and 42: one customer's lock delays nobody else."""
+    others = [factories.make_aws_account(user=factories.make_user()) for _ in range(3)]
+    for account in [world.account, *others]:
+        world.instance("on 10T01", account=account)
+    order = []
+    monkeypatch.setattr(recalculate, "recalculate_runs", lambda **work: order.append(work))
+    monkeypatch.setattr(recalculate, "recalculate_usage_of_user", lambda **work: order.append(work))
+    expected = [account.user_id for account in [*others, world.account]]
+    recalculate.recalculate_runs_of_all_accounts()
+    assert [work["user_id"] for work in order] == sorted(expected)
+    for account in [world.account, *others]:
+        factories.make_stale(user=account.user, first_day=day(10))
+    with transaction.atomic():
+        lock_metering(world.user.id)
+        for work_on_all in (
+            recalculate.recalculate_runs_of_all_accounts,
+            lambda: recalculate.recalculate_usage_of_all_users(since=day(10)),
+        ):
+            order.clear()
+            in_threads(work_on_all)
+            assert [work["user_id"] for work in order] == expected
+
+
+def test_who_changes_a_customer_keeps_no_other_from_being_filled(world):
+    """Decision 39: a row of usage needs its customer's row, which somebody may hold."""
+    other = factories.make_user(date_joined=at("11T00"))
+    with transaction.atomic():
+        User.objects.select_for_update().get(id=world.user.id)
+        (written,) = in_threads(
+            lambda: missing.fill_without_runs([world.user.id, other.id], since=None)
+        )
+    assert written == 2
+    assert world.totals(10, 12, other) == [None, 0, 0]
+    assert world.total(12) is None
+    recalculate.recalculate_usage_of_all_users()
+    assert world.total(12) == 0
 
 
 def test_stale_days_of_a_busy_customer_are_left_to_whoever_is_busy(world):

@@ -62,14 +62,31 @@ def test_future_days_never_are(world):
     assert calculate(world, missing=[Days(day(13), None)]).calculated == 0
 
 
-def test_default_look_back_is_two_days_and_today(world, settings):
+def test_by_default_all_days_since_joining_are_looked_for(world):
+    """Decision 39."""
+    User.objects.filter(id=world.user.id).update(date_joined=at("07T23"))
     with time_machine.travel(at("12T01"), tick=False):
         recalculate.recalculate_usage_of_user(user_id=world.user.id)
-    assert dates(world.user) == [day(10), day(11), day(12)]
-    settings.RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO = 4
+    assert dates(world.user) == [day(number) for number in range(7, 13)]
+
+
+def test_long_ago_is_calculated_in_several_transactions(world, monkeypatch):
+    """Decision 39: the newest days come first, and each transaction is bounded."""
+    monkeypatch.setattr(recalculate, "DAYS_AT_ONCE", 3)
+    original, portions = recalculate.calculate_usage, []
+
+    def calculating(*, user_id, missing):
+        portions.append([(first.day, last.day) for first, last in missing])
+        return original(user_id=user_id, missing=missing)
+
+    monkeypatch.setattr(recalculate, "calculate_usage", calculating)
+    User.objects.filter(id=world.user.id).update(date_joined=at("03T00"))
+    factories.make_usage(user=world.user, date=day(9))
     with time_machine.travel(at("12T01"), tick=False):
         recalculate.recalculate_usage_of_user(user_id=world.user.id)
-    assert dates(world.user)[0] == day(8)
+        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    assert portions == [[(10, 12)], [(6, 8)], [(3, 5)], []]
+    assert dates(world.user) == [day(number) for number in range(3, 13)]
 
 
 def test_one_day(world):
