@@ -19,7 +19,14 @@ from django.db.models.functions import Now
 from api.models import InboxMessage
 from api.models.inbox import UNFINISHED
 from api.sources.customers import Customers, join_queues, queue_of
-from api.sources.messages import TASKS, Headers, Tenant, objects_of, tenant_of
+from api.sources.messages import (
+    TASKS,
+    Headers,
+    MalformedMessageError,
+    Tenant,
+    checked_tenant,
+    objects_of,
+)
 from util.locks import lock
 from util.tasks import enqueue, publishing_must_succeed
 
@@ -336,7 +343,7 @@ def _retry(inbox_ids: Sequence[int]) -> int:
         lock(_STORING, "")
         broken = InboxMessage.objects.filter(id__in=inbox_ids, state__in=BROKEN)
         rows = list(broken.values_list("id", "partition", "headers"))
-        sent_by = [tenant_of(headers) for _, _, headers in rows]
+        sent_by = [_sender(headers) for _, _, headers in rows]
         customers = Customers(sent_by)
         tenants = [customers.complete(tenant) for tenant in sent_by]
         parameters = {
@@ -352,6 +359,14 @@ def _retry(inbox_ids: Sequence[int]) -> int:
         retried = cursor.rowcount
         join_queues(tenants)
     return retried
+
+
+def _sender(headers: Headers) -> Tenant:
+    """Return who sent a stored message; nobody, if no customer can have such ids."""
+    try:
+        return checked_tenant(headers)
+    except MalformedMessageError:
+        return Tenant(None, None)
 
 
 def statistics() -> Statistics:

@@ -1,12 +1,14 @@
 """Messages played by hand, scenario 25, and checks of availability (spec 02 §7, §14)."""
 
 import base64
+import json
 
 import pytest
 
 from api.accounts import events
 from api.accounts.checks import begin_check
 from api.accounts.states import OPERATOR
+from api.sources.messages import TASKS
 from api.sources.work import FollowUp, Outcome
 from tests.api.internal.callers import ANYBODY, B, identity
 
@@ -139,3 +141,25 @@ def test_checks_are_one_until_it_begins(story, queued):
     begin_check(queued[0].args[0])
     ask()
     assert len(queued) == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'{{"id": {"9" * 400}}}',
+        '{"id": -1, "application_id": 1e300, "authentication_id": -1}',
+        '{"id": {"id": [11]}}',
+        '{"id": "\\u0000"}',
+        '{"id": "\\ud800"}',
+        "[]",
+        "null",
+    ],
+)
+@pytest.mark.parametrize("event_type", list(TASKS))
+def test_values_that_no_column_holds_are_no_error_of_ours(db, queued, event_type, value):
+    """Issue 14.26: a message that makes no sense has no effect, played by hand as well."""
+    headers = json.dumps([["x-rh-identity", identity(org_id="1")]])
+    body = f'{{"event_type": "{event_type}", "value": {value}, "headers": {headers}}}'
+    response = ANYBODY.post("/internal/sources_kafka/", body)
+    assert response.status_code in (200, 400), response.content
+    assert queued == []

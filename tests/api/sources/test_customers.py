@@ -137,6 +137,15 @@ def test_dead_message_comes_back_into_the_queue_of_today(queued):
     assert queues() == ["account 1701"] * 2
 
 
+def test_dead_message_whose_sender_no_column_holds_does_not_keep_others_dead():
+    """An older version has stored such; nothing but being malformed comes of it."""
+    ids = send(ORG, ORG)
+    InboxMessage.objects.update(state="dead")
+    InboxMessage.objects.filter(id=ids[0]).update(headers=[["x-rh-sources-org-id", "9" * 1000]])
+    assert inbox.retry() == 2
+    assert queues() == ["partition 0", "org 3340851"]
+
+
 TENANTS = st.builds(
     Tenant,
     st.none() | st.sampled_from(["a", "b", "c"]),
