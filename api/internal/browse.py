@@ -3,26 +3,34 @@
 A ``Resource`` says where the rows come from, what is shown of each and how they can be filtered;
 from that follow serializer, query parameters, list and detail route and the names in the OpenAPI
 document (spec 02 §5). Lists take two statements however long they are: one counts, one reads the
-page.
+page. Rows with a large column are measured first, and read a few at a time if they need to be.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
-from django.db.models import Model, QuerySet
+from django.db.models import Func, IntegerField, Model, QuerySet, TextField
+from django.db.models.functions import Cast
+from django.http.response import HttpResponseBase
 from django_filters.rest_framework import FilterSet
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from api.internal.fields import serializer_for
 from api.internal.filters import Filters, filter_set
 from api.internal.schema import ResourceSchema
+from api.internal.streaming import stream_page
 from api.internal.views import InternalView
+
+BYTES_AT_ONCE = 1024 * 1024
+"""Bytes of a large column that are read together, unless one row alone has more."""
+
+Ids: TypeAlias = Sequence[int] | QuerySet
+"""Ids of rows, or a query for them."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Resource:
     """One resource of the internal API.
 
     ``name`` is its route, ``model`` its name in the OpenAPI document. The root names only what the
-    reference has (spec 10, "additive").
+    reference has (spec 10, "additive"). ``large`` is a column that may be so large that not all
+    rows of a page fit into memory (README decision 43).
     """
 
     name: str
@@ -40,6 +49,7 @@ class Resource:
     filters: Filters = field(default_factory=dict)
     timestamped: bool = True
     in_root: bool = True
+    large: str | None = None
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -62,6 +72,10 @@ class Resource:
         return filter_set(self.schema_name, self.filters)
 
 
+class RowsChanged(Exception):
+    """Rows of a large page disappeared after they were found and before they were read."""
+
+
 class Listing:
     """Filtered rows, to be counted and read page by page.
 
@@ -78,10 +92,43 @@ class Listing:
         """Tell how many rows match."""
         return self.matching.count()
 
-    def __getitem__(self, page: slice) -> list[Model]:
-        """Read the rows of a page."""
+    def __getitem__(self, page: slice) -> list[Ids]:
+        """Divide the ids of a page into those whose rows may be in memory together."""
         ids = self.matching.order_by(*self.resource.order).values("id")[page]
+        if self.resource.large is None:
+            return [ids]
+        text = Cast(self.resource.large, TextField())
+        size = Func(text, function="octet_length", output_field=IntegerField())
+        found = self.rows.filter(id__in=ids).order_by(*self.resource.order)
+        return _batches(found.values_list("id", size))
+
+    def read(self, ids: Ids) -> list[Model]:
+        """Read rows of a page."""
         return list(self.rows.filter(id__in=ids).order_by(*self.resource.order))
+
+    def read_all(self, batches: Iterable[Ids]) -> Iterator[Model]:
+        """Read the rows of a large page.
+
+        Raises RowsChanged, which breaks the connection, rather than to leave out any.
+        """
+        for ids in batches:
+            rows = self.read(ids)
+            if len(rows) < len(ids):
+                raise RowsChanged(f"Rows of {self.resource.name} disappeared while they were read.")
+            yield from rows
+
+
+def _batches(sizes: Iterable[tuple[int, int | None]]) -> list[Ids]:
+    """Divide ids, each with the bytes of its row, into those that are read together."""
+    batches: list[list[int]] = []
+    total = 0
+    for id, size in sizes:
+        total += size or 0
+        if not batches or total > BYTES_AT_ONCE:
+            batches.append([])
+            total = size or 0
+        batches[-1].append(id)
+    return list(batches)
 
 
 class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSet):
@@ -94,10 +141,16 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
         """Give the resource's rows."""
         return self.resource.rows()
 
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Give a page of the rows, oldest first."""
         rows = self.get_queryset()
-        page = self.paginate_queryset(Listing(self.resource, rows, self.filter_queryset(rows)))
+        listing = Listing(self.resource, rows, self.filter_queryset(rows))
+        batches = self.paginate_queryset(listing)
+        if len(batches) > 1:
+            envelope = self.get_paginated_response(None).data
+            shown = (self.get_serializer(row).data for row in listing.read_all(batches))
+            return stream_page(request, envelope, shown)
+        page = [row for ids in batches for row in listing.read(ids)]
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 

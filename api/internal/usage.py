@@ -65,6 +65,7 @@ CONCURRENT_USAGES = Resource(
         **filters.identity("user"),
         **filters.times(),
     },
+    large="maximum_counts",
 )
 
 
