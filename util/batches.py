@@ -5,6 +5,9 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+PIECE = 1024 * 1024
+"""Bytes of large columns that one response has in memory, unless a single row has more."""
+
 
 def batched_by_size(
     items: Iterable[Item], *, size_of: Callable[[Item], int], limit: int, most: int

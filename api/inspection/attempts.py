@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from api.clouds.aws.errors import NotReadyError, is_throttling
 from api.clouds.provider import TransientCloudError
-from api.images.changes import change_images
+from api.images.changes import LARGE_COLUMNS, change_images
 from api.inspection.states import UNFINISHED, Event, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
 from util import clock
@@ -50,7 +50,8 @@ class Work(NamedTuple):
 
 def find_image(ami_id: str) -> MachineImage | None:
     """Give what is stored of an AMI."""
-    return MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id=ami_id).first()
+    images = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id=ami_id)
+    return images.defer(*LARGE_COLUMNS).first()
 
 
 @transaction.atomic
@@ -63,6 +64,7 @@ def open_work(*, ami_id: str, arn: str = "", region: str = "") -> Work | None:
     image = (
         MachineImage.objects.select_for_update(no_key=True)
         .filter(cloud_type=CloudType.AWS, cloud_image_id=ami_id)
+        .defer(*LARGE_COLUMNS)
         .first()
     )
     if image is None:

@@ -25,9 +25,7 @@ from api.internal.filters import Filters, filter_set
 from api.internal.schema import ResourceSchema
 from api.internal.streaming import stream_page
 from api.internal.views import InternalView
-
-BYTES_AT_ONCE = 1024 * 1024
-"""Bytes of a large column that are read together, unless one row alone has more."""
+from util.batches import PIECE, batched_by_size
 
 Ids: TypeAlias = Sequence[int] | QuerySet
 """Ids of rows, or a query for them."""
@@ -50,6 +48,15 @@ class Resource:
     timestamped: bool = True
     in_root: bool = True
     large: str | None = None
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns of the rows' own table that lists read: those that are shown."""
+        own = {column.attname for column in self.rows().model._meta.concrete_fields}
+        if not self.fields:
+            return sorted(own)
+        shown = {one.source or name for name, one in self.fields.items()}
+        return sorted(own & {*shown, "id", "created_at", "updated_at"})
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -100,11 +107,16 @@ class Listing:
         text = Cast(self.resource.large, TextField())
         size = Func(text, function="octet_length", output_field=IntegerField())
         found = self.rows.filter(id__in=ids).order_by(*self.resource.order)
-        return _batches(found.values_list("id", size))
+        sizes = list(found.values_list("id", size))
+        batches = batched_by_size(
+            sizes, size_of=lambda row: row[1] or 0, limit=PIECE, most=len(sizes)
+        )
+        return [[id for id, _ in batch] for batch in batches]
 
     def read(self, ids: Ids) -> list[Model]:
         """Read rows of a page."""
-        return list(self.rows.filter(id__in=ids).order_by(*self.resource.order))
+        rows = self.rows.filter(id__in=ids).only(*self.resource.columns)
+        return list(rows.order_by(*self.resource.order))
 
     def read_all(self, batches: Iterable[Ids]) -> Iterator[Model]:
         """Read the rows of a large page.
@@ -116,19 +128,6 @@ class Listing:
             if len(rows) < len(ids):
                 raise RowsChanged(f"Rows of {self.resource.name} disappeared while they were read.")
             yield from rows
-
-
-def _batches(sizes: Iterable[tuple[int, int | None]]) -> list[Ids]:
-    """Divide ids, each with the bytes of its row, into those that are read together."""
-    batches: list[list[int]] = []
-    total = 0
-    for id, size in sizes:
-        total += size or 0
-        if not batches or total > BYTES_AT_ONCE:
-            batches.append([])
-            total = size or 0
-        batches[-1].append(id)
-    return list(batches)
 
 
 class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSet):

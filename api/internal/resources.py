@@ -182,6 +182,7 @@ MACHINE_IMAGES = Resource(
     name="machineimages",
     model="MachineImage",
     rows=_images,
+    large="inspection_json",
     fields={
         "status": fields.choice(MachineImage.Status.choices),
         "inspection_json": fields.text(allow_null=True),

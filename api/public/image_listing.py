@@ -6,14 +6,13 @@ sent, piece by piece (README decisions 38, 43).
 
 import json
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from api.public.filters import IS_RHEL
 from api.public.listings import Listing, Page, Values
 from api.public.objects import ImageRow
-
-BYTES_AT_ONCE = 1024 * 1024
-"""Bytes of inspection results that are in memory at the same time, unless one alone has more."""
+from util.batches import PIECE, batched_by_size
 
 # Account by account, and in steps, PostgreSQL reads the customer's own entries of the indexes of
 # instances and tags; otherwise it might look for images in use among everybody's.
@@ -74,7 +73,7 @@ _EXPRESSIONS = {
         " ELSE image.openshift_detected END"
     ),
 } | {
-    column: f"CASE WHEN image.bytes <= {BYTES_AT_ONCE} THEN image.{column} END"
+    column: f"CASE WHEN image.bytes <= {PIECE} THEN image.{column} END"
     for column in ("inspection_json", "syspurpose")
 }
 
@@ -88,7 +87,7 @@ class ImageListing(Listing):
         """Read a page, of large rows only the first."""
         total, found = self._fetch_counted(_PAGE, _COUNT, start, stop)
         rows = [(_image(row[:-1]), int(row[-1])) for row in found]
-        if not rows or rows[-1][1] <= BYTES_AT_ONCE:
+        if not rows or rows[-1][1] <= PIECE:
             return Page(total, [row for row, _ in rows])
         return Page(total, self._with_texts(rows), is_large=True)
 
@@ -98,15 +97,10 @@ class ImageListing(Listing):
 
     def _with_texts(self, rows: list[tuple[ImageRow, int]]) -> Iterator[ImageRow]:
         """Yield rows with their large columns; each comes with the bytes of all up to it."""
-        batch: list[ImageRow] = []
-        begin = end = 0
-        for row, row_end in rows:
-            if batch and row_end - begin > BYTES_AT_ONCE:
-                yield from self._complete(batch)
-                batch, begin = [], end
-            batch.append(row)
-            end = row_end
-        yield from self._complete(batch)
+        ends = [0, *(end for _, end in rows)]
+        sized = [(row, end - begin) for (row, end), begin in zip(rows, ends, strict=False)]
+        for some in batched_by_size(sized, size_of=itemgetter(1), limit=PIECE, most=len(sized)):
+            yield from self._complete([row for row, _ in some])
 
     def _complete(self, rows: list[ImageRow]) -> Iterator[ImageRow]:
         """Yield rows with their large columns; without any if an image was erased meanwhile."""

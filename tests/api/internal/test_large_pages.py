@@ -38,7 +38,7 @@ def get(query, accept):
 @pytest.mark.parametrize("at_once", [0, 200, 1500])
 def test_large_pages_are_the_same_byte_by_byte(user, monkeypatch, accept, query, at_once):
     whole = get(query, accept)
-    monkeypatch.setattr(browse, "BYTES_AT_ONCE", at_once)
+    monkeypatch.setattr(browse, "PIECE", at_once)
     stream = get(query, accept)
     assert not whole.streaming
     assert stream.streaming == (query != "offset=20")
@@ -49,13 +49,13 @@ def test_large_pages_are_the_same_byte_by_byte(user, monkeypatch, accept, query,
 
 def test_little_is_read_at_once(user):
     sizes = [(1, 600), (2, 600), (3, None), (4, 5000), (5, 10), (6, 0)]
-    limit = browse.BYTES_AT_ONCE // 1000
+    limit = browse.PIECE // 1000
     sizes = [(id, size and size * limit) for id, size in sizes]
     assert browse._batches(sizes) == [[1], [2, 3], [4], [5, 6]]
 
 
 def test_a_row_that_disappears_breaks_the_connection(user, monkeypatch):
-    monkeypatch.setattr(browse, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(browse, "PIECE", 1)
     stream = iter(get("", "*/*").streaming_content)
     seen = [next(stream) for _ in range(3)]
     make_stale(user=user, first_day=ConcurrentUsage.objects.latest("date").date)
