@@ -22,6 +22,12 @@ def test_what_is_too_large_comes_alone():
     assert batches(["a", "b" * 11, "c"]) == [["a"], ["b" * 11], ["c"]]
 
 
+def test_sizes_of_rows():
+    rows = [(1, 600), (2, 600), (3, 0), (4, 5000), (5, 10), (6, 0)]
+    found = batched_by_size(rows, size_of=lambda row: row[1], limit=1000, most=len(rows))
+    assert [[id for id, _ in batch] for batch in found] == [[1], [2, 3], [4], [5, 6]]
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=12)), st.integers(1, 20), st.integers(1, 5))
 def test_nothing_is_lost_and_no_batch_is_too_large(items, limit, most):

@@ -47,13 +47,6 @@ def test_large_pages_are_the_same_byte_by_byte(user, monkeypatch, accept, query,
     assert stream.getvalue() == whole.content
 
 
-def test_little_is_read_at_once(user):
-    sizes = [(1, 600), (2, 600), (3, None), (4, 5000), (5, 10), (6, 0)]
-    limit = browse.PIECE // 1000
-    sizes = [(id, size and size * limit) for id, size in sizes]
-    assert browse._batches(sizes) == [[1], [2, 3], [4], [5, 6]]
-
-
 def test_a_row_that_disappears_breaks_the_connection(user, monkeypatch):
     monkeypatch.setattr(browse, "PIECE", 1)
     stream = iter(get("", "*/*").streaming_content)
