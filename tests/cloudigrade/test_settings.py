@@ -323,7 +323,10 @@ def test_cloudwatch_is_attached_to_every_logger():
     assert (handler["region"], handler["log_group_retention_days"]) == ("eu-west-1", 3)
     assert (handler["max_batch_count"], handler["use_queues"]) == (1, True)
     loggers = [logging["root"], *logging["loggers"].values()]
-    assert all(logger["handlers"] == ["console", "cloudwatch"] for logger in loggers)
+    # Those without handlers of their own propagate to the root's.
+    own = [logger for logger in loggers if "handlers" in logger]
+    assert all(logger["handlers"] == ["console", "cloudwatch"] for logger in own)
+    assert all(logger.get("propagate", True) for logger in loggers if logger not in own)
     assert {"api", "cloudigrade", "util", "django", "azure"} <= set(logging["loggers"])
 
 

@@ -46,15 +46,16 @@ def read_to_end(connection):
 
 
 def read_response(connection):
-    """Read one response whose length is told."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += (piece := connection.recv(65536))
-        assert piece, received
-    head, _, body = received.partition(b"\r\n\r\n")
+    """Read one response whose length is told, and nothing of the next one."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += (letter := connection.recv(1))
+        assert letter, head
     length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    body = b""
     while len(body) < length:
-        body += connection.recv(65536)
+        body += (piece := connection.recv(length - len(body)))
+        assert piece, body
     return head, body
 
 

@@ -69,6 +69,12 @@ def values_of(parameter: dict, foreign: Belongings, own: Belongings) -> list[str
         "end_date": ["2019-04-16", "2019-04-17"],
         "limit": [1, 100],
         "offset": [1, 3],
+        "date": ["2019-04-15", "2019-04-16"],
+        "arch": ["x86_64", ""],
+        "role": ["Server"],
+        "sla": ["Premium", ""],
+        "usage": ["Production"],
+        "service_type": [""],
     }
     if name in by_name:
         return [str(value) for value in by_name[name]]
