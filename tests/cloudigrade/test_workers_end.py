@@ -72,7 +72,7 @@ def test_the_task_of_a_lost_worker_comes_back_and_that_of_a_busy_one_does_not(
 
 
 def test_a_soft_time_limit_is_not_taken_for_another_failure(workers, diary):
-    """The limit ends a task whose function catches all exceptions (issue 14, item 11)."""
+    """The limit ends a task whose function catches all exceptions (fault 11)."""
     workers.start("prefork")
     for name in ("first", "second"):
         result = send(diary, name, STUBBORN)

@@ -1,4 +1,4 @@
-"""Alert rules (08 §20, issue 14, 19) against promtool, the metrics that exist, and the runbook."""
+"""Alert rules (08 §20, fault 19) against promtool, the metrics that exist, and the runbook."""
 
 import re
 import subprocess

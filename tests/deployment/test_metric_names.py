@@ -1,4 +1,4 @@
-"""Names and types of our metrics, as Prometheus' own tool judges them (issue 18, 3)."""
+"""Names and types of our metrics, as Prometheus' own tool judges them."""
 
 import importlib
 import pkgutil

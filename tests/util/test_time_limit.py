@@ -1,4 +1,4 @@
-"""The soft time limit of tasks (08 §6.3; issue 14, item 11)."""
+"""The soft time limit of tasks (08 §6.3; fault 11)."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What tells our queues of new objects (spec 04 §8.2; issue 14, item 28). Pure.
+"""What tells our queues of new objects (spec 04 §8.2; fault 28). Pure.
 
 S3 itself, S3 through EventBridge, and CloudTrail's own notices, each of them with an envelope of
 SNS around it or without.

@@ -1,4 +1,4 @@
-"""Which accounts could not be looked at for a while, for metrics and alerts (issue 14, item 25).
+"""Which accounts could not be looked at for a while, for metrics and alerts (fault 25).
 
 A few rows of the index of looks for each account. A single region that the customer denies us is
 left out: organizations often close regions for everybody, and nobody can mend that.

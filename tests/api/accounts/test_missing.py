@@ -1,4 +1,4 @@
-"""Things that sources does not know, or not yet (issue 14.7, decisions 35 and 52)."""
+"""Things that sources does not know, or not yet (fault 7, decisions 35 and 52)."""
 
 import pytest
 from celery.exceptions import Retry

@@ -1,4 +1,4 @@
-"""Messages that an operator revives undo nothing (issue 14.9, decision 40)."""
+"""Messages that an operator revives undo nothing (fault 9, decision 40)."""
 
 import itertools
 

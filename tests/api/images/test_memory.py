@@ -1,4 +1,4 @@
-"""Memory stays bounded whatever inspections found (README decisions 38, 43; issue 14, item 22)."""
+"""Memory stays bounded whatever inspections found (README decisions 38, 43; fault 22)."""
 
 import json
 

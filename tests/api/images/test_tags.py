@@ -1,4 +1,4 @@
-"""Tags on an AMI that several customers use (spec 04 §8.7; README decisions 34, 52; issue 14.6)."""
+"""Tags on an AMI that several customers use (spec 04 §8.7; README decisions 34, 52; fault 6)."""
 
 import datetime
 from collections import defaultdict

@@ -372,7 +372,7 @@ class TestSaving:
         assert mark.first_day == utc("2024-05-01").date()
 
     def test_what_nobody_inspects_is_not_believed(self, caplog):
-        """README decision 38; issue 14, item 16."""
+        """README decision 38; fault 16."""
         image = make_aws_image(cloud_image_id="ami-1", status="pending")
         asked = begun("ami-2")
         before = MachineImage.objects.filter(id=image.id).values().get()

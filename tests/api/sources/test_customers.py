@@ -1,4 +1,4 @@
-"""One customer has one queue, whatever ids its messages carry (issue 14.9, decision 40)."""
+"""One customer has one queue, whatever ids its messages carry (fault 9, decision 40)."""
 
 import itertools
 import random

@@ -168,7 +168,7 @@ class TestFailure:
         assert states() == ["dead"]
 
     def test_time_limit_fails_the_message(self, queued):
-        """It is repeated like any other failure (issue 14, item 11)."""
+        """It is repeated like any other failure (fault 11)."""
         (inbox_id,) = store_numbers(1)
 
         def handle(message):

@@ -1,4 +1,4 @@
-"""Accounts that looks cannot read are told (issue 14, item 25)."""
+"""Accounts that looks cannot read are told (fault 25)."""
 
 from datetime import timedelta
 

@@ -124,7 +124,7 @@ def test_scenario_09_a_failed_call(scene):
     ],
 )
 def test_scenario_10_keys_of_nobody_we_know(scene, requests, key):
-    """They are neither read nor do they leave anything behind (issue 14, items 11 and 17)."""
+    """They are neither read nor do they leave anything behind (faults 11 and 17)."""
     scene.put(trail.stop_instances("i-1"), key=key)
     scene.announce(key)
     successes, failures = scene.run()

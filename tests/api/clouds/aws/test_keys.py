@@ -1,4 +1,4 @@
-"""Keys of objects in the trail bucket (spec 04 §8.3, 09 P13; issue 14, item 17)."""
+"""Keys of objects in the trail bucket (spec 04 §8.3, 09 P13; fault 17)."""
 
 from datetime import UTC, datetime
 

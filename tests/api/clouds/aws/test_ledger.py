@@ -156,7 +156,7 @@ def test_a_file_that_comes_again_is_counted_once(scene):
 
 
 def test_what_is_not_read_is_counted(scene, caplog):
-    """Files of unknown accounts, and of no known form, leave no rows (issue 14, item 11)."""
+    """Files of unknown accounts, and of no known form, leave no rows (fault 11)."""
 
     def counted(outcome):
         name = "cloudigrade_cloudtrail_files_total"

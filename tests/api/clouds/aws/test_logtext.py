@@ -1,4 +1,4 @@
-"""Reading log files into records (spec 04 §8.4; issue 14, item 2)."""
+"""Reading log files into records (spec 04 §8.4; fault 2)."""
 
 import codecs
 import contextlib

@@ -1,7 +1,7 @@
 """Logs that a first reader got wrong: forms, and records that leave out what they are about.
 
 The files of ``logs`` lose or double what they say if they are read by anything but a reader of JSON
-(issue 14, items 1, 2 and 6).
+(faults 1, 2 and 6).
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Events of one second in CloudTrail's logs (decisions 37, 49, 52; issue 14, fault 11)."""
+"""Events of one second in CloudTrail's logs (decisions 37, 49, 52; fault 11)."""
 
 import random
 import uuid

@@ -170,7 +170,7 @@ REFUSALS = ["UnauthorizedOperation", "RequestLimitExceeded", "InternalError"]
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("action", ["DescribeInstances", "DescribeImages", "AssumeRole"])
 def test_what_aws_does_not_answer_keeps_no_message(scene, queued, caplog, action, code):
-    """Decision 47; issue 14, item 4: what needs no answer is stored at once, and so is the rest."""
+    """Decision 47; fault 4: what needs no answer is stored at once, and so is the rest."""
     known = make_aws_image()
     scene.aws.refuse("sts" if action == "AssumeRole" else "ec2", action, code)
     scene.deliver(
@@ -355,7 +355,7 @@ def test_notifications_of_unknown_form_are_counted_until_they_are_dead_letters(s
 
 @pytest.mark.parametrize("step", ["gunzip", "load_accounts"])
 def test_a_time_limit_is_no_fault_of_the_file(scene, queued, monkeypatch, reach_time_limit, step):
-    """Nothing is recorded of the file, and its message comes again (issue 14, item 11)."""
+    """Nothing is recorded of the file, and its message comes again (fault 11)."""
     scene.show_again_at_once()
     scene.deliver(trail.stop_instances("i-1"))
     with monkeypatch.context() as patch:

@@ -275,7 +275,7 @@ def test_scenario_17_other_tags_and_other_resources():
     "tag_set", [{}, {"items": []}, None, {"items": None}, {"items": [{"value": "x"}]}]
 )
 def test_all_tags_are_taken_off_at_once(tag_set):
-    """Decision 34; issue 14, item 6: DeleteTags without keys removes ours."""
+    """Decision 34; fault 6: DeleteTags without keys removes ours."""
     parameters = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}, "tagSet": tag_set}
     without = {"resourcesSet": parameters["resourcesSet"]}
     for request in (parameters, without):
@@ -321,7 +321,7 @@ def unread(log):
 
 
 def test_a_launch_whose_response_was_omitted_is_to_be_asked_for():
-    """Decision 46; issue 14, item 1."""
+    """Decision 46; fault 1."""
     omitted = trail.run_instances(launched("i-1"), at=NOON) | {"responseElements": OMITTED}
     log = read(trail.noise(1), omitted, trail.run_instances(launched("i-2")))
     assert seen(log) == [("i-2", "power_on", "m5.large")]

@@ -1,4 +1,4 @@
-"""Workers whose clocks are minutes off poll as well as any other (issue 14 item 5; decision 41).
+"""Workers whose clocks are minutes off poll as well as any other (fault 5; decision 41).
 
 PostgreSQL's clock runs on as it does; a worker's is moved against it.
 """

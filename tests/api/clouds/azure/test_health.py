@@ -1,4 +1,4 @@
-"""Subscriptions and scale sets that stay out of reach are told (decision 33, issue 14 item 25)."""
+"""Subscriptions and scale sets that stay out of reach are told (decision 33, fault 25)."""
 
 import datetime
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Histories of a subscription, with failures of any list of any poll (issue 14, item 5).
+"""Histories of a subscription, with failures of any list of any poll (fault 5).
 
 Machines appear, start, stop, are replaced and vanish, with scale sets and without; lists break off
 in every way and at any page. No machine may end in our books that is on; what is not spoilt by a

@@ -1,4 +1,4 @@
-"""What polls conclude when Azure does not tell everything (issue 14 item 5; decisions 33, 51)."""
+"""What polls conclude when Azure does not tell everything (fault 5; decisions 33, 51)."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Which URLs are followed (issue 14 items 5 and 14; decision 51)."""
+"""Which URLs are followed (faults 5 and 14; decision 51)."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Another machine under the name of one that we knew (issue 14 item 5; decisions 33, 51)."""
+"""Another machine under the name of one that we knew (fault 5; decisions 33, 51)."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""How long Azure asks us to wait (issue 14 item 5; decision 51)."""
+"""How long Azure asks us to wait (fault 5; decision 51)."""
 
 import pytest
 from hypothesis import given
