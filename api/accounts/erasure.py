@@ -3,7 +3,7 @@
 from django.db import connection
 
 from api.images.tags import forget_tags
-from api.images.users import inspect_skipped
+from api.images.users import inspect_after_all
 from api.metering.staleness import mark_accounts_stale
 from api.models import Cause, CloudAccount
 
@@ -71,7 +71,7 @@ def erase_instances(account: CloudAccount) -> None:
                 f"DELETE FROM {table} WHERE cloud_account_id = %(account_id)s",  # noqa: S608
                 parameters,
             )
-    inspect_skipped(untagged)
+    inspect_after_all(untagged)
     _erase_unused_images(image_ids)
 
 

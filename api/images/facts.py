@@ -14,6 +14,9 @@ RED_HAT_OWNERS = frozenset({"841258680906", "219670896067", "309956199498"})
 
 CLOUD_ACCESS_MARK = "-access2"
 HOURLY_MARK = "-hourly2"
+MARKETPLACE = "marketplace"
+"""Type of the product codes of what AWS sells."""
+
 FOUND_KEYS = (
     "rhel_enabled_repos_found",
     "rhel_product_certs_found",
@@ -100,6 +103,14 @@ def is_rhel_for_everybody(image: MachineImage) -> bool:
         or image.rhel_detected_by_license
         or image.is_cloud_access
         or any(getattr(image, key) for key in FOUND_KEYS)
+    )
+
+
+def is_sold(product_codes: Any) -> bool:
+    """Tell whether product codes, as EC2 describes them, are those of the marketplace."""
+    codes = product_codes if isinstance(product_codes, list) else []
+    return any(
+        isinstance(code, Mapping) and code.get("ProductCodeType") == MARKETPLACE for code in codes
     )
 
 

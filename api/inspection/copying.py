@@ -35,6 +35,10 @@ DIRECT = "direct"
 """The method, of AWS_INSPECTION_METHOD, that needs no instance (spec 13 §4)."""
 
 
+MAX_COPIES = 20
+"""Copies of an image that are looked for at once."""
+
+
 class ForgottenError(Exception):
     """The image was erased, with the last customer who used it, while we worked on it."""
 
@@ -93,7 +97,9 @@ def _share(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> 
             raise NotReadyError(f"snapshot {snapshot_id} of the copy is not visible yet")
         return None
     if snapshot.get("Encrypted"):
-        raise ImpossibleError(f"snapshot {snapshot_id} is encrypted", is_encrypted=True)
+        # An account may be set to encrypt whatever is copied in it: that tells of the copy alone.
+        columns = {} if is_copy else {"is_encrypted": True}
+        raise ImpossibleError(f"snapshot {snapshot_id} is encrypted", **columns)
     if snapshot["OwnerId"] != parse_arn(arn).account_id and not is_copy:
         return None
     primary = own_account_id()
@@ -163,9 +169,10 @@ def copy_ami_to_customer_account(*, arn: str, reference_ami_id: str, region: str
             attempts.give_up(work, f"image {reference_ami_id} can not be loaded")
             return
         try:
-            copy_id = copy.find_or_copy_image(
-                ec2, image, region=region, token=f"cloudigrade-{work.attempt.pk}"
-            )
+            copies = _copies_of(work.image, arn, region)
+            # The same for one that was made, and not recorded before its worker was lost.
+            token = f"cloudigrade-{work.image.pk}-{len(copies)}"
+            copy_id = copy.find_or_copy_image(ec2, image, region=region, token=token, copies=copies)
         except copy.NotCopyableError as error:
             end = attempts.spare if error.is_sold else attempts.give_up
             end(work, str(error))
@@ -177,6 +184,13 @@ def copy_ami_to_customer_account(*, arn: str, reference_ami_id: str, region: str
             record_copy(copy_id, of=work.image, region=region)
             attempts.note_progress(work.attempt, copied_ami_id=copy_id)
             enqueue(COPY_SNAPSHOT, arn, copy_id, region, reference_ami_id)
+
+
+def _copies_of(image: MachineImage, arn: str, region: str) -> list[str]:
+    """Return the copies of an AMI that we have made through an account, the newest first."""
+    made = InspectionAttempt.objects.filter(machine_image=image, arn=arn, region=region)
+    copied = made.exclude(copied_ami_id="").order_by("-id")
+    return list(copied.values_list("copied_ami_id", flat=True)[:MAX_COPIES])
 
 
 @transaction.atomic

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from api.images.users import inspect_skipped, skipped_but_used, to_starts, users_of_images
+from api.images.users import inspect_after_all, neglected_images, to_starts, users_of_images
 from api.inspection.start import start_inspections, start_waiting
 from api.inspection.states import UNFINISHED
 from util import clock
@@ -17,11 +17,11 @@ def inspect_pending_images() -> None:
     """Start what waits for its turn, and what was left alone for too long.
 
     Only images count that an account uses which is metered. Attempts count, so that an image that
-    cannot be inspected ends in error some day. Images that only a tag had settled are inspected as
-    well if a customer uses them without it, should nobody have noticed when that began.
+    cannot be inspected ends in error some day. Images that are settled by what one customer told,
+    or through one customer's accounts, are inspected for others who use them.
     """
     start_waiting()
-    inspect_skipped(skipped_but_used())
+    inspect_after_all(neglected_images())
     since = clock.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
     users = users_of_images().filter(
         machine_image__status__in=UNFINISHED,

@@ -84,7 +84,7 @@ def _begin(
     wanted, tagged = _heed_tags(images, wanted)
     idle = [image for image in images if image.id not in running]
     attempts.close([image.id for image in idle], outcome=attempts.REPLACED)
-    made = _attempts(idle)
+    made = _attempts(idle, wanted)
     steps = {
         image: first_step(image, attempts=made[image.id], is_tagged=image.id in tagged)
         for image in idle
@@ -102,6 +102,12 @@ def _begin(
     return len(to_copy) > room
 
 
+def _users_of(arns: Iterable[str]) -> dict[str, int]:
+    """Return whose accounts have these roles."""
+    accounts = CloudAccount.objects.filter(cloud_type=CloudType.AWS, account_arn__in=set(arns))
+    return dict(accounts.values_list("account_arn", "user_id"))
+
+
 def _heed_tags(
     images: Iterable[MachineImage], wanted: Mapping[str, Start]
 ) -> tuple[Mapping[str, Start], set[int]]:
@@ -115,11 +121,7 @@ def _heed_tags(
     }
     if not arns:
         return wanted, set()
-    user_of = dict(
-        CloudAccount.objects.filter(
-            cloud_type=CloudType.AWS, account_arn__in=set(arns.values())
-        ).values_list("account_arn", "user_id")
-    )
+    user_of = _users_of(arns.values())
     told = set(
         ImageTags.objects.filter(
             rhel=True, machine_image__in=arns, cloud_account__user_id__in=set(user_of.values())
@@ -174,9 +176,17 @@ def _running(images: Iterable[MachineImage]) -> set[int]:
     return set(in_progress.values_list("machine_image_id", flat=True))
 
 
-def _attempts(images: Iterable[MachineImage]) -> Counter[int]:
+def _attempts(images: Sequence[MachineImage], wanted: Mapping[str, Start]) -> Counter[int]:
+    """Count the attempts at images so far, but for those through accounts of other customers."""
     made = InspectionAttempt.objects.filter(machine_image__in=images, counts=True)
-    return Counter(made.values_list("machine_image_id", flat=True))
+    rows = list(made.values_list("machine_image_id", "arn"))
+    arn_of = {image.id: wanted[image.cloud_image_id].arn for image in images}
+    user_of = _users_of([*arn_of.values(), *(arn for _, arn in rows)])
+    return Counter(
+        image_id
+        for image_id, arn in rows
+        if user_of.get(arn) in (None, user_of.get(arn_of[image_id]))
+    )
 
 
 def _store(steps: Mapping[MachineImage, Step], wanted: Mapping[str, Start]) -> None:

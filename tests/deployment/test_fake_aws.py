@@ -170,6 +170,24 @@ class TestPrimaryAccount:
 
 
 class TestImages:
+    def test_an_account_sees_its_own_tags_on_a_shared_image(self, aws):
+        owner, user = (aws.client("ec2", account_id=one) for one in (CUSTOMER, OTHER))
+        ami = owner.register_image(Name="shared", RootDeviceName="/dev/xvda")["ImageId"]
+        owner.modify_image_attribute(ImageId=ami, LaunchPermission={"Add": [{"Group": "all"}]})
+        for ec2, key in ((owner, "theirs"), (user, "mine")):
+            ec2.create_tags(Resources=[ami], Tags=[{"Key": key, "Value": ""}])
+        for ec2, key in ((owner, "theirs"), (user, "mine")):
+            (image,) = ec2.describe_images(ImageIds=[ami])["Images"]
+            assert [tag["Key"] for tag in image["Tags"]] == [key]
+
+    def test_a_token_makes_one_copy(self, aws):
+        ec2 = aws.client("ec2", account_id=CUSTOMER)
+        ami = ec2.register_image(Name="mine", RootDeviceName="/dev/xvda")["ImageId"]
+        request = {"Name": "copy", "SourceImageId": ami, "SourceRegion": "us-east-1"}
+        tokens = ("a", "a", "b")
+        made = [ec2.copy_image(ClientToken=one, **request)["ImageId"] for one in tokens]
+        assert (made[0] == made[1], len(set(made))) == (True, 2)
+
     def test_registration_keeps_what_it_says(self, aws):
         ec2 = aws.client("ec2", account_id=CUSTOMER)
         snapshot_id = make_snapshot(ec2)

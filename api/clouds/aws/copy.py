@@ -5,7 +5,7 @@ us and lie in our default region. Nothing here knows what is stored of the image
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -188,41 +188,45 @@ def delete_copy(snapshot_copy_id: str) -> None:
             raise
 
 
-def find_or_copy_image(ec2: Any, image: Description, *, region: str, token: str) -> str | None:
-    """Copy an AMI within the customer's account, unless there is a copy of ours already.
+def find_or_copy_image(
+    ec2: Any, image: Description, *, region: str, token: str, copies: Sequence[str] = ()
+) -> str | None:
+    """Copy an AMI within the customer's account, unless one of our ``copies`` is still there.
 
-    Gives the copy's id, or None if the original vanished. Raises NotCopyableError.
+    What else looks like a copy in the customer's account is not believed to be one: names, tags and
+    descriptions are the customer's to choose. AWS makes one copy for a ``token``, however often it
+    is asked. Returns the copy's id, or None if the original vanished. Raises NotCopyableError.
     """
     ami_id, name = image["ImageId"], image.get("Name") or ""
-    known = _find_own_image(ec2, f"tag:{ORIGINAL_ID_TAG}", ami_id)
+    known = _first_usable(ec2, copies)
     if known:
         return known
     copy_name = f"cloudigrade reference copy ({name})"[:MAX_NAME]
-    description = f"cloudigrade reference copy of {ami_id}"
-    # A copy that was cut off before it got its tags has its description all the same.
-    copy_id = _find_own_image(ec2, "description", description)
-    if copy_id is None:
-        try:
-            copy_id = ec2.copy_image(
+    try:
+        copy_id = str(
+            ec2.copy_image(
                 Name=copy_name,
-                Description=description,
+                Description=f"cloudigrade reference copy of {ami_id}",
                 SourceImageId=ami_id,
                 SourceRegion=region,
                 ClientToken=token,
             )["ImageId"]
-        except ClientError as error:
-            if is_not_found(error):
-                return None
-            _explain_refusal(error, is_public=bool(image.get("Public")))
-            raise
+        )
+    except ClientError as error:
+        if is_not_found(error):
+            return None
+        _explain_refusal(error, is_public=bool(image.get("Public")))
+        raise
     tags = {"Name": copy_name, ORIGINAL_ID_TAG: ami_id, ORIGINAL_NAME_TAG: name}
     _tag(ec2, copy_id, tags)
     return copy_id
 
 
-def _find_own_image(ec2: Any, attribute: str, value: str) -> str | None:
+def _first_usable(ec2: Any, ami_ids: Sequence[str]) -> str | None:
+    if not ami_ids:
+        return None
     filters = [
-        {"Name": attribute, "Values": [value]},
+        {"Name": "image-id", "Values": list(ami_ids)},
         {"Name": "state", "Values": ["available", "pending"]},
     ]
     for image in ec2.describe_images(Owners=["self"], Filters=filters)["Images"]:

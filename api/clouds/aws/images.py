@@ -14,9 +14,8 @@ from api.clouds.aws.knowledge import Account, KnownImage, load_images
 from api.clouds.aws.records import OPENSHIFT_TAG, RHEL_TAG, TagChange
 from api.images import tags, users
 from api.images.changes import change_images, create_images
+from api.images.facts import is_sold
 from api.models import CloudType, ImageFact, MachineImage
-
-MARKETPLACE = "marketplace"
 
 _TAGS = {RHEL_TAG: tags.RHEL, OPENSHIFT_TAG: tags.OPENSHIFT}
 
@@ -121,9 +120,7 @@ def _describe(image: MachineImage, wanted: WantedImage) -> None:
     image.platform = (
         MachineImage.Platform.WINDOWS if wanted.is_windows else MachineImage.Platform.NONE
     )
-    image.marketplace = any(
-        code.get("ProductCodeType") == MARKETPLACE for code in described.product_codes or ()
-    )
+    image.marketplace = is_sold(described.product_codes)
     settled = wanted.is_windows or image.marketplace
     image.status = Status.INSPECTED if settled else Status.PENDING
 
@@ -172,19 +169,19 @@ def _shown_tags(described: DescribedImage | None) -> frozenset[str] | None:
     return frozenset(tag for key, tag in _TAGS.items() if key in described.tags)
 
 
-def inspect_skipped(
+def inspect_after_all(
     saved: SavedImages,
     untagged: Collection[int],
     *,
     changes: Iterable[tuple[Account, TagChange]] = (),
 ) -> None:
-    """Inspect images that only a tag had settled, if customers use them who have not put it there.
+    """Inspect images that are settled, though not for all customers who use them.
 
     To be called when the instances that use them are stored; see ``api.images.users``.
     """
-    skipped = {image.id for image in saved.known.values() if image.is_skipped}
-    users.inspect_skipped(
-        skipped.union(untagged),
+    settled = {image.id for image in saved.known.values() if image.is_settled}
+    users.inspect_after_all(
+        settled.union(untagged),
         untagged={
             image_id: users.Start(account.arn, change.image_id, change.region)
             for account, change in changes

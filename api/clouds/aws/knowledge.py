@@ -26,7 +26,10 @@ WHERE instance.cloud_type = 'aws' AND lower(instance.cloud_instance_id) = ANY(%s
 
 _IMAGES = """
 SELECT image.cloud_image_id, image.id, image.status,
-       image.rhel_detected_by_tag AND image.inspection_json IS NULL,
+       image.status IN ('inspected', 'error') AND image.inspection_json IS NULL
+           AND (image.status = 'error' OR image.rhel_detected_by_tag
+                OR image.marketplace
+                   AND image.product_codes @> '[{"ProductCodeType": "marketplace"}]' IS NOT TRUE),
        ARRAY(SELECT account.id
              FROM api_imagetags tags JOIN api_cloudaccount account ON account.id = cloud_account_id
              WHERE machine_image_id = image.id AND cloud_account_id = ANY(%s)
@@ -73,14 +76,15 @@ class KnownInstance(NamedTuple):
 class KnownImage(NamedTuple):
     """A stored image.
 
-    ``is_skipped`` tells of one that was not inspected for the sake of a tag. ``described_to`` are
+    ``is_settled`` tells of one that nobody looked into, though one customer's tags or account may
+    be all that settled it. ``described_to`` are
     those of our accounts that AWS was asked about it for since they were enabled: each sees tags of
     its own only, and logs tell of what changed since.
     """
 
     id: int
     status: str
-    is_skipped: bool = False
+    is_settled: bool = False
     described_to: frozenset[int] = frozenset()
 
 
@@ -130,6 +134,6 @@ def load_images(ami_ids: Iterable[str], account_ids: Iterable[int] = ()) -> dict
     with connection.cursor() as cursor:
         cursor.execute(_IMAGES, [sorted(set(account_ids)), wanted])
         return {
-            ami_id: KnownImage(image_id, status, is_skipped, frozenset(described_to))
-            for ami_id, image_id, status, is_skipped, described_to in cursor.fetchall()
+            ami_id: KnownImage(image_id, status, is_settled, frozenset(described_to))
+            for ami_id, image_id, status, is_settled, described_to in cursor.fetchall()
         }

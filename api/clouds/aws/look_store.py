@@ -11,7 +11,7 @@ from django.db import OperationalError
 from api.clouds.aws.images import (
     SavedImages,
     WantedImage,
-    inspect_skipped,
+    inspect_after_all,
     save_images,
     store_tags,
 )
@@ -136,7 +136,7 @@ def _store(survey: Survey, looks: Sequence[Look]) -> None:
     touched = {event.instance_id for event in events} | instances.image_filled
     recalculate_runs(user_id=survey.account.user_id, instance_ids=touched)
     _start_inspections(survey, looks, images)
-    inspect_skipped(images, untagged)
+    inspect_after_all(images, untagged)
 
 
 def _save_runs(survey: Survey, looks: Iterable[Look]) -> dict[str, int]:

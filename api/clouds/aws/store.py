@@ -20,7 +20,7 @@ from api.clouds.aws.describe_requests import request_describes
 from api.clouds.aws.images import (
     SavedImages,
     WantedImage,
-    inspect_skipped,
+    inspect_after_all,
     save_images,
     store_tags,
 )
@@ -205,7 +205,7 @@ def _store_batch(batch: _Batch) -> None:
         save_corrections(_contradictions(batch), before=batch.lookup.asked_at)
     _recalculate(batch)
     _start_inspections(batch)
-    inspect_skipped(batch.images, untagged, changes=changes)
+    inspect_after_all(batch.images, untagged, changes=changes)
 
 
 def _wanted_images(batch: _Batch) -> Iterator[WantedImage]:

@@ -1,9 +1,10 @@
 """Images that other accounts may use, and images with the attributes given at registration."""
 
+from copy import copy
 from types import SimpleNamespace
 from typing import Any
 
-from moto.core.responses import EmptyResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.responses.amis import AmisResponse
@@ -20,11 +21,14 @@ _BILLING_CODES = "Images with EC2 BillingProduct codes cannot be copied to anoth
 def describe_images(
     original: Any, self: Any, ami_ids: list[str] | None = None, *args: Any, **kwargs: Any
 ) -> Any:
-    """Show public images of other accounts, and those shared with this one."""
+    """Show public images of other accounts, and those shared with this one.
+
+    AWS shows an account the tags that it has put on them itself, and no others.
+    """
     visible = dict(self.amis)
     for neighbour in other_accounts(self):
         visible |= {
-            image.id: image
+            image.id: _as_seen_by(self, image)
             for image in neighbour.amis.values()
             if image.is_public or {"UserId": self.account_id} in image.launch_permissions
         }
@@ -33,6 +37,13 @@ def describe_images(
         raise InvalidAMIIdError(unknown)
     everything = SimpleNamespace(amis=visible, deleted_amis=[], account_id=self.account_id)
     return original(everything, ami_ids, *args, **kwargs)
+
+
+def _as_seen_by(backend: Any, image: Any) -> Any:
+    """Give an image whose tags are looked up in the account that sees it."""
+    seen = copy(image)
+    seen.ec2_backend = backend
+    return seen
 
 
 @replaces(AmiBackend, "copy_image")
@@ -47,6 +58,19 @@ def copy_image(
             if not is_shared_with(image.ebs_snapshot, self.account_id):
                 raise EC2ClientError("InvalidRequest", _NO_STORAGE_ACCESS)
     return original(self, source_image_id, source_region, *args, **kwargs)
+
+
+@replaces(AmisResponse, "copy_image")
+def copy_image_once(original: Any, self: Any) -> Any:
+    """Make one copy for a token, however often it is asked for."""
+    token = self._get_param("ClientToken")
+    copies = self.ec2_backend.__dict__.setdefault("copies_by_token", {})
+    if token and copies.get(token) in self.ec2_backend.amis:
+        return ActionResult({"ImageId": copies[token]})
+    result = original(self)
+    if token:
+        copies[token] = result.result["ImageId"]
+    return result
 
 
 @replaces(AmisResponse, "register_image")

@@ -3,7 +3,7 @@
 import pytest
 
 from api.images.tags import RHEL, TagChange, store_tags
-from api.images.users import inspect_skipped
+from api.images.users import inspect_after_all
 from api.inspection.reinspection import reinspect_image
 from tests.api.inspection import scene as names
 from tests.api.inspection.scene import REGION, Scene, attempts, fresh, result
@@ -62,7 +62,7 @@ def test_another_customers_tag_keeps_nobody_out(scene, other):
 
 def test_it_is_inspected_as_soon_as_somebody_uses_it_without_the_tag(scene, other, tagged):
     make_instance(account=other, image=tagged)
-    inspect_skipped([tagged.id])
+    inspect_after_all([tagged.id])
     assert fresh(tagged).status == "pending"
     assert scene.queued == [
         (names.START, ([[other.account_arn, "ami-1", REGION]],), {}, None),
@@ -85,7 +85,7 @@ def test_the_restart_finds_what_nobody_noticed(scene, other, tagged):
 )
 def test_accounts_that_are_not_metered_do_not_count_as_users(scene, tagged, columns):
     make_instance(account=make_aws_account(**columns), image=tagged)
-    inspect_skipped([tagged.id])
+    inspect_after_all([tagged.id])
     assert (fresh(tagged).status, scene.queued) == ("inspected", [])
 
 
@@ -103,7 +103,7 @@ def test_accounts_that_are_not_metered_do_not_count_as_users(scene, tagged, colu
 def test_what_is_settled_by_other_things_stays_so(scene, columns):
     image = scene.image("ami-1", **({"status": "inspected"} | columns))
     before = fresh(image).status
-    inspect_skipped([image.id])
+    inspect_after_all([image.id])
     assert (fresh(image).status, scene.queued) == (before, [])
 
 
@@ -129,7 +129,7 @@ def test_a_turn_is_through_whoever_has_not_tagged_it(scene, other, settings):
 
 def test_a_result_counts_for_those_without_the_tag(scene, other, tagged):
     make_instance(account=other, image=tagged)
-    inspect_skipped([tagged.id])
+    inspect_after_all([tagged.id])
     scene.work()
     scene.deliver(result("ami-1", entry={"rhel_release_files_found": False}))
     assert scene.persist() == (1, 0)

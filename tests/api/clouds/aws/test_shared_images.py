@@ -7,7 +7,7 @@ from api.models import ImageTags, MachineImage
 from tests.api.clouds.aws.scene import at, make_account
 from tests.factories import make_aws_image, make_instance, make_tags
 from tests.generators import cloudtrail as trail
-from tests.generators.cloudtrail import RHEL_TAG, launched
+from tests.generators.cloudtrail import OPENSHIFT_TAG, RHEL_TAG, launched
 
 OTHER = "210987654321"
 INSPECT = "api.tasks.start_image_inspections"
@@ -61,8 +61,15 @@ def test_a_description_tells_of_the_describing_accounts_tags_only(scene, other):
     mine = scene.aws.client("ec2", account_id=scene.account.aws_account_id)
     mine.modify_image_attribute(ImageId=ami, LaunchPermission={"Add": [{"Group": "all"}]})
     mine.create_tags(Resources=[ami], Tags=[{"Key": RHEL_TAG, "Value": ""}])
+    theirs = scene.aws.client("ec2", account_id=OTHER)
+    theirs.create_tags(Resources=[ami], Tags=[{"Key": OPENSHIFT_TAG, "Value": ""}])
     scene.ingest(trail.run_instances(launched("i-1", image=ami)))
+    scene.ingest(
+        trail.run_instances(launched("i-2", image=ami), account=OTHER),
+        key=trail.log_key(account=OTHER, at=at(12), name="b"),
+    )
     assert tagged(ami) == {scene.account.aws_account_id}
+    assert tagged(ami, "openshift") == {OTHER}
     assert MachineImage.objects.get().rhel_detected_by_tag
 
 

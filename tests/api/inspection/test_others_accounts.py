@@ -1,0 +1,193 @@
+"""What fails in one customer's account decides nothing for others who use the image.
+
+Issue 14, item 6 and its siblings: facts of a shared image that one customer may change.
+"""
+
+import pytest
+
+from api.clouds.aws import copy
+from api.images.users import inspect_after_all
+from api.models import InspectionAttempt
+from deployment.local.aws import role_arn
+from tests.api.inspection import scene as names
+from tests.api.inspection.scene import REGION, Scene, attempts, fresh
+from tests.factories import make_aws_account, make_instance, make_tags
+
+pytestmark = pytest.mark.django_db
+
+SOLD = [{"ProductCodeId": "abc", "ProductCodeType": "marketplace"}]
+
+
+@pytest.fixture
+def other(scene: Scene):
+    """Another customer's account."""
+    return make_aws_account(aws_account_id=names.OTHER, account_arn=role_arn(names.OTHER))
+
+
+def begun_by(scene: Scene):
+    """Give the ARNs with which inspections were queued."""
+    return [start[0] for task in scene.queued.named(names.START) for start in task.args[0]]
+
+
+class TestErrors:
+    def test_an_image_that_another_account_could_not_load_is_tried_by_its_owner(self, scene, other):
+        """The other customer may launch it no more; its owner may."""
+        ami, _ = scene.register(names.OTHER)
+        image = scene.image(ami, owner_aws_account_id=names.OTHER)
+        scene.start(image)
+        scene.work()
+        assert (fresh(image).status, len(attempts(image))) == ("error", 1)
+        scene.run(names.RESTART)
+        assert (fresh(image).status, scene.queued) == ("error", [])
+        make_instance(account=other, image=image)
+        scene.run(names.RESTART)
+        assert (fresh(image).status, begun_by(scene)) == ("pending", [other.account_arn])
+        scene.work()
+        assert fresh(image).status == "inspecting"
+
+    def test_it_ends_for_good_when_everybody_was_tried(self, scene, other):
+        image = scene.image("ami-0123456789abcdef0")
+        make_instance(account=other, image=image)
+        scene.start(image)
+        for _ in range(3):
+            scene.work()
+            scene.run(names.RESTART)
+        assert fresh(image).status == "error"
+        arns = [attempt.arn for attempt in attempts(image)]
+        assert sorted(arns) == sorted([scene.arn, other.account_arn])
+
+    def test_what_customers_accounts_did_not_try_stays_as_it_is(self, scene):
+        image = scene.image("ami-1", status="error")
+        inspect_after_all([image.id])
+        assert (fresh(image).status, scene.queued) == ("error", [])
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"is_encrypted": True},
+            {"status": "inspected", "inspection_json": "{}"},
+            {"status": "inspected", "marketplace": True, "product_codes": SOLD},
+        ],
+    )
+    def test_what_is_so_for_everybody_stays_as_it_is(self, scene, other, columns):
+        image = scene.image("ami-1", **({"status": "error"} | columns))
+        InspectionAttempt.objects.create(machine_image=image, arn=scene.arn)
+        make_instance(account=other, image=image)
+        inspect_after_all([image.id])
+        assert scene.queued == []
+
+    def test_attempts_of_others_do_not_count_against_the_limit(self, scene, other):
+        image = scene.image("ami-1")
+        for _ in range(7):
+            InspectionAttempt.objects.create(machine_image=image, arn=other.account_arn)
+        scene.start(image)
+        assert fresh(image).status == "preparing"
+
+    def test_a_tag_holds_after_an_error_too(self, scene, other):
+        image = scene.image("ami-1", status="error")
+        InspectionAttempt.objects.create(machine_image=image, arn=scene.arn)
+        make_instance(account=other, image=image)
+        make_tags(account=other, image=image)
+        inspect_after_all([image.id])
+        assert scene.queued == []
+
+
+class TestTurns:
+    def test_a_restart_asks_whom_it_asked_least(self, scene, other, time_machine):
+        time_machine.move_to("2034-05-01T12:00:00Z")
+        image = scene.image("ami-1")
+        make_instance(account=other, image=image)
+        arns = []
+        for day in range(2, 6):
+            time_machine.move_to(f"2034-05-0{day}T12:00:00Z")
+            scene.run(names.RESTART)
+            arns.append(attempts(image)[-1].arn)
+        assert arns == [scene.arn, other.account_arn] * 2
+
+    def test_the_owner_comes_first(self, scene, other, time_machine):
+        time_machine.move_to("2034-05-01T12:00:00Z")
+        image = scene.image("ami-1", owner_aws_account_id=names.OTHER)
+        make_instance(account=other, image=image)
+        time_machine.move_to("2034-05-02T12:00:00Z")
+        scene.run(names.RESTART)
+        assert [attempt.arn for attempt in attempts(image)] == [other.account_arn]
+
+
+class TestCopies:
+    def test_an_image_that_only_looks_like_our_copy_is_not_taken_for_it(self, scene):
+        """Or a customer could say what is in an image that others use as well."""
+        ami, _ = scene.foreign(share_disk=True)
+        image = scene.image(ami, owner_aws_account_id=names.OTHER)
+        forged, _ = scene.register()
+        scene.customers.create_tags(
+            Resources=[forged], Tags=[{"Key": copy.ORIGINAL_ID_TAG, "Value": ami}]
+        )
+        described = scene.customers.register_image(
+            Name="forged",
+            Description=f"cloudigrade reference copy of {ami}",
+            RootDeviceName="/dev/xvda",
+        )["ImageId"]
+        scene.start(image)
+        scene.queued.clear()
+        scene.run(names.COPY_IMAGE, scene.arn, ami, REGION)
+        (attempt,) = attempts(image)
+        assert attempt.copied_ami_id not in {"", forged, described}
+
+    def test_our_copy_is_used_again_by_the_next_attempt(self, scene):
+        ami, _ = scene.foreign(share_disk=True)
+        image = scene.image(ami, owner_aws_account_id=names.OTHER)
+        for number in (1, 2):
+            InspectionAttempt.objects.filter(machine_image=image).update(
+                finished_at="2024-01-01T00:00:00Z"
+            )
+            InspectionAttempt.objects.create(machine_image=image, arn=scene.arn, region=REGION)
+            scene.run(names.COPY_IMAGE, scene.arn, ami, REGION)
+            assert len(attempts(image)) == number
+        assert len({attempt.copied_ami_id for attempt in attempts(image)}) == 1
+
+    def test_a_copy_of_another_account_is_not_looked_for(self, scene, other):
+        ami, _ = scene.foreign(share_disk=True)
+        image = scene.image(ami, owner_aws_account_id=names.OTHER)
+        InspectionAttempt.objects.create(
+            machine_image=image,
+            arn=other.account_arn,
+            region=REGION,
+            copied_ami_id=scene.register()[0],
+            finished_at="2024-01-01T00:00:00Z",
+        )
+        InspectionAttempt.objects.create(machine_image=image, arn=scene.arn, region=REGION)
+        scene.run(names.COPY_IMAGE, scene.arn, ami, REGION)
+        first, second = attempts(image)
+        assert second.copied_ami_id not in {"", first.copied_ami_id}
+
+    def test_an_account_that_encrypts_its_copies_says_nothing_of_the_image(
+        self, scene, monkeypatch
+    ):
+        ami, _ = scene.foreign(share_disk=True)
+        image = scene.image(ami, owner_aws_account_id=names.OTHER)
+        scene.start(image)
+        load = copy.load_snapshot
+
+        def encrypted(ec2, snapshot_id):
+            snapshot = load(ec2, snapshot_id)
+            is_copy = snapshot and snapshot["OwnerId"] == names.CUSTOMER
+            return {**snapshot, "Encrypted": True} if is_copy else snapshot
+
+        monkeypatch.setattr(copy, "load_snapshot", encrypted)
+        scene.work()
+        assert (fresh(image).status, fresh(image).is_encrypted) == ("error", False)
+
+
+def test_what_others_may_not_copy_is_inspected_for_its_owner(scene, other):
+    """AWS refuses to copy a public image in the words for one that is sold."""
+    ami, _ = scene.foreign()
+    image = scene.image(ami, owner_aws_account_id=names.OTHER)
+    scene.start(image)
+    scene.work()
+    assert (fresh(image).status, fresh(image).is_marketplace) == ("inspected", True)
+    make_instance(account=other, image=image)
+    scene.run(names.RESTART)
+    assert begun_by(scene) == [other.account_arn]
+    assert fresh(image).is_marketplace is False
+    scene.work()
+    assert fresh(image).status == "inspecting"
