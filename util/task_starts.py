@@ -9,6 +9,7 @@ often is set aside instead of being started once more.
 import logging
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from celery import Task, signals, states
@@ -19,7 +20,6 @@ from django.db import DatabaseError, InterfaceError
 from redis import RedisError
 
 from util import redis
-from util.metrics import counter
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,16 @@ REMEMBERED_SECONDS = 7 * 86400
 PAUSE_SECONDS = 60
 """How long a task waits that cannot be set aside, since the database is away."""
 
-LOST = counter(
-    "cloudigrade_task_processes_lost", "Processes that ended while they ran a task.", ("name",)
-)
+
+def _lost() -> Any:
+    """Return the counter of lost processes.
+
+    The package of metrics is loaded late: gunicorn, which loads this module with the application,
+    says first where the metrics of its processes are to be kept.
+    """
+    return import_module("util.metrics").counter(
+        "cloudigrade_task_processes_lost", "Processes that ended while they ran a task.", ("name",)
+    )
 
 
 class SetAsideError(Exception):
@@ -83,7 +90,7 @@ def begin(task: Task) -> None:
     # Each repetition was queued by a start that ended; and one start of this repetition is ours.
     lost = sum(all_starts) - len(all_starts)
     if starts > 1:
-        LOST.labels(task.name).inc()
+        _lost().labels(task.name).inc()
         logger.error("Task %s[%s] has taken %s processes with it", task.name, request.id, lost)
     if lost >= MOST_LOST:
         _set_aside(_keeper, task, name, lost)

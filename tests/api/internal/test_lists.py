@@ -46,7 +46,7 @@ def _many(world: World, count: int) -> None:
         )
 
 
-STATEMENTS = {"syntheticdatarequests": 3, "concurrentusages": 3}
+STATEMENTS = {"syntheticdatarequests": 3, "concurrentusages": 3, "machineimages": 3}
 
 
 def test_lists_cost_the_same_however_long_they_are(world, django_assert_num_queries):
