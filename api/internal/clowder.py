@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.internal.views import ActionView
+from util.redaction import MASK
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ PLAIN_ENVIRONMENTS = {"local", "test", "ephemeral"}
 """Where secrets are no secrets (README decision 18)."""
 
 SECRET_NAMES = ("password", "secret", "cert", "key", "rdsca", "clientaccesstoken")
-MASK = "*" * 18
 SHORTEST_WITH_TAIL = 8
 TAIL = 2
 

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.images.facts import FACET_LENGTH
 from api.metering.facets import ANY, Key
 from api.public import schema, trust_components, usage
 from api.public.filters import NUL, Filter
@@ -21,7 +22,6 @@ from api.trust.timeline import timeline
 from api.trust.usage_changes import usage_changes
 from util.pagination import InsightsPagination
 
-FACET_LENGTH = 64
 NOT_BOTH = "arch and role cannot both be given."
 
 DATE = Bound("date", default=-1, latest=-1, too_late="cannot be today or in the future.")
