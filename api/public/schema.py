@@ -11,6 +11,7 @@ from rest_framework.serializers import Serializer
 
 from api.models import CloudType, MachineImage
 from api.public import components
+from api.public.brackets import SHORTEST_SEARCH, BracketParameters, Field
 from util.identity import (
     IDENTITY_HEADER,
     PSK_ACCOUNT_NUMBER_HEADER,
@@ -63,6 +64,56 @@ _REASONS = {
 def query(name: str, description: str, kind: Any = str, **more: Any) -> OpenApiParameter:
     """Describe an optional query parameter."""
     return OpenApiParameter(name, kind, description=description, **more)
+
+
+def brackets(parameters: BracketParameters) -> list[OpenApiParameter]:
+    """Describe the bracket parameters of a route, one object for each word before the brackets."""
+    fields = parameters.fields
+    filters = {field.name: _values(field) for field in fields}
+    if parameters.contains:
+        filters |= {
+            f"contains:{field.name}": _text(f"Part of {field.name}, in any case.")
+            for field in fields
+            if field.has_text
+        }
+    if parameters.searches:
+        filters["search"] = {
+            **_text("Part of a name or an id, in any case."),
+            "minLength": SHORTEST_SEARCH,
+        }
+    direction = {"type": "string", "enum": ["asc", "desc"]}
+    described = [_bracket("filter", "Only rows with one of these values.", filters)]
+    if parameters.excludes:
+        excluded = {field.name: _values(field) for field in fields}
+        described.append(_bracket("exclude", "Only rows with none of these values.", excluded))
+    if parameters.orders:
+        orders = {field.name: direction for field in fields}
+        described.append(_bracket("order_by", "Sort by one field.", orders, most=1))
+    if parameters.groups:
+        groups = {name: {"type": "string", "enum": ["*"]} for name in parameters.groups}
+        most = parameters.most_groups
+        described.append(_bracket("group_by", "Add up by these fields.", groups, most=most))
+    return described
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+def _values(field: Field) -> dict[str, Any]:
+    described = f"{field.description} Several values, separated by commas, mean any of them."
+    return {**_text(described), "example": field.example}
+
+
+def _bracket(
+    name: str, description: str, members: dict[str, Any], most: int | None = None
+) -> OpenApiParameter:
+    described = {"type": "object", "properties": members, "additionalProperties": False}
+    if most:
+        described["maxProperties"] = most
+    return OpenApiParameter(
+        name, described, description=description, style="deepObject", explode=True
+    )
 
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH)
