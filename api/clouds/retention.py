@@ -5,7 +5,7 @@ import logging
 from dateutil.relativedelta import relativedelta
 from django.db.models import QuerySet
 
-from api.models import DescribeRun, IngestHour, IngestObject
+from api.models import AuditFinding, DescribeRun, IngestHour, IngestObject
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -14,6 +14,7 @@ ROWS_AT_ONCE = 5000
 
 # Which records, the column that tells their age, and after how many months nobody asks for them.
 _KEPT = (
+    (AuditFinding, "found_at", 13),
     (IngestObject, "processed_at", 13),
     (DescribeRun, "started_at", 13),
     (IngestHour, "hour", 25),
@@ -21,7 +22,7 @@ _KEPT = (
 
 
 def delete_expired_records() -> dict[str, int]:
-    """Delete log files, describes (after 13 months) and hours of logs (25) that have had their day.
+    """Delete files, findings, describes (after 13 months) and hours of logs (25) past their time.
 
     What was counted stays: events, runs, usage and corrections. Each batch is a transaction of its
     own, so an interrupted run goes on with the next. Returns the deleted rows by model.

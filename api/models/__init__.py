@@ -1,6 +1,7 @@
 """What we remember, one concept a file. Times are UTC."""
 
 from api.models.account import AccountState, CloudAccount
+from api.models.audit import AuditedDay, AuditFinding
 from api.models.base import CloudType
 from api.models.definition import InstanceDefinition
 from api.models.errand import Errand
@@ -17,6 +18,8 @@ from api.models.user import User, UserTaskLock
 
 __all__ = [
     "AccountState",
+    "AuditFinding",
+    "AuditedDay",
     "Cause",
     "CloudAccount",
     "CloudType",

@@ -68,6 +68,7 @@ class IngestHour(models.Model):
     largest_event_age = models.FloatField(null=True, help_text="seconds")
     largest_queue_wait = models.FloatField(null=True, help_text="seconds")
     seen = models.TextField(blank=True, help_text="names of the hour's files, one a line")
+    audited_at = models.DateTimeField(null=True, help_text="since when the names are not needed")
 
     class Meta:
         constraints = [

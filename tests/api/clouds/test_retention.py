@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 
 from api.clouds import retention
-from api.models import Correction, DescribeRun, IngestHour, IngestObject, InstanceEvent
+from api.models import (
+    AuditFinding,
+    Correction,
+    DescribeRun,
+    IngestHour,
+    IngestObject,
+    InstanceEvent,
+)
 from api.tasks.clouds import delete_expired_records_task
 from tests.factories import make_aws_account, make_event, make_instance, utc
 
@@ -35,6 +42,18 @@ def describe(account, moment):
     )
 
 
+def finding(moment):
+    return AuditFinding.objects.create(
+        aws_account_id="1" * 12,
+        region="us-east-1",
+        reason=AuditFinding.Reason.LOG_MISSING,
+        key=str(moment),
+        events_from=moment,
+        events_to=moment,
+        found_at=moment,
+    )
+
+
 def hour(moment):
     return IngestHour.objects.create(aws_account_id="1" * 12, region="us-east-1", hour=moment)
 
@@ -44,16 +63,24 @@ def test_log_files_and_describes_are_kept_for_thirteen_months_and_hours_for_twen
     kept = [
         log_file(THIRTEEN_MONTHS_AGO),
         describe(account, THIRTEEN_MONTHS_AGO),
+        finding(THIRTEEN_MONTHS_AGO),
         hour(TWENTY_FIVE_MONTHS_AGO),
     ]
     log_file(THIRTEEN_MONTHS_AGO - A_MOMENT)
     describe(account, THIRTEEN_MONTHS_AGO - A_MOMENT)
+    finding(THIRTEEN_MONTHS_AGO - A_MOMENT)
     hour(TWENTY_FIVE_MONTHS_AGO - A_MOMENT)
 
     deleted = delete_expired_records_task()
 
-    assert deleted == {"IngestObject": 1, "DescribeRun": 1, "IngestHour": 1}
-    left = [model.objects.get() for model in (IngestObject, DescribeRun, IngestHour)]
+    assert deleted == {
+        "AuditFinding": 1,
+        "IngestObject": 1,
+        "DescribeRun": 1,
+        "IngestHour": 1,
+    }
+    models = (IngestObject, DescribeRun, AuditFinding, IngestHour)
+    left = [model.objects.get() for model in models]
     assert left == kept
 
 
