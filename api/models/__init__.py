@@ -3,6 +3,7 @@
 from api.models.account import AccountState, CloudAccount
 from api.models.audit import AuditedDay, AuditFinding
 from api.models.base import CloudType
+from api.models.coverage import CoverageDay
 from api.models.definition import InstanceDefinition
 from api.models.errand import Errand
 from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
@@ -25,6 +26,7 @@ __all__ = [
     "CloudType",
     "ConcurrentUsage",
     "Correction",
+    "CoverageDay",
     "DescribeRun",
     "Errand",
     "ImageFact",
