@@ -1,0 +1,8 @@
+"""Who is paid for the RHEL of an instance: its owner's subscription, the cloud, or both (11 §2).
+
+Nothing here changes a count. The modules in the order of the data:
+
+- ``tables.json``: what clouds call the ways of paying, and what each means.
+- ``classes``: from what is known of an instance to its class, as SQL.
+- ``stretches``: the class of an instance at a time.
+"""
