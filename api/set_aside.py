@@ -15,8 +15,8 @@ from celery.app.task import Context
 from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 
-from api.errands import Tie
 from api.models import SetAsideTask
+from api.outbox import Tie
 from api.sources.inbox import INBOX_ID_HEADER
 from util import task_starts
 from util.redaction import redact_all

@@ -12,10 +12,10 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 from cloudigrade.start_up import log_configuration
 from util import quiet_celery, sentry, task_starts
 from util.garbage import freeze_loaded
-from util.held_tasks import HeldTasks
 from util.log_context import task_context
 from util.request_id import message_context, message_headers, request_context
 from util.transaction_limits import limit_transactions
+from util.visibility_renewal import HeldTasks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 

@@ -3,7 +3,7 @@
 from django.core.cache import cache
 from redis import RedisError
 
-from api import errands
+from api import outbox
 from util.tasks import enqueue
 
 TASK = "api.tasks.enable_account"
@@ -24,7 +24,7 @@ def request_check(account_id: int) -> None:
 
 def ensure_check(account_id: int) -> None:
     """Queue a check of an account after commit, and have it done even if Redis loses it."""
-    errands.send(f"check of account {account_id}", TASK, account_id)
+    outbox.send(f"check of account {account_id}", TASK, account_id)
 
 
 def begin_check(account_id: int) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery
 
-from api.inspection import turns
+from api.inspection import slots
 from api.models import CloudType, InspectionAttempt, MachineImage
 from util import clock
 
@@ -68,7 +68,7 @@ def images_to_show(
 
 def turns_now() -> Turns:
     """Tell whether the limit of inspections in progress holds any up."""
-    return Turns(waiting=turns.waiting_images().count(), room=turns.room())
+    return Turns(waiting=slots.waiting_images().count(), room=slots.room())
 
 
 def states() -> list[StateOfInspections]:

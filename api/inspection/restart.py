@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from api.images.users import inspect_after_all, neglected_images, to_starts, users_of_images
-from api.inspection.start import start_inspections, start_waiting
+from api.inspection.request import start_inspections, start_waiting
 from api.inspection.states import UNFINISHED
 from util import clock
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from api.clouds.aws import copy
+from api.clouds.aws.inspection import disk_copies
 from api.clouds.aws.session import own_account_id
 from api.models import InspectionAttempt, SnapshotShare
 from util import clock
@@ -62,7 +62,9 @@ def end(*, customer_snapshot_id: str, region: str, arn: str) -> None:
     share = SnapshotShare.objects.filter(
         customer_snapshot_id=customer_snapshot_id, region=region
     ).first()
-    copy.unshare(copy.customer_ec2(arn, region), customer_snapshot_id, account_id=own_account_id())
+    disk_copies.unshare(
+        disk_copies.customer_ec2(arn, region), customer_snapshot_id, account_id=own_account_id()
+    )
     now = clock.now()
     with transaction.atomic():
         if share and not _forget(share):

@@ -12,7 +12,7 @@ from django.db.models.functions import Lower
 from django_filters import rest_framework as filters
 
 from api.public.filters import NO_INSTANT
-from api.public.moments import parse_instant
+from api.public.timestamps import parse_instant
 
 Filters = Mapping[str, filters.Filter]
 

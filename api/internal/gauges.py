@@ -23,7 +23,7 @@ from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
 from api import set_aside
-from api.clouds.aws.health import failing_accounts, unseen_accounts
+from api.clouds.aws.describe.health import failing_accounts, unseen_accounts
 from api.clouds.azure.health import (
     refused_subscriptions,
     unreadable_scale_sets,

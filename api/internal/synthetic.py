@@ -9,9 +9,9 @@ from rest_framework.exceptions import ValidationError
 
 from api.internal import filters
 from api.internal.browse import Resource, browse
-from api.metering import synthesize
-from api.metering.synthetic_requests import delete_requests, is_ready, synthetic_requests
 from api.models import SyntheticDataRequest, User
+from api.synthetic import steps
+from api.synthetic.requests import delete_requests, is_ready, synthetic_requests
 
 SYNTHETIC_DATA_REQUESTS = Resource(
     name="syntheticdatarequests",
@@ -103,7 +103,7 @@ class SyntheticDataRequestsView(
     def perform_create(self, serializer: serializers.BaseSerializer) -> None:
         """Store the request and start making what it asks for."""
         with transaction.atomic():
-            synthesize.start(request_id=serializer.save().id)
+            steps.start(request_id=serializer.save().id)
 
     def perform_destroy(self, instance: SyntheticDataRequest) -> None:
         """Delete the request with all that was made for it."""

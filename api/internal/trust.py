@@ -12,7 +12,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.clouds.aws.stored_records import (
+from api.clouds.aws.cloudtrail.stored_records import (
     RecordArchivedError,
     RecordMissingError,
     read_record,

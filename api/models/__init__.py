@@ -5,11 +5,11 @@ from api.models.audit import AuditedDay, AuditFinding
 from api.models.base import CloudType
 from api.models.coverage import CoverageDay
 from api.models.definition import InstanceDefinition
-from api.models.errand import Errand
 from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
 from api.models.image_tags import ImageTags
 from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
+from api.models.outbox import Errand
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
 from api.models.run import Run
 from api.models.set_aside import SetAsideTask

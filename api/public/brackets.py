@@ -35,7 +35,7 @@ from api.public.filters import (
     WHOLE_NUMBER,
     Filter,
 )
-from api.public.moments import parse_instant
+from api.public.timestamps import parse_instant
 
 UNKNOWN_FILTER = "Unknown filter."
 UNKNOWN_FIELD = "Unknown field."

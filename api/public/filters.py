@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.models import CloudType, MachineImage
-from api.public.moments import parse_instant
+from api.public.timestamps import parse_instant
 
 NO_CHOICE = "Select a valid choice. {} is not one of the available choices."
 NO_INSTANT = "Enter a valid date/time."

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.models import CloudAccount, CloudType
-from api.public.moments import render_instant
+from api.public.timestamps import render_instant
 
 JSONObject = dict[str, Any]
 

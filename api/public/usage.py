@@ -11,8 +11,8 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from api.metering import reports
 from api.metering.reports import StoredDay
-from api.public.moments import parse_day
 from api.public.renderers import Fragment, compact_json
+from api.public.timestamps import parse_day
 from util import clock
 
 MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from django.db import DatabaseError
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from api import errands
+from api import outbox
 from api.sources import inbox
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class InboxCollector:
         """
         try:
             found = inbox.statistics()
-            found_errands = errands.statistics()
+            found_errands = outbox.statistics()
         except DatabaseError as error:
             logger.warning("The inbox is not counted: %s", error)
             return

@@ -5,7 +5,7 @@ import logging
 
 from django.conf import settings
 
-from api import errands
+from api import outbox
 from api.sources.codes import ErrorCode
 from api.sources.messages import EVENT_TYPE_HEADER, Tenant
 from util.identity import KAFKA_ACCOUNT_NUMBER_HEADER, KAFKA_ORG_ID_HEADER
@@ -78,7 +78,7 @@ def send_status(
 
 
 def _queue(tenant: Tenant, application_id: object, availability_status: str, error: str) -> None:
-    errands.send(
+    outbox.send(
         f"status of application {application_id}"[:KEY_LENGTH],
         TASK,
         tenant.account_number,

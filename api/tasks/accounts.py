@@ -5,7 +5,7 @@ from typing import Any
 from celery import Task
 from django.db import DatabaseError
 
-from api import errands
+from api import outbox
 from api.accounts import cleanup, deletion, lifecycle, translation
 from api.accounts.checks import begin_check
 from api.accounts.onboarding import (
@@ -63,7 +63,7 @@ def check_azure_subscription_and_create_cloud_account(
 @task("api.tasks.enable_account", bind=True, retry=CHECK_RETRY)
 def enable_account(self: Task, cloud_account_id: int) -> None:
     """Verify an account, enable it, and tell sources the result."""
-    with errands.carry_out(self.request) as wanted:
+    with outbox.carry_out(self.request) as wanted:
         if wanted:
             begin_check(cloud_account_id)
             last = self.request.retries >= CHECK_RETRY.retries

@@ -4,12 +4,14 @@ from typing import Any
 
 from django.db import OperationalError
 
-from api import errands
-from api.clouds.aws import dead_letters, discovery, ingest
+from api import outbox
+from api.clouds.aws.cloudtrail import pipeline
+from api.clouds.aws.cloudtrail.trail import remove_trail
 from api.clouds.aws.definitions import repopulate_definitions
+from api.clouds.aws.describe import sync
 from api.clouds.aws.errors import AwsError, NotReadyError, translated
-from api.clouds.aws.queues import Message, cache_lengths
-from api.clouds.aws.trail import remove_trail
+from api.clouds.aws.provisioning import dead_letters
+from api.clouds.aws.provisioning.queues import Message, cache_lengths
 from api.clouds.provider import TransientCloudError
 from util.locks import single_flight
 from util.tasks import LONG, RetryPolicy, task
@@ -22,7 +24,7 @@ DESCRIBING = RetryPolicy(errors=(NotReadyError, TransientCloudError, Operational
 @translated
 def analyze_log() -> list[list[dict[str, str]]]:
     """Work on the queue of CloudTrail's logs; gives the messages done with, and the others."""
-    result = ingest.analyze_log()
+    result = pipeline.analyze_log()
     return [_shown(result.successes), _shown(result.failures)]
 
 
@@ -37,37 +39,37 @@ def _shown(messages: list[Message]) -> list[dict[str, str]]:
 def initial_aws_describe_instances(self: Any, aws_cloud_account_id: int) -> None:
     """Describe all instances of an account."""
     # What AWS refuses for good is looked at again by the next reconciliation.
-    with errands.carry_out(self.request, within=LONG.hard, final=(AwsError,)) as wanted:
+    with outbox.carry_out(self.request, within=LONG.hard, final=(AwsError,)) as wanted:
         if wanted:
             repeated = self.request.retries > 0
-            discovery.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)
+            sync.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)
 
 
 @task("api.clouds.aws.tasks.reconcile_aws_accounts")
 def reconcile_aws_accounts() -> None:
     """Queue a new look at every account."""
-    discovery.reconcile_accounts()
+    sync.reconcile_accounts()
 
 
 @task("api.clouds.aws.tasks.describe_missing")
 def describe_missing() -> None:
     """Queue the questions about instances and images that AWS did not answer."""
-    discovery.complete_accounts()
+    sync.complete_accounts()
 
 
 @task("api.clouds.aws.tasks.describe_missing_for_account", retry=DESCRIBING, limit=LONG)
 @translated
 def describe_missing_for_account(aws_cloud_account_id: int) -> None:
     """Ask an account again for what AWS did not describe to us."""
-    discovery.describe_missing(account_id=int(aws_cloud_account_id))
+    sync.describe_missing(account_id=int(aws_cloud_account_id))
 
 
 @task("api.clouds.aws.tasks.delete_cloudtrail", retry=STANDARD, bind=True)
 @translated
 def delete_cloudtrail(self: Any, arn: str, aws_account_id: str) -> None:
     """Delete our trail from an account that is metered no more."""
-    tie = errands.Tie.of(self.request.headers)
-    if errands.take_up(tie, again=self.request.retries > 0):
+    tie = outbox.Tie.of(self.request.headers)
+    if outbox.take_up(tie, again=self.request.retries > 0):
         remove_trail(arn=arn, aws_account_id=aws_account_id, tie=tie)
 
 

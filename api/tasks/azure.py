@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from api import errands
+from api import outbox
 from api.clouds.azure.assignments import remove_assignment
 from api.clouds.azure.definitions import repopulate_definitions
 from api.clouds.azure.discovery import discover_account, poll_subscription, start_polls
@@ -24,7 +24,7 @@ WITHIN_THE_PERIOD = RetryPolicy(errors=(TransientCloudError,), total_seconds=900
 )
 def initial_azure_vm_discovery(self: Any, azure_cloud_account_id: int) -> None:
     """Poll an account for the first time, or again because somebody asks for it."""
-    with errands.carry_out(self.request, within=LONG.hard) as wanted:
+    with outbox.carry_out(self.request, within=LONG.hard) as wanted:
         if wanted:
             discover_account(account_id=int(azure_cloud_account_id), **_attempt(self))
 
@@ -60,7 +60,7 @@ def repopulate_azure_instance_mapping() -> None:
 )
 def remove_lighthouse_assignment(self: Any, subscription_id: str) -> None:
     """Give back the delegation of a subscription whose account was deleted."""
-    with errands.carry_out(self.request) as wanted:
+    with outbox.carry_out(self.request) as wanted:
         if wanted:
             remove_assignment(subscription_id=UUID(str(subscription_id)))
 

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from api import errands
+from api import outbox
 from api.clouds.aws.errors import NotReadyError, translated
 from api.clouds.provider import TransientCloudError
 from api.images.users import Start
-from api.inspection import copying, direct, launching, leftovers, reading, releasing, restart
-from api.inspection.start import start_inspections
+from api.inspection import cleanup, restart
+from api.inspection.request import start_inspections
+from api.inspection.results import read
+from api.inspection.steps import copy, direct, launch, release
 from util.tasks import LONG, RetryPolicy, task
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
@@ -28,14 +30,14 @@ def inspect_pending_images() -> None:
 @task("api.tasks.sweep_inspections", limit=LONG)
 def sweep_inspections() -> int:
     """Remove what inspections left behind; gives how many things."""
-    return leftovers.sweep()
+    return cleanup.sweep()
 
 
 @task("api.tasks.persist_inspection_cluster_results_task", limit=LONG)
 @translated
 def persist_inspection_cluster_results_task() -> list[list[dict[str, str]]]:
     """Store inspectors' results; gives the messages done with, and the others."""
-    outcome = reading.persist_results()
+    outcome = read.persist_results()
     return [
         [message.shown() for message in messages]
         for messages in (outcome.successes, outcome.failures)
@@ -48,7 +50,7 @@ def copy_ami_snapshot(
     arn: str, ami_id: str, snapshot_region: str, reference_ami_id: str | None = None
 ) -> None:
     """Copy an AMI's root disk into our account."""
-    copying.copy_ami_snapshot(
+    copy.copy_ami_snapshot(
         arn=arn, ami_id=ami_id, region=snapshot_region, reference_ami_id=reference_ami_id
     )
 
@@ -57,7 +59,7 @@ def copy_ami_snapshot(
 @translated
 def copy_ami_to_customer_account(arn: str, reference_ami_id: str, snapshot_region: str) -> None:
     """Copy somebody else's AMI within the customer's account."""
-    copying.copy_ami_to_customer_account(
+    copy.copy_ami_to_customer_account(
         arn=arn, reference_ami_id=reference_ami_id, region=snapshot_region
     )
 
@@ -68,7 +70,7 @@ def remove_snapshot_ownership(
     arn: str, customer_snapshot_id: str, customer_snapshot_region: str, snapshot_copy_id: str
 ) -> None:
     """Take our right to the customer's snapshot away."""
-    releasing.remove_snapshot_ownership(
+    release.remove_snapshot_ownership(
         arn=arn,
         customer_snapshot_id=customer_snapshot_id,
         region=customer_snapshot_region,
@@ -80,14 +82,14 @@ def remove_snapshot_ownership(
 @translated
 def launch_inspection_instance(ami_id: str, snapshot_copy_id: str) -> None:
     """Launch the instance that looks into a copied disk."""
-    launching.launch_inspection_instance(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
+    launch.launch_inspection_instance(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
 
 
 @task("api.clouds.aws.tasks.inspect_snapshot", retry=STANDARD, limit=LONG, bind=True)
 @translated
 def inspect_snapshot(self: Any, ami_id: str, snapshot_copy_id: str) -> None:
     """Look into a copied disk without an instance."""
-    with errands.carry_out(self.request, within=LONG.hard, final=direct.FINAL) as wanted:
+    with outbox.carry_out(self.request, within=LONG.hard, final=direct.FINAL) as wanted:
         if wanted:
             direct.inspect_snapshot(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
 
@@ -96,8 +98,8 @@ def inspect_snapshot(self: Any, ami_id: str, snapshot_copy_id: str) -> None:
 @translated
 def delete_snapshot(self: Any, snapshot_copy_id: str, ami_id: str, snapshot_region: str) -> None:
     """Delete the copied disk once it is needed no more."""
-    with errands.carry_out(self.request) as wanted:
+    with outbox.carry_out(self.request) as wanted:
         if wanted:
-            releasing.delete_snapshot(
+            release.delete_snapshot(
                 snapshot_copy_id=snapshot_copy_id, ami_id=ami_id, region=snapshot_region
             )

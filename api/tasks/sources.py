@@ -12,7 +12,7 @@ from celery import Task
 from celery.utils.time import get_exponential_backoff_interval
 from django.conf import settings
 
-from api import errands
+from api import outbox
 from api.accounts import events
 from api.accounts.missing import patience_of, seconds_left
 from api.accounts.states import Trigger
@@ -100,7 +100,7 @@ def notify_application_availability_task(
     availability_status_error: str = "",
 ) -> None:
     """Send a status to the sources service; a late one gives way to a newer one."""
-    with errands.carry_out(self.request) as wanted:
+    with outbox.carry_out(self.request) as wanted:
         if wanted:
             send_status(
                 tenant=Tenant(account_number or None, org_id or None),
@@ -116,9 +116,9 @@ def sweep_inbox() -> None:
     with single_flight("sweep_inbox", SWEEP_SECONDS) as alone:
         if alone:
             inbox.publish_due()
-            errands.queue_lost()
+            outbox.queue_lost()
             inbox.prune()
-            errands.prune()
+            outbox.prune()
 
 
 def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> None:

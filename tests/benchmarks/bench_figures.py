@@ -2,10 +2,11 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from api.metering import synthesize, synthetic_requests, usage
+from api.metering import usage
 from api.metering.days import Days
 from api.metering.runs import recalculate_runs
 from api.models import Run, StaleUsage, SyntheticDataRequest
+from api.synthetic import requests, steps
 from tests import factories
 from tests.benchmarks import bare, bulk, dataset
 from tests.benchmarks.suite import Operation, Suite
@@ -173,16 +174,16 @@ class Synthetic(Suite):
     def answer(self) -> None:
         """Do what the chain of tasks does."""
         for step in (
-            synthesize.make_user,
-            synthesize.make_accounts,
-            synthesize.make_images,
-            synthesize.make_instances,
-            synthesize.make_events,
-            synthesize.make_runs_and_usage,
+            steps.make_user,
+            steps.make_accounts,
+            steps.make_images,
+            steps.make_instances,
+            steps.make_events,
+            steps.make_runs_and_usage,
         ):
             assert step(request_id=self.wanted.id) == self.wanted.id
 
     def check(self, _) -> None:
         """The request is ready."""
-        request = synthetic_requests.synthetic_requests().get(id=self.wanted.id)
-        assert synthetic_requests.is_ready(request)
+        request = requests.synthetic_requests().get(id=self.wanted.id)
+        assert requests.is_ready(request)

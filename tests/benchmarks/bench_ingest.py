@@ -10,12 +10,13 @@ from unittest import mock
 
 import msgspec
 
-from api.clouds.aws import deliveries, discovery
-from api.clouds.aws.describe import RUNNING, DescribedInstance
-from api.clouds.aws.discovery import describe_account
-from api.clouds.aws.ingest import ingest
-from api.clouds.aws.logtext import gunzip
-from api.clouds.aws.queues import Message
+from api.clouds.aws.cloudtrail import read
+from api.clouds.aws.cloudtrail.parse import gunzip
+from api.clouds.aws.cloudtrail.pipeline import ingest
+from api.clouds.aws.describe import sync
+from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance
+from api.clouds.aws.describe.sync import describe_account
+from api.clouds.aws.provisioning.queues import Message
 from api.models import (
     Correction,
     DescribeRun,
@@ -59,10 +60,10 @@ class Customer:
             for place, instance in enumerate(self.instances)
         )
 
-    def fetch(self, announced: deliveries.Announced) -> deliveries.Content:
+    def fetch(self, announced: read.Announced) -> read.Content:
         """Stand in for S3."""
         data = self.bucket[announced.key]
-        return deliveries.Content(data, "", "", len(data))
+        return read.Content(data, "", "", len(data))
 
     def put(self, name: str, records: Sequence[trail.Record]) -> Message:
         """Put a log file into the bucket; gives the message that announces it."""
@@ -72,7 +73,7 @@ class Customer:
 
     def ingest(self, messages: Sequence[Message]) -> int:
         """Ingest messages, ten at a time as they come from SQS; gives how many were done with."""
-        with mock.patch.object(deliveries, "_fetch", self.fetch):
+        with mock.patch.object(read, "_fetch", self.fetch):
             return sum(
                 len(ingest(messages[first : first + 10])) for first in range(0, len(messages), 10)
             )
@@ -236,9 +237,9 @@ class Description(Customer, Suite):
         """Describe the account with an EC2 that answers at once."""
         regions = [f"region-{number}" for number in range(REGIONS)]
         with (
-            mock.patch.object(discovery, "describe_regions", return_value=regions),
-            mock.patch.object(discovery, "describe_all_instances", self.listed),
-            mock.patch.object(discovery, "describe_images", return_value=iter(())),
+            mock.patch.object(sync, "describe_regions", return_value=regions),
+            mock.patch.object(sync, "describe_all_instances", self.listed),
+            mock.patch.object(sync, "describe_images", return_value=iter(())),
         ):
             describe_account(account_id=self.account.id)
 

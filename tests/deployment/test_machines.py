@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.clouds.aws.userdata import user_data
+from api.clouds.aws.inspection.user_data import user_data
 from deployment.local.blocks import store_disk
 from deployment.local.machines import Machines, provide_launch_template
 from tests.api.inspector import corpus

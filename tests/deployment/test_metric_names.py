@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 
 import api
 import util
-from api.clouds.aws import ingest_metrics
+from api.clouds.aws.cloudtrail import metrics
 from api.internal.gauges import SystemCollector
 from api.sources import listener_metrics
 from util.metrics import own_metrics
@@ -34,7 +34,7 @@ class Everything:
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
                 if not OTHER_MODULES.search(module.name):
                     importlib.import_module(module.name)
-        ingest_metrics.count_messages([])
+        metrics.count_messages([])
         listeners = [
             listener_metrics.LAG,
             listener_metrics.LAST_MESSAGE,

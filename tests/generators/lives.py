@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from api.clouds.aws.describe import (
+from api.clouds.aws.describe.ec2 import (
     PENDING,
     RUNNING,
     SHUTTING_DOWN,

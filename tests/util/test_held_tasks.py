@@ -8,9 +8,9 @@ import pytest
 import time_machine
 
 from cloudigrade import celery_app
-from util import held_tasks
-from util.held_tasks import HeldTasks
+from util import visibility_renewal
 from util.tasks import publish
+from util.visibility_renewal import HeldTasks
 
 QUEUE = "test-enable_account"
 SEEN = "test-held-tasks"
@@ -46,7 +46,7 @@ def let_pass(redis_client, monkeypatch):
     """Let seconds pass for Redis and for the workers."""
     passed = []
     monotonic = time.monotonic
-    monkeypatch.setattr(held_tasks.time, "monotonic", lambda: monotonic() + sum(passed))
+    monkeypatch.setattr(visibility_renewal.time, "monotonic", lambda: monotonic() + sum(passed))
 
     def let_pass(seconds):
         passed.append(seconds)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from api.clouds.aws.describe import DescribedImage
-from api.clouds.aws.knowledge import Account, KnownImage, load_images
-from api.clouds.aws.records import OPENSHIFT_TAG, RHEL_TAG, TagChange
+from api.clouds.aws.cloudtrail.records import OPENSHIFT_TAG, RHEL_TAG, TagChange
+from api.clouds.aws.describe.ec2 import DescribedImage
+from api.clouds.aws.selectors import Account, KnownImage, load_images
 from api.images import tags, users
 from api.images.changes import change_images, create_images
 from api.images.facts import is_sold

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
-from api import errands
+from api import outbox
 from api.clouds.aws.arn import Arn, parse_arn
-from api.clouds.aws.describe_requests import DESCRIBE, discovery_key
+from api.clouds.aws.cloudtrail.trail import LIMIT_EXCEEDED, configure_trail, removal_key
+from api.clouds.aws.describe.requests import DESCRIBE, discovery_key
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
 from api.clouds.aws.policy import refused_actions
 from api.clouds.aws.session import clients, own_account_id
-from api.clouds.aws.trail import LIMIT_EXCEEDED, configure_trail, removal_key
 from api.clouds.provider import (
     AccountRef,
     Finding,
@@ -55,18 +55,18 @@ class AwsProvider:
     def release(self, account: AccountRef) -> None:
         """Queue the deletion of the trail; it works without the account's row."""
         key = removal_key(account.aws_account_id or "")
-        errands.send(key, DELETE_TRAIL, account.account_arn, account.aws_account_id)
+        outbox.send(key, DELETE_TRAIL, account.account_arn, account.aws_account_id)
 
     def last_removal(self, account: AccountRef) -> datetime.datetime | None:
         """Tell when the trail was last deleted."""
-        return errands.last_done(removal_key(account.aws_account_id or ""))
+        return outbox.last_done(removal_key(account.aws_account_id or ""))
 
     def forget(self, account: AccountRef) -> None:
         """Do nothing: a role is the customer's own to delete."""
 
     def discover(self, account: AccountRef) -> None:
         """Queue the description of all instances."""
-        errands.send(discovery_key(account.id), DESCRIBE, account.id)
+        outbox.send(discovery_key(account.id), DESCRIBE, account.id)
 
 
 def _arn(account: AccountRef) -> Arn:

@@ -19,8 +19,8 @@ from django.conf import settings
 
 from api.clouds.aws.arn import Arn
 from api.clouds.aws.errors import AwsError, code_of
-from api.clouds.aws.parsing import TolerantParsers
 from api.clouds.aws.policy import policy_text
+from api.clouds.aws.response_parsers import TolerantParsers
 from util import clock
 
 HOME_REGION = "us-east-1"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from api import errands
+from api import outbox
 from api.clouds.azure.errors import AzureRefusedError
 from api.clouds.azure.visibility import listing
 from api.clouds.provider import AccountRef, Finding, VerificationFailedError
@@ -49,11 +49,11 @@ class AzureProvider:
     def forget(self, account: AccountRef) -> None:
         """Queue giving back the delegation; it works without the account's row."""
         key = f"assignment of {account.subscription_id}"
-        errands.send(key, REMOVE_ASSIGNMENT, account.subscription_id)
+        outbox.send(key, REMOVE_ASSIGNMENT, account.subscription_id)
 
     def discover(self, account: AccountRef) -> None:
         """Queue the first poll."""
-        errands.send(f"discovery of account {account.id}", DISCOVER, account.id)
+        outbox.send(f"discovery of account {account.id}", DISCOVER, account.id)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from api.inspection.leftovers import find_leftovers, remove
+from api.inspection.cleanup import find_leftovers, remove
 from util import clock
 
 COLUMNS = "{:<8}  {:<22}  {:<22}  {:>10}  {}"

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from api.clouds.aws.queues import configure_queues
+from api.clouds.aws.provisioning.queues import configure_queues
 
 
 class Command(BaseCommand):

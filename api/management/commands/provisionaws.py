@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from api.clouds.aws.provisioning import Outcome, dismantle, provision
+from api.clouds.aws.provisioning.resources import Outcome, dismantle, provision
 
 
 class Command(BaseCommand):

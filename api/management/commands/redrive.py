@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from api.clouds.aws import dead_letters
-from api.clouds.aws.pipes import Pipe, inspection_pipe, trail_pipe
-from api.clouds.aws.queues import labelled_queues
+from api.clouds.aws.provisioning import dead_letters
+from api.clouds.aws.provisioning.notifying_buckets import Pipe, inspection_pipe, trail_pipe
+from api.clouds.aws.provisioning.queues import labelled_queues
 from util.shared_metrics import publisher
 
 

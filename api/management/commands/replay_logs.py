@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from api.clouds.aws import replay
 from api.clouds.aws.arn import normal_account_id
+from api.clouds.aws.cloudtrail import replay
 from util import clock
 
 

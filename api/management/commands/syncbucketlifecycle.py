@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from api.clouds.aws.buckets import sync_lifecycle
+from api.clouds.aws.provisioning.buckets import sync_lifecycle
 
 
 class Command(BaseCommand):

@@ -14,7 +14,7 @@ import time_machine
 from celery.exceptions import Retry
 from django.db import connection
 
-from api import errands
+from api import outbox
 from api.models import (
     CloudAccount,
     ConcurrentUsage,
@@ -100,12 +100,12 @@ class Platform:
         for _ in range(MOST_ROUNDS):
             self.work()
             unfinished = InboxMessage.objects.exclude(state="processed")
-            if not unfinished.exists() and not errands.statistics().open:
+            if not unfinished.exists() and not outbox.statistics().open:
                 return
             clock.shift(700)
             time_passes(700)
             inbox.publish_due()
-            errands.queue_lost()
+            outbox.queue_lost()
         raise AssertionError(list(InboxMessage.objects.values()) + list(Errand.objects.values()))
 
 

@@ -7,8 +7,8 @@ from django.db import connection
 
 from api.images.changes import change_images
 from api.images.tags import RHEL, TagChange, store_tags
-from api.inspection.results import MAX_TEXT, parse_result
-from api.inspection.saving import save_results
+from api.inspection.results.parse import MAX_TEXT, parse_result
+from api.inspection.results.save import save_results
 from api.models import ImageTags, MachineImage
 from tests import factories
 from tests.api.internal.callers import ANYBODY, B

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.clouds.aws import queues
+from api.clouds.aws.provisioning import queues
 from tests.api.clouds.aws.conftest import aws, pipes_ready, requests  # noqa: F401
-from tests.api.inspection.scene import Scene
+from tests.api.inspection.testbed import Scene
 
 
 @pytest.fixture

@@ -11,21 +11,16 @@ from typing import NamedTuple
 
 import pytest
 
-from api.clouds.aws import copy, queues
-from api.inspection import (
-    attempts,
-    copying,
-    launching,
-    leftovers,
-    reading,
-    shares,
-    start,
-)
+from api.clouds.aws.inspection import disk_copies
+from api.clouds.aws.provisioning import queues
+from api.inspection import attempts, cleanup, request, shares
+from api.inspection.results import read
+from api.inspection.steps import copy, launch
 from api.models import MachineImage, SnapshotShare
-from tests.api.inspection import scene as names
-from tests.api.inspection.kills import killed
-from tests.api.inspection.scene import REGION, fresh, result
-from tests.api.inspection.scene import attempts as attempts_at
+from tests.api.inspection import testbed as names
+from tests.api.inspection.fault_injection import killed
+from tests.api.inspection.testbed import REGION, fresh, result
+from tests.api.inspection.testbed import attempts as attempts_at
 from tests.celery_fixtures import QueuedTask
 from util import clock
 from util.tasks import enqueue
@@ -53,39 +48,39 @@ class Place(NamedTuple):
 
 
 OWN = [
-    Place(names.START, start, "_store"),
+    Place(names.START, request, "_store"),
     Place(names.START),
-    Place(names.COPY, copy, "load_image"),
+    Place(names.COPY, disk_copies, "load_image"),
     Place(names.COPY, attempts, "note"),
     Place(names.COPY, shares, "record"),
-    Place(names.COPY, copy, "share"),
-    Place(names.COPY, copy, "find_or_copy_snapshot"),
+    Place(names.COPY, disk_copies, "share"),
+    Place(names.COPY, disk_copies, "find_or_copy_snapshot"),
     Place(names.COPY, attempts, "claim_copy"),
     Place(names.COPY, attempts, "note_progress"),
     Place(names.COPY),
-    Place(names.REMOVE, copy, "unshare"),
+    Place(names.REMOVE, disk_copies, "unshare"),
     Place(names.REMOVE, shares, "_forget"),
     Place(names.REMOVE),
-    Place(names.LAUNCH, launching, "find_or_launch"),
-    Place(names.LAUNCH, launching, "_record"),
+    Place(names.LAUNCH, launch, "find_or_launch"),
+    Place(names.LAUNCH, launch, "_record"),
     Place(names.LAUNCH),
-    Place(names.PERSIST, reading, "_fetch"),
-    Place(names.PERSIST, reading, "save_results"),
+    Place(names.PERSIST, read, "_fetch"),
+    Place(names.PERSIST, read, "save_results"),
     Place(names.PERSIST, queues, "delete"),
     Place(names.PERSIST),
-    Place(names.DELETE, copy, "delete_copy"),
+    Place(names.DELETE, disk_copies, "delete_copy"),
     Place(names.DELETE),
 ]
 FOREIGN = [
-    Place(names.COPY_IMAGE, copy, "load_image"),
-    Place(names.COPY_IMAGE, copy, "_tag", after=False),
-    Place(names.COPY_IMAGE, copy, "find_or_copy_image"),
-    Place(names.COPY_IMAGE, copying, "record_copy"),
+    Place(names.COPY_IMAGE, disk_copies, "load_image"),
+    Place(names.COPY_IMAGE, disk_copies, "_tag", after=False),
+    Place(names.COPY_IMAGE, disk_copies, "find_or_copy_image"),
+    Place(names.COPY_IMAGE, copy, "record_copy"),
     Place(names.COPY_IMAGE, attempts, "note_progress"),
     Place(names.COPY_IMAGE),
-    Place(names.COPY, copying, "record_copy", run=2),
-    Place(names.COPY, copy, "share", run=2),
-    Place(names.COPY, copy, "find_or_copy_snapshot", run=2),
+    Place(names.COPY, copy, "record_copy", run=2),
+    Place(names.COPY, disk_copies, "share", run=2),
+    Place(names.COPY, disk_copies, "find_or_copy_snapshot", run=2),
     Place(names.COPY, run=2),
 ]
 
@@ -150,7 +145,7 @@ class Play:
             killed(patch, self.place.module, self.place.function, after=self.place.after),
         ):
             # The message is shown again at once.
-            patch.setattr(reading, "HOLD_SECONDS", 0)
+            patch.setattr(read, "HOLD_SECONDS", 0)
             self.scene.run(task.name, *task.args)
 
     def left(self):
@@ -240,7 +235,7 @@ def test_killed_while_it_sweeps(scene, monkeypatch, time_machine, after):
     scene.queued.clear()
     time_machine.move_to(clock.now() + timedelta(hours=3))
     for _ in range(3):
-        with killed(monkeypatch, leftovers, "remove", after=after):
+        with killed(monkeypatch, cleanup, "remove", after=after):
             scene.run(names.SWEEP)
     scene.run(names.SWEEP)
     assert Play(scene, image, None, AGAIN, monkeypatch).left() == []

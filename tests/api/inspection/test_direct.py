@@ -8,23 +8,16 @@ from prometheus_client import REGISTRY
 
 from api.clouds.aws.errors import NotReadyError
 from api.clouds.provider import TransientCloudError
-from api.inspection import direct, leftovers
+from api.inspection import cleanup
+from api.inspection.steps import direct
 from api.inspector import ebs, isolation
 from api.inspector.errors import UnreadableError
 from api.inspector.isolation import NotStartedError
 from api.metering.recalculate import recalculate_stale_usage
 from api.models import ConcurrentUsage, Errand, InspectionAttempt, Instance, StaleUsage, User
 from deployment.local.blocks import store_disk
-from tests.api.inspection.kills import killed
-from tests.api.inspection.scene import (
-    AWS_TASKS,
-    COPY,
-    CUSTOMER,
-    DELETE,
-    LAUNCH,
-    attempts,
-    fresh,
-)
+from tests.api.inspection.fault_injection import killed
+from tests.api.inspection.testbed import AWS_TASKS, COPY, CUSTOMER, DELETE, LAUNCH, attempts, fresh
 from tests.api.inspector import corpus
 from tests.factories import make_run
 from util import clock
@@ -336,4 +329,4 @@ def test_nothing_is_left_over(scene, disk_image):
     assert [fresh(one).status for one in images] == ["inspected"] * 3
     assert [fresh(one).is_rhel for one in images] == [True, False, False]
     assert scene.own_snapshots() == []
-    assert list(leftovers.find_leftovers()) == []
+    assert list(cleanup.find_leftovers()) == []

@@ -2,12 +2,12 @@
 
 import pytest
 
-from api.clouds.aws import copy
 from api.clouds.aws.errors import AwsError, NotReadyError
+from api.clouds.aws.inspection import disk_copies
 from api.models import SnapshotShare
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
-from tests.api.inspection import scene as names
-from tests.api.inspection.scene import REGION, attempts, fresh
+from tests.api.inspection import testbed as names
+from tests.api.inspection.testbed import REGION, attempts, fresh
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_an_image_that_is_still_made_is_waited_for(scene, image, monkeypatch):
 
     def load(state):
         ec2 = type("Ec2", (), {"describe_images": lambda *_, **__: {"Images": [state]}})
-        return copy.load_image(ec2(), image.cloud_image_id)
+        return disk_copies.load_image(ec2(), image.cloud_image_id)
 
     with pytest.raises(NotReadyError):
         load(described | {"State": "pending"})
@@ -37,7 +37,7 @@ def test_an_image_that_is_still_made_is_waited_for(scene, image, monkeypatch):
 
 
 def test_a_share_that_is_not_visible_yet_is_waited_for(scene, image, monkeypatch):
-    monkeypatch.setattr(copy, "_permitted", lambda *_: set())
+    monkeypatch.setattr(disk_copies, "_permitted", lambda *_: set())
     with pytest.raises(NotReadyError):
         scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
     assert (fresh(image).status, scene.queued) == ("preparing", [])
@@ -70,7 +70,7 @@ def test_a_foreign_image_that_vanishes_before_it_is_copied(scene):
 
 def test_a_share_that_is_still_visible_is_waited_for(scene, copied, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(copy, "_permitted", lambda *_: {PRIMARY_ACCOUNT_ID})
+        patch.setattr(disk_copies, "_permitted", lambda *_: {PRIMARY_ACCOUNT_ID})
         with pytest.raises(NotReadyError):
             end_share(scene, copied)
     assert SnapshotShare.objects.count() == 1
@@ -104,8 +104,8 @@ def test_the_share_of_a_snapshot_that_is_gone_has_ended(scene, copied):
 
 
 def test_a_copy_that_failed_is_not_launched_and_its_share_ends(scene, image, copied, monkeypatch):
-    monkeypatch.setattr(copy, "load_snapshot", lambda *_: {"State": "error"})
-    with pytest.raises(copy.SnapshotFailedError):
+    monkeypatch.setattr(disk_copies, "load_snapshot", lambda *_: {"State": "error"})
+    with pytest.raises(disk_copies.SnapshotFailedError):
         scene.run(names.LAUNCH, image.cloud_image_id, copied.snapshot_copy_id)
     assert fresh(image).status == "preparing"
     assert "failed" in attempts(image)[0].error

@@ -1,11 +1,11 @@
 """Tasks that are delivered twice or late: nothing is doubled, nothing is left."""
 
-from api.clouds.aws import copy
-from api.inspection import launching
+from api.clouds.aws.inspection import disk_copies
+from api.inspection.steps import launch
 from api.models import InspectionAttempt, MachineImage
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
-from tests.api.inspection import scene as names
-from tests.api.inspection.scene import REGION, attempts, fresh, result
+from tests.api.inspection import testbed as names
+from tests.api.inspection.testbed import REGION, attempts, fresh, result
 
 
 def finish(scene, image):
@@ -39,15 +39,15 @@ def test_every_task_delivered_twice(scene):
 def test_a_result_that_comes_before_its_launch_is_recorded(scene, monkeypatch):
     image = scene.image()
     scene.start(image)
-    launch = launching.find_or_launch
+    find_or_launch = launch.find_or_launch
 
     def launch_and_tell(**options):
-        instance_id = launch(**options)
+        instance_id = find_or_launch(**options)
         scene.deliver(result(image.cloud_image_id))
         assert scene.persist() == (1, 0)
         return instance_id
 
-    monkeypatch.setattr(launching, "find_or_launch", launch_and_tell)
+    monkeypatch.setattr(launch, "find_or_launch", launch_and_tell)
     scene.work()
     assert fresh(image).status == "inspected"
     (attempt,) = attempts(image)
@@ -72,7 +72,7 @@ def test_late_tasks_of_an_attempt_that_was_replaced(scene):
 def test_two_workers_copy_at_once(scene, monkeypatch):
     image = scene.image()
     scene.start(image)
-    find_or_copy = copy.find_or_copy_snapshot
+    find_or_copy = disk_copies.find_or_copy_snapshot
 
     def copy_after_another(**options):
         other = find_or_copy(**options)
@@ -81,7 +81,7 @@ def test_two_workers_copy_at_once(scene, monkeypatch):
             SourceRegion=REGION, SourceSnapshotId=options["snapshot_id"]
         )["SnapshotId"]
 
-    monkeypatch.setattr(copy, "find_or_copy_snapshot", copy_after_another)
+    monkeypatch.setattr(disk_copies, "find_or_copy_snapshot", copy_after_another)
     scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
     (left,) = scene.own_snapshots()
     assert attempts(image)[0].snapshot_copy_id == left["SnapshotId"]

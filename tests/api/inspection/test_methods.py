@@ -7,7 +7,7 @@ import pytest
 
 from deployment.local.blocks import store_disk
 from deployment.local.machines import Machines
-from tests.api.inspection.scene import CUSTOMER, fresh
+from tests.api.inspection.testbed import CUSTOMER, fresh
 from tests.api.inspector import corpus
 
 IMAGES = 10

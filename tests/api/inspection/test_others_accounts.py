@@ -5,12 +5,12 @@ Issue 14, item 6 and its siblings: facts of a shared image that one customer may
 
 import pytest
 
-from api.clouds.aws import copy
+from api.clouds.aws.inspection import disk_copies
 from api.images.users import inspect_after_all
 from api.models import InspectionAttempt
 from deployment.local.aws import role_arn
-from tests.api.inspection import scene as names
-from tests.api.inspection.scene import REGION, Scene, attempts, fresh
+from tests.api.inspection import testbed as names
+from tests.api.inspection.testbed import REGION, Scene, attempts, fresh
 from tests.factories import make_aws_account, make_instance, make_tags
 
 pytestmark = pytest.mark.django_db
@@ -120,7 +120,7 @@ class TestCopies:
         image = scene.image(ami, owner_aws_account_id=names.OTHER)
         forged, _ = scene.register()
         scene.customers.create_tags(
-            Resources=[forged], Tags=[{"Key": copy.ORIGINAL_ID_TAG, "Value": ami}]
+            Resources=[forged], Tags=[{"Key": disk_copies.ORIGINAL_ID_TAG, "Value": ami}]
         )
         described = scene.customers.register_image(
             Name="forged",
@@ -166,14 +166,14 @@ class TestCopies:
         ami, _ = scene.foreign(share_disk=True)
         image = scene.image(ami, owner_aws_account_id=names.OTHER)
         scene.start(image)
-        load = copy.load_snapshot
+        load = disk_copies.load_snapshot
 
         def encrypted(ec2, snapshot_id):
             snapshot = load(ec2, snapshot_id)
             is_copy = snapshot and snapshot["OwnerId"] == names.CUSTOMER
             return {**snapshot, "Encrypted": True} if is_copy else snapshot
 
-        monkeypatch.setattr(copy, "load_snapshot", encrypted)
+        monkeypatch.setattr(disk_copies, "load_snapshot", encrypted)
         scene.work()
         assert (fresh(image).status, fresh(image).is_encrypted) == ("error", False)
 

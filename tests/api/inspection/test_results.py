@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from api.inspection import reading, results
 from api.inspection.reinspection import reinspect_image
-from api.inspection.results import MAX_TEXT, UnreadableResultError, parse_result
-from api.inspection.saving import save_results
+from api.inspection.results import parse, read
+from api.inspection.results.parse import MAX_TEXT, UnreadableResultError, parse_result
+from api.inspection.results.save import save_results
 from api.models import Instance, MachineImage, StaleUsage
-from tests.api.inspection.scene import RHEL_84, attempts, fresh, result
+from tests.api.inspection.testbed import RHEL_84, attempts, fresh, result
 from tests.factories import (
     make_aws_account,
     make_aws_image,
@@ -176,13 +176,13 @@ def test_a_message_goes_only_when_all_of_its_files_are_saved(scene):
 
 def test_what_can_not_be_saved_harms_nothing_else(scene, monkeypatch):
     good, bad = scene.begun("ami-good"), scene.begun("ami-bad")
-    finding = results._finding
+    finding = parse._finding
 
     def unstorable(ami_id, *others):
         found = finding(ami_id, *others)
         return found._replace(entry="\0") if ami_id == "ami-bad" else found
 
-    monkeypatch.setattr(results, "_finding", unstorable)
+    monkeypatch.setattr(parse, "_finding", unstorable)
     scene.deliver(result("ami-bad"))
     scene.deliver(result("ami-good"))
     assert scene.persist() == (1, 1)
@@ -202,7 +202,7 @@ def test_messages_are_given_back_where_the_database_goes_away(scene, monkeypatch
         fail()
 
     with monkeypatch.context() as outage:
-        outage.setattr(reading, "save_results", go_away)
+        outage.setattr(read, "save_results", go_away)
         with pytest.raises(OperationalError):
             scene.persist()
     assert scene.persist() == (1, 0)
@@ -445,8 +445,8 @@ def test_odd_ids_are_nobodys(scene, ami_id):
 
 def test_files_without_end_are_refused(scene):
     image = scene.begun("ami-1")
-    many = {f"ami-{number}": {} for number in range(results.MAX_IMAGES + 1)}
+    many = {f"ami-{number}": {} for number in range(parse.MAX_IMAGES + 1)}
     scene.deliver({"cloud": "aws", "images": many})
-    scene.deliver(b'{"cloud": "aws", "images": {}}' + b" " * reading.MAX_OBJECT)
+    scene.deliver(b'{"cloud": "aws", "images": {}}' + b" " * read.MAX_OBJECT)
     assert scene.persist() == (0, 2)
     assert fresh(image).status == "inspecting"

@@ -4,13 +4,13 @@ import datetime
 
 import pytest
 
-from api.clouds.aws import copy
 from api.clouds.aws.errors import AwsError, NotReadyError
+from api.clouds.aws.inspection import disk_copies
 from api.inspection.reinspection import reinspect_image
 from api.models import InspectionAttempt, Instance, MachineImage, StaleUsage
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
-from tests.api.inspection import scene as names
-from tests.api.inspection.scene import REGION, RHEL_84, attempts, fresh, result
+from tests.api.inspection import testbed as names
+from tests.api.inspection.testbed import REGION, RHEL_84, attempts, fresh, result
 from tests.factories import (
     make_aws_account,
     make_aws_image,
@@ -129,7 +129,7 @@ def test_scenario_08_an_image_that_is_gone(scene):
 
 
 def test_scenario_08_a_root_device_without_snapshot(scene, started, monkeypatch):
-    monkeypatch.setattr(copy, "root_snapshot_id", lambda image: None)
+    monkeypatch.setattr(disk_copies, "root_snapshot_id", lambda image: None)
     scene.run(names.COPY, scene.arn, started.cloud_image_id, REGION)
     assert fresh(started).status == "error"
 
@@ -176,7 +176,7 @@ def test_scenario_10_a_long_name_is_cut(scene):
     ami, _ = scene.foreign(share_disk=True)
     ec2 = scene.customers
     described = scene.customers.describe_images(ImageIds=[ami])["Images"][0] | {"Name": "x" * 128}
-    made = copy.find_or_copy_image(ec2, described, region=REGION, token="t")
+    made = disk_copies.find_or_copy_image(ec2, described, region=REGION, token="t")
     assert len(ec2.describe_images(ImageIds=[made])["Images"][0]["Name"]) == 128
 
 
@@ -231,7 +231,7 @@ def test_scenario_13_too_many_copies(scene, started):
 
 def test_scenario_14_launch(requests, scene, started, copied, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(copy, "load_snapshot", lambda ec2, snapshot_id: {"State": "pending"})
+        patch.setattr(disk_copies, "load_snapshot", lambda ec2, snapshot_id: {"State": "pending"})
         with pytest.raises(NotReadyError):
             scene.run(names.LAUNCH, started.cloud_image_id, copied)
     assert fresh(started).status == "preparing"

@@ -8,16 +8,17 @@ from django.db import transaction
 from api.accounts.deletion import delete_account
 from api.accounts.erasure import erase_instances
 from api.accounts.states import OPERATOR
-from api.clouds.aws import copy
-from api.inspection import attempts, copying, shares
-from api.inspection.leftovers import find_leftovers
+from api.clouds.aws.inspection import disk_copies
+from api.inspection import attempts, shares
+from api.inspection.cleanup import find_leftovers
 from api.inspection.reinspection import reinspect_image
+from api.inspection.steps import copy
 from api.models import CloudAccount, InspectionAttempt, MachineImage, SnapshotShare
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
-from tests.api.inspection import scene as names
-from tests.api.inspection.kills import killed
-from tests.api.inspection.scene import REGION
-from tests.api.inspection.scene import attempts as attempts_at
+from tests.api.inspection import testbed as names
+from tests.api.inspection.fault_injection import killed
+from tests.api.inspection.testbed import REGION
+from tests.api.inspection.testbed import attempts as attempts_at
 from util import clock
 
 
@@ -91,11 +92,11 @@ anywhere = pytest.mark.parametrize(
     [
         pytest.param(module, function, after, id=f"{'after' if after else 'before'}-{function}")
         for module, function in (
-            (copy, "load_image"),
-            (copy, "share"),
-            (copy, "find_or_copy_snapshot"),
+            (disk_copies, "load_image"),
+            (disk_copies, "share"),
+            (disk_copies, "find_or_copy_snapshot"),
             (attempts, "claim_copy"),
-            (copying, "_go_on"),
+            (copy, "_go_on"),
         )
         for after in (False, True)
     ],
@@ -160,7 +161,7 @@ def test_a_late_end_takes_nothing_from_the_next_inspection(scene, image, snapsho
     (first_end,) = scene.queued.named(names.REMOVE)
     reinspect_image(image_id=image.id)
     scene.start(image)
-    copies = copy.find_or_copy_snapshot
+    copies = disk_copies.find_or_copy_snapshot
 
     def end_first(**options):
         scene.run(first_end.name, *first_end.args)
@@ -168,7 +169,7 @@ def test_a_late_end_takes_nothing_from_the_next_inspection(scene, image, snapsho
         return copies(**options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copy, "find_or_copy_snapshot", end_first)
+        patch.setattr(disk_copies, "find_or_copy_snapshot", end_first)
         copy_disk(scene, image)
     second_end = scene.queued.named(names.REMOVE)[-1]
     assert second_end != first_end
@@ -178,7 +179,7 @@ def test_a_late_end_takes_nothing_from_the_next_inspection(scene, image, snapsho
 
 def test_a_share_made_again_while_it_is_ended_is_not_forgotten(scene, image, snapshot, monkeypatch):
     copy_disk(scene, image)
-    unshare = copy.unshare
+    unshare = disk_copies.unshare
 
     def share_again(ec2, snapshot_id, *, account_id):
         unshare(ec2, snapshot_id, account_id=account_id)
@@ -186,7 +187,7 @@ def test_a_share_made_again_while_it_is_ended_is_not_forgotten(scene, image, sna
             customer_snapshot_id=snapshot_id, region=REGION, arn=scene.arn, ami_id="ami-2"
         )
 
-    monkeypatch.setattr(copy, "unshare", share_again)
+    monkeypatch.setattr(disk_copies, "unshare", share_again)
     shares.end(customer_snapshot_id=snapshot, region=REGION, arn=scene.arn)
     assert SnapshotShare.objects.get().ami_id == "ami-2"
     assert attempts_at(image)[0].share_removed_at is None

@@ -5,8 +5,8 @@ import pytest
 from api.images.tags import RHEL, TagChange, store_tags
 from api.images.users import inspect_after_all
 from api.inspection.reinspection import reinspect_image
-from tests.api.inspection import scene as names
-from tests.api.inspection.scene import REGION, Scene, attempts, fresh, result
+from tests.api.inspection import testbed as names
+from tests.api.inspection.testbed import REGION, Scene, attempts, fresh, result
 from tests.factories import make_aws_account, make_instance, make_tags
 from util import clock
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from api.inspection.results import parse_result
+from api.inspection.results.parse import parse_result
 from api.inspector import packages
 from api.inspector.drive import inspect_drive
 from api.inspector.errors import Notes

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from api.models import CloudAccount, User
 from tests.api.accounts.conftest import FakeCloud, clouds  # noqa: F401
 from tests.api.internal.callers import PSK
-from tests.api.internal.world import CREATED, World
+from tests.api.internal.environment import CREATED, World
 from tests.factories import (
     make_aws_account,
     make_azure_account,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.internal.world import SUBSCRIPTION, TIMES, World
+from tests.api.internal.environment import SUBSCRIPTION, TIMES, World
 
 pytestmark = pytest.mark.django_db
 

@@ -7,7 +7,7 @@ from django_celery_beat.models import PeriodicTask
 
 from api.models import InspectionAttempt, SetAsideTask, SyntheticDataRequest
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.internal.world import CREATED, START, World
+from tests.api.internal.environment import CREATED, START, World
 from tests.factories import (
     make_aws_account,
     make_azure_account,

@@ -15,7 +15,7 @@ from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.clouds.aws import ingest_metrics
+from api.clouds.aws.cloudtrail import metrics as ingest_metrics
 from api.internal import dependencies, gauges, metrics
 from api.models import IngestHour, StaleUsage
 from cloudigrade.task_names import QUEUE_NAMES

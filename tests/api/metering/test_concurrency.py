@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.metering.concurrency import daily_peaks, day_of, start_of
 from api.metering.facets import ANY, TOTAL, Facets
-from tests.api.metering import oracle
+from tests.api.metering import reference
 from tests.api.metering.notation import RHEL, SERVER, at, day, key, micros, moment, peaks
 
 BLANK = Facets("x86_64", "", "", "", "")
@@ -229,7 +229,7 @@ def test_equals_the_oracle(drawn):
     """Instants are six hours apart, so that ties, also at midnight, are the rule."""
     base, quarter = at("08T00"), datetime.timedelta(hours=6)
     runs = [
-        oracle.OracleRun(
+        reference.OracleRun(
             base + start * quarter,
             None if length is None else base + (start + length) * quarter,
             facets,
@@ -243,7 +243,7 @@ def test_equals_the_oracle(drawn):
         if run.facets
     ]
     for date, found in daily_peaks(spans, dict(enumerate(combinations)), day(7), day(14)):
-        assert dict(found) == oracle.expected_counts(runs, date)
+        assert dict(found) == reference.expected_counts(runs, date)
         assert not found or found[0][0] == TOTAL
 
 

@@ -9,7 +9,7 @@ from api.metering.days import Days
 from api.metering.difference import Difference, Facts, StoredRun, WantedRun
 from api.metering.timeline import runs_from_events
 from api.models.instance import ORDINARY_RANK
-from tests.api.metering import oracle
+from tests.api.metering import reference
 from tests.api.metering.notation import RHEL, at, day, micros, moment
 
 IMAGE = 7
@@ -143,9 +143,11 @@ def test_result_is_right_and_untouched_days_keep_their_counts(old, new, old_imag
 
 def counted(runs, number):
     facets = {None: None, IMAGE: RHEL, OTHER: RHEL._replace(arch="arm64")}
-    return oracle.expected_counts(
+    return reference.expected_counts(
         [
-            oracle.OracleRun(moment(run.start), moment(run.facts.end), facets[run.facts.image_id])
+            reference.OracleRun(
+                moment(run.start), moment(run.facts.end), facets[run.facts.image_id]
+            )
             for run in runs
         ],
         day(number),

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from api.metering import recalculate, runs
 from api.models import Cause, InstanceEvent, Run, StaleUsage
 from tests import factories
-from tests.api.metering import oracle
+from tests.api.metering import reference
 from tests.api.metering.notation import EPOCH, at, day, micros
 
 LONG_AGO = datetime.datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=datetime.UTC)
@@ -177,7 +177,7 @@ def test_random_histories_arriving_in_any_order(world):
         if randomly.random() < 0.4:
             recalculated(world, *instances)
             for one in instances:
-                assert world.runs(one) == oracle.expected_runs(
+                assert world.runs(one) == reference.expected_runs(
                     [(*event, "") for event in arrived[one.id]]
                 )
 

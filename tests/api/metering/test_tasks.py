@@ -5,7 +5,8 @@ import datetime
 import pytest
 from celery import current_app
 
-from api.metering import problems, recalculate, synthesize, synthetic_requests
+from api.metering import problems, recalculate
+from api.synthetic import requests, steps
 from api.tasks import metering, synthetic
 
 MOMENT = "2021-06-09 04:02:00+04:00"
@@ -63,7 +64,7 @@ CASES = [
         [({"run_ids": [1, 2]}, {"run_ids": [1, 2]})],
     ),
     *(
-        (task, synthesize, work, [({"request_id": 7}, {"request_id": 7})])
+        (task, steps, work, [({"request_id": 7}, {"request_id": 7})])
         for task, work in (
             (synthetic.synthesize_user, "make_user"),
             (synthetic.synthesize_cloud_accounts, "make_accounts"),
@@ -75,7 +76,7 @@ CASES = [
     ),
     (
         synthetic.synthesize_concurrent_usage,
-        synthesize,
+        steps,
         "make_usage_on",
         [
             (
@@ -86,7 +87,7 @@ CASES = [
     ),
     (
         synthetic.delete_expired_synthetic_data,
-        synthetic_requests,
+        requests,
         "delete_expired_requests",
         [({}, {})],
     ),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.metering.timeline import PowerRun, runs_from_events
 from api.models.instance import event_rank
-from tests.api.metering import oracle
+from tests.api.metering import reference
 from tests.api.metering.notation import at, micros, moment, runs
 
 KINDS_OF = {
@@ -172,9 +172,11 @@ def test_equals_the_oracle(events):
         for when, kind, name, instance_type in literal
     ]
     found = runs_from_events(stored)
-    assert [(moment(run.start), moment(run.end)) for run in found] == oracle.expected_runs(literal)
+    assert [(moment(run.start), moment(run.end)) for run in found] == reference.expected_runs(
+        literal
+    )
     assert [run.instance_type for run in found] == [
-        oracle.expected_type(literal, moment(run.start)) for run in found
+        reference.expected_type(literal, moment(run.start)) for run in found
     ]
 
 

@@ -25,7 +25,7 @@ from api.models import (
     User,
 )
 from tests import factories
-from tests.api.metering import oracle
+from tests.api.metering import reference
 from tests.api.metering.notation import at, day, key
 
 
@@ -293,10 +293,10 @@ def compare_with_oracle(world, arrived):
         facets = None
         if image and image.is_rhel:
             facets = (image.architecture, image.role, image.sla, image.usage, image.service_type)
-        for start, end in oracle.expected_runs([(*event, "") for event in arrived[instance.id]]):
-            runs.append(oracle.OracleRun(start, end, facets))
+        for start, end in reference.expected_runs([(*event, "") for event in arrived[instance.id]]):
+            runs.append(reference.OracleRun(start, end, facets))
     for number in range(5, 13):
-        assert world.counts(number) == oracle.expected_counts(runs, day(number))
+        assert world.counts(number) == reference.expected_counts(runs, day(number))
 
 
 @pytest.mark.parametrize(

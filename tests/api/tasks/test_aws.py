@@ -6,9 +6,9 @@ import pytest
 from botocore.exceptions import ClientError
 from celery.exceptions import Retry
 
+from api.clouds.aws.cloudtrail.pipeline import Result
 from api.clouds.aws.errors import AwsError
-from api.clouds.aws.ingest import Result
-from api.clouds.aws.queues import Message
+from api.clouds.aws.provisioning.queues import Message
 from api.clouds.provider import TransientCloudError
 from api.tasks import aws as tasks
 

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from api.clouds.aws import stored_records
+from api.clouds.aws.cloudtrail import stored_records
 from api.models import IngestObject, InstanceEvent
 from tests.api.internal.callers import ANYBODY, B
 

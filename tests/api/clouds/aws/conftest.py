@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from api.clouds.aws import deliveries, lookup, queues
+from api.clouds.aws.cloudtrail import enrich, read
+from api.clouds.aws.provisioning import queues
 from api.clouds.aws.session import clients
 from deployment.local.aws import AwsControl
-from tests.api.clouds.aws.scene import BUCKET, LogsInMemory, Scene, make_account
+from tests.api.clouds.aws.testbed import BUCKET, LogsInMemory, Scene, make_account
 from tests.celery_fixtures import Queued
 
 
@@ -77,7 +78,7 @@ def scene(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) ->
 def logs(monkeypatch: pytest.MonkeyPatch, queued: Queued) -> LogsInMemory:
     """A bucket for logs that is only in memory; beside it there is an EC2 that knows nothing."""
     memory = LogsInMemory()
-    monkeypatch.setattr(deliveries, "_fetch", memory.fetch)
-    monkeypatch.setattr(lookup, "describe_instances", lambda *_: iter(()))
-    monkeypatch.setattr(lookup, "describe_images", lambda *_: iter(()))
+    monkeypatch.setattr(read, "_fetch", memory.fetch)
+    monkeypatch.setattr(enrich, "describe_instances", lambda *_: iter(()))
+    monkeypatch.setattr(enrich, "describe_images", lambda *_: iter(()))
     return memory

@@ -10,7 +10,7 @@ from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
 from api.tasks.accounts import configure_customer_aws_and_create_cloud_account
 from api.tasks.aws import delete_cloudtrail
-from tests.api.clouds.aws.scene import ACCOUNT, trails
+from tests.api.clouds.aws.testbed import ACCOUNT, trails
 from tests.factories import make_aws_account, make_event, make_instance, make_user
 
 pytestmark = pytest.mark.django_db

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from api import errands
-from api.clouds.aws import policy, session, trail
+from api import outbox
+from api.clouds.aws import policy, session
+from api.clouds.aws.cloudtrail import trail
+from api.clouds.aws.cloudtrail.trail import delete_trail, remove_trail
 from api.clouds.aws.provider import AwsProvider
 from api.clouds.aws.session import clients
-from api.clouds.aws.trail import delete_trail, remove_trail
 from api.clouds.provider import (
     AccountRef,
     Finding,
@@ -17,7 +18,7 @@ from api.clouds.provider import (
     VerificationFailedError,
 )
 from api.models import Errand
-from tests.api.clouds.aws.scene import ACCOUNT, trails
+from tests.api.clouds.aws.testbed import ACCOUNT, trails
 from tests.factories import make_aws_account
 
 provider = AwsProvider()
@@ -262,7 +263,7 @@ def test_last_removal_is_known(bucket, queued):
     assert provider.last_removal(ref()) is None
     provider.release(ref())
     errand = Errand.objects.get()
-    tie = errands.Tie(errand.key, str(errand.ticket))
+    tie = outbox.Tie(errand.key, str(errand.ticket))
     remove_trail(arn=errand.args[0], aws_account_id=ACCOUNT, tie=tie)
     assert provider.last_removal(ref()) is not None
 

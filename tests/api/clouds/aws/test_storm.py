@@ -4,7 +4,7 @@ Eight threads with database connections of their own: three store log files that
 and twice, among them tags; one runs the hourly passes, one what is stale; one saves inspection
 results; one disables a customer's account, one deletes another's. Their clocks differ by up to a
 minute. At the end every event of the customers who stayed is stored once, and all runs and all
-days are those of the reference implementation (``tests/api/metering/oracle.py``). Looks at
+days are those of the reference implementation (``tests/api/metering/reference.py``). Looks at
 regions beside logs are in ``test_describe_histories.py``.
 """
 
@@ -20,9 +20,9 @@ import pytest
 from api.accounts.deletion import delete_account
 from api.accounts.lifecycle import disable_account
 from api.accounts.states import Trigger
-from api.clouds.aws import ingest as ingest_module
-from api.clouds.aws import storing
-from api.clouds.aws.ingest import ingest
+from api.clouds.aws.cloudtrail import load_by_customer
+from api.clouds.aws.cloudtrail import pipeline as ingest_module
+from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.images.changes import change_images
 from api.metering import recalculate
 from api.models import (
@@ -35,8 +35,8 @@ from api.models import (
     StaleUsage,
     UserTaskLock,
 )
-from tests.api.clouds.aws.scene import BEGINNING, at, make_account
-from tests.api.metering import oracle
+from tests.api.clouds.aws.testbed import BEGINNING, at, make_account
+from tests.api.metering import reference
 from tests.factories import make_aws_image
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import LogFile
@@ -181,8 +181,8 @@ def with_clock(seconds, work):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_everything_at_once(logs, clocks, monkeypatch, seed):
-    monkeypatch.setattr(storing, "PATIENCE", 0.5)
-    monkeypatch.setattr(storing, "HASTE", 0.2)
+    monkeypatch.setattr(load_by_customer, "PATIENCE", 0.5)
+    monkeypatch.setattr(load_by_customer, "HASTE", 0.2)
     storm = Storm(seed)
     queue = Queue(logs.announced(storm.files))
     monkeypatch.setattr(ingest_module, "_put_back", lambda _messages: None)
@@ -234,18 +234,18 @@ def check_numbers(storm):
         ):
             events = InstanceEvent.objects.filter(instance=instance).order_by("id")
             columns = ("occurred_at", "event_type", "source_name")
-            runs = oracle.expected_runs(list(events.values_list(*columns)))
+            runs = reference.expected_runs(list(events.values_list(*columns)))
             stored = Run.objects.filter(instance=instance).order_by("start_time")
             assert list(stored.values_list("start_time", "end_time")) == sorted(runs)
             facets = _facets(instance.machine_image, account.user_id in tagged_for)
-            expected += [oracle.OracleRun(start, end, facets) for start, end in runs]
+            expected += [reference.OracleRun(start, end, facets) for start, end in runs]
         days = ConcurrentUsage.objects.filter(user_id=account.user_id)
         found = {
             row.date: {tuple(entry[:5]): entry[5] for entry in row.maximum_counts} for row in days
         }
         assert set(found) == {date(2020, 1, number) for number in range(1, LAST_DAY.day + 1)}
         for day, counts in found.items():
-            assert counts == oracle.expected_counts(expected, day), (number, day)
+            assert counts == reference.expected_counts(expected, day), (number, day)
 
 
 def _facets(image, has_tag):

@@ -1,0 +1,272 @@
+"""Get: what the logs do not say, asked of EC2 on demand (spec 04 §8.8).
+
+One question per account and region for all instances, and one for all images, however many logs
+mention them. Nothing waits for an answer that does not come (decision 47): instances are then
+stored without an image, events without a type, images as unavailable, and all is asked again later.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from api.clouds.aws.arn import Arn, parse_arn
+from api.clouds.aws.cloudtrail.filter import Admitted
+from api.clouds.aws.cloudtrail.records import Sighting
+from api.clouds.aws.describe.ec2 import (
+    RUNNING,
+    DescribedImage,
+    DescribedInstance,
+    describe_images,
+    describe_instances,
+)
+from api.clouds.aws.errors import code_of, is_access_denied, is_throttling
+from api.clouds.aws.images import ShownImage
+from api.clouds.aws.selectors import Account, KnownImage, KnownInstance, load_images, load_instances
+from api.models import DescribeRun, MachineImage
+from util.postgres import DatabaseClock
+
+logger = logging.getLogger(__name__)
+
+PLACES_AT_ONCE = 8
+
+Answer = TypeVar("Answer")
+
+
+class Place(NamedTuple):
+    """An account and one of its regions."""
+
+    account: Account
+    region: str
+
+
+class Found(NamedTuple):
+    """An image as EC2 described it, and to whom."""
+
+    image: DescribedImage
+    place: Place
+
+
+@dataclass(slots=True)
+class Lookup:
+    """What EC2 said, and the record of each question for instances (09 P4).
+
+    What it does not show, and what it could not be asked for, is absent. Times are PostgreSQL's
+    (decision 41). ``runs`` are the records that are not stored yet.
+    """
+
+    instances: dict[str, DescribedInstance] = field(default_factory=dict)
+    images: dict[str, Found] = field(default_factory=dict)
+    shown: list[ShownImage] = field(default_factory=list)
+    runs: list[DescribeRun] = field(default_factory=list)
+    stored_runs: list[DescribeRun] = field(default_factory=list)
+
+    def good_runs(self) -> list[DescribeRun]:
+        """Return the records of the questions that were answered."""
+        runs = [*self.stored_runs, *self.runs]
+        return [run for run in runs if run.outcome == DescribeRun.Outcome.OK]
+
+    def note_stored(self, runs: Sequence[DescribeRun]) -> None:
+        """Note that some of the records have been stored for good."""
+        stored = {id(run) for run in runs}
+        self.runs = [run for run in self.runs if id(run) not in stored]
+        self.stored_runs.extend(runs)
+
+    @property
+    def asked_at(self) -> datetime:
+        """When EC2 was first asked for instances; raises ValueError if it was not."""
+        return min(run.started_at for run in self.good_runs())
+
+    @property
+    def read_at(self) -> datetime:
+        """When all instances had been described; raises ValueError if none were."""
+        return max(run.finished_at for run in self.good_runs() if run.finished_at)
+
+
+def look_up(files: Sequence[Admitted]) -> Lookup:
+    """Ask EC2 for the instances and images of which neither the logs nor we know enough.
+
+    Never raises for what AWS answers, or that it does not. No database transaction may be open.
+    """
+    lookup = Lookup()
+    mentions = [mention for one in files for mention in one.mentions]
+    known = load_instances(sighting.instance_id for _, sighting in mentions)
+    _ask_instances(lookup, missing_instances(mentions, known))
+    used = used_images(mentions, known, lookup.instances)
+    tagged = [
+        (Place(account, change.region), change.image_id)
+        for one in files
+        for account, change in one.tag_changes
+    ]
+    images = load_images(
+        [ami_id for _, ami_id in [*used, *tagged]], {place.account.id for place, _ in used}
+    )
+    _ask_images(lookup, missing_images(used, tagged, images))
+    return lookup
+
+
+def missing_instances(
+    mentions: Iterable[tuple[Account, Sighting]], known: Mapping[str, KnownInstance]
+) -> dict[Place, set[str]]:
+    """Select the instances of which type or image can not be told. Pure."""
+    complete, missing = set(), defaultdict(set)
+    for account, sighting in mentions:
+        stored = known.get(sighting.instance_id.lower())
+        if stored and stored.stored.account_id != account.id:
+            continue
+        if _is_complete(sighting, stored):
+            complete.add(sighting.instance_id)
+        else:
+            missing[Place(account, sighting.region)].add(sighting.instance_id)
+    return {place: rest for place, ids in missing.items() if (rest := ids - complete)}
+
+
+def _is_complete(sighting: Sighting, stored: KnownInstance | None) -> bool:
+    if sighting.instance_type and sighting.image_id:
+        return True
+    return bool(stored and stored.stored.image_id and stored.typed_since)
+
+
+def used_images(
+    mentions: Iterable[tuple[Account, Sighting]],
+    known: Mapping[str, KnownInstance],
+    described: Mapping[str, DescribedInstance],
+) -> set[tuple[Place, str]]:
+    """Return the images that instances were launched from, and where. Pure."""
+    used = set()
+    for account, sighting in mentions:
+        stored, told = known.get(sighting.instance_id.lower()), described.get(sighting.instance_id)
+        ami_id = sighting.image_id or (told and told.image_id) or (stored and stored.ami_id) or None
+        if ami_id:
+            used.add((Place(account, sighting.region), ami_id))
+    return used
+
+
+def missing_images(
+    used: Iterable[tuple[Place, str]],
+    tagged: Iterable[tuple[Place, str]],
+    known: Mapping[str, KnownImage],
+) -> dict[Place, set[str]]:
+    """Select the images to ask for.
+
+    Those that are known are not asked for again, unless AWS did not show them then and an instance
+    uses them now (README decision 9), or an account uses them for the first time, which may have
+    tags of its own on them (decision 34). Pure.
+    """
+    missing: dict[Place, set[str]] = defaultdict(set)
+    for place, ami_id in used:
+        image = known.get(ami_id)
+        if (
+            image is None
+            or image.status == MachineImage.Status.UNAVAILABLE
+            or place.account.id not in image.described_to
+        ):
+            missing[place].add(ami_id)
+    for place, ami_id in tagged:
+        if ami_id not in known:
+            missing[place].add(ami_id)
+    return missing
+
+
+def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
+    if not missing:
+        return
+    clock = DatabaseClock()
+
+    def ask(place: Place) -> tuple[DescribeRun, list[DescribedInstance] | Exception]:
+        run = DescribeRun(
+            cloud_account_id=place.account.id,
+            region=place.region,
+            kind=DescribeRun.Kind.ON_DEMAND,
+            started_at=clock.now(),
+        )
+        answer = _answer(place, missing[place], describe_instances)
+        run.finished_at = clock.now()
+        run.outcome, run.error_code = outcome_of(answer), error_code(answer)
+        if not isinstance(answer, Exception):
+            run.listed = len(answer)
+            run.running = sum(one.state == RUNNING for one in answer)
+        return run, answer
+
+    for run, answer in _everywhere(ask, missing).values():
+        lookup.runs.append(run)
+        if not isinstance(answer, Exception):
+            lookup.instances |= {one.instance_id: one for one in answer}
+
+
+def _ask_images(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
+    if not missing:
+        return
+    asked_at = DatabaseClock().now()
+
+    def ask(place: Place) -> list[DescribedImage] | Exception:
+        return _answer(place, missing[place], describe_images)
+
+    for place, answer in _everywhere(ask, missing).items():
+        if not isinstance(answer, Exception):
+            found = {image.image_id: image for image in answer}
+            for ami_id, image in found.items():
+                lookup.images.setdefault(ami_id, Found(image, place))
+            lookup.shown += [
+                ShownImage(place.account, ami_id, found.get(ami_id), asked_at)
+                for ami_id in sorted(missing[place])
+            ]
+
+
+def _everywhere(ask: Callable[[Place], Answer], places: Iterable[Place]) -> dict[Place, Answer]:
+    wanted = list(places)
+    if len(wanted) < 2:
+        return {place: ask(place) for place in wanted}
+    with ThreadPoolExecutor(min(PLACES_AT_ONCE, len(wanted)), "describe") as pool:
+        return dict(zip(wanted, pool.map(ask, wanted), strict=True))
+
+
+def _answer(
+    place: Place,
+    ids: Iterable[str],
+    describe: Callable[[Arn, str, Iterable[str]], Iterable[Answer]],
+) -> list[Answer] | Exception:
+    """Ask one place, and return why there is no answer if there is none (decision 47)."""
+    try:
+        return list(describe(parse_arn(place.account.arn), place.region, ids))
+    except (ClientError, BotoCoreError) as error:
+        level = logging.WARNING if is_access_denied(error) else logging.ERROR
+        _report(level, place, error)
+        return error
+    except Exception as error:
+        _report(logging.ERROR, place, error, exc_info=True)
+        return error
+
+
+def _report(level: int, place: Place, error: Exception, **options: Any) -> None:
+    logger.log(
+        level,
+        "AWS account %s cannot be asked in %s: %s",
+        place.account.aws_account_id,
+        place.region,
+        error,
+        **options,
+    )
+
+
+def outcome_of(answer: object) -> str:
+    """Say how a question to AWS ended, as the record of it does (09 P4)."""
+    if not isinstance(answer, Exception):
+        return str(DescribeRun.Outcome.OK)
+    if is_access_denied(answer):
+        return str(DescribeRun.Outcome.DENIED)
+    if is_throttling(answer):
+        return str(DescribeRun.Outcome.THROTTLED)
+    return str(DescribeRun.Outcome.FAILED)
+
+
+def error_code(answer: object) -> str:
+    """Give AWS's code of an error, or the name of any other; empty if there was none."""
+    if not isinstance(answer, Exception):
+        return ""
+    return code_of(answer) or type(answer).__name__

@@ -1,0 +1,295 @@
+"""Load: what became of the files that we were told of (spec 09 P2, P3, P13).
+
+Files that stored something, or failed, have a row of their own; all files of our accounts are
+counted by account, region and hour of delivery. A file that comes again is not counted again.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+from api.clouds.aws.cloudtrail.filter import Admitted
+from api.clouds.aws.cloudtrail.read import LogFile
+from api.clouds.aws.cloudtrail.records import Skip
+from api.clouds.aws.provisioning.queues import Message
+from api.models import IngestObject, TrailDigest
+from util import clock
+
+_SAVE_OBJECTS = """
+INSERT INTO api_ingestobject AS known (
+    bucket, key, etag, size, aws_account_id, region, delivered_at, announced_at, enqueued_at,
+    outcome, records, relevant, oldest_event_at, newest_event_at,
+    processed_at, stored, attempts, code_version)
+SELECT file.*, %s, 0, 1, %s
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
+            %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[],
+            %s::integer[], %s::integer[], %s::timestamptz[], %s::timestamptz[]) AS file
+ON CONFLICT (bucket, key) DO UPDATE
+SET attempts = known.attempts + 1,
+    processed_at = EXCLUDED.processed_at,
+    outcome = CASE WHEN known.outcome = 'ok' THEN known.outcome ELSE EXCLUDED.outcome END,
+    etag = EXCLUDED.etag,
+    size = COALESCE(EXCLUDED.size, known.size),
+    records = GREATEST(known.records, EXCLUDED.records),
+    relevant = GREATEST(known.relevant, EXCLUDED.relevant),
+    oldest_event_at = LEAST(known.oldest_event_at, EXCLUDED.oldest_event_at),
+    newest_event_at = GREATEST(known.newest_event_at, EXCLUDED.newest_event_at),
+    code_version = EXCLUDED.code_version
+RETURNING bucket, key, id
+"""
+
+_ADD_STORED = """
+UPDATE api_ingestobject object SET stored = object.stored + new.stored
+FROM unnest(%s::bigint[], %s::integer[]) AS new (id, stored)
+WHERE object.id = new.id
+"""
+
+_SEEN = """
+SELECT hour.aws_account_id, hour.region, hour.hour, hour.seen
+FROM api_ingesthour hour
+JOIN unnest(%s::text[], %s::text[], %s::timestamptz[]) AS wanted (account, region, hour)
+  ON hour.aws_account_id = wanted.account AND hour.region = wanted.region
+ AND hour.hour = wanted.hour
+"""
+
+_COUNT = """
+INSERT INTO api_ingesthour AS known (
+    aws_account_id, region, hour, files, records, relevant, stored, duplicates, skipped,
+    newest_event_at, largest_event_age, largest_queue_wait, seen)
+SELECT * FROM unnest(
+    %s::text[], %s::text[], %s::timestamptz[], %s::integer[], %s::bigint[], %s::bigint[],
+    %s::bigint[], %s::bigint[], %s::jsonb[], %s::timestamptz[], %s::float8[], %s::float8[],
+    %s::text[])
+ON CONFLICT (aws_account_id, region, hour) DO UPDATE
+SET files = known.files + EXCLUDED.files,
+    records = known.records + EXCLUDED.records,
+    relevant = known.relevant + EXCLUDED.relevant,
+    stored = known.stored + EXCLUDED.stored,
+    duplicates = known.duplicates + EXCLUDED.duplicates,
+    skipped = (
+        SELECT COALESCE(jsonb_object_agg(reason, number), '{}')
+        FROM (
+            SELECT reason, sum(number::bigint) AS number
+            FROM (
+                SELECT * FROM jsonb_each_text(known.skipped)
+                UNION ALL
+                SELECT * FROM jsonb_each_text(EXCLUDED.skipped)
+            ) AS both_of_them (reason, number)
+            GROUP BY reason
+        ) AS summed
+    ),
+    newest_event_at = GREATEST(known.newest_event_at, EXCLUDED.newest_event_at),
+    largest_event_age = GREATEST(known.largest_event_age, EXCLUDED.largest_event_age),
+    largest_queue_wait = GREATEST(known.largest_queue_wait, EXCLUDED.largest_queue_wait),
+    seen = CONCAT_WS(E'\\n', NULLIF(known.seen, ''), NULLIF(EXCLUDED.seen, ''))
+"""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A file, the first message that announced it, and what was found to be for us in it."""
+
+    file: LogFile
+    message: Message
+    admitted: Admitted = field(default_factory=Admitted)
+    object_id: int | None = None
+    stored: int = 0
+
+    @property
+    def user_ids(self) -> set[int]:
+        """The users whose accounts it is for."""
+        return {account.user_id for account in self.admitted.accounts}
+
+    @property
+    def event_times(self) -> list[datetime]:
+        """When the things happened that are for us."""
+        return [one.occurred_at for _, one in self.admitted.sightings] + [
+            one.occurred_at for _, one in self.admitted.tag_changes
+        ]
+
+
+class _Hour(NamedTuple):
+    account_id: str
+    region: str
+    start: datetime
+
+
+@dataclass(slots=True)
+class _Count:
+    files: int = 0
+    records: int = 0
+    relevant: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    newest_event_at: datetime | None = None
+    event_age: float | None = None
+    queue_wait: float | None = None
+    seen: list[str] = field(default_factory=list)
+
+
+def save_objects(entries: Iterable[Entry]) -> None:
+    """Store a row for each file that is for us, or failed, and note its id in the entry."""
+    wanted = {
+        (one.file.announced.bucket, one.file.announced.key): one
+        for one in entries
+        if one.file.outcome and (one.admitted or one.file.outcome != IngestObject.Outcome.OK)
+    }
+    if not wanted:
+        return
+    rows = [_object_row(wanted[name]) for name in sorted(wanted)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    version = settings.CLOUDIGRADE_VERSION or ""
+    for bucket, key, object_id in _fetch(_SAVE_OBJECTS, [clock.now(), version, *columns]):
+        wanted[bucket, key].object_id = object_id
+
+
+def _object_row(entry: Entry) -> tuple[Any, ...]:
+    file, times = entry.file, entry.event_times
+    announced, key = file.announced, file.key
+    return (
+        announced.bucket,
+        announced.key,
+        file.etag or announced.etag,
+        announced.size if file.size is None else file.size,
+        key.account_id if key else "",
+        key.region if key else "",
+        key.delivered_at if key else None,
+        announced.announced_at,
+        entry.message.sent_at,
+        str(file.outcome),
+        file.log.records if file.log else 0,
+        entry.admitted.relevant,
+        min(times, default=None),
+        max(times, default=None),
+    )
+
+
+def add_stored(entries: Iterable[Entry]) -> None:
+    """Add to the files' rows how many events each of them has stored now."""
+    counts = {one.object_id: one.stored for one in entries if one.object_id and one.stored}
+    if counts:
+        with connection.cursor() as cursor:
+            cursor.execute(_ADD_STORED, [list(counts), list(counts.values())])
+
+
+def count_files(entries: Sequence[Entry]) -> None:
+    """Count files and what was in them, by account, region and hour of delivery.
+
+    Files of AWS accounts that we do not know are only counted in metrics: they would fill the
+    table for whoever delivers them.
+    """
+    hours: dict[_Hour, list[Entry]] = {}
+    for entry in entries:
+        if _is_counted(entry.file):
+            hours.setdefault(_hour(entry), []).append(entry)
+    if not hours:
+        return
+    seen = _seen(hours)
+    rows = []
+    for hour in sorted(hours):
+        count = _Count()
+        names = seen.get(hour, set())
+        for entry in hours[hour]:
+            _add(count, entry, names)
+        rows.append((*hour, *_count_row(count)))
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, columns)
+
+
+def _is_counted(file: LogFile) -> bool:
+    if file.key is None or file.skip is Skip.UNKNOWN_ACCOUNT:
+        return False
+    return bool(file.outcome or file.skip)
+
+
+def _hour(entry: Entry) -> _Hour:
+    key = entry.file.key
+    assert key is not None
+    moment = (
+        key.delivered_at
+        or entry.file.announced.announced_at
+        or entry.message.sent_at
+        or clock.now()
+    )
+    return _Hour(key.account_id, key.region, moment.replace(minute=0, second=0, microsecond=0))
+
+
+def _seen(hours: Iterable[_Hour]) -> dict[_Hour, set[str]]:
+    columns = [list(column) for column in zip(*hours, strict=True)]
+    return {_Hour(*row[:3]): set(row[3].splitlines()) for row in _fetch(_SEEN, columns)}
+
+
+def _add(count: _Count, entry: Entry, names: set[str]) -> None:
+    file, admitted = entry.file, entry.admitted
+    assert file.key is not None
+    count.stored += entry.stored
+    count.duplicates += len(admitted.sightings) - entry.stored
+    name = file.key.packed_name
+    if name in names:
+        return
+    names.add(name)
+    count.seen.append(name)
+    count.files += 1
+    count.relevant += admitted.relevant
+    count.skipped.update(admitted.skipped)
+    if file.log:
+        count.records += file.log.records
+    if file.skip:
+        count.skipped[file.skip] += 1
+    now = clock.now()
+    if times := entry.event_times:
+        count.newest_event_at = max(filter(None, (count.newest_event_at, *times)))
+        age = (now - min(times)).total_seconds()
+        count.event_age = max(age, count.event_age or age)
+    if entry.message.sent_at:
+        wait = (now - entry.message.sent_at).total_seconds()
+        count.queue_wait = max(wait, count.queue_wait or wait)
+
+
+def _count_row(count: _Count) -> tuple[Any, ...]:
+    return (
+        count.files,
+        count.records,
+        count.relevant,
+        count.stored,
+        count.duplicates,
+        json.dumps(count.skipped),
+        count.newest_event_at,
+        count.event_age,
+        count.queue_wait,
+        "\n".join(count.seen),
+    )
+
+
+def save_digests(entries: Iterable[Entry]) -> None:
+    """Store what digests say, each once."""
+    digests = [
+        TrailDigest(
+            aws_account_id=entry.file.key.account_id,
+            region=entry.file.key.region,
+            start=digest.start,
+            end=digest.end,
+            bucket=entry.file.announced.bucket,
+            key=entry.file.announced.key,
+            previous_key=digest.previous_key,
+            file_names=digest.file_names,
+        )
+        for entry in entries
+        if entry.file.key and (digest := entry.file.digest)
+    ]
+    if digests:
+        TrailDigest.objects.bulk_create(digests, ignore_conflicts=True)
+
+
+def _fetch(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()

@@ -1,0 +1,70 @@
+"""Counters of what ingest reads, skips and fails at."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from api.clouds.aws.cloudtrail.ingest_log import Entry
+from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError
+from api.clouds.aws.cloudtrail.read import Delivery
+from api.clouds.aws.cloudtrail.s3_notifications import Form
+from util import clock
+from util.metrics import counter, histogram
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "cloudigrade_cloudtrail"
+OUTCOMES = ("done", "busy", "failed", "dead")
+UNKNOWN_FORM = "unknown"
+LOGGED_RECORDS = 10
+"""Odd records of a file that the log names one by one."""
+
+
+def count_messages(deliveries: Sequence[Delivery]) -> None:
+    """Count the messages of a batch that has been worked on."""
+    messages = counter(f"{PREFIX}_messages", "messages taken from the queue", ("outcome",))
+    outcomes = Counter(map(_outcome, deliveries))
+    for outcome in OUTCOMES:
+        messages.labels(outcome).inc(outcomes[outcome])
+    notifications = counter(f"{PREFIX}_notifications", "messages by their form", ("form",))
+    forms = Counter(delivery.form or UNKNOWN_FORM for delivery in deliveries)
+    for form in (*Form, UNKNOWN_FORM):
+        notifications.labels(str(form)).inc(forms[form])
+
+
+def _outcome(delivery: Delivery) -> str:
+    if delivery.trouble is None:
+        return "done"
+    if isinstance(delivery.trouble, CustomerBusyError):
+        return "busy"
+    last = delivery.message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
+    return "dead" if last else "failed"
+
+
+def count_files(entries: Sequence[Entry]) -> None:
+    """Count the files of a batch and what is in them, and name the records that were odd."""
+    for entry in entries:
+        _count_file(entry)
+
+
+def _count_file(entry: Entry) -> None:
+    file, admitted = entry.file, entry.admitted
+    failure = "busy" if isinstance(file.problem, CustomerBusyError) else "failed"
+    outcome = str(file.skip or (failure if file.problem else file.outcome))
+    counter(f"{PREFIX}_files", "announced files", ("outcome",)).labels(outcome).inc()
+    if file.log is None or file.problem:
+        return
+    records = counter(f"{PREFIX}_records", "records of log files", ("outcome",))
+    records.labels("relevant").inc(admitted.relevant)
+    for reason, number in admitted.skipped.items():
+        records.labels(str(reason)).inc(number)
+    counter(f"{PREFIX}_events", "events stored").inc(entry.stored)
+    for place in file.log.malformed[:LOGGED_RECORDS]:
+        logger.warning("Record %s of %s is malformed and skipped", place, file.announced)
+    for place in file.log.omitted[:LOGGED_RECORDS]:
+        logger.warning("Record %s of %s is skipped: CloudTrail omitted it", place, file.announced)
+    lag = histogram(f"{PREFIX}_lag_seconds", "age of events when they are stored")
+    if times := entry.event_times:
+        lag.observe((clock.now() - min(times)).total_seconds())

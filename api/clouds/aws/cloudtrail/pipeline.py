@@ -1,0 +1,217 @@
+"""Take CloudTrail's logs from the queue and store what they say (spec 04 §8).
+
+Get (``deliveries``, ``lookup``) -> transform (``records``, ``admission``) -> load (``store``). No
+database transaction is open while AWS is asked, and no lock is held but while rows are written. One
+bad record, file, message or account never stops the others.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
+
+from api.clouds.aws.cloudtrail import ingest_log
+from api.clouds.aws.cloudtrail import metrics as metrics
+from api.clouds.aws.cloudtrail.enrich import look_up
+from api.clouds.aws.cloudtrail.filter import admit
+from api.clouds.aws.cloudtrail.ingest_log import Entry
+from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError, store_files
+from api.clouds.aws.cloudtrail.read import Delivery, read_deliveries
+from api.clouds.aws.errors import is_access_denied
+from api.clouds.aws.provisioning import queues
+from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.provisioning.queues import Message
+from api.clouds.aws.selectors import load_accounts
+from api.models import IngestObject
+from util import postgres
+from util.tasks import enqueue
+
+logger = logging.getLogger(__name__)
+
+ANALYZE_LOG = "api.clouds.aws.tasks.analyze_log"
+FOLLOWER = "analyze-log-follower"
+LATE_FOLLOWER = "analyze-log-late-follower"
+
+PUT_BACK_SECONDS = 10
+"""After how long logs of a busy customer are tried again."""
+
+
+@dataclass(slots=True)
+class Result:
+    """Which messages were done with, and which stay on the queue."""
+
+    successes: list[Message] = field(default_factory=list)
+    failures: list[Message] = field(default_factory=list)
+
+    @property
+    def taken(self) -> int:
+        """How many messages there were."""
+        return len(self.successes) + len(self.failures)
+
+
+def analyze_log() -> Result:
+    """Work on what the queue holds, up to ``AWS_SQS_MAX_YIELD_COUNT`` messages.
+
+    Several workers may do so at the same time; while a run finds more than it may take, another one
+    is queued at once. Raises what SQS answers to the question for messages.
+    """
+    cache.delete(FOLLOWER)
+    result = Result()
+    pipe = trail_pipe()
+    limit = settings.AWS_SQS_MAX_YIELD_COUNT
+    for messages in queues.receive(pipe, limit=limit):
+        with queues.held(pipe, messages, seconds=queues.hold_seconds(pipe)):
+            deliveries = work_on(messages)
+        done = [one.message for one in deliveries if one.trouble is None]
+        _delete(done)
+        result.successes += done
+        result.failures += [one.message for one in deliveries if one.trouble is not None]
+        _put_back([one.message for one in deliveries if _is_busy(one)])
+    if result.taken >= limit and result.successes:
+        _let_another_follow()
+    return result
+
+
+def _let_another_follow() -> None:
+    """Queue another run, unless one that has not begun yet is queued already.
+
+    So a backlog is worked on as fast as there are workers, and an empty queue is asked no more
+    often than the schedule says.
+    """
+    if cache.add(FOLLOWER, True, settings.CACHE_TTL_DEFAULT):
+        enqueue(ANALYZE_LOG)
+
+
+def _is_busy(delivery: Delivery) -> bool:
+    return isinstance(delivery.trouble, CustomerBusyError)
+
+
+def _put_back(messages: Sequence[Message]) -> None:
+    """Let messages come again soon of which somebody holds a customer's lock, and take them then.
+
+    It was not for their sake that they failed, so it does not count as one of their receives.
+    """
+    if not messages:
+        return
+    try:
+        queues.put_back(trail_pipe(), messages, seconds=PUT_BACK_SECONDS)
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("Messages of busy customers are shown again when SQS will: %s", error)
+        return
+    if cache.add(LATE_FOLLOWER, True, PUT_BACK_SECONDS):
+        enqueue(ANALYZE_LOG, countdown=PUT_BACK_SECONDS + 1)
+
+
+def _delete(messages: Sequence[Message]) -> None:
+    try:
+        queues.delete(trail_pipe(), messages)
+    except (ClientError, BotoCoreError) as error:
+        # They will be shown again, and change nothing then.
+        logger.warning("Messages that were worked on stay on the queue: %s", error)
+
+
+def ingest(messages: Sequence[Message]) -> list[Message]:
+    """Store what the files say that messages announce; return the messages that are done with."""
+    return [one.message for one in work_on(messages) if one.trouble is None]
+
+
+def work_on(messages: Sequence[Message]) -> list[Delivery]:
+    """Do the same; return all messages, with what became of them."""
+    deliveries = read_deliveries(messages)
+    store_deliveries(deliveries)
+    for delivery in deliveries:
+        if delivery.trouble is not None:
+            _report(delivery)
+    metrics.count_messages(deliveries)
+    return deliveries
+
+
+def store_deliveries(deliveries: Sequence[Delivery]) -> None:
+    """Store what files say that were read; what fails is noted in its file, and in the ledger."""
+    entries = _entries(deliveries)
+    _store(entries)
+    _record_failures(deliveries)
+    metrics.count_files(entries)
+
+
+def _entries(deliveries: Sequence[Delivery]) -> list[Entry]:
+    """Give each file once, with the first message that announced it."""
+    files: dict[int, Entry] = {}
+    for delivery in deliveries:
+        for file in delivery.files:
+            files.setdefault(id(file), Entry(file, delivery.message))
+    return list(files.values())
+
+
+def _store(entries: Sequence[Entry]) -> None:
+    """Store what files say; what cannot be stored is noted in its file.
+
+    A database that is away is no fault of a file: raises its error (decision 44).
+    """
+    whole = [entry for entry in entries if entry.file.problem is None]
+    if not whole:
+        return
+    try:
+        _admit(whole)
+        lookup = look_up([entry.admitted for entry in whole])
+    except Exception as error:
+        if postgres.is_away(error):
+            raise
+        if len(whole) == 1:
+            whole[0].file.problem = error
+            whole[0].file.outcome = IngestObject.Outcome.REJECTED
+            return
+        logger.warning("A batch of %s files failed and is taken apart: %r", len(whole), error)
+        for entry in whole:
+            _store([entry])
+    else:
+        store_files(whole, lookup)
+
+
+def _admit(entries: Sequence[Entry]) -> None:
+    """See what is for us."""
+    logs = [(entry, entry.file.log) for entry in entries if entry.file.log]
+    accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
+    for entry, log in logs:
+        entry.admitted = admit(log, accounts)
+
+
+def _record_failures(deliveries: Sequence[Delivery]) -> None:
+    failed = [
+        Entry(file, delivery.message)
+        for delivery in deliveries
+        for file in delivery.files
+        if file.problem and file.outcome
+    ]
+    try:
+        with transaction.atomic():
+            ingest_log.save_objects(failed)
+    except Exception:
+        logger.exception("Could not record %s files that failed", len(failed))
+
+
+def _report(delivery: Delivery) -> None:
+    """Say why a message stays on the queue, and whether this was its last chance."""
+    message = delivery.message
+    if _is_busy(delivery):
+        logger.warning("Message %s is put back into the queue: %s", message.id, delivery.trouble)
+        return
+    last = message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
+    after = "goes to the dead letter queue" if last else "stays on the queue"
+    if delivery.problem:
+        logger.error("Message %s %s: %r", message.id, after, delivery.problem)
+    for file in delivery.files:
+        if file.problem:
+            denied = is_access_denied(file.problem)
+            logger.log(
+                logging.WARNING if denied else logging.ERROR,
+                "Message %s %s because of %s: %r",
+                message.id,
+                after,
+                file.announced,
+                file.problem,
+            )

@@ -1,0 +1,215 @@
+"""Get: a batch of messages, the files that they announce, and what these say (spec 04 §8.2-§8.4).
+
+Files are fetched in parallel and parsed one after the other, so that only a few are in memory at a
+time. Whatever is wrong with one file or message concerns that one alone.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from botocore.exceptions import ClientError
+
+from api.clouds.aws.cloudtrail.digests import Digest, read_digest
+from api.clouds.aws.cloudtrail.object_keys import Kind, TrailKey, parse_key
+from api.clouds.aws.cloudtrail.parse import TextTooLongError, UnreadableTextError, gunzip
+from api.clouds.aws.cloudtrail.records import Log, Skip, read_log
+from api.clouds.aws.cloudtrail.s3_notifications import (
+    Announced,
+    Form,
+    UnreadableBodyError,
+    parse_notification,
+)
+from api.clouds.aws.errors import code_of, is_access_denied, is_transient
+from api.clouds.aws.provisioning.queues import Message
+from api.clouds.aws.selectors import load_accounts
+from api.clouds.aws.session import s3
+from api.models import IngestObject
+
+logger = logging.getLogger(__name__)
+
+FETCHERS = 8
+"""Objects that are fetched at the same time."""
+
+MAX_OBJECT = 32 * 1024 * 1024
+"""Bytes of an object at most; CloudTrail's own stay far below.
+
+As many as are fetched at the same time have to fit into a pod, beside the text of one (decision
+43).
+"""
+
+GZIP_TYPE = "application/x-gzip"
+
+Outcome = IngestObject.Outcome
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class LogFile:
+    """An announced object and what became of it.
+
+    ``problem`` is what may be gone at the next attempt: the message has to stay on the queue.
+    ``outcome`` is set as soon as anything is known of the object's content.
+    """
+
+    announced: Announced
+    key: TrailKey | None = None
+    etag: str = ""
+    size: int | None = None
+    skip: Skip | None = None
+    outcome: str | None = None
+    log: Log | None = None
+    digest: Digest | None = None
+    problem: Exception | None = None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A message and the files that it announces; ``problem`` concerns the message itself.
+
+    ``form`` is None for a message of a form that we do not know.
+    """
+
+    message: Message
+    form: Form | None = None
+    files: list[LogFile] = field(default_factory=list)
+    problem: Exception | None = None
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the message can not be done with, if anything."""
+        return self.problem or next((one.problem for one in self.files if one.problem), None)
+
+
+class Content(NamedTuple):
+    """An object as S3 gave it."""
+
+    data: bytes
+    content_type: str
+    etag: str
+    size: int
+
+
+def read_deliveries(messages: Sequence[Message]) -> list[Delivery]:
+    """Read messages and all that they announce and that can be of use. Never raises for one file.
+
+    A file that two messages announce is read once, and shared by both.
+    """
+    deliveries = [_announcements_of(message) for message in messages]
+    read_files(deliveries)
+    return deliveries
+
+
+def read_files(deliveries: Sequence[Delivery]) -> None:
+    """Read the announced files that can be of use."""
+    files: dict[tuple[str, str], LogFile] = {}
+    for delivery in deliveries:
+        delivery.files = [
+            files.setdefault((one.announced.bucket, one.announced.key), one)
+            for one in delivery.files
+        ]
+    _read_files(_worth_reading(files.values()))
+
+
+def _announcements_of(message: Message) -> Delivery:
+    delivery = Delivery(message)
+    try:
+        delivery.form, announced = parse_notification(message.body)
+    except UnreadableBodyError as error:
+        delivery.problem = error
+        return delivery
+    if not announced and delivery.form is not Form.TEST:
+        logger.warning("Message %s announces nothing: %.200s", message.id, message.body)
+    delivery.files = [LogFile(one, parse_key(one.key)) for one in announced]
+    return delivery
+
+
+def _worth_reading(files: Iterable[LogFile]) -> list[LogFile]:
+    """Leave out, and say why, what is nobody's or no log."""
+    found = list(files)
+    accounts = load_accounts(one.key.account_id for one in found if one.key)
+    for one in found:
+        one.skip = _reason_to_skip(one.key, accounts)
+        if one.skip is Skip.UNKNOWN_KEY:
+            logger.warning("%r is not read: CloudTrail writes no such key", str(one.announced))
+        elif one.skip is Skip.UNKNOWN_ACCOUNT:
+            logger.info("%s is not read: its AWS account is unknown", one.announced)
+    return [one for one in found if one.skip in (None, Skip.DIGEST)]
+
+
+def _reason_to_skip(key: TrailKey | None, accounts: Container[str]) -> Skip | None:
+    if key is None:
+        return Skip.UNKNOWN_KEY
+    if key.account_id not in accounts:
+        return Skip.UNKNOWN_ACCOUNT
+    return {Kind.DIGEST: Skip.DIGEST, Kind.INSIGHT: Skip.INSIGHT}.get(key.kind)
+
+
+def _read_files(files: Sequence[LogFile]) -> None:
+    for one, fetched in _in_parallel(lambda file: _fetch(file.announced), files):
+        try:
+            _take(one, fetched.result())
+        except ClientError as error:
+            _refused(one, error)
+        except UnreadableTextError as error:
+            logger.error("%s is no log and never will be: %s", one.announced, error)
+            one.outcome = Outcome.UNREADABLE
+        except TextTooLongError as error:
+            one.outcome, one.problem = Outcome.REJECTED, error
+        except Exception as error:
+            one.outcome, one.problem = Outcome.UNREADABLE, error
+
+
+def _fetch(announced: Announced) -> Content:
+    answer = s3().get_object(Bucket=announced.bucket, Key=announced.key)
+    size = answer["ContentLength"]
+    if size > MAX_OBJECT:
+        raise TextTooLongError(f"{size} bytes")
+    return Content(
+        data=answer["Body"].read(),
+        content_type=answer.get("ContentType", ""),
+        etag=answer.get("ETag", "").strip('"'),
+        size=size,
+    )
+
+
+def _take(one: LogFile, content: Content) -> None:
+    one.etag, one.size = content.etag, content.size
+    packed = one.announced.key.endswith(".gz") or content.content_type == GZIP_TYPE
+    text = gunzip(content.data) if packed else content.data
+    if one.skip is Skip.DIGEST:
+        one.digest = read_digest(text)
+    else:
+        one.log = read_log(text)
+    one.outcome = Outcome.OK
+
+
+def _refused(one: LogFile, error: ClientError) -> None:
+    if is_transient(error):
+        one.problem = error
+        return
+    code = code_of(error)
+    one.outcome = {
+        "NoSuchKey": Outcome.MISSING,
+        "NoSuchBucket": Outcome.MISSING,
+        "InvalidObjectState": Outcome.ARCHIVED,
+    }.get(code, Outcome.UNREADABLE)
+    level = logging.WARNING if is_access_denied(error) else logging.ERROR
+    logger.log(level, "%s can not be read and is given up: %s", one.announced, error)
+
+
+def _in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Call a function in threads, a few ahead of the caller; results come in the items' order."""
+    with ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch") as pool:
+        ahead: deque[tuple[Item, Future[Result]]] = deque()
+        for item in items:
+            ahead.append((item, pool.submit(function, item)))
+            if len(ahead) == FETCHERS:
+                yield ahead.popleft()
+        yield from ahead

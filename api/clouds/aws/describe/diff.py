@@ -1,0 +1,268 @@
+"""Compare what a look at an account's regions shows with what we know of them. Pure.
+
+Spec 04 §7.3, README decisions 30 to 32. ``pending`` proves nothing. What was missed happened when
+EC2 says, if that fits what we know; else it is dated at the moment when the page that showed it was
+read. An instance that is on no page was seen to be absent when the last page was read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from api.clouds.aws.cloudtrail.records import POWER_OFF, POWER_ON
+from api.clouds.aws.describe.ec2 import (
+    OFF,
+    RUNNING,
+    STOPPED,
+    STOPPING,
+    TERMINATED,
+    DescribedInstance,
+)
+from api.clouds.load import PowerState
+from api.models import Correction, InstanceEvent
+
+_OUR_OWN_DOING = frozenset(
+    {
+        InstanceEvent.Origin.DISABLE,
+        InstanceEvent.Origin.PAUSE,
+        InstanceEvent.Origin.ACCOUNT_CHANGE,
+    }
+)
+"""Origins of events that told nothing of the instance, so that no look contradicts them."""
+
+_SECOND = timedelta(seconds=1)
+"""EC2 and CloudTrail tell whole seconds, cut off: what they tell of happened within one."""
+
+
+class Seen(NamedTuple):
+    """An instance on a page: when that page was asked for, and when it had been read."""
+
+    instance: DescribedInstance
+    asked_at: datetime
+    read_at: datetime
+
+
+@dataclass(slots=True)
+class Look:
+    """One region as it was read, or why it could not be; times are PostgreSQL's (decision 41).
+
+    Where it is not complete, nothing can be concluded from what is not listed: an entry could not
+    be read, or it is ``by_ids``, that is a look at some instances that we know. ``asked_images``
+    are AMIs of instances that need not be listed.
+    """
+
+    region: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    seen: list[Seen] = field(default_factory=list)
+    is_complete: bool = True
+    by_ids: bool = False
+    asked_images: set[str] = field(default_factory=set)
+    problem: Exception | None = None
+
+    @property
+    def listed(self) -> list[Seen]:
+        """What there is; terminated instances only tell when those ended that we know (04 §7.2)."""
+        return [one for one in self.seen if self.by_ids or one.instance.state != TERMINATED]
+
+    @property
+    def ami_ids(self) -> set[str]:
+        """The AMIs that instances use, listed ones and others."""
+        listed = {one.instance.image_id for one in self.listed if one.instance.image_id}
+        return listed | self.asked_images
+
+    @property
+    def running(self) -> int:
+        """How many instances were on."""
+        return sum(one.instance.state == RUNNING for one in self.seen)
+
+
+class Rules(NamedTuple):
+    """What decides how things are dated.
+
+    The first look since the account was enabled dates by its own time. A later one believes what
+    EC2 tells, but nothing before ``enabled_at``. An instance whose newest event is younger than
+    ``grace`` when a look begins may not be listed yet (decision 32).
+    """
+
+    is_first: bool
+    enabled_at: datetime | None
+    grace: timedelta
+
+
+class Switch(NamedTuple):
+    """A power event that a look shows to be missing; ``missed`` is the kind of correction it is.
+
+    It happened at ``at``, exactly or at the latest; ``asked_at`` is when AWS was asked for what
+    shows it.
+    """
+
+    cloud_instance_id: str
+    event_type: str
+    look: Look
+    instance: DescribedInstance | None
+    missed: str | None
+    at: datetime
+    is_exact: bool
+    asked_at: datetime
+
+
+class _Dated(NamedTuple):
+    at: datetime
+    is_exact: bool
+
+
+def by_name(looks: Iterable[Look]) -> dict[str, Seen]:
+    """Return all instances that are listed, in whatever region, by their ids in lower case.
+
+    Of one that was listed twice, the later page counts.
+    """
+    found: dict[str, Seen] = {}
+    for one in (seen for look in looks for seen in look.seen):
+        name = one.instance.instance_id.lower()
+        if name not in found or found[name].read_at <= one.read_at:
+            found[name] = one
+    return found
+
+
+def switches(
+    looks: Iterable[Look],
+    known: Mapping[str, PowerState],
+    *,
+    seen: Mapping[str, Seen],
+    rules: Rules,
+) -> Iterator[Switch]:
+    """Yield the power events that are missing: first those that switch off, then the others.
+
+    ``seen`` are all instances of the account that are listed, as ``by_name`` returns them. Where
+    something newer than the page is known, nothing is missing.
+    """
+    by_region = {look.region: look for look in looks}
+    for name in sorted(known):
+        look = by_region.get(known[name].region)
+        if look and known[name].event_type == POWER_ON:
+            yield from _missed_end(name, known[name], look, seen.get(name), rules)
+    for look in by_region.values():
+        for one in look.seen:
+            name = one.instance.instance_id.lower()
+            state = known.get(name)
+            if seen[name] is one and (state is None or state.event_type != POWER_ON):
+                yield from _missed_start(name, state, look, one, rules)
+
+
+def _missed_end(
+    name: str, state: PowerState, look: Look, seen: Seen | None, rules: Rules
+) -> Iterator[Switch]:
+    missed = str(Correction.Kind.MISSED_OFF)
+    if seen is None:
+        if look.finished_at and _is_absent(state, look, rules):
+            at = _not_before_newest(look.finished_at, state)
+            yield Switch(name, POWER_OFF, look, None, missed, at, False, look.started_at)
+    elif seen.instance.state in OFF and not _is_newer(state, seen.asked_at):
+        dated = _end(state, seen, rules)
+        yield Switch(name, POWER_OFF, look, None, missed, *dated, seen.asked_at)
+
+
+def _is_absent(state: PowerState, look: Look, rules: Rules) -> bool:
+    """Check whether an instance that is not listed has ended, as far as we can tell.
+
+    We cannot where not all was asked for, or its entry may be one that could not be read, or where
+    it is so young that EC2 may not list it yet.
+    """
+    if not look.is_complete or _is_newer(state, look.started_at):
+        return False
+    return state.newest_at is None or look.started_at - state.newest_at >= rules.grace
+
+
+def _missed_start(
+    name: str, state: PowerState | None, look: Look, seen: Seen, rules: Rules
+) -> Iterator[Switch]:
+    if state and _is_newer(state, seen.asked_at):
+        return
+    if seen.instance.state == RUNNING:
+        dated = _start(state, seen, rules)
+        missed = _missed_on(state, rules)
+        yield Switch(name, POWER_ON, look, seen.instance, missed, *dated, seen.asked_at)
+    elif run := _missed_run(state, seen, rules):
+        on, off = str(Correction.Kind.MISSED_ON), str(Correction.Kind.MISSED_OFF)
+        yield Switch(name, POWER_ON, look, seen.instance, on, *run[0], seen.asked_at)
+        yield Switch(name, POWER_OFF, look, None, off, *run[1], seen.asked_at)
+
+
+def _start(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated:
+    """Date a start that we had missed."""
+    launched = _launch(state, seen, rules)
+    return launched or _Dated(_not_before_newest(seen.read_at, state), False)
+
+
+def _launch(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated | None:
+    """Return the moment of the last launch, if that is believed: after what we know."""
+    launched_at = seen.instance.launched_at
+    if rules.is_first or launched_at is None or launched_at > seen.read_at:
+        return None
+    if rules.enabled_at and launched_at < rules.enabled_at:
+        return None
+    return _after(launched_at, state)
+
+
+def _end(state: PowerState, seen: Seen, rules: Rules) -> _Dated:
+    """Date an end that we had missed."""
+    ended_at = seen.instance.ended_at
+    if not rules.is_first and ended_at and ended_at <= seen.read_at:
+        dated = _after(ended_at, state)
+        if dated:
+            # What was terminated may have been stopped before.
+            return dated._replace(is_exact=seen.instance.state != TERMINATED)
+    return _Dated(_not_before_newest(seen.read_at, state), False)
+
+
+def _after(moment: datetime, state: PowerState | None) -> _Dated | None:
+    """Return a moment that EC2 tells, if it lies after the newest power event.
+
+    An event of ours is dated when the page had been read that showed it. What happened meanwhile,
+    or within the same second, came after what the page shows, and so after that event.
+    """
+    if state is None or state.occurred_at is None or state.occurred_at < moment:
+        return _Dated(moment, True)
+    at_the_earliest = min(state.looked_at or state.occurred_at, state.occurred_at)
+    if moment < state.occurred_at and at_the_earliest < moment + _SECOND:
+        return _Dated(state.occurred_at, True)
+    return None
+
+
+def _missed_run(state: PowerState | None, seen: Seen, rules: Rules) -> tuple[_Dated, _Dated] | None:
+    """Return start and end of a run of which we had missed both, if a stopped instance tells it."""
+    launched, ended_at = _launch(state, seen, rules), seen.instance.ended_at
+    if launched is None or ended_at is None or seen.instance.state not in (STOPPED, STOPPING):
+        return None
+    if not launched.at < ended_at <= seen.read_at:
+        return None
+    return launched, _Dated(ended_at, True)
+
+
+def _is_newer(state: PowerState, moment: datetime) -> bool:
+    """Check whether the newest power event may have happened after a moment.
+
+    What we did ourselves has not: the account was enabled again before it was looked at.
+    """
+    at = state.occurred_at
+    if at is None or state.origin in _OUR_OWN_DOING:
+        return False
+    return at > moment or (
+        state.origin == InstanceEvent.Origin.CLOUDTRAIL and at + _SECOND > moment
+    )
+
+
+def _not_before_newest(moment: datetime, state: PowerState | None) -> datetime:
+    """Return a moment, but none before the newest event (decision 41)."""
+    return max(moment, state.newest_at) if state and state.newest_at else moment
+
+
+def _missed_on(state: PowerState | None, rules: Rules) -> str | None:
+    """Tell whether a power-on had been missed, or we had no reason to expect it."""
+    if state and state.event_type and state.origin in _OUR_OWN_DOING:
+        return None
+    if (state and state.event_type) or not rules.is_first:
+        return str(Correction.Kind.MISSED_ON)
+    return None

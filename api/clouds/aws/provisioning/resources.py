@@ -1,0 +1,117 @@
+"""Everything of ours in our own AWS account: seen, made, mended, removed (spec 08 §17).
+
+What the program needs at run time, buckets and queues, is made by the same code as there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from django.conf import settings
+
+from api.clouds.aws.provisioning import buckets, direct_rights, launch_template, queues
+from api.clouds.aws.provisioning.notifying_buckets import pipes
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing in AWS."""
+
+    title: str
+    is_right: Callable[[], bool | None]
+    """Tells whether it is as it has to be, None where there is none; changes nothing."""
+    ensure: Callable[[], None]
+    remove: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done to a resource, or would be."""
+
+    title: str
+    verdict: str
+    changed: bool
+
+
+def resources() -> list[Resource]:
+    """Give all resources, each after those that it needs."""
+    host = launch_template
+    return [
+        *(
+            Resource(
+                f"SQS queue {pipe.queue}",
+                partial(queues.is_right, pipe),
+                partial(queues.configure_queue, pipe),
+                partial(queues.remove_queue, pipe),
+            )
+            for pipe in pipes()
+        ),
+        *(
+            Resource(
+                f"S3 bucket {pipe.bucket}",
+                partial(buckets.is_right, pipe),
+                partial(buckets.configure_bucket, pipe),
+                partial(buckets.remove_bucket, pipe),
+            )
+            for pipe in pipes()
+        ),
+        Resource(
+            f"EC2 key pair {host.key_name()}", host.key_is_right, host.ensure_key, host.remove_key
+        ),
+        Resource(
+            f"EC2 security group {host.group_name()}",
+            host.group_is_right,
+            host.ensure_group,
+            host.remove_group,
+        ),
+        Resource(
+            f"IAM role {host.role_name()}", host.role_is_right, host.ensure_role, host.remove_role
+        ),
+        Resource(
+            f"EC2 launch template {host.template_name()}",
+            host.template_is_right,
+            host.ensure_template,
+            host.remove_template,
+        ),
+        *_direct_rights(),
+    ]
+
+
+def _direct_rights() -> list[Resource]:
+    """Return the right to read snapshots, where they are read without an instance (13 §4)."""
+    if settings.AWS_INSPECTION_METHOD != "direct":
+        return []
+    return [
+        Resource(
+            f"IAM policy {direct_rights.policy_name()}",
+            direct_rights.is_right,
+            direct_rights.ensure,
+            direct_rights.remove,
+        )
+    ]
+
+
+def provision(*, dry_run: bool = False) -> Iterator[Outcome]:
+    """Make what is missing and mend what is wrong, telling of each thing in turn.
+
+    May be repeated, and run by several processes at once. A dry run only reads. Raises what AWS
+    raises.
+    """
+    verdicts = {None: "made", False: "mended", True: "in order"}
+    for resource in resources():
+        right = resource.is_right()
+        if not right and not dry_run:
+            resource.ensure()
+        yield Outcome(resource.title, verdicts[right], changed=not right)
+
+
+def dismantle(*, dry_run: bool = False) -> Iterator[Outcome]:
+    """Remove everything, buckets with all that is in them, telling of each thing in turn.
+
+    A dry run only reads. Raises what AWS raises.
+    """
+    for resource in reversed(resources()):
+        present = resource.is_right() is not None
+        if present and not dry_run:
+            resource.remove()
+        yield Outcome(resource.title, "removed" if present else "not there", changed=present)

@@ -1,0 +1,1 @@
+"""Results of inspections: ``read`` the queue, ``parse`` the files, ``save`` what they say."""

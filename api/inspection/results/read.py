@@ -1,0 +1,183 @@
+"""Read the queue that hears of the inspectors' result files (spec 05 §6).
+
+Whatever is wrong with one message or file concerns that one alone.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+
+from api.clouds.aws.cloudtrail.s3_notifications import (
+    Announced,
+    Form,
+    UnknownFormError,
+    UnreadableBodyError,
+    parse_notification,
+)
+from api.clouds.aws.provisioning import queues
+from api.clouds.aws.provisioning.notifying_buckets import inspection_pipe
+from api.clouds.aws.provisioning.queues import Message
+from api.clouds.aws.session import s3
+from api.inspection.request import start_waiting
+from api.inspection.results.parse import Result, UnreadableResultError, parse_result
+from api.inspection.results.save import save_results
+from util import metrics, postgres
+from util.batches import batched_by_size
+
+logger = logging.getLogger(__name__)
+
+HOLD_SECONDS = 60
+MAX_OBJECT = 32 * 1024 * 1024
+"""Bytes of a result file at most; those of real disks have some kilobytes."""
+
+BYTES_AT_ONCE = 8 * 1024 * 1024
+FILES_AT_ONCE = 100
+"""How much is saved in one transaction, and in memory at the same time, beside one file more."""
+
+_RESULTS = metrics.counter(
+    "cloudigrade_inspection_result_messages",
+    "Messages that announced inspection results",
+    ("outcome",),
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The messages that are done with, and those that stay on the queue."""
+
+    successes: list[Message] = field(default_factory=list)
+    failures: list[Message] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """A message and the files that it announces; ``problem`` is why it has to stay."""
+
+    message: Message
+    form: Form | None = None
+    announced: list[Announced] = field(default_factory=list)
+    problem: Exception | None = None
+
+    @property
+    def announces_nothing(self) -> bool:
+        """Whether it is JSON of which nothing can come (spec 05 §6)."""
+        if self.problem:
+            return isinstance(self.problem, UnknownFormError)
+        return not self.announced
+
+
+def persist_results() -> Outcome:
+    """Store the results that wait on the queue; a message goes when all of its files are saved."""
+    pipe = inspection_pipe()
+    outcome = Outcome()
+    limit = settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT
+    for messages in queues.receive(pipe, limit=limit, seconds=HOLD_SECONDS):
+        with queues.held(pipe, messages, seconds=HOLD_SECONDS):
+            done = _work_on(messages, outcome)
+        try:
+            queues.delete(pipe, done)
+        except (ClientError, BotoCoreError) as error:
+            # They will be shown again, and change nothing then.
+            logger.warning("Messages that were worked on stay on the queue: %s", error)
+    _RESULTS.labels("success").inc(len(outcome.successes))
+    _RESULTS.labels("failure").inc(len(outcome.failures))
+    if outcome.successes:
+        # They made room for others.
+        start_waiting()
+    return outcome
+
+
+class _File(NamedTuple):
+    """What a file says, and the message that announced it."""
+
+    delivery: _Delivery
+    result: Result
+
+
+def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
+    """Store what messages announce; returns those to be deleted."""
+    tests, deliveries = [], []
+    for delivery in map(_open, messages):
+        message = delivery.message
+        if delivery.form is Form.TEST:
+            tests.append(message)
+        elif delivery.announces_nothing:
+            logger.error("Message %s has no records: %.200s", message.id, message.body)
+        else:
+            deliveries.append(delivery)
+    files = (file for delivery in deliveries for file in _read(delivery))
+    for some in batched_by_size(
+        files, size_of=lambda file: file.result.size, limit=BYTES_AT_ONCE, most=FILES_AT_ONCE
+    ):
+        _save_together_or_apart(some)
+    for delivery in deliveries:
+        if delivery.problem is None:
+            outcome.successes.append(delivery.message)
+        else:
+            outcome.failures.append(delivery.message)
+            _report(delivery)
+    return tests + [one.message for one in deliveries if one.problem is None]
+
+
+def _open(message: Message) -> _Delivery:
+    delivery = _Delivery(message)
+    try:
+        delivery.form, delivery.announced = parse_notification(message.body)
+    except Exception as error:
+        delivery.problem = error
+    return delivery
+
+
+def _read(delivery: _Delivery) -> Iterator[_File]:
+    """Yield the files that a message announces; it stays if one of them cannot be read whole."""
+    for announced in delivery.announced:
+        try:
+            result = parse_result(_fetch(announced))
+        except Exception as error:
+            delivery.problem = error
+            continue
+        if result.unreadable:
+            delivery.problem = UnreadableResultError("; ".join(result.unreadable)[:1000])
+        yield _File(delivery, result)
+
+
+def _fetch(announced: Announced) -> bytes:
+    answer = s3().get_object(Bucket=announced.bucket, Key=announced.key)
+    if answer["ContentLength"] > MAX_OBJECT:
+        raise UnreadableResultError(f"{answer['ContentLength']} bytes")
+    data: bytes = answer["Body"].read()
+    return data
+
+
+def _save_together_or_apart(files: Sequence[_File]) -> None:
+    """Save all at once or, if that fails, each file for itself: so none can hinder others."""
+    try:
+        save_results([file.result for file in files])
+    except Exception as error:
+        if postgres.is_away(error):
+            raise
+        if len(files) == 1:
+            files[0].delivery.problem = error
+            return
+        logger.warning("Results of %s files failed together: %r", len(files), error)
+        for file in files:
+            _save_together_or_apart([file])
+
+
+def _report(delivery: _Delivery) -> None:
+    message, problem = delivery.message, delivery.problem
+    last = message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
+    after = "goes to the dead letter queue" if last else "stays on the queue"
+    expected = isinstance(problem, UnreadableBodyError | UnreadableResultError | ClientError)
+    logger.error(
+        "Message %s %s: %s: %r",
+        message.id,
+        after,
+        ", ".join(str(one) for one in delivery.announced) or message.body[:200],
+        problem,
+        exc_info=None if expected else problem,
+    )

@@ -1,0 +1,1 @@
+"""Steps of an inspection: ``copy``, then ``launch`` or ``direct``, then ``release``."""

@@ -1,0 +1,1 @@
+"""Synthetic data: ``requests`` and their ``steps``, and the ``runs`` of synthetic instances."""

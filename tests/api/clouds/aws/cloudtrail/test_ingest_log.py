@@ -1,0 +1,302 @@
+"""Records of what was read (spec 09 P1-P5, P8, P13)."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+import time_machine
+from prometheus_client import REGISTRY
+
+from api.models import (
+    Correction,
+    DescribeRun,
+    IngestHour,
+    IngestObject,
+    InstanceEvent,
+    InstanceFact,
+    MachineImage,
+    TrailDigest,
+)
+from tests.api.clouds.aws.testbed import BUCKET, at, unpacked
+from tests.factories import make_aws_image, make_event, make_instance
+from tests.generators import cloudtrail as trail
+from tests.generators.cloudtrail import launched
+
+
+def key_at(scene, hour, minute=0, name="Name", **options):
+    account = scene.account.aws_account_id
+    return trail.log_key(account=account, at=at(hour, minute), name=name, **options)
+
+
+def test_each_event_knows_its_record(scene, queued):
+    made = [
+        trail.noise(1),
+        trail.run_instances(launched("i-1", image=scene.image()), at=at(1)),
+        trail.stop_instances("i-1", at=at(2)),
+    ]
+    key = scene.deliver(*made)
+    scene.run()
+    stored = IngestObject.objects.get()
+    assert (stored.bucket, stored.key) == (BUCKET, key)
+    body = scene.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    for event in InstanceEvent.objects.all():
+        record = unpacked(body)["Records"][event.source_index]
+        assert event.origin == "cloudtrail"
+        assert event.source_object == stored.id
+        assert (event.source_id, event.source_name) == (record["eventID"], record["eventName"])
+
+
+def test_a_duplicate_never_overwrites_the_first_origin(scene):
+    record = trail.stop_instances("i-1", at=at(2))
+    first = scene.deliver(record)
+    scene.run()
+    scene.ingest(trail.noise(1), record)
+    event = InstanceEvent.objects.get()
+    assert event.source_object == IngestObject.objects.get(key=first).id
+    assert event.source_index == 0
+
+
+def test_the_row_of_a_file(scene, settings):
+    settings.CLOUDIGRADE_VERSION = "1.2.3"
+    key = key_at(scene, 3, 5)
+    scene.ingest(
+        trail.noise(1),
+        trail.stop_instances("i-1", "i-2", at=at(2)),
+        trail.start_instances("i-1", at=at(3)),
+        key=key,
+    )
+    row = IngestObject.objects.get()
+    assert (row.outcome, row.records, row.relevant, row.stored) == ("ok", 3, 2, 3)
+    assert (row.aws_account_id, row.region) == (scene.account.aws_account_id, "us-east-1")
+    assert row.delivered_at == at(3, 5)
+    assert row.announced_at == trail.NOON
+    assert row.enqueued_at is not None
+    assert (row.oldest_event_at, row.newest_event_at) == (at(2), at(3))
+    assert (row.attempts, row.code_version) == (1, "1.2.3")
+    assert row.etag
+    assert row.size
+
+
+def test_a_file_without_anything_for_us_has_no_row_but_is_counted(scene):
+    scene.ingest(trail.noise(1), trail.noise(5), key=key_at(scene, 3))
+    assert not IngestObject.objects.exists()
+    hour = IngestHour.objects.get()
+    assert (hour.files, hour.records, hour.relevant, hour.stored) == (1, 2, 0, 0)
+
+
+def test_hours_add_up_files_and_reasons(scene):
+    scene.deliver(
+        trail.stop_instances("i-1", at=at(2)),
+        trail.noise(0),
+        trail.noise(3),
+        trail.run_instances(launched("i-2"), errorCode="x"),
+        trail.modify_instance("i-1"),
+        trail.start_instances("i", requestParameters=None),
+        trail.stop_instances("i", account="444444444444"),
+        trail.stop_instances("i-1", at=at(2, day=1) - timedelta(days=30)),
+        key=key_at(scene, 3, 5, "A"),
+    )
+    scene.deliver(
+        trail.stop_instances("i-1", at=at(2)), trail.noise(3), key=key_at(scene, 3, 55, "B")
+    )
+    scene.deliver(trail.noise(3), key=key_at(scene, 4, 0, "C"))
+    scene.run()
+    hour, later = IngestHour.objects.order_by("hour")
+    assert (hour.aws_account_id, hour.region) == (scene.account.aws_account_id, "us-east-1")
+    assert (hour.hour, later.hour) == (at(3), at(4))
+    assert (hour.files, hour.records, hour.relevant) == (2, 10, 2)
+    assert (hour.stored, hour.duplicates) == (1, 1)
+    assert hour.skipped == {
+        "other_source": 2,
+        "other_event": 1,
+        "error_code": 1,
+        "no_type": 1,
+        "malformed": 1,
+        "unknown_account": 1,
+        "before_enabled": 1,
+    }
+    assert hour.records == hour.relevant + sum(hour.skipped.values())
+    assert hour.newest_event_at == at(2)
+    assert hour.largest_event_age > 0
+    assert hour.largest_queue_wait >= 0
+    assert hour.seen.splitlines() == ["05_A", "55_B"]
+    assert (later.files, later.seen) == (1, "00_C")
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [({"is_enabled": False}, "disabled"), ({"platform_application_is_paused": True}, "paused")],
+)
+def test_reasons_of_accounts(scene, columns, reason):
+    type(scene.account).objects.update(**columns)
+    scene.ingest(trail.stop_instances("i-1"))
+    assert IngestHour.objects.get().skipped == {reason: 1}
+
+
+def test_events_before_the_account_was_made(scene):
+    type(scene.account).objects.update(created_at=at(3))
+    scene.ingest(trail.stop_instances("i-1", at=at(2)))
+    assert IngestHour.objects.get().skipped == {"before_created": 1}
+
+
+def test_a_file_that_comes_again_is_counted_once(scene):
+    key = scene.deliver(trail.stop_instances("i-1"), trail.noise(1))
+    scene.run()
+    scene.announce(key)
+    scene.announce(key)
+    scene.run()
+    scene.announce(key)
+    scene.run()
+    hour = IngestHour.objects.get()
+    assert (hour.files, hour.records, hour.relevant, hour.stored) == (1, 2, 1, 1)
+    assert hour.duplicates == 2
+    assert hour.skipped == {"other_event": 1}
+    row = IngestObject.objects.get()
+    assert (row.attempts, row.stored) == (3, 1)
+
+
+def test_what_is_not_read_is_counted(scene, caplog):
+    """Files of unknown accounts, and of no known form, leave no rows (fault 11)."""
+
+    def counted(outcome):
+        name = "cloudigrade_cloudtrail_files_total"
+        return REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0
+
+    outcomes = ("unknown_account", "unknown_key", "insight")
+    before = [counted(one) for one in outcomes]
+    account = scene.account.aws_account_id
+    scene.announce(trail.log_key(account="999999999999"))
+    scene.announce(f"AWSLogs/{account}/x\nforged.json.gz")
+    scene.announce(f"AWSLogs/{account}/CloudTrail-Insight/us-east-1/2020/01/02/x.json.gz")
+    with caplog.at_level(logging.INFO):
+        assert len(scene.run()[0]) == 3
+    assert [counted(one) for one in outcomes] == [number + 1 for number in before]
+    hours = dict(IngestHour.objects.values_list("aws_account_id", "skipped"))
+    assert hours == {account: {"insight": 1}}
+    assert not IngestObject.objects.exists()
+    assert "999999999999" in caplog.text
+    assert f"'{BUCKET}/AWSLogs/{account}/x\\nforged.json.gz' is not read" in caplog.text
+
+
+def test_digests_are_neither_logs_nor_poison(scene):
+    account = scene.account.aws_account_id
+    logs = [key_at(scene, 3, 5, "A"), key_at(scene, 3, 10, "B")]
+    key = trail.digest_key(account=account, at=at(4))
+    body = trail.digest_file(
+        bucket=BUCKET, log_keys=logs, account=account, end=at(4), previous="before.gz"
+    )
+    for _ in range(2):
+        scene.announce(scene.put(key=key, body=body))
+        assert [len(part) for part in scene.run()] == [1, 0]
+    digest = TrailDigest.objects.get()
+    assert (digest.aws_account_id, digest.region) == (account, "us-east-1")
+    assert (digest.start, digest.end) == (at(3), at(4))
+    assert (digest.bucket, digest.key, digest.previous_key) == (BUCKET, key, "before.gz")
+    assert digest.file_names == logs
+    assert IngestHour.objects.get().skipped == {"digest": 1}
+
+
+def test_questions_to_ec2_are_recorded(scene, queued):
+    instance_id = scene.instance(scene.image())
+    scene.ingest(trail.start_instances(instance_id, "i-gone"))
+    run = DescribeRun.objects.get()
+    assert (run.kind, run.region, run.outcome) == ("on_demand", "us-east-1", "ok")
+    assert (run.listed, run.running) == (1, 1)
+    assert run.finished_at >= run.started_at
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [("UnauthorizedOperation", "denied"), ("RequestLimitExceeded", "throttled"), ("X", "failed")],
+)
+def test_questions_without_answer_are_recorded(scene, code, outcome):
+    scene.aws.refuse("ec2", "DescribeInstances", code)
+    scene.deliver(trail.start_instances("i-1"))
+    scene.run()
+    run = DescribeRun.objects.get()
+    assert (run.outcome, run.error_code) == (outcome, code)
+
+
+def test_what_ec2_knew_better_is_a_correction(scene, queued, one_clock):
+    instance_id = scene.instance(scene.image(), "c5.large")
+    known = make_instance(account=scene.account, cloud_instance_id=instance_id)
+    make_event(instance=known, event_type="power_off", occurred_at=at(1), instance_type=None)
+    with time_machine.travel(at(9), tick=False):
+        scene.ingest(trail.start_instances(instance_id, at=at(5)))
+    event = InstanceEvent.objects.get(event_type="power_on")
+    image, size = Correction.objects.order_by("kind")
+    assert (image.kind, image.event_id) == ("image_filled", None)
+    assert (size.kind, size.event_id) == ("type_filled", event.id)
+    for correction in (image, size):
+        assert correction.instance == known
+        assert correction.describe_run == DescribeRun.objects.get()
+        assert at(9) <= correction.unsure_to < at(9, 10)
+    assert event.instance_type == "c5.large"
+
+
+def test_facts_of_instances_are_kept_on_change(scene, queued):
+    image = make_aws_image()
+    spot = launched("i-1", image=image.cloud_image_id, instanceLifecycle="spot")
+    scene.ingest(trail.run_instances(spot, at=at(1)))
+    scene.ingest(
+        trail.stop_instances("i-1", at=at(2)),
+        trail.modify_instance("i-1", "m5.large", at=at(3)),
+        trail.modify_instance("i-1", "c5.large", at=at(4)),
+    )
+    scene.ingest(trail.run_instances(spot, at=at(1)))
+    first, second = InstanceFact.objects.order_by("observed_at")
+    assert (first.observed_at, first.source) == (at(1), "cloudtrail")
+    assert (first.instance_type, first.lifecycle, first.tenancy) == ("m5.large", "spot", "default")
+    assert (first.zone, first.cpu_cores, first.threads_per_core) == ("us-east-1a", 1, 2)
+    assert (second.observed_at, second.instance_type, second.lifecycle) == (
+        at(4),
+        "c5.large",
+        "spot",
+    )
+
+
+def test_changes_by_tags_leave_their_evidence(scene):
+    known = make_aws_image()
+    record = trail.create_tags(known.cloud_image_id, at=at(2))
+    scene.ingest(record)
+    fact = MachineImage.objects.get().facts.get()
+    assert (fact.reason, fact.is_rhel) == ("tag", True)
+    assert fact.user == scene.account.user
+    assert [fact.evidence[name] for name in ("rule", "tag", "at")] == [
+        "CreateTags",
+        trail.RHEL_TAG,
+        at(2).isoformat(),
+    ]
+
+
+def test_what_is_read_is_counted_in_metrics(scene, queued):
+    def value(name, **labels):
+        return REGISTRY.get_sample_value(f"cloudigrade_cloudtrail_{name}", labels) or 0
+
+    def read():
+        return {
+            "done": value("messages_total", outcome="done"),
+            "failed": value("messages_total", outcome="failed"),
+            "ok": value("files_total", outcome="ok"),
+            "malformed": value("records_total", outcome="malformed"),
+            "relevant": value("records_total", outcome="relevant"),
+            "stored": value("events_total"),
+            "lag": value("lag_seconds_count"),
+        }
+
+    before = read()
+    scene.deliver(
+        trail.stop_instances("i-1", "i-2"), trail.start_instances("i", requestParameters=None)
+    )
+    scene.announce(body="nonsense")
+    scene.run()
+    after = read()
+    assert {name: after[name] - before[name] for name in before} == {
+        "done": 1,
+        "failed": 1,
+        "ok": 1,
+        "malformed": 1,
+        "relevant": 1,
+        "stored": 2,
+        "lag": 1,
+    }

@@ -1,0 +1,402 @@
+"""How what a look shows is dated (spec 04 §7.3, README decisions 30 to 32). No database."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.clouds.aws.describe.diff import Look, Rules, Seen, by_name, switches
+from api.clouds.aws.describe.ec2 import (
+    PENDING,
+    RUNNING,
+    SHUTTING_DOWN,
+    STOPPED,
+    STOPPING,
+    TERMINATED,
+    UNKNOWN,
+    DescribedInstance,
+)
+from api.clouds.load import PowerState
+from api.metering.timeline import runs_from_events
+from api.models.instance import event_rank
+from tests.api.clouds.aws.testbed import BEGINNING, at
+from tests.generators.lives import LOGGED, STARTS, Life, errors, whole
+
+ASKED, READ, FINISHED = at(12), at(12, 1), at(12, 2)
+RULES = Rules(is_first=False, enabled_at=BEGINNING, grace=timedelta(minutes=10))
+FIRST = RULES._replace(is_first=True)
+
+
+def described(state=RUNNING, launched_at=None, ended_at=None, name="i-1"):
+    return DescribedInstance(
+        name, None, "m5.large", None, state, False, {}, launched_at=launched_at, ended_at=ended_at
+    )
+
+
+def look(*instances, is_complete=True, region="a"):
+    seen = [Seen(one, ASKED, READ) for one in instances]
+    return Look(region, at(11, 59), FINISHED, seen, is_complete)
+
+
+def known(event_type, occurred_at, origin="cloudtrail", newest_at=None, looked_at=None, region="a"):
+    newest_at = newest_at or occurred_at
+    return {"i-1": PowerState(1, region, event_type, occurred_at, origin, looked_at, newest_at)}
+
+
+def found(looks, states=None, rules=RULES):
+    looks = looks if isinstance(looks, list) else [looks]
+    missing = switches(looks, states or {}, seen=by_name(looks), rules=rules)
+    return [(one.event_type, one.at, one.is_exact) for one in missing]
+
+
+class TestPendingProvesNothing:
+    """Decision 30."""
+
+    @pytest.mark.parametrize("state", [PENDING, UNKNOWN])
+    @pytest.mark.parametrize("states", [{}, known("power_on", at(3)), known("power_off", at(3))])
+    @pytest.mark.parametrize("rules", [RULES, FIRST])
+    def test_it_neither_starts_nor_ends_a_run(self, state, states, rules):
+        assert found(look(described(state, launched_at=at(5))), states, rules) == []
+
+    @pytest.mark.parametrize("state", [STOPPING, SHUTTING_DOWN, STOPPED, TERMINATED])
+    def test_these_are_off(self, state):
+        assert found(look(described(state)), known("power_on", at(3))) == [
+            ("power_off", READ, False)
+        ]
+
+
+class TestMissedStarts:
+    """Decision 31."""
+
+    @pytest.mark.parametrize(
+        "states", [{}, known(None, None, newest_at=at(6)), known("power_off", at(3))]
+    )
+    def test_are_dated_at_the_launch(self, states):
+        assert found(look(described(launched_at=at(5))), states) == [("power_on", at(5), True)]
+
+    @pytest.mark.parametrize(
+        "launched_at",
+        [
+            None,
+            pytest.param(at(3), id="not after the newest power-off"),
+            pytest.param(READ + timedelta(seconds=1), id="in the future"),
+        ],
+    )
+    def test_or_else_when_the_page_had_been_read(self, launched_at):
+        shown = look(described(launched_at=launched_at))
+        assert found(shown, known("power_off", at(3))) == [("power_on", READ, False)]
+
+    def test_nothing_before_the_account_was_enabled_counts(self):
+        before = BEGINNING - timedelta(seconds=1)
+        assert found(look(described(launched_at=before))) == [("power_on", READ, False)]
+        assert found(look(described(launched_at=BEGINNING))) == [("power_on", BEGINNING, True)]
+
+    def test_the_first_look_dates_by_its_own_time(self):
+        assert found(look(described(launched_at=at(5))), {}, FIRST) == [("power_on", READ, False)]
+
+    def test_never_before_the_newest_event(self):
+        """Decision 41."""
+        states = known("power_off", at(3), newest_at=at(12, 30))
+        assert found(look(described()), states) == [("power_on", at(12, 30), False)]
+
+    def test_of_what_is_on_are_none(self):
+        assert found(look(described(launched_at=at(5))), known("power_on", at(3))) == []
+
+
+class TestMissedEnds:
+    """Decision 31."""
+
+    @pytest.mark.parametrize("state", [STOPPING, STOPPED])
+    def test_are_dated_as_the_reason_tells(self, state):
+        shown = look(described(state, ended_at=at(5)))
+        assert found(shown, known("power_on", at(3))) == [("power_off", at(5), True)]
+
+    @pytest.mark.parametrize("state", [SHUTTING_DOWN, TERMINATED])
+    def test_by_termination_too_but_it_may_have_been_stopped_before(self, state):
+        shown = look(described(state, ended_at=at(5)))
+        exact = state == SHUTTING_DOWN
+        assert found(shown, known("power_on", at(3))) == [("power_off", at(5), exact)]
+
+    @pytest.mark.parametrize("ended_at", [None, at(2), at(3), READ + timedelta(seconds=1)])
+    def test_or_else_when_the_page_had_been_read(self, ended_at):
+        shown = look(described(STOPPED, ended_at=ended_at))
+        assert found(shown, known("power_on", at(3))) == [("power_off", READ, False)]
+
+    def test_the_first_look_dates_by_its_own_time(self):
+        shown = look(described(STOPPED, ended_at=at(5)))
+        assert found(shown, known("power_on", at(3)), FIRST) == [("power_off", READ, False)]
+
+    def test_of_what_is_not_listed_when_the_last_page_had_been_read(self):
+        assert found(look(), known("power_on", at(3))) == [("power_off", FINISHED, False)]
+
+    def test_not_because_another_region_does_not_list_it(self):
+        looks = [look(), look(described(), region="b")]
+        assert found(looks, known("power_on", at(3))) == []
+
+    def test_not_where_entries_could_not_be_read(self):
+        assert found(look(is_complete=False), known("power_on", at(3))) == []
+
+
+class TestMissedRuns:
+    def test_a_stopped_instance_tells_its_whole_last_run(self):
+        shown = look(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        for states in ({}, known("power_off", at(3))):
+            assert found(shown, states) == [("power_on", at(5), True), ("power_off", at(6), True)]
+
+    @pytest.mark.parametrize(
+        ("state", "launched_at", "ended_at"),
+        [
+            (STOPPED, at(3), at(6)),
+            (STOPPED, at(5), at(5)),
+            (STOPPED, at(5), None),
+            (STOPPED, None, at(6)),
+            (STOPPED, at(5), at(13)),
+            (TERMINATED, at(5), at(6)),
+        ],
+    )
+    def test_but_only_if_it_tells_all_of_it(self, state, launched_at, ended_at):
+        shown = look(described(state, launched_at=launched_at, ended_at=ended_at))
+        assert found(shown, known("power_off", at(3))) == []
+
+    def test_not_at_the_first_look(self):
+        shown = look(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        assert found(shown, {}, FIRST) == []
+
+
+class TestGrace:
+    """Decision 32: EC2's API is eventually consistent."""
+
+    def test_what_is_young_may_not_be_listed_yet(self):
+        young = at(11, 59) - RULES.grace + timedelta(seconds=1)
+        assert found(look(), known("power_on", young)) == []
+        assert found(look(), known("power_on", at(3), newest_at=young)) == []
+
+    def test_what_is_not_young_has_ended(self):
+        old = at(11, 59) - RULES.grace
+        assert found(look(), known("power_on", old)) == [("power_off", FINISHED, False)]
+
+    def test_what_is_listed_as_off_is(self):
+        young = at(11, 59)
+        assert found(look(described(STOPPED)), known("power_on", young)) == [
+            ("power_off", READ, False)
+        ]
+
+
+class TestWhatHappenedMeanwhile:
+    """What happened since a page was asked for is not contradicted by it."""
+
+    @pytest.mark.parametrize("seconds", [0, 1, 30, 3600])
+    @pytest.mark.parametrize("origin", ["cloudtrail", "describe_reconcile"])
+    def test_newer_events_stay(self, seconds, origin):
+        when = ASKED + timedelta(seconds=seconds, microseconds=1)
+        assert found(look(described()), known("power_off", when, origin)) == []
+        assert found(look(described(STOPPED)), known("power_on", when, origin)) == []
+
+    def test_a_log_tells_whole_seconds(self):
+        when = ASKED - timedelta(milliseconds=999)
+        assert found(look(described(STOPPED)), known("power_on", when)) == []
+        assert found(look(described(STOPPED)), known("power_on", when, "describe_reconcile"))
+
+    @pytest.mark.parametrize("origin", ["disable", "pause", "account_change"])
+    def test_what_we_did_ourselves_told_nothing(self, origin):
+        states = known("power_off", at(12, 0, 2) + timedelta(minutes=5), origin)
+        assert found(look(described()), states, FIRST) == [("power_on", at(12, 5), False)]
+
+    def test_what_followed_while_the_page_was_read_comes_after_what_it_showed(self):
+        """Seen to be on at 12:01, by a page that was asked for at 12:00; stopped at 12:00:30."""
+        states = known("power_on", at(12, 1), "describe_reconcile", looked_at=at(12))
+        later = Seen(described(STOPPED, ended_at=at(12, 0) + timedelta(seconds=30)), at(18), at(18))
+        shown = Look("a", at(18), at(18), [later])
+        assert found(shown, states) == [("power_off", at(12, 1), True)]
+
+    def test_what_followed_within_the_second_too(self):
+        seen_off = at(12) + timedelta(microseconds=500)
+        states = known("power_off", seen_off, "describe_reconcile", looked_at=seen_off)
+        later = Seen(described(launched_at=at(12)), at(18), at(18))
+        shown = Look("a", at(18), at(18), [later])
+        assert found(shown, states) == [("power_on", seen_off, True)]
+
+
+def test_of_an_instance_that_is_listed_twice_the_later_page_counts():
+    first = look(described(RUNNING))
+    first.seen.append(Seen(described(STOPPED, name="I-1"), READ, FINISHED))
+    assert found(first, known("power_on", at(3))) == [("power_off", FINISHED, False)]
+    assert found(first) == []
+
+
+class Event(NamedTuple):
+    """What we know of, since when we know it, and the look that showed it."""
+
+    at: datetime
+    event_type: str
+    source_name: str
+    stored_at: datetime
+    looked_at: datetime | None = None
+
+
+@dataclass
+class World:
+    """One instance, what we believe of it, and for which times we know that we do not know."""
+
+    life: Life = field(default_factory=Life)
+    events: list[Event] = field(default_factory=list)
+    unsure: list[tuple[datetime, datetime]] = field(default_factory=list)
+    looks: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    @property
+    def newest(self):
+        return _in_order(self.events)[-1] if self.events else None
+
+    @property
+    def known(self):
+        if self.newest is None:
+            return {}
+        at, event_type, _, _, looked_at = self.newest
+        origin = "describe_reconcile" if looked_at else "cloudtrail"
+        states = known(event_type, at, origin, looked_at=looked_at)
+        return {self.life.instance_id: states["i-1"]}
+
+    def log(self, change, now):
+        event_type = "power_on" if change.kind in STARTS else "power_off"
+        self.events.append(Event(whole(change.at), event_type, LOGGED[change.kind], now))
+
+    def scan(self, asked_at, took):
+        """Look; returns how much was missing."""
+        seen_at, read_at = asked_at + took / 2, asked_at + took
+        instance = self.life.described(seen_at)
+        shown = Look("a", asked_at, read_at)
+        if instance:
+            shown.seen.append(Seen(instance, asked_at, read_at))
+        rules = RULES._replace(is_first=not self.looks)
+        missing = list(switches([shown], self.known, seen=by_name([shown]), rules=rules))
+        since = self._sure_until()
+        for one in missing:
+            self.unsure.append((one.at if one.is_exact else min(since, one.at), one.at))
+            event = Event(one.at, one.event_type, "DescribeInstances", read_at, asked_at)
+            self.events.append(event)
+        self.unsure.append((asked_at, read_at))
+        self.looks.append((asked_at, read_at))
+        return len(missing)
+
+    def _sure_until(self):
+        """Return the newest event, or the end of the last look that knew it, as 09 P5 has it."""
+        newest = self.newest
+        knowing = [
+            finished
+            for started, finished in self.looks
+            if newest is None or newest.stored_at < started or newest.looked_at == started
+        ]
+        return max([*knowing[-1:], newest.at if newest else BEGINNING])
+
+    def check(self):
+        """Check that what we believe is the truth, but for what we know to be unsure."""
+        events = [(*_place(one), one.event_type, None) for one in _in_order(self.events)]
+        believed = [(_moment(run.start), _moment(run.end)) for run in runs_from_events(events)]
+        assert errors(self.life.spans, believed, unsure=self.unsure) == []
+
+
+def _micros(moment):
+    return (moment - BEGINNING) // timedelta(microseconds=1)
+
+
+def _moment(micros):
+    return None if micros is None else BEGINNING + timedelta(microseconds=micros)
+
+
+def _in_order(events):
+    return sorted(events, key=_place)
+
+
+def _place(event):
+    return _micros(event.at), event_rank(event.source_name)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["change", "change", "scan"]),
+        st.integers(0, 3),
+        st.integers(2_000, 10_000_000),
+        st.sampled_from(["in time", "late", "lost", "both lost"]),
+        st.integers(0, 20_000),
+    ),
+    max_size=14,
+)
+"""What to do, which of what is possible, after how many milliseconds, what becomes of the log, and
+how many milliseconds a page takes."""
+
+
+def possible(life):
+    if life.is_gone:
+        return []
+    if not life.changes:
+        return ["run"]
+    return ["stop", "terminate", "fail"] if life.is_on else ["start", "start", "terminate"]
+
+
+class Teller:
+    """Lets a life happen, with scans and logs in between, as the steps say."""
+
+    def __init__(self):
+        self.world = World()
+        self.now = BEGINNING
+        self.undelivered: list[tuple[datetime, object]] = []
+
+    def tell(self, plan):
+        self.scan(1_000)
+        for action, choice, gap, log, took in plan:
+            self.go_on(timedelta(milliseconds=gap))
+            options = possible(self.world.life)
+            if action == "scan" or not options:
+                self.scan(took)
+            else:
+                self.change(options[choice % len(options)], log, took)
+        self.settle(500)
+        self.go_on(timedelta(days=10))
+        assert not self.undelivered
+        self.settle(500)
+
+    def go_on(self, time):
+        self.now += time
+        due = [one for one in self.undelivered if one[0] <= self.now]
+        self.undelivered = [one for one in self.undelivered if one[0] > self.now]
+        for _, change in due:
+            self.world.log(change, self.now)
+
+    def scan(self, took):
+        missing = self.world.scan(self.now, timedelta(milliseconds=took))
+        self.go_on(timedelta(milliseconds=took + 1_001))
+        return missing
+
+    def change(self, kind, log, took):
+        if self.undelivered:
+            # What is lost after something that is late cannot be noticed.
+            kind = "stop" if kind == "fail" else kind
+            log = "late" if log == "late" else "in time"
+        change = self.world.life.add(self.now, kind)
+        if log == "both lost" and kind in STARTS:
+            self.go_on(timedelta(seconds=30))
+            self.world.life.add(self.now, "stop")
+            self.settle(took)
+        elif log in ("lost", "both lost") or kind not in LOGGED:
+            self.settle(took)
+        elif log == "late":
+            self.undelivered.append((self.now + timedelta(hours=took % 200), change))
+        else:
+            self.world.log(change, self.now)
+
+    def settle(self, took):
+        """Let a look see what nobody else tells."""
+        self.go_on(timedelta(seconds=60))
+        self.scan(took)
+
+
+@settings(max_examples=500, deadline=None)
+@given(steps)
+def test_whatever_is_lost_or_late_runs_are_true_but_where_we_say_that_we_are_not_sure(plan):
+    teller = Teller()
+    teller.tell(plan)
+    teller.world.check()
+    assert teller.scan(100) == 0
