@@ -121,6 +121,15 @@ def _gcp(fact: str) -> str:
         ELSE 'unknown' END"""
 
 
+def is_told(fact: str) -> str:
+    """Return SQL: whether the cloud itself says of an instance who is paid for its RHEL."""
+    operations = _quoted((*_OPERATIONS["own"], *_OPERATIONS["cloud"]))
+    return f"""coalesce(CASE {fact}.cloud_type
+        WHEN 'aws' THEN {fact}.usage_operation IN ({operations})
+        WHEN 'azure' THEN starts_with(upper({fact}.licenses ->> 0), '{_LICENSES["cloud_prefix"]}')
+        END, false)"""
+
+
 CURRENT_CLASS: Final = f"""(
     SELECT {
     billing_class(

@@ -28,7 +28,7 @@ billed_run AS MATERIALIZED (
       AND (run.end_time >= %(begin)s OR run.end_time IS NULL) AND run.start_time <= %(limit)s
 ),
 billed_image AS MATERIALIZED (
-    SELECT image.id, image.cloud_image_id, image.name, image.usage_operation, image.product_codes,
+    SELECT image.id, image.cloud_type, image.usage_operation, image.product_codes,
            image.is_marketplace, image.is_cloud_access, image.publisher, image.offer,
            {RHEL_FOR_EVERYBODY} OR EXISTS (
                SELECT FROM api_imagetags tags
@@ -82,7 +82,7 @@ billed AS (
     SELECT fact.run_id, fact.instance_id, fact.machine_image_id, fact.cloud_account_id,
            fact.cloud_type, fact.since, coalesce(fact.next_since, fact.end_time) AS until,
            fact.vcpu, fact.cpu_cores, fact.threads_per_core, fact.observed_at,
-           fact.usage_operation, fact.licenses,
+           fact.usage_operation, fact.licenses, fact.product_codes,
            coalesce(image.counted, false) AS counted,
            {billing_class(cloud_type="fact.cloud_type", is_rhel="coalesce(image.counted, false)")}
                AS billing

@@ -3,6 +3,7 @@
 from api.models.account import AccountState, CloudAccount
 from api.models.audit import AuditedDay, AuditFinding
 from api.models.base import CloudType
+from api.models.billing import BillingFinding, Registration
 from api.models.coverage import CoverageDay
 from api.models.definition import InstanceDefinition
 from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
@@ -21,6 +22,7 @@ __all__ = [
     "AccountState",
     "AuditFinding",
     "AuditedDay",
+    "BillingFinding",
     "Cause",
     "CloudAccount",
     "CloudType",
@@ -40,6 +42,7 @@ __all__ = [
     "InstanceEvent",
     "InstanceFact",
     "MachineImage",
+    "Registration",
     "Run",
     "SetAsideTask",
     "SnapshotShare",
