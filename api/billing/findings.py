@@ -62,7 +62,7 @@ billed_registration AS MATERIALIZED (
     GROUP BY told.instance_id
 )"""
 
-_JUDGED = f"""
+FINDINGS = f"""
 WITH {STRETCHES},
 {_REGISTRATIONS},
 stretch AS (
@@ -174,6 +174,8 @@ finding AS (
 )
 """  # noqa: S608 - made of constants
 
+"""SQL of common table expressions, ``finding`` with a row for each; ``Window.parameters``."""
+
 _FROM = """
 FROM finding
 JOIN api_instance instance ON instance.id = finding.instance_id
@@ -235,13 +237,13 @@ def findings(
     named = {f"value_{place}": value for place, value in enumerate(values)}
     for name in named:
         condition = condition.replace("%s", f"%({name})s", 1)
-    statement = _JUDGED + _PAGE.replace("{condition}", condition)
+    statement = FINDINGS + _PAGE.replace("{condition}", condition)
     parameters = {**window.parameters(), **named, "rows": limit, "offset": offset}
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         rows = cursor.fetchall()
         if not rows and offset:
-            count_of_all = f"{_JUDGED} SELECT count(*) {_FROM.replace('{condition}', condition)}"
+            count_of_all = f"{FINDINGS} SELECT count(*) {_FROM.replace('{condition}', condition)}"
             cursor.execute(count_of_all, parameters)
             return cursor.fetchone()[0], []
     found = [_finding(row) for row in rows]
@@ -264,14 +266,3 @@ def _finding(row: Sequence[Any]) -> JSONObject:
         "vcpu_seconds": vcpu_seconds,
         "evidence": evidence_of(kind, Evidence(instance[1], image[2], *row[14:-1])),
     }
-
-
-def count_findings(window: Window) -> list[tuple[int, str, str, int]]:
-    """Return instance, kind, confidence and seconds, a row for each instance and kind."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""{_JUDGED} SELECT instance_id, kind, min(confidence), sum(seconds)::bigint
-            FROM finding GROUP BY instance_id, kind""",  # noqa: S608 - made of constants
-            window.parameters(),
-        )
-        return cursor.fetchall()
