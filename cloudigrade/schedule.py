@@ -102,6 +102,11 @@ ENTRIES: tuple[Entry, ...] = (
         "RECALCULATE_STALE_USAGE_SCHEDULE",
     ),
     Entry(
+        "calculate_coverage",
+        "api.tasks.calculate_coverage",
+        "CALCULATE_COVERAGE_SCHEDULE",
+    ),
+    Entry(
         "sweep_inspections",
         "api.tasks.sweep_inspections",
         "SWEEP_INSPECTIONS_SCHEDULE",

@@ -1,5 +1,25 @@
 """Celery tasks: thin doors to the services. Importing this package registers all of them."""
 
-from api.tasks import accounts, aws, azure, clouds, inspection, metering, sources, synthetic
+from api.tasks import (
+    accounts,
+    aws,
+    azure,
+    clouds,
+    coverage,
+    inspection,
+    metering,
+    sources,
+    synthetic,
+)
 
-__all__ = ["accounts", "aws", "azure", "clouds", "inspection", "metering", "sources", "synthetic"]
+__all__ = [
+    "accounts",
+    "aws",
+    "azure",
+    "clouds",
+    "coverage",
+    "inspection",
+    "metering",
+    "sources",
+    "synthetic",
+]

@@ -1,8 +1,10 @@
 """The customer of the tests of metering, whose days are covered."""
 
+from datetime import timedelta
+
 import pytest
 
-from api.models import Correction, CoverageDay
+from api.models import AccountState, AuditedDay, Correction, CoverageDay, DescribeRun
 from tests.api.metering.conftest import World
 from tests.api.metering.notation import at, day
 
@@ -40,3 +42,48 @@ def correct(instance, kind, since, until, **columns):
         unsure_to=at(until),
         **columns,
     )
+
+
+def describe(account, *begun, region="us-east-1", outcome="ok", kind="reconcile"):
+    """Store describes of a minute each that began at these moments."""
+    for text in begun:
+        DescribeRun.objects.create(
+            cloud_account=account,
+            region=region,
+            kind=kind,
+            outcome=outcome,
+            started_at=at(text),
+            finished_at=at(text) + timedelta(minutes=1),
+        )
+
+
+def audit(*numbers):
+    """Note that days in March were audited at two o'clock of the next day."""
+    for number in numbers:
+        AuditedDay.objects.create(day=day(number), audited_at=at(f"{number + 1:02}T02"))
+
+
+def switch(account, *changes):
+    """Record changes of an account's state, written like ``10T10 enabled paused``."""
+    for text in changes:
+        when, before, after = text.split()
+        AccountState.objects.create(
+            account_id=account.id,
+            cloud_type=account.cloud_type,
+            cloud_account_number=account.cloud_account_number,
+            user_id=account.user_id,
+            at=at(when),
+            from_state=before,
+            to_state=after,
+            cause="api",
+        )
+
+
+def covered(account, number):
+    """Return the stored coverage of a day in March; None without any."""
+    return CoverageDay.objects.filter(cloud_account=account, date=day(number)).first()
+
+
+def gaps_of(row):
+    """Write the stored gaps as ``10T06:00 10T12:00 reason``."""
+    return [f"{one['from'][8:16]} {one['to'][8:16]} {one['reason']}" for one in row.gaps]

@@ -1,5 +1,7 @@
 """What is proved of a day (spec 10 §2, §4; the acceptance cases are numbered as there)."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,7 +232,7 @@ def test_gaps_lie_within_the_day_and_are_ordered(changes, regions, unsure, now):
     assert gaps == sorted(gaps)
     for reason in {one.reason for one in gaps}:
         spans = [(one.start, one.end) for one in gaps if one.reason == reason]
-        assert all(before[1] < after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] < after[0] for before, after in itertools.pairwise(spans))
     not_metered = sum(one.end - one.start for one in gaps if one.reason == "not_metered")
     assert seconds * SECOND + not_metered == limit - BEGIN
     assert (state == "off") == (seconds == 0)

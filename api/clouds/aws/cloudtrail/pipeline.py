@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 
+from api.clouds.aws import backlog
 from api.clouds.aws.cloudtrail import ingest_log
 from api.clouds.aws.cloudtrail import metrics as metrics
 from api.clouds.aws.cloudtrail.enrich import look_up
@@ -134,6 +135,8 @@ def store_deliveries(deliveries: Sequence[Delivery]) -> None:
     """Store what files say that were read; what fails is noted in its file, and in the ledger."""
     entries = _entries(deliveries)
     _store(entries)
+    if any(entry.file.problem is None for entry in entries):
+        backlog.note_ingest()
     _record_failures(deliveries)
     metrics.count_files(entries)
 

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.cache import cache
 
+from api.clouds.aws import backlog
 from api.clouds.aws.errors import code_of
 from api.clouds.aws.provisioning.notifying_buckets import (
     Pipe,
@@ -44,6 +45,7 @@ FIRST_SENT = "first_sent"
 """Attribute of a message that was put back: when it was sent first, as ``SentTimestamp`` has it."""
 
 _LENGTH = "ApproximateNumberOfMessages"
+_IN_FLIGHT = "ApproximateNumberOfMessagesNotVisible"
 LENGTH_KEY = "sqs_message_count_{label}"
 
 
@@ -397,7 +399,13 @@ def labelled_queues() -> dict[str, str]:
 
 def length_of(url: str) -> int:
     """Return about how many messages a queue has to show."""
-    return int(_attributes(url, _LENGTH)[_LENGTH])
+    return _lengths_of(url)[0]
+
+
+def _lengths_of(url: str) -> tuple[int, int]:
+    """Return about how many messages a queue has to show, and how many are being worked on."""
+    lengths = _attributes(url, _LENGTH, _IN_FLIGHT)
+    return int(lengths[_LENGTH]), int(lengths.get(_IN_FLIGHT, 0))
 
 
 def cache_lengths() -> None:
@@ -407,7 +415,9 @@ def cache_lengths() -> None:
     """
     for label, name in labelled_queues().items():
         try:
-            length = length_of(sqs().get_queue_url(QueueName=name)["QueueUrl"])
+            length, in_flight = _lengths_of(sqs().get_queue_url(QueueName=name)["QueueUrl"])
+            if name == trail_pipe().queue:
+                backlog.note_queue(length + in_flight)
             key = LENGTH_KEY.format(label=label)
             cache.set(key, length, settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL)
             # Kept for ever: an alert needs to know of a check that was too long ago.

@@ -1,0 +1,59 @@
+"""An outage of ingest: nothing is processed while the queue is not empty (spec 10 §2)."""
+
+import pytest
+import time_machine
+from django.core.cache import cache
+from redis import RedisError
+
+from api.clouds.aws import backlog
+from tests.api.metering.notation import at
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture(autouse=True)
+def nothing_known():
+    cache.delete_many([backlog.LAST_INGEST, backlog.WAITING_SINCE])
+    yield
+    cache.delete_many([backlog.LAST_INGEST, backlog.WAITING_SINCE])
+
+
+def on(when, function, *arguments):
+    with time_machine.travel(at(when), tick=False):
+        return function(*arguments)
+
+
+def test_acceptance_10_s3_is_down_for_40_minutes():
+    on("10T09", backlog.note_ingest)
+    on("10T10", backlog.note_queue, 1)
+    on("10T10:20", backlog.note_queue, 4)
+    assert backlog.outage_since(at("10T10:30")) is None
+    assert backlog.outage_since(at("10T10:31")) == at("10T10")
+    on("10T10:41", backlog.note_ingest)
+    assert backlog.outage_since(at("10T10:45")) is None
+    on("10T10:45", backlog.note_queue, 0)
+    on("10T12", backlog.note_queue, 2)
+    assert backlog.outage_since(at("10T12:05")) is None
+
+
+def test_an_empty_queue_is_no_outage():
+    on("10T01", backlog.note_ingest)
+    on("10T01:05", backlog.note_queue, 0)
+    assert backlog.outage_since(at("10T10")) is None
+    assert backlog.last_ingest() == at("10T01").timestamp()
+
+
+def test_files_that_are_processed_are_no_outage_however_many_wait():
+    on("10T01", backlog.note_queue, 5000)
+    on("10T09:45", backlog.note_ingest)
+    assert backlog.outage_since(at("10T10")) is None
+
+
+def test_without_redis_nothing_is_known_and_ingest_goes_on(monkeypatch):
+    def away(*arguments, **options):
+        raise RedisError
+
+    monkeypatch.setattr(cache, "set", away)
+    monkeypatch.setattr(cache, "get_many", away)
+    backlog.note_ingest()
+    assert backlog.outage_since(at("10T10")) is None
