@@ -11,14 +11,16 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import F
 from django.db.models.functions import Now
 
 from api.models import Errand
+from util.redaction import redact
 from util.tasks import enqueue, plain, publishing_must_succeed, seconds_asked_for
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ KEPT_DAYS = 30
 
 QUEUED_AT_ONCE = 1000
 PRUNED_AT_ONCE = 10_000
+LONGEST_ERROR = 1000
+"""Characters that are kept of why a task failed."""
 
 # An errand is queued again after a minute, by default, in which nothing was heard of its task; then
 # after as long as it is old, up to ten minutes. One that killed its workers waits for an operator.
@@ -55,7 +59,7 @@ SELECT key, %(task)s, args::jsonb, gen_random_uuid(), clock_timestamp(), clock_t
 FROM unnest(%(keys)s::text[], %(args)s::text[]) AS new (key, args)
 ON CONFLICT (key) DO UPDATE
 SET task = EXCLUDED.task, args = EXCLUDED.args, ticket = EXCLUDED.ticket, done_at = NULL,
-    issued_at = EXCLUDED.issued_at, queued_at = EXCLUDED.queued_at
+    issued_at = EXCLUDED.issued_at, queued_at = EXCLUDED.queued_at, attempts = 0, last_error = ''
 WHERE api_errand.done_at IS NOT NULL OR api_errand.queued_at > clock_timestamp()
 RETURNING key
 """
@@ -102,6 +106,7 @@ def send(key: str, task: str, *args: Any) -> None:
     """
     errand = Errand(key=key, task=task, args=plain(args), ticket=uuid.uuid4())
     columns = ["task", "args", "ticket", "issued_at", "queued_at", "done_at"]
+    columns += ["attempts", "last_error"]
     Errand.objects.bulk_create(
         [errand], update_conflicts=True, unique_fields=["key"], update_fields=columns
     )
@@ -163,7 +168,8 @@ def carry_out(
     tie = Tie.of(request.headers)
     wanted = take_up(tie, again=request.retries > 0, within=within)
     try:
-        yield wanted
+        with failures_noted(tie):
+            yield wanted
     except final:
         finish(tie)
         raise
@@ -173,6 +179,26 @@ def carry_out(
         raise
     if wanted:
         finish(tie)
+
+
+@contextmanager
+def failures_noted(tie: Tie | None) -> Iterator[None]:
+    """Write down why the work in this block failed, if it does, for operators (spec 12 §2)."""
+    try:
+        yield
+    except Exception as error:
+        if tie is not None:
+            _note_failure(tie, error)
+        raise
+
+
+def _note_failure(tie: Tie, error: Exception) -> None:
+    text = redact(f"{type(error).__name__}: {error}".replace("\0", ""))[:LONGEST_ERROR]
+    # A database that is away has its own signs; this is only for people.
+    with suppress(DatabaseError, InterfaceError):
+        Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(
+            attempts=F("attempts") + 1, last_error=text
+        )
 
 
 def last_done(key: str) -> datetime.datetime | None:

@@ -15,6 +15,7 @@ from django.db.models import Func, IntegerField, Model, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http.response import HttpResponseBase
 from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
@@ -27,7 +28,7 @@ from api.internal.streaming import stream_page
 from api.internal.views import InternalView
 from util.batches import PIECE, batched_by_size
 
-Ids: TypeAlias = Sequence[int] | QuerySet
+Ids: TypeAlias = Sequence[Any] | QuerySet
 """Ids of rows, or a query for them."""
 
 
@@ -36,7 +37,8 @@ class Resource:
     """One resource of the internal API.
 
     ``name`` is its route, ``model`` its name in the OpenAPI document. The root names only what the
-    reference has (spec 10, "additive"). ``large`` is a column that may be so large that not all
+    reference has (spec 10, "additive"). Rows that are not ``timestamped`` show neither
+    ``created_at`` nor ``updated_at``. ``large`` is a column that may be so large that not all
     rows of a page fit into memory (README decision 43).
     """
 
@@ -48,6 +50,7 @@ class Resource:
     timestamped: bool = True
     in_root: bool = True
     large: str | None = None
+    ordered_by: tuple[str, ...] = ()
 
     @cached_property
     def columns(self) -> list[str]:
@@ -61,7 +64,7 @@ class Resource:
     @property
     def order(self) -> tuple[str, ...]:
         """By age; rows that do not know theirs by id (spec 02 §2.2)."""
-        return ("created_at", "id") if self.timestamped else ("id",)
+        return self.ordered_by or (("created_at", "pk") if self.timestamped else ("pk",))
 
     @cached_property
     def schema_name(self) -> str:
@@ -71,7 +74,12 @@ class Resource:
     @cached_property
     def serializer(self) -> type[serializers.Serializer]:
         """What is shown of a row."""
-        return serializer_for(self.schema_name, f"A row of `{self.name}`.", dict(self.fields))
+        return serializer_for(
+            self.schema_name,
+            f"A row of `{self.name}`.",
+            dict(self.fields),
+            timestamped=self.timestamped,
+        )
 
     @cached_property
     def filter_set(self) -> type[FilterSet]:
@@ -101,21 +109,21 @@ class Listing:
 
     def __getitem__(self, page: slice) -> list[Ids]:
         """Divide the ids of a page into those whose rows may be in memory together."""
-        ids = self.matching.order_by(*self.resource.order).values("id")[page]
+        ids = self.matching.order_by(*self.resource.order).values("pk")[page]
         if self.resource.large is None:
             return [ids]
         text = Cast(self.resource.large, TextField())
         size = Func(text, function="octet_length", output_field=IntegerField())
-        found = self.rows.filter(id__in=ids).order_by(*self.resource.order)
-        sizes = list(found.values_list("id", size))
+        found = self.rows.filter(pk__in=ids).order_by(*self.resource.order)
+        sizes = list(found.values_list("pk", size))
         batches = batched_by_size(
             sizes, size_of=lambda row: row[1] or 0, limit=PIECE, most=len(sizes)
         )
-        return [[id for id, _ in batch] for batch in batches]
+        return [[key for key, _ in batch] for batch in batches]
 
     def read(self, ids: Ids) -> list[Model]:
         """Read rows of a page."""
-        rows = self.rows.filter(id__in=ids).only(*self.resource.columns)
+        rows = self.rows.filter(pk__in=ids).only(*self.resource.columns)
         return list(rows.order_by(*self.resource.order))
 
     def read_all(self, batches: Iterable[Ids]) -> Iterator[Model]:
@@ -160,7 +168,7 @@ def browse(
 
     A resource that can be written to may bring a serializer of its own.
     """
-    return type(
+    view = type(
         f"{resource.model}View",
         (BrowseView,),
         {
@@ -170,3 +178,7 @@ def browse(
             "filterset_class": resource.filter_set,
         },
     )
+    if resource.rows().model._meta.pk.name == "id":
+        return view
+    key = OpenApiParameter("id", str, OpenApiParameter.PATH)
+    return extend_schema_view(retrieve=extend_schema(parameters=[key]))(view)

@@ -98,12 +98,18 @@ class RowSerializer(serializers.Serializer):
     """What all resources show first; the others' members come from their declarations."""
 
     id = integer()
+
+
+class TimestampedRowSerializer(RowSerializer):
+    """What resources show first whose rows know when they were made and changed."""
+
     created_at = moment()
     updated_at = moment()
 
 
 def serializer_for(
-    name: str, description: str, members: dict[str, serializers.Field]
+    name: str, description: str, members: dict[str, serializers.Field], *, timestamped: bool
 ) -> type[serializers.Serializer]:
     """Make the serializer class of one resource, with name and description of its component."""
-    return type(f"{name}Serializer", (RowSerializer,), {"__doc__": description, **members})
+    base = TimestampedRowSerializer if timestamped else RowSerializer
+    return type(f"{name}Serializer", (base,), {"__doc__": description, **members})

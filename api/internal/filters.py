@@ -2,15 +2,17 @@
 
 import datetime
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import QuerySet, Value
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower
 from django_filters import rest_framework as filters
 
+from api.models import User
 from api.public.filters import NO_INSTANT
 from api.public.timestamps import parse_instant
 
@@ -144,10 +146,13 @@ class MomentFilter(filters.IsoDateTimeFilter):
     field_class = InstantField
 
 
-def moments(*field_names: str) -> dict[str, filters.Filter]:
-    """Filter columns of date-times: the moment itself, and strictly before and after."""
+def moments(*field_names: str, column: str | None = None) -> dict[str, filters.Filter]:
+    """Filter columns of date-times: the moment itself, and strictly before and after.
+
+    A ``column`` may have another name than the parameter has.
+    """
     return {
-        f"{name}{suffix}": MomentFilter(name, lookup)
+        f"{name}{suffix}": MomentFilter(column or name, lookup)
         for name in field_names
         for suffix, lookup in (("", "exact"), ("__lt", "lt"), ("__gt", "gt"))
     }
@@ -173,6 +178,59 @@ def identity(user: str) -> dict[str, filters.Filter]:
         "org_id": text(f"{user}__org_id"),
         "username": text(f"{user}__account_number"),
     }
+
+
+@dataclass(frozen=True)
+class Through:
+    """A way from a column to rows of another table, where no foreign key leads."""
+
+    column: str
+    rows: QuerySet
+    target: str
+
+    def matching(self, rows: QuerySet, name: str, value: object) -> QuerySet:
+        """Keep the rows that lead to others with a value, by one subquery."""
+        found = self.rows.filter(**{name: value}).values(self.target)
+        return rows.filter(**{f"{self.column}__in": found})
+
+
+class WholeNumberThrough(WholeNumberFilter):
+    """Filter by a whole number of the rows at the end of a way."""
+
+    def __init__(self, through: Through, field_name: str) -> None:
+        super().__init__(field_name)
+        self.through = through
+
+    def matching(self, rows: QuerySet, value: object) -> QuerySet:
+        """Keep the rows that lead there."""
+        return self.through.matching(rows, self.field_name, value)
+
+
+class TextThrough(filters.CharFilter):
+    """Filter by text of the rows at the end of a way."""
+
+    def __init__(self, through: Through, field_name: str) -> None:
+        super().__init__(field_name)
+        self.through = through
+
+    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
+        """Keep the rows that lead there."""
+        return self.through.matching(qs, self.field_name, value) if value else qs
+
+
+class UserOfMessage(WholeNumberFilter):
+    """Messages of the sources service that name a customer by one of their numbers."""
+
+    def __init__(self) -> None:
+        super().__init__("user_id")
+
+    def matching(self, rows: QuerySet, value: object) -> QuerySet:
+        """Keep the rows of the customer with this id."""
+        users = User.objects.filter(id=value)
+        return rows.filter(
+            Q(org_id__in=users.values("org_id"))
+            | Q(account_number__in=users.values("account_number"))
+        )
 
 
 def filter_set(name: str, members: Filters) -> type[filters.FilterSet]:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.urls import URLPattern, path
 from rest_framework.routers import APIRootView, DefaultRouter
 
-from api.internal import resources
+from api.internal import records, resources
 from api.internal.accounts import AccountsView, CloudAccountsView
 from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
@@ -63,7 +63,7 @@ def _list_name(name: str) -> str:
 def resource_routes(*, synthetic: bool) -> list[URLPattern]:
     """Make the routes, with those of synthetic data or without."""
     router = ResourceRouter()
-    views = [*WRITABLE, *(browse(resource) for resource in resources.READ_ONLY)]
+    views = [*WRITABLE, *map(browse, (*resources.READ_ONLY, *records.RESOURCES))]
     if synthetic:
         views.append(SyntheticDataRequestsView)
     for view in views:

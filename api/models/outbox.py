@@ -12,6 +12,7 @@ class Errand(models.Model):
 
     ``ticket`` tells this task from older ones about the same thing. ``queued_at`` is when it was
     last queued or taken up, ``done_at`` when it was done, all by PostgreSQL's clock (decision 41).
+    ``attempts`` counts those that failed, ``last_error`` is why the last of them did.
     """
 
     key = models.CharField(max_length=200, primary_key=True)
@@ -21,6 +22,8 @@ class Errand(models.Model):
     issued_at = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    last_error = models.TextField(default="", db_default="", blank=True)
 
     class Meta:
         indexes = [

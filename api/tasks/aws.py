@@ -70,7 +70,8 @@ def delete_cloudtrail(self: Any, arn: str, aws_account_id: str) -> None:
     """Delete our trail from an account that is metered no more."""
     tie = outbox.Tie.of(self.request.headers)
     if outbox.take_up(tie, again=self.request.retries > 0):
-        remove_trail(arn=arn, aws_account_id=aws_account_id, tie=tie)
+        with outbox.failures_noted(tie):
+            remove_trail(arn=arn, aws_account_id=aws_account_id, tie=tie)
 
 
 @task("api.clouds.aws.tasks.repopulate_ec2_instance_mapping", retry=STANDARD, limit=LONG)

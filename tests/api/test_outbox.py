@@ -145,6 +145,21 @@ class TestCarryingOut:
             raise error
         assert (outbox.last_done("a") is not None) == is_final
 
+    def test_why_work_failed_is_written_down_until_it_is_sent_anew(self, queued, ties):
+        """Spec 12 §2: attempts and last error, without secrets."""
+        identity = "eyJpZGVudGl0eSI6eyJhY2NvdW50X251bWJlciI6IjEifX0="
+        send(queued, 1)
+        for text in ("first", f"second\0 {identity} " + "x" * 2000):
+            with pytest.raises(ValueError), outbox.carry_out(Request(ties[0])):
+                raise ValueError(text)
+        errand = Errand.objects.get()
+        assert errand.attempts == 2
+        assert errand.last_error.startswith("ValueError: second ***")
+        assert len(errand.last_error) == outbox.LONGEST_ERROR
+        send(queued, 2)
+        errand.refresh_from_db()
+        assert (errand.attempts, errand.last_error) == (0, "")
+
     def test_long_work_is_not_taken_for_lost(self, queued, ties):
         send(queued, 1)
         with pytest.raises(ValueError), outbox.carry_out(Request(ties[0]), within=1800):

@@ -13,6 +13,7 @@ from api.internal import openapi
 from api.models import InspectionAttempt, SetAsideTask, SyntheticDataRequest
 from tests.api.documents import BY_CONTRACT, examples, served
 from tests.api.internal.callers import ANYBODY, B, service
+from tests.api.internal.record_rows import Subject, store_records
 from tests.api.public.conftest import one_connection  # noqa: F401
 from tests.factories import (
     make_aws_account,
@@ -55,6 +56,7 @@ def everything(db, one_connection, queued, clouds) -> None:  # noqa: F811
         last_day=clock.today(),
         counts=[["_ANY", "_ANY", "_ANY", "_ANY", "_ANY", 2]],
     )
+    store_records(Subject(user, instance.cloud_account, rhel, instance), first=1, count=2)
     make_definition(json_definition='{"a": 1}')
     make_definition(json_definition={"a": 1}, vcpu="0.75")
     InspectionAttempt.objects.create(machine_image=rhel)
