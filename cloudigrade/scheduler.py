@@ -10,6 +10,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from cloudigrade.schedule import ENTRIES
 from util import clock
+from util.heartbeat import Heartbeat
 from util.lease import Lease
 from util.migrations import wait_for_migrations
 
@@ -46,6 +47,9 @@ class Scheduler(DatabaseScheduler):
             self._lease.wait()
             self._lease.hold()
             wait_for_migrations()
+        self._heartbeat = Heartbeat("beat")
+        if not lazy:
+            self._heartbeat.start()
         super().__init__(*arguments, lazy=lazy, **options)
 
     def setup_schedule(self) -> None:
@@ -62,6 +66,11 @@ class Scheduler(DatabaseScheduler):
         PeriodicTask.objects.filter(name__in=names, last_run_at=None).update(
             last_run_at=clock.now()
         )
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Send what is due, and show that we live."""
+        self._heartbeat.beat()
+        return super().tick(*arguments, **options)
 
     def all_as_schedule(self) -> dict[str, Any]:
         """Read the entries that are switched on; those known already stay if that is not possible.

@@ -53,13 +53,18 @@ def wait_for_migrations(*, sleep: Callable[[float], None] = time.sleep) -> None:
         sleep(POLL_SECONDS)
 
 
+def pending_migrations() -> int:
+    """Return how many migrations are not applied yet. Raises what the database raises."""
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
 def _not_ready() -> str | None:
     try:
-        executor = MigrationExecutor(connection)
-        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        pending = pending_migrations()
     except (OperationalError, InterfaceError) as error:
         return type(error).__name__
-    return f"{len(pending)} migrations are pending" if pending else None
+    return f"{pending} migrations are pending" if pending else None
 
 
 def migrate_alone(wait_seconds: int) -> None:

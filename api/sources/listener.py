@@ -46,6 +46,7 @@ from api.sources.messages import (
     kept_body,
     kept_headers,
 )
+from util.heartbeat import Heartbeat
 from util.identity import KAFKA_IDENTITY_HEADER
 from util.kafka import consumer_config
 from util.postgres import limit_waiting
@@ -132,6 +133,7 @@ class Listener:
 
     def __init__(self, consumer: Consumer, *, heartbeat_file: str | None = None) -> None:
         self._consumer = consumer
+        self.heartbeat = Heartbeat("listener")
         self._heartbeat_file = Path(heartbeat_file) if heartbeat_file else None
         self._heartbeat_at = 0.0
         self._stopped = False
@@ -263,6 +265,7 @@ class Listener:
             return
         self._heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
         HEARTBEAT.set_to_current_time()
+        self.heartbeat.beat()
         if self._heartbeat_file is not None:
             try:
                 self._heartbeat_file.touch()

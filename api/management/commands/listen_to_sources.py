@@ -37,6 +37,7 @@ class Command(BaseCommand):
         consumer = make_consumer()
         listener = Listener(consumer, heartbeat_file=settings.LISTENER_HEARTBEAT_FILE)
         hurry_database(listener)
+        listener.heartbeat.start()
 
         def stop(number: int, frame: FrameType | None) -> None:
             logger.info("Stopping because of %s", signal.Signals(number).name)
