@@ -12,6 +12,8 @@ class Entry:
     name: str
     task: str
     period_variable: str
+    switches: tuple[str, ...] = ()
+    """Variables of which one must be on for there to be an entry; none: there always is."""
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -117,6 +119,12 @@ ENTRIES: tuple[Entry, ...] = (
         "DELETE_EXPIRED_RECORDS_SCHEDULE",
     ),
     Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
+    Entry(
+        "publish_usage_changes",
+        "api.tasks.publish_usage_changes",
+        "PUBLISH_USAGE_CHANGES_SCHEDULE",
+        switches=("USAGE_PUSH", "USAGE_PUSH_SWATCH"),
+    ),
 )
 
 
@@ -128,7 +136,8 @@ def beat_schedule(period_of: Callable[[str], int]) -> dict[str, dict[str, Any]]:
     """Return Celery's beat schedule. A message that waited longer than its period is worthless.
 
     But the beat that writes when it expires and the worker that reads it may have clocks that
-    differ. ``period_of`` tells a variable's seconds; with 0 there is no entry.
+    differ. ``period_of`` tells a variable's value: the seconds, with 0 there is no entry; or
+    whether a switch is on.
     """
     return {
         entry.name: {
@@ -139,4 +148,5 @@ def beat_schedule(period_of: Callable[[str], int]) -> dict[str, dict[str, Any]]:
         }
         for entry in ENTRIES
         if (period := period_of(entry.period_variable))
+        and (not entry.switches or any(map(period_of, entry.switches)))
     }

@@ -30,6 +30,7 @@ TASK_NAMES: tuple[str, ...] = (
     "api.tasks.recalculate_concurrent_usage_for_user_id_on_date",
     "api.tasks.recalculate_stale_usage",
     "api.tasks.calculate_coverage",
+    "api.tasks.publish_usage_changes",
     # Inspection
     "api.tasks.inspect_pending_images",
     "api.tasks.start_image_inspections",

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -12,6 +12,7 @@ from django.conf import settings
 logger = logging.getLogger(__name__)
 
 DELIVERY_TIMEOUT = 10
+BULK_DELIVERY_TIMEOUT = 5
 """Seconds after which the client gives an undelivered message up."""
 _POLL = 0.1
 
@@ -60,16 +61,32 @@ def producer_config() -> dict[str, Any]:
     }
 
 
-# One long-lived producer per process. A forked child makes its own and leaves its parent's alone:
-# that one's threads do not exist in the child, and even destroying it would wait for them.
+def bulk_producer_config() -> dict[str, Any]:
+    """Return the configuration of a producer that sends many messages, each once and in order."""
+    return {
+        **producer_config(),
+        "delivery.timeout.ms": BULK_DELIVERY_TIMEOUT * 1000,
+        "enable.idempotence": True,
+        "linger.ms": 20,
+    }
+
+
+# One long-lived producer of each kind per process. A forked child makes its own and leaves its
+# parent's alone: that one's threads do not exist in the child, and even destroying it would wait
+# for them.
 _producers: dict[int, Producer] = {}
+_bulk_producers: dict[int, Producer] = {}
 
 
 def _producer() -> Producer:
+    return _of_process(_producers, producer_config)
+
+
+def _of_process(producers: dict[int, Producer], config: Callable[[], dict[str, Any]]) -> Producer:
     pid = os.getpid()
-    if pid not in _producers:
-        _producers[pid] = Producer(producer_config(), logger=logger)
-    return _producers[pid]
+    if pid not in producers:
+        producers[pid] = Producer(config(), logger=logger)
+    return producers[pid]
 
 
 def publish(
@@ -102,3 +119,42 @@ def publish(
         raise KafkaProducerError(f"Kafka did not confirm a message for {topic} in {timeout} s")
     if outcome[0] is not None:
         raise KafkaProducerError(f"Kafka lost a message for {topic}: {outcome[0].str()}")
+
+
+def publish_all(
+    topic: str,
+    messages: Sequence[tuple[str, bytes]],
+    *,
+    headers: Sequence[tuple[str, str | bytes]],
+    timeout: float = BULK_DELIVERY_TIMEOUT + 1,
+) -> list[str | None]:
+    """Send messages, each with its key, and wait until all replicas in sync have them.
+
+    Return for each None, or why it was not delivered within ``timeout`` seconds. The order of
+    messages of one key is kept, and the client's own repetitions double none.
+    """
+    outcomes: list[str | None] = [f"no answer within {timeout:g} s"] * len(messages)
+    open_: set[int] = set()
+
+    def on_delivery(number: int) -> Callable[[KafkaError | None, Message], None]:
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            outcomes[number] = None if error is None else error.str()
+            open_.discard(number)
+
+        return delivered
+
+    deadline = time.monotonic() + timeout
+    producer = _of_process(_bulk_producers, bulk_producer_config)
+    for number, (key, value) in enumerate(messages):
+        open_.add(number)
+        try:
+            producer.produce(
+                topic, value=value, key=key, headers=list(headers), on_delivery=on_delivery(number)
+            )
+        except (KafkaException, BufferError) as error:
+            outcomes[number] = str(error)
+            open_.discard(number)
+        producer.poll(0)
+    while open_ and time.monotonic() < deadline:
+        producer.poll(_POLL)
+    return outcomes

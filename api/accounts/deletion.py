@@ -15,6 +15,7 @@ from api.accounts.verification import release
 from api.clouds.provider import AccountRef, provider_for
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
+from api.push import outbox
 from util import postgres
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def delete_user_if_unused(*, user_id: int) -> bool:
         user = User.objects.select_for_update().filter(id=user_id, is_permanent=False).first()
         if user is None or CloudAccount.objects.filter(user_id=user_id).exists():
             return False
+        outbox.withdraw([user_id])
         user.delete()
     logger.info("User %s was deleted", user_id)
     return True
@@ -87,9 +89,9 @@ def _delete_if_inactive(inactive: QuerySet[User], user_ids: list[int]) -> int:
     try:
         with lock_users(user_ids) as held:
             removable = inactive.filter(id__in=held, is_permanent=False)
-            _, by_model = User.objects.filter(
-                id__in=list(removable.values_list("id", flat=True))
-            ).delete()
+            going = list(removable.values_list("id", flat=True))
+            outbox.withdraw(going)
+            _, by_model = User.objects.filter(id__in=going).delete()
     except IntegrityError:
         # One of them has just been given something that refers to him: the next run sees who.
         logger.warning("Some of users %s are not inactive any more", user_ids, exc_info=True)

@@ -7,6 +7,7 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
+from api.push import outbox
 from api.sources.messages import TENANT_ID_LENGTH
 from util import postgres
 from util.metrics import counter
@@ -119,6 +120,7 @@ def _complete(
     if by_account is not None:
         by_account.org_id = org_id
         by_account.save(update_fields=["org_id"])
+        outbox.record_again(by_account.id)
         return by_account
     assert by_org is not None
     if by_org.account_number is not None:
@@ -126,6 +128,7 @@ def _complete(
         raise UserConflictError(f"org {org_id} has account number {by_org.account_number}")
     by_org.account_number = account_number
     by_org.save(update_fields=["account_number"])
+    outbox.record_again(by_org.id)
     return by_org
 
 
@@ -140,6 +143,7 @@ def _merge(by_account: User, by_org: User) -> User:
     survivor.account_number, survivor.org_id = by_account.account_number, by_org.org_id
     survivor.is_permanent |= other.is_permanent
     logger.info("%s becomes one with user %s", survivor, other.id)
+    outbox.hand_over(from_user=other.id, to_user=survivor.id)
     other.delete()
     survivor.save(update_fields=["account_number", "org_id", "is_permanent"])
     return survivor

@@ -20,6 +20,7 @@ from api.coverage.proofs import SECOND, Audit, Evidence, GapSpan, Reason, Rules,
 from api.metering.concurrency import start_of
 from api.metering.timeline import Instant
 from api.models import AuditedDay, CloudType
+from api.push import outbox
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,10 @@ def calculate_day(account_ids: Sequence[int], day: date) -> None:
         rows.append(_row(known, verdict))
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
-        with connection.cursor() as cursor:
+        with (
+            outbox.change_of_quality(day, account_ids=columns[0], states=columns[1]),
+            connection.cursor() as cursor,
+        ):
             cursor.execute(_STORE, [day, now, *columns])
 
 

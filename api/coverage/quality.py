@@ -1,6 +1,6 @@
 """What is said of a customer's day: its state, error bars, and seconds of gaps (spec 10 §2)."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from api.metering.days import each_day, windows
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage, CoverageDay
 from util import clock
+from util.arrays import array_literal
 
 State = CoverageDay.State
 
@@ -45,6 +46,19 @@ SELECT date, array_agg(DISTINCT state), count(*), (
 )
 FROM held
 GROUP BY date
+"""
+
+# Of many customers at once, the same as above but for the gaps.
+_STATES = """
+SELECT wanted.user_id, wanted.date, array_remove(array_agg(DISTINCT held.state), NULL),
+       count(held.state), count(account.id) FILTER (
+           WHERE (account.created_at AT TIME ZONE 'UTC')::date <= wanted.date)
+FROM unnest(%(users)s::bigint[], %(days)s::date[]) AS wanted (user_id, date)
+LEFT JOIN api_cloudaccount account
+  ON account.user_id = wanted.user_id AND NOT account.is_synthetic
+LEFT JOIN api_coverageday held
+  ON held.cloud_account_id = account.id AND held.date = wanted.date
+GROUP BY wanted.user_id, wanted.date
 """
 
 UNSURE_KINDS = ("missed_on", "missed_off")
@@ -113,7 +127,10 @@ def of_days(user_id: int, first: date, last: date) -> dict[date, Quality]:
     """
     accounts = _accounts(user_id)
     held = _held(list(accounts), first, last)
-    states = {day: _state(held.get(day, _NOTHING), accounts, day) for day in each_day(first, last)}
+    states = {
+        day: _state(held.get(day, _NOTHING), sum(born <= day for born in accounts.values()), day)
+        for day in each_day(first, last)
+    }
     counts = _counts(user_id, first, last)
     known = [day for day in counts if states[day] != State.PARTIAL]
     bars = _bars(list(accounts), known) if known else {}
@@ -125,6 +142,26 @@ def of_days(user_id: int, first: date, last: date) -> dict[date, Quality]:
         )
         for day, state in states.items()
     }
+
+
+def states_of_days(keys: Collection[tuple[int, date]]) -> dict[tuple[int, date], str]:
+    """Return the states of days of many customers, each named by the customer's id and the day.
+
+    They are those that ``of_days`` tells. One statement.
+    """
+    users, days = zip(*keys, strict=True) if keys else ((), ())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _STATES,
+            {
+                "users": array_literal(users),
+                "days": array_literal(day.isoformat() for day in days),
+            },
+        )
+        return {
+            (user_id, day): _state(_Held(states, held, 0), accounts, day)
+            for user_id, day, states, held, accounts in cursor.fetchall()
+        }
 
 
 def worst(states: Iterable[str]) -> str:
@@ -145,9 +182,10 @@ def _held(account_ids: Sequence[int], first: date, last: date) -> dict[date, _He
         return {day: _Held(*values) for day, *values in cursor.fetchall()}
 
 
-def _state(held: _Held, accounts: Mapping[int, date], day: date) -> str:
+def _state(held: _Held, accounts: int, day: date) -> str:
+    """Return the state of a day on which the customer had so many accounts."""
     states = list(held.states)
-    if held.accounts < sum(1 for born in accounts.values() if born <= day):
+    if held.accounts < accounts:
         states.append(State.OPEN if day >= clock.today() - ONE_DAY else State.PARTIAL)
     return worst(map(str, states))
 

@@ -33,6 +33,7 @@ from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
 from api.models import StaleUsage
+from api.push.metrics import figures as push_figures
 from api.sources.inbox_metrics import InboxCollector
 from util import redis
 
@@ -224,6 +225,14 @@ def inbox_messages() -> Iterator[Metric]:
         yield from list(InboxCollector().collect())
 
 
+def usage_outbox() -> Iterator[Metric]:
+    """Changed usage that waits to be told over Kafka."""
+    with _bounded_cursor():
+        found = list(push_figures())
+    for name, text, value in found:
+        yield _single(name, text, value)
+
+
 def inspections() -> Iterator[Metric]:
     """How many AMIs wait for the end of their inspection, or failed, and the oldest of each."""
     count = _family("inspection_images", "AMIs whose inspection has not ended well", "status")
@@ -324,6 +333,7 @@ class SystemCollector(Collector):
             Source(azure_polls, DatabaseError, keep=60),
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),
+            Source(usage_outbox, DatabaseError, keep=5),
             Source(inspections, DatabaseError, keep=15),
             Source(problems, DatabaseError, keep=60),
             Source(set_aside_tasks, DatabaseError, keep=15),

@@ -12,10 +12,10 @@ from rest_framework.exceptions import ValidationError
 
 from api.internal import fields, filters
 from api.internal.browse import Resource, browse
+from api.metering.count_text import MEMBERS
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage, Run
 from api.public.components import MaximumCount
-from api.public.usage import MEMBERS
 
 
 class MaximumCountsField(serializers.ListField):

@@ -16,6 +16,7 @@ from api.internal.browse import browse
 from api.internal.resources import PERIODIC_TASKS, USER_TASK_LOCKS, USERS
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
+from api.push import outbox
 from util import clock
 
 UNREACHABLE = "account_number or org_id is required."
@@ -68,7 +69,7 @@ class UsersView(
     def perform_update(self, serializer: serializers.BaseSerializer) -> None:
         """Store the changes."""
         with _unique_or_invalid(serializer):
-            serializer.save()
+            outbox.record_again(serializer.save().id)
 
     @extend_schema(responses={202: None})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -80,6 +81,7 @@ class UsersView(
             if CloudAccount.objects.filter(user=user).exists():
                 text = f"User id {user.id} has related CloudAccounts and cannot be deleted"
                 raise ValidationError({"error": text})
+            outbox.withdraw([user.id])
             user.delete()
         return Response(status=status.HTTP_202_ACCEPTED)
 

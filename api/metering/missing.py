@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from api.metering.locking import try_lock_metering
 from api.metering.window import ALGORITHM
+from api.push import outbox
 from util import clock
 
 ROWS_AT_ONCE = 20_000
@@ -82,6 +83,7 @@ WHERE customer.id = ANY(%(users)s)
         AND (run.end_time >= first_missing OR run.end_time IS NULL))
 LIMIT %(limit)s
 ON CONFLICT (user_id, date) DO NOTHING
+RETURNING user_id, date
 """  # noqa: S608 - made of constants
 
 _MISSING_DAYS = """
@@ -129,7 +131,9 @@ def fill_without_runs(user_ids: Collection[int], *, since: date | None) -> int:
             "limit": ROWS_AT_ONCE,
         }
         cursor.execute(_FILL_WITHOUT_RUNS, parameters)
-        return cursor.rowcount
+        filled = cursor.fetchall()
+    outbox.record(filled)
+    return len(filled)
 
 
 def missing_days(*, user_id: int, first: date) -> list[tuple[date, date]]:

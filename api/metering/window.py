@@ -16,6 +16,7 @@ from api.metering.concurrency import Peaks, Span, daily_peaks
 from api.metering.days import Days
 from api.metering.facets import TOTAL, Facets, Key
 from api.models import ConcurrentUsage, UsageRevision
+from api.push import outbox
 from util import clock
 
 ALGORITHM = "sweep-1"
@@ -123,6 +124,7 @@ class Window:
                     self._store()
         self._store()
         self._confirm()
+        outbox.record((self._user_id, day) for day in self._days)
         return self._written
 
     def _compare(self, day: date, peaks: Peaks, old: str | None, revision: int) -> None:

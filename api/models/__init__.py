@@ -11,6 +11,7 @@ from api.models.image_tags import ImageTags
 from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
 from api.models.outbox import Errand
+from api.models.push import PublishedHours, PublishedUsage, Topic, UsageOutboxEntry
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
 from api.models.run import Run
 from api.models.set_aside import SetAsideTask
@@ -42,13 +43,17 @@ __all__ = [
     "InstanceEvent",
     "InstanceFact",
     "MachineImage",
+    "PublishedHours",
+    "PublishedUsage",
     "Registration",
     "Run",
     "SetAsideTask",
     "SnapshotShare",
     "StaleUsage",
     "SyntheticDataRequest",
+    "Topic",
     "TrailDigest",
+    "UsageOutboxEntry",
     "UsageRevision",
     "User",
     "UserTaskLock",

@@ -1,27 +1,20 @@
 """Daily concurrent usage: which days a request means, and how they are shown (01 §8, 02 §6)."""
 
 import datetime
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.metering import reports
+from api.metering.count_text import Beginnings, named_counts
 from api.metering.reports import StoredDay
-from api.public.renderers import Fragment, compact_json
+from api.public.renderers import Fragment
 from api.public.timestamps import parse_day
 from util import clock
 
-MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
-"""What a number of instances is told for, in the order in which it is stored and shown."""
-
 ONE_DAY = datetime.timedelta(days=1)
-
-KNOWN_CHARACTERS = 4 * 1024 * 1024
-"""Characters of entries that are kept to be used again."""
 
 
 class UsageUnavailable(APIException):
@@ -98,8 +91,7 @@ def show_days(user_id: int, ordinals: Sequence[int]) -> Fragment | Iterator[Frag
     """Write consecutive days of a customer as a JSON array; a large one day by day.
 
     Raises UsageUnavailable if one of them is not calculated, and UsageChanged if days changed while
-    large ones are read. Much the same keys come back every day, thousands of them on a page: so
-    they are written once and their text is used again.
+    large ones are read.
     """
     if not ordinals:
         return Fragment("[]")
@@ -109,7 +101,7 @@ def show_days(user_id: int, ordinals: Sequence[int]) -> Fragment | Iterator[Frag
         raise UsageUnavailable
     if any(day.counts is None for day in stored.values()):
         return _read_and_show(user_id, stored)
-    beginnings = _Beginnings()
+    beginnings = Beginnings()
     shown = (_render_day(day, stored[day].counts or "", beginnings) for day in days)
     return Fragment(f"[{','.join(shown)}]")
 
@@ -122,7 +114,7 @@ def _read_and_show(user_id: int, stored: Mapping[datetime.date, StoredDay]) -> I
     began. Where it is not, UsageChanged breaks the connection: the client has a part of an answer,
     and knows it, rather than a page that never was.
     """
-    beginnings = _Beginnings()
+    beginnings = Beginnings()
     for days in _batches(stored):
         counts = reports.counts_of_days(
             user_id=user_id, revisions={day: stored[day].revision for day in days}
@@ -146,34 +138,5 @@ def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetim
     yield batch
 
 
-class _Beginnings(dict[str, str]):
-    """For the values of a key, as JSON text, how its entry begins: all but the number."""
-
-    _characters = 0
-
-    def __missing__(self, values: str) -> str:
-        entry = compact_json(_entry(json.loads(f"[{values}, 0]")))
-        self._characters += len(entry)
-        if self._characters > KNOWN_CHARACTERS:
-            self.clear()
-            self._characters = len(entry)
-        beginning = self[values] = entry.removesuffix("0}")
-        return beginning
-
-
-def _render_day(day: datetime.date, counts: str, beginnings: _Beginnings) -> str:
-    """Write a day without parsing what is known already.
-
-    A value that holds what separates two counts tears a string apart, which is no JSON then.
-    """
-    try:
-        pieces = [count.rpartition(", ") for count in counts[2:-2].split("], [") if count]
-        entries = ",".join([f"{beginnings[values]}{number}}}" for values, _, number in pieces])
-    except ValueError:
-        entries = ",".join(compact_json(_entry(count)) for count in json.loads(counts))
-    return f'{{"date":"{day}","maximum_counts":[{entries}]}}'
-
-
-def _entry(count: Sequence[Any]) -> dict[str, Any]:
-    """Name the members; raises ValueError if there are not as many."""
-    return dict(zip(MEMBERS, count, strict=True))
+def _render_day(day: datetime.date, counts: str, beginnings: Beginnings) -> str:
+    return f'{{"date":"{day}","maximum_counts":{named_counts(counts, beginnings)}}}'

@@ -19,6 +19,7 @@ from api.models import (
     User,
 )
 from api.models.locking import lock_users
+from api.push import outbox
 from util import clock
 from util.tasks import enqueue
 
@@ -90,7 +91,9 @@ def delete_requests(*, request_ids: Collection[int]) -> list[int]:
     requests.delete()
     with lock_users(user_ids):
         childless = User.objects.filter(id__in=user_ids, cloud_accounts__isnull=True)
-        lock_metering(*childless.values_list("id", flat=True))
+        going = list(childless.values_list("id", flat=True))
+        lock_metering(*going)
+        outbox.withdraw(going)
         childless.delete()
     if locked:
         logger.info("Deleted %s synthetic data requests", len(locked))

@@ -8,6 +8,7 @@ from api.tasks import (
     coverage,
     inspection,
     metering,
+    push,
     sources,
     synthetic,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "coverage",
     "inspection",
     "metering",
+    "push",
     "sources",
     "synthetic",
 ]

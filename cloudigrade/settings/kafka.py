@@ -5,6 +5,8 @@ from util.clowder import KafkaPlace, certificate_file
 
 _EVENT_STREAM = "platform.sources.event-stream"
 _STATUS = "platform.sources.status"
+_USAGE = "platform.cloudigrade.usage"
+_SWATCH = "platform.rhsm-subscriptions.service-instance-ingress"
 
 
 def _place() -> KafkaPlace:
@@ -70,6 +72,13 @@ SOURCES_RESOURCE_TYPE = "Application"
 SOURCES_AUTH_TYPES = ("cloud-meter-arn", "lighthouse_subscription_id")
 VERBOSE_SOURCES_NOTIFICATION_LOGGING = env("VERBOSE_SOURCES_NOTIFICATION_LOGGING")
 CACHE_TTL_SOURCES_APPLICATION_TYPE_ID = env("CACHE_TTL_SOURCES_APPLICATION_TYPE_ID")
+
+USAGE_PUSH = env("USAGE_PUSH")
+USAGE_PUSH_TODAY = env("USAGE_PUSH_TODAY")
+USAGE_PUSH_SWATCH = env("USAGE_PUSH_SWATCH")
+USAGE_PUSH_API_BASE_URL = (env("USAGE_PUSH_API_BASE_URL") or "").rstrip("/")
+KAFKA_USAGE_TOPIC = _topic(_USAGE, "KAFKA_USAGE_TOPIC")
+KAFKA_SWATCH_TOPIC = _topic(_SWATCH, "KAFKA_SWATCH_TOPIC")
 
 TENANT_TRANSLATOR_BASE_URL = (
     f"{env('TENANT_TRANSLATOR_SCHEME')}://"

@@ -209,6 +209,9 @@ _SCHEDULES = _group(
         "AWS_DESCRIBE_MISSING_SCHEDULE", 21600, "asking AWS again for what it did not describe"
     ),
     _schedule("REDRIVE_DEAD_LETTERS_SCHEDULE", 3600, "moving dead letters of SQS back"),
+    _schedule(
+        "PUBLISH_USAGE_CHANGES_SCHEDULE", 5, "sending changed usage to Kafka, if switched on"
+    ),
     _schedule("RECALCULATE_STALE_USAGE_SCHEDULE", 60, "recalculating withdrawn usage"),
     _schedule("CALCULATE_COVERAGE_SCHEDULE", 3600, "calculating how far days can be trusted"),
     _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
@@ -403,6 +406,24 @@ _SOURCES = _group(
     _int("TENANT_TRANSLATOR_PORT", 8892, "its port", **_PORT),
 )
 
+_PUSH = _group(
+    "Usage over Kafka",
+    _bool("USAGE_PUSH", False, "tell consumers of changed usage over Kafka"),
+    _bool("USAGE_PUSH_TODAY", False, "tell them of days that have not ended, too"),
+    _text("KAFKA_USAGE_TOPIC", "platform.cloudigrade.usage", "topic of changed usage"),
+    _text(
+        "USAGE_PUSH_API_BASE_URL",
+        None,
+        "scheme and host before the path that a message too large for its counts names",
+    ),
+    _bool("USAGE_PUSH_SWATCH", False, "send running hours to Subscription Watch"),
+    _text(
+        "KAFKA_SWATCH_TOPIC",
+        "platform.rhsm-subscriptions.service-instance-ingress",
+        "topic that Subscription Watch reads",
+    ),
+)
+
 _AGES = _group(
     "Caches, windows and ages",
     _int("CACHE_TTL_DEFAULT", 60, "life of a cached value", **_NATURAL),
@@ -492,6 +513,7 @@ VARIABLES: tuple[Variable, ...] = (
     *_AZURE,
     *_INSPECTION,
     *_SOURCES,
+    *_PUSH,
     *_AGES,
     *_SENTRY,
     *_SERVER,

@@ -324,6 +324,7 @@ CASES: list[Case] = [
         off=[0, 9, 1440, 1520],
     ),
     *threshold("CloudigradeUsageIsStale", "stale_usage_oldest_seconds", 1800, 10),
+    *threshold("CloudigradeUsageIsNotTold", "push_oldest_seconds", 900, 5),
     Case(
         "CloudigradeEventsAreOld",
         "a tenth of the events is two hours old, for some hours",

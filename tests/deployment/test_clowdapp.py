@@ -227,6 +227,8 @@ def test_app_level(objects):
     assert [one["topicName"] for one in spec["kafkaTopics"]] == [
         "platform.sources.event-stream",
         "platform.sources.status",
+        "platform.cloudigrade.usage",
+        "platform.rhsm-subscriptions.service-instance-ingress",
     ]
     assert spec["testing"] == {"iqePlugin": "cloudmeter"}
     assert [one["name"] for one in spec["deployments"]] == [*APPLICATION, "metrics"]

@@ -9,7 +9,8 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.metering import reports
+from api.metering import count_text, reports
+from api.metering.count_text import MEMBERS
 from api.public import usage
 from tests import factories
 from tests.api.public.callers import BASE, caller_for
@@ -185,7 +186,7 @@ def test_rendering_understands_any_text(counts):
     assert shown == [
         {
             "date": str(day),
-            "maximum_counts": [dict(zip(usage.MEMBERS, row, strict=True)) for row in rows],
+            "maximum_counts": [dict(zip(MEMBERS, row, strict=True)) for row in rows],
         }
         for day, rows in zip(stored, counts, strict=True)
     ]
@@ -238,7 +239,7 @@ class TestLargePages:
     def test_are_the_same_byte_by_byte(self, as_a, paths_of_large_pages, monkeypatch, at_once):
         whole = [answer_to(as_a, path) for path in paths_of_large_pages]
         monkeypatch.setattr(reports, "BYTES_AT_ONCE", at_once)
-        monkeypatch.setattr(usage, "KNOWN_CHARACTERS", at_once)
+        monkeypatch.setattr(count_text, "KNOWN_CHARACTERS", at_once)
         streams = [answer_to(as_a, path) for path in paths_of_large_pages]
         assert not any(answer.streaming for answer in whole)
         assert sum(answer.streaming for answer in streams) >= 2

@@ -1,0 +1,54 @@
+"""A day's stored counts as JSON that names their members, as the APIs and messages show them.
+
+Much the same keys come back every day, thousands of them on a page: so they are written once and
+their text is used again. Pure.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
+"""What a number of instances is told for, in the order in which it is stored and shown."""
+
+KNOWN_CHARACTERS = 4 * 1024 * 1024
+"""Characters of entries that are kept to be used again."""
+
+
+class Beginnings(dict[str, str]):
+    """For the values of a key, as JSON text, how its entry begins: all but the number."""
+
+    _characters = 0
+
+    def __missing__(self, values: str) -> str:
+        entry = _written(_entry(json.loads(f"[{values}, 0]")))
+        self._characters += len(entry)
+        if self._characters > KNOWN_CHARACTERS:
+            self.clear()
+            self._characters = len(entry)
+        beginning = self[values] = entry.removesuffix("0}")
+        return beginning
+
+
+def named_counts(counts: str, beginnings: Beginnings) -> str:
+    """Return the JSON array of a day's counts, without parsing what is known already.
+
+    ``counts`` are JSON as PostgreSQL writes it, with one blank after each comma:
+    ``[[arch, role, sla, usage, service_type, count], ...]``. A value that holds what separates two
+    counts tears a string apart, which is no JSON then.
+    """
+    try:
+        pieces = [count.rpartition(", ") for count in counts[2:-2].split("], [") if count]
+        entries = ",".join([f"{beginnings[values]}{number}}}" for values, _, number in pieces])
+    except ValueError:
+        entries = ",".join(_written(_entry(count)) for count in json.loads(counts))
+    return f"[{entries}]"
+
+
+def _entry(count: Sequence[Any]) -> dict[str, Any]:
+    """Name the members; raises ValueError if there are not as many."""
+    return dict(zip(MEMBERS, count, strict=True))
+
+
+def _written(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

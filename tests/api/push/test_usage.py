@@ -1,0 +1,512 @@
+"""Usage changes over Kafka (spec 14 §5.1), over a real broker."""
+
+import json
+import random
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+from jsonschema import Draft202012Validator
+
+from api.accounts.deletion import delete_user_if_unused
+from api.coverage.quality import of_days, states_of_days
+from api.metering import recalculate
+from api.metering.rebuild import rebuild
+from api.models import (
+    CloudAccount,
+    ConcurrentUsage,
+    CoverageDay,
+    PublishedUsage,
+    UsageOutboxEntry,
+    User,
+)
+from api.push import messages, outbox, publisher
+from api.push.metrics import statistics
+from tests import factories
+from tests.api.metering.notation import at, day
+from tests.api.public.callers import caller_for
+from tests.api.push.broker import Follower
+from util.kafka import KafkaProducerError
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SCHEMA = json.loads(Path("docs/schemas/usage-day-changed.v1.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def id_of(user, number, revision):
+    return f"{user.uuid}:{day(number)}:{revision}"
+
+
+def shown(user):
+    """What ``concurrent/`` shows of all of a customer's days."""
+    first = user.date_joined.date()
+    stored = ConcurrentUsage.objects.filter(user=user).order_by("-date").first()
+    end = stored.date + timedelta(days=1)
+    response = caller_for(user).get(f"/concurrent/?start_date={first}&end_date={end}&limit=100")
+    assert response.status_code == 200, response.content
+    return {one["date"]: one["maximum_counts"] for one in response.json()["data"]}
+
+
+def test_acceptance_1_messages_validate_and_ids_are_unique(world, topic):
+    """14 acceptance 1: CloudEvents in structured mode, keyed by org id, of the schema."""
+    instance = world.instance("on 10T10, off 10T12")
+    world.recalculate()
+    topic.publish()
+    world.store(instance, "on 11T03", stored="12T02")
+    world.recalculate("12T03")
+    topic.publish()
+    found = topic.messages(at_least=72)
+    ids = []
+    for message in found:
+        event = json.loads(message.value())
+        VALIDATOR.validate(event)
+        assert message.key() == world.user.org_id.encode()
+        assert message.headers() == [("content-type", b"application/cloudevents+json")]
+        assert event["subject"] == event["data"]["org_id"] == world.user.org_id
+        assert event["source"] == "urn:redhat:source:cloudigrade:test"
+        assert event["id"] == (
+            f"{world.user.uuid}:{event['data']['date']}:{event['data']['revision']}"
+        )
+        ids.append(event["id"])
+    assert len(ids) == len(set(ids))
+    # All days since the customer joined; day 11 and 12 twice.
+    assert len(ids) == (day(12) - date(2023, 1, 1)).days + 1 + 2
+    assert {id_of(world.user, 11, 2), id_of(world.user, 12, 2)} <= set(ids)
+    assert statistics().rows == 0
+
+
+def test_nothing_is_written_while_push_is_off(world, settings):
+    """14 §5.1: off unless USAGE_PUSH=on."""
+    assert not settings.USAGE_PUSH
+    world.instance("on 10T10, off 10T12")
+    world.recalculate()
+    outbox.withdraw([world.user.id])
+    outbox.record_again(world.user.id)
+    assert not UsageOutboxEntry.objects.exists()
+    assert not PublishedUsage.objects.exists()
+
+
+def test_acceptance_2_a_broker_that_is_away_delays_and_loses_nothing(world, topic, broker_away):
+    """14 acceptance 2: rows wait, metering goes on, each message is delivered once."""
+    instance = world.instance("on 10T10, off 10T12")
+    world.recalculate()
+    with pytest.raises(KafkaProducerError):
+        topic.publish()
+    world.store(instance, "on 11T03", stored="12T02")
+    world.recalculate("12T03")
+    assert world.totals(10, 12) == [1, 1, 1]
+    waiting = statistics()
+    assert waiting.rows == ConcurrentUsage.objects.count()
+    assert waiting.oldest_seconds > 0
+    broker_away()
+    topic.publish()
+    found = topic.events(at_least=waiting.rows)
+    assert len(found) == waiting.rows
+    assert statistics().rows == 0
+    assert statistics().oldest_seconds == 0
+    follower = Follower()
+    for event in found:
+        follower.read(event)
+    assert follower.counts(world.user.uuid) == shown(world.user)
+
+
+def test_a_worker_waits_for_a_broker_only_now_and_then(world, topic, broker_away):
+    cache.clear()
+    world.recalculate()
+    assert publisher.publish_unless_paused() == 0
+    UsageOutboxEntry.objects.update(leased_until=None)
+    broker_away()
+    assert publisher.publish_unless_paused() == 0
+    cache.clear()
+    assert publisher.publish_unless_paused() > 0
+
+
+def test_acceptance_3_after_a_crash_the_duplicate_has_the_same_id(world, topic, monkeypatch):
+    """14 acceptance 3: a publisher dies after the broker's answer and before it is noted."""
+    world.recalculate("03T01")
+
+    def die(*_):
+        raise SystemExit
+
+    stream = publisher._STREAMS["usage"]
+    dying = publisher._Stream(stream.name, stream.headers, stream.prepare, die)
+    with monkeypatch.context() as patched:
+        patched.setitem(publisher._STREAMS, "usage", dying)
+        with pytest.raises(SystemExit):
+            topic.publish()
+    days = ConcurrentUsage.objects.count()
+    assert UsageOutboxEntry.objects.count() == days
+    topic.publish()
+    found = topic.messages(at_least=2 * days)
+    assert Counter(json.loads(message.value())["id"] for message in found) == Counter(
+        {f"{world.user.uuid}:{row.date}:1": 2 for row in ConcurrentUsage.objects.all()}
+    )
+    assert len({message.value() for message in found}) == days
+    assert not UsageOutboxEntry.objects.exists()
+
+
+def test_acceptance_4_any_order_and_repetition_ends_as_concurrent_shows(world, topic):
+    """14 acceptance 4."""
+    chance = random.Random(20230310)
+    other = factories.make_user(date_joined=at("2023-03-01T00"))
+    theirs = factories.make_aws_account(user=other)
+    for number in range(1, 12):
+        for account in (world.account, theirs):
+            hours = sorted(chance.sample(range(24), 2))
+            world.instance(
+                f"on {number:02}T{hours[0]:02}, off {number:02}T{hours[1]:02}",
+                account=account,
+                stored="12T00",
+            )
+        world.recalculate("12T01")
+        topic.publish()
+    found = topic.events(at_least=1)
+    for _ in range(20):
+        told = found + chance.sample(found, len(found) // 2)
+        chance.shuffle(told)
+        follower = Follower()
+        for event in told:
+            follower.read(event)
+        for user in (world.user, other):
+            assert follower.counts(user.uuid) == shown(user)
+
+
+def test_acceptance_5_three_recalculations_while_down_are_one_message(world, topic, broker_away):
+    """14 acceptance 5: the newest state only."""
+    instances = [world.instance("on 10T10, off 10T12")]
+    for minute in ("12T01", "12T02", "12T03"):
+        world.recalculate(minute)
+        with pytest.raises(KafkaProducerError):
+            topic.publish()
+        instances.append(world.instance("on 10T10, off 10T12"))
+    broker_away()
+    topic.publish()
+    of_day_10 = [event for event in topic.events(1) if event["data"]["date"] == str(day(10))]
+    # The first attempt, which the broker never saw, has used up the first revisions.
+    assert [event["data"]["maximum_counts"][0]["instances_count"] for event in of_day_10] == [3]
+    assert [event["data"]["revision"] for event in of_day_10] == [3]
+
+
+def replay(capsys, *arguments):
+    call_command("push_usage", *arguments, "--json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_acceptance_6_a_replay_sends_the_same_bytes(world, topic, capsys):
+    """14 acceptance 6: same ids, same bytes; nothing of other days or other customers."""
+    factories.make_user(date_joined=at("2023-03-01T00"))
+    world.instance("on 10T10, off 10T12")
+    world.recalculate()
+    topic.publish()
+    before = [message.value() for message in topic.messages(at_least=1)]
+    dry = replay(
+        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", world.user.org_id,
+        "--dry-run",
+    )  # fmt: skip
+    assert (dry["days"], dry["sent"]) == (2, 0)
+    assert topic.publish() == 0
+    report = replay(
+        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", world.user.org_id
+    )
+    assert report == {"from": "2023-03-09", "to": "2023-03-10", "days": 2, "sent": 2}
+    after = [message.value() for message in topic.messages(at_least=len(before) + 2)]
+    again = Counter(after) - Counter(before)
+    assert sorted(json.loads(value)["id"] for value in again) == sorted(
+        [id_of(world.user, 10, 1), id_of(world.user, 9, 1)]
+    )
+    assert set(again) <= set(before)
+    assert replay(capsys, "--from", "2023-03-09", "--to", "2023-03-10")["sent"] == 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--from", "2023-03-10", "--to", "2023-03-09"),
+        ("--from", "2023-03-10", "--to", "2023-03-10", "--org-id", "nobody"),
+    ],
+)
+def test_a_replay_refuses_wrong_input(world, pushing, arguments):
+    with pytest.raises(CommandError) as caught:
+        call_command("push_usage", *arguments)
+    assert caught.value.returncode == 2
+
+
+def test_a_replay_needs_push(world):
+    with pytest.raises(CommandError, match="USAGE_PUSH is off"):
+        call_command("push_usage", "--from", "2023-03-10", "--to", "2023-03-10")
+
+
+def test_days_before_push_was_switched_on_can_be_replayed(world, topic, settings, capsys):
+    settings.USAGE_PUSH = False
+    world.recalculate("03T01")
+    settings.USAGE_PUSH = True
+    assert replay(capsys, "--from", "2023-03-01", "--to", "2023-03-02")["sent"] == 2
+    assert len(topic.events(at_least=2)) == 2
+
+
+def test_a_replay_says_that_kafka_is_away(world, topic, broker_away):
+    world.recalculate("03T01")
+    with pytest.raises(CommandError, match="wait in the outbox") as caught:
+        call_command("push_usage", "--from", "2023-03-01", "--to", "2023-03-02")
+    assert caught.value.returncode == 1
+    broker_away()
+    topic.publish()
+    assert statistics().rows == 0
+
+
+def test_acceptance_9_a_deleted_user_s_days_are_withdrawn(world, topic):
+    """14 acceptance 9: no counts, the next revision."""
+    world.recalculate("03T01")
+    topic.publish()
+    told = topic.events(at_least=1)
+    world.recalculate("04T01")
+    user = User.objects.get(id=world.user.id)
+    CloudAccount.objects.filter(user=user).delete()
+    assert delete_user_if_unused(user_id=user.id)
+    topic.publish()
+    found = topic.events(at_least=2 * len(told))
+    assert len(found) == 2 * len(told)
+    gone = {event["id"]: event["data"] for event in found if event["data"]["withdrawn"]}
+    assert set(gone) == {f"{user.uuid}:{event['data']['date']}:2" for event in told}
+    for event in found:
+        VALIDATOR.validate(event)
+    assert all(
+        data.keys() == {"org_id", "account_number", "date", "revision", "withdrawn", "day_ended"}
+        for data in gone.values()
+    )
+    follower = Follower()
+    for event in found:
+        follower.read(event)
+    assert follower.counts(user.uuid) == {}
+    assert not PublishedUsage.objects.exists()
+    assert not UsageOutboxEntry.objects.exists()
+
+
+def test_a_day_is_told_when_it_has_ended(world, topic):
+    """14 §5.1: not before the day ends unless USAGE_PUSH_TODAY is on."""
+    recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    topic.publish()
+    today = UsageOutboxEntry.objects.get()
+    assert today.date == ConcurrentUsage.objects.order_by("-date").first().date
+    assert statistics().rows == 0
+    assert str(today.date) not in {event["data"]["date"] for event in topic.events(1)}
+
+
+def test_today_is_told_at_once_if_wanted_and_again_when_it_has_ended(world, topic, settings):
+    """14 §5.1: finality is told, with a revision of its own."""
+    settings.USAGE_PUSH_TODAY = True
+    recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    topic.publish()
+    entry = UsageOutboxEntry.objects.get()
+    assert topic.publish() == 0
+    assert entry.due_at == factories.utc(f"{entry.date}T00") + timedelta(days=1)
+    # The day ends: to the publisher, a day that lies a day back.
+    past = entry.date - timedelta(days=1)
+    ConcurrentUsage.objects.filter(date__lte=past).delete()
+    for model in (ConcurrentUsage, UsageOutboxEntry):
+        model.objects.filter(date=entry.date).update(date=past)
+    PublishedUsage.objects.filter(date=past).delete()
+    PublishedUsage.objects.filter(date=entry.date).update(date=past)
+    UsageOutboxEntry.objects.update(due_at=factories.utc("2023-01-01T00"))
+    assert topic.publish() == 1
+    found = {
+        (event["data"]["day_ended"], event["data"]["revision"])
+        for event in topic.events(1)
+        if event["data"]["date"] in (str(past), str(entry.date))
+    }
+    assert {(False, 1), (True, 2)} <= found
+    assert not UsageOutboxEntry.objects.exists()
+
+
+def test_a_day_that_is_being_calculated_waits(world, topic):
+    """A stale day acts as if it were gone, for consumers as well."""
+    world.recalculate("03T01")
+    factories.make_stale(user=world.user, first_day=day(2), last_day=day(2))
+    topic.publish()
+    assert str(day(2)) not in {event["data"]["date"] for event in topic.events(1)}
+    assert statistics().rows == 1
+    world.settle("03T02")
+    assert topic.publish() == 1
+
+
+def test_nothing_is_sent_where_nothing_changed(world, topic):
+    world.recalculate("03T01")
+    topic.publish()
+    factories.make_stale(user=world.user, first_day=day(1), last_day=day(3))
+    world.settle("03T02")
+    assert UsageOutboxEntry.objects.count() == 3
+    assert topic.publish() == 0
+    assert not UsageOutboxEntry.objects.exists()
+
+
+def test_an_id_never_stands_for_two_contents(world, topic):
+    """A rebuild may end with other counts of the same revision."""
+    world.instance("on 10T10, off 10T12")
+    world.recalculate()
+    topic.publish()
+    PublishedUsage.objects.filter(date=day(10)).update(digest=b"something else")
+    rebuild(user_id=world.user.id)
+    topic.publish()
+    ids = [event["id"] for event in topic.events(1)]
+    assert {id_of(world.user, 10, 1), id_of(world.user, 10, 2)} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_a_change_while_its_message_is_sent_is_told_too(world, topic, monkeypatch):
+    world.instance("on 10T10, off 10T12")
+    world.recalculate()
+    send = publisher.publish_all
+
+    def change_meanwhile(*args, **kwargs):
+        monkeypatch.setattr(publisher, "publish_all", send)
+        world.instance("on 10T10, off 10T12")
+        world.recalculate("12T02")
+        return send(*args, **kwargs)
+
+    monkeypatch.setattr(publisher, "publish_all", change_meanwhile)
+    topic.publish()
+    follower = Follower()
+    for event in topic.events(1):
+        follower.read(event)
+    assert follower.counts(world.user.uuid) == shown(world.user)
+    assert follower.days[world.user.uuid, str(day(10))]["revision"] == 2
+    assert not UsageOutboxEntry.objects.exists()
+
+
+def test_a_message_that_the_broker_refuses_stops_no_other(world, topic, monkeypatch):
+    """Bad ones are counted and tried again; good ones are delivered."""
+    world.recalculate("03T01")
+    refused = str(day(2)).encode()
+    send = publisher.publish_all
+
+    def refuse(name, pairs, **kwargs):
+        good = [pair for pair in pairs if refused not in pair[1]]
+        send(name, good, **kwargs)
+        return ["too bad" if refused in value else None for _, value in pairs]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publisher, "publish_all", refuse)
+        with pytest.raises(KafkaProducerError, match="too bad"):
+            topic.publish()
+    assert [entry.date for entry in UsageOutboxEntry.objects.all()] == [day(2)]
+    assert topic.publish() == 1
+
+
+def test_a_large_day_has_an_address_in_place_of_its_counts(world, topic, settings):
+    """14 §5.1: a message has 512 KiB at most."""
+    settings.USAGE_PUSH_API_BASE_URL = "https://example.org"
+    world.recalculate("03T01")
+    entries = [["x86_64", f"role {number}", "", "", "", number] for number in range(9000)]
+    small = entries[:5000]
+    ConcurrentUsage.objects.filter(date=day(1)).update(maximum_counts=entries)
+    ConcurrentUsage.objects.filter(date=day(2)).update(maximum_counts=entries * 4)
+    ConcurrentUsage.objects.filter(date=day(3)).update(maximum_counts=small)
+    topic.publish()
+    found = topic.messages(at_least=62)
+    assert max(len(message.value()) for message in found) <= 512 * 1024
+    by_date = {json.loads(one.value())["data"]["date"]: json.loads(one.value()) for one in found}
+    for number in (1, 2):
+        event = by_date[str(day(number))]
+        VALIDATOR.validate(event)
+        assert event["data"]["maximum_counts_url"] == (
+            "https://example.org/api/cloudigrade/v2/concurrent/"
+            f"?start_date={day(number)}&end_date={day(number) + timedelta(days=1)}"
+        )
+    assert len(by_date[str(day(3))]["data"]["maximum_counts"]) == 5000
+
+
+def test_what_does_not_fit_into_memory_comes_next(world, topic, monkeypatch):
+    world.recalculate("03T01")
+    ConcurrentUsage.objects.update(maximum_counts=[["", "", "", "", "", 1]] * 10)
+    monkeypatch.setattr(messages, "BYTES_AT_ONCE", 600)
+    days = ConcurrentUsage.objects.count()
+    assert topic.publish() == days
+    assert len(topic.events(days)) == days
+
+
+def test_two_statements_for_a_hundred_messages(world, topic, django_assert_max_num_queries):
+    """14 "Bound"."""
+    for _ in range(20):
+        factories.make_user(date_joined=at("2023-01-01T00"))
+    world.recalculate("12T01")
+    waiting = statistics().rows
+    assert waiting > 1000
+    with django_assert_max_num_queries(2 * waiting // 100):
+        assert topic.publish() == waiting
+
+
+def test_customers_who_become_one_are_one_to_consumers(world, topic):
+    """Decision 4: the survivor's days hold, and are told anew with the org id."""
+    from api.accounts.users import get_or_create_user  # noqa: PLC0415
+
+    by_account = factories.make_user(account_number="77", date_joined=at("2023-03-01T00"))
+    by_org = factories.make_user(org_id="88", date_joined=at("2023-02-27T00"))
+    world.recalculate("03T01")
+    topic.publish()
+    survivor = get_or_create_user(account_number="77", org_id="88")
+    topic.publish()
+    gone = by_org if survivor.id == by_account.id else by_account
+    follower = Follower()
+    for event in topic.events(1):
+        follower.read(event)
+    assert follower.counts(survivor.uuid) == shown(survivor)
+    of_survivor = [data for (owner, _), data in follower.days.items() if owner == survivor.uuid]
+    assert {(data["org_id"], data["account_number"]) for data in of_survivor} == {("88", "77")}
+    mine = {day for owner, day in follower.days if owner == survivor.uuid}
+    theirs = {day for owner, day in follower.days if owner == gone.uuid}
+    assert {day for day in theirs if follower.days[gone.uuid, day]["withdrawn"]} == theirs - mine
+    for same in theirs & mine:
+        assert (
+            follower.days[survivor.uuid, same]["revision"]
+            > follower.days[gone.uuid, same]["revision"]
+        )
+
+
+def cover(account, number, state):
+    """Store how far an account's day can be trusted, as the hourly pass does."""
+    with outbox.change_of_quality(day(number), account_ids=[account.id], states=[state]):
+        CoverageDay.objects.update_or_create(
+            cloud_account=account,
+            date=day(number),
+            defaults={"state": state, "computed_at": at("12T00"), "metered_seconds": 0},
+        )
+
+
+def test_a_change_of_quality_is_told(world, topic):
+    """14 §5.1: sent when the counts, the quality state or finality change."""
+    CloudAccount.objects.update(created_at=at("02T00"))
+    world.recalculate("03T01")
+    cover(world.account, 2, "open")
+    topic.publish()
+    cover(world.account, 2, "open")
+    assert topic.publish() == 0
+    cover(world.account, 2, "complete")
+    assert topic.publish() == 1
+    told = {event["id"]: event["data"]["quality"]["state"] for event in topic.events(1)}
+    assert told[id_of(world.user, 1, 1)] == "off"
+    assert told[id_of(world.user, 2, 1)] == "open"
+    assert told[id_of(world.user, 2, 2)] == "complete"
+    assert told[id_of(world.user, 3, 1)] == "partial"
+
+
+def test_states_of_many_are_those_of_each(world, db):
+    """The state in a message is the one that concurrent/?include=quality shows."""
+    CloudAccount.objects.update(created_at=at("02T00"))
+    other = factories.make_user(date_joined=at("2023-03-01T00"))
+    for created in ("01T00", "04T00"):
+        account = factories.make_aws_account(user=other)
+        CloudAccount.objects.filter(id=account.id).update(created_at=at(created))
+        cover(account, 4, "corrected")
+    cover(world.account, 2, "complete")
+    keys = [(user.id, day(number)) for user in (world.user, other) for number in range(1, 6)]
+    each = {
+        (user.id, when): quality.state
+        for user in (world.user, other)
+        for when, quality in of_days(user.id, day(1), day(5)).items()
+    }
+    assert states_of_days(keys) == each
+    assert set(each.values()) == {"off", "partial", "complete", "corrected"}
