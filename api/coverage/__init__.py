@@ -5,5 +5,6 @@
 - ``proofs``: what that proves, and where the gaps are; pure.
 - ``calculate``: from the evidence to the stored days.
 - ``error_bars``: how many runs were on at once at least and at most, where that is unsure; pure.
+- ``listing``: the stored days of a customer's accounts, page by page.
 - ``quality``: what is said of a customer's day: its state, error bars, and seconds of gaps.
 """

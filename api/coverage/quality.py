@@ -1,17 +1,15 @@
 """What is said of a customer's day: its state, error bars, and seconds of gaps (spec 10 §2)."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date, timedelta
-from typing import Any, NamedTuple
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from django.db import connection
 
 from api.coverage.error_bars import Bars, CountedRun, UnsureSpan, error_bars
 from api.images.facts import RHEL_FOR_EVERYBODY
-from api.metering.concurrency import day_of, start_of
-from api.metering.days import each_day, windows
-from api.metering.staleness import is_withdrawn
-from api.models import ConcurrentUsage, CoverageDay
+from api.metering.days import windows
+from api.models import CoverageDay
 from util import clock
 from util.arrays import array_literal
 
@@ -25,34 +23,50 @@ ROWS_AT_ONCE = 20_000
 _RANKS = {str(state): rank for rank, state in enumerate(CoverageDay.RANK)}
 
 _ACCOUNTS = """
-SELECT id, (created_at AT TIME ZONE 'UTC')::date
-FROM api_cloudaccount WHERE user_id = %s AND NOT is_synthetic
+account AS MATERIALIZED (
+    SELECT id, (created_at AT TIME ZONE 'UTC')::date AS born
+    FROM api_cloudaccount WHERE user_id = %(user)s AND NOT is_synthetic
+)
 """
 
 # Gaps of several accounts at the same time are one gap of the customer.
-_DAYS = """
-WITH held AS MATERIALIZED (
+_DAYS = f"""
+WITH {_ACCOUNTS}, held AS MATERIALIZED (
     SELECT date, state, gaps FROM api_coverageday
-    WHERE cloud_account_id = ANY(%(accounts)s) AND date BETWEEN %(first)s AND %(last)s
-), unknown AS (
-    SELECT date, range_agg(tstzrange((gap->>'from')::timestamptz, (gap->>'to')::timestamptz)) spans
-    FROM held, jsonb_array_elements(gaps) gap
+    WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account))
+      AND date BETWEEN %(first)s AND %(last)s
+), covered AS MATERIALIZED (
+    SELECT date, array_agg(DISTINCT state) AS states, count(*) AS accounts,
+           bool_or(gaps @> '[{{"reason": "correction"}}]') AS is_corrected
+    FROM held GROUP BY date
+), unknown AS MATERIALIZED (
+    SELECT date, range_agg(
+        tstzrange((gap->>'from')::timestamptz, (gap->>'to')::timestamptz)
+    ) AS spans
+    FROM held, jsonb_array_elements(gaps) AS gap
     WHERE gaps <> '[]' AND gap->>'reason' <> 'not_metered'
     GROUP BY date
 )
-SELECT date, array_agg(DISTINCT state), count(*), (
-    SELECT coalesce(sum(extract(epoch FROM upper(span) - lower(span))), 0)::float8
-    FROM unknown, unnest(unknown.spans) span WHERE unknown.date = held.date
-)
-FROM held
-GROUP BY date
-"""
+SELECT day::date, coalesce(covered.states, '{{}}'), coalesce(covered.is_corrected, false),
+       (SELECT count(*) FROM account WHERE born <= day::date) > coalesce(covered.accounts, 0),
+       (SELECT coalesce(sum(extract(epoch FROM upper(span) - lower(span))), 0)::float8
+        FROM unknown, unnest(unknown.spans) AS span WHERE unknown.date = day::date),
+       (SELECT coalesce((maximum_counts->0->>5)::integer, 0) FROM api_concurrentusage usage
+        WHERE usage.user_id = %(user)s AND usage.date = day::date AND NOT EXISTS (
+            SELECT FROM api_staleusage mark
+            WHERE mark.user_id = %(user)s AND mark.first_day <= day::date
+              AND (mark.last_day IS NULL OR mark.last_day >= day::date)))
+FROM generate_series(%(first)s::timestamp, %(last)s::timestamp, '1 day') AS day
+LEFT JOIN covered ON covered.date = day::date
+ORDER BY day
+"""  # noqa: S608 - made of constants
 
 # Of many customers at once, the same as above but for the gaps.
 _STATES = """
 SELECT wanted.user_id, wanted.date, array_remove(array_agg(DISTINCT held.state), NULL),
-       count(held.state), count(account.id) FILTER (
-           WHERE (account.created_at AT TIME ZONE 'UTC')::date <= wanted.date)
+       count(account.id) FILTER (
+           WHERE (account.created_at AT TIME ZONE 'UTC')::date <= wanted.date
+       ) > count(held.state)
 FROM unnest(%(users)s::bigint[], %(days)s::date[]) AS wanted (user_id, date)
 LEFT JOIN api_cloudaccount account
   ON account.user_id = wanted.user_id AND NOT account.is_synthetic
@@ -64,24 +78,26 @@ GROUP BY wanted.user_id, wanted.date
 UNSURE_KINDS = ("missed_on", "missed_off")
 """Corrections of what was on; the others say nothing of how many were."""
 
-_UNSURE = """
-SELECT instance_id,
-       (extract(epoch FROM greatest(unsure_from, %(begin)s)) * 1000000)::bigint,
-       (extract(epoch FROM unsure_to) * 1000000)::bigint
-FROM api_correction
-WHERE cloud_account_id = ANY(%(accounts)s) AND kind = ANY(%(kinds)s) AND explained_by IS NULL
-  AND unsure_to > %(begin)s AND (unsure_from IS NULL OR unsure_from < %(limit)s)
-  AND unsure_from IS DISTINCT FROM unsure_to
-"""
-
-# Two ranges of one index: the runs that end late enough, and those that are still open.
-_RUNS = f"""
-WITH touching AS MATERIALIZED (
+# A span without its beginning is unsure from the first moment of the days. Runs are those that
+# touch the days, and those that begin where an unsure span ends.
+_UNSURE_AND_RUNS = f"""
+WITH {_ACCOUNTS}, unsure AS MATERIALIZED (
+    SELECT instance_id, greatest(unsure_from, %(begin)s) AS since, unsure_to AS until
+    FROM api_correction
+    WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account)) AND kind = ANY(%(kinds)s)
+      AND explained_by IS NULL AND unsure_to > %(begin)s
+      AND coalesce(unsure_from, '-infinity') < least(unsure_to, %(limit)s)
+), touching AS MATERIALIZED (
     SELECT instance_id, machine_image_id, start_time, end_time FROM api_run
-    WHERE cloud_account_id = ANY(%(accounts)s) AND machine_image_id IS NOT NULL
-      AND (end_time >= %(begin)s OR end_time IS NULL) AND start_time < %(limit)s
+    WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account)) AND machine_image_id IS NOT NULL
+      AND (end_time >= %(begin)s OR end_time IS NULL)
+      AND start_time <= greatest(%(limit)s, (SELECT max(until) FROM unsure))
 )
-SELECT instance_id, (extract(epoch FROM start_time) * 1000000)::bigint,
+SELECT true, instance_id, (extract(epoch FROM since) * 1000000)::bigint,
+       (extract(epoch FROM until) * 1000000)::bigint
+FROM unsure
+UNION ALL
+SELECT false, instance_id, (extract(epoch FROM start_time) * 1000000)::bigint,
        (extract(epoch FROM end_time) * 1000000)::bigint
 FROM touching
 WHERE machine_image_id IN (
@@ -89,7 +105,7 @@ WHERE machine_image_id IN (
     WHERE image.id IN (SELECT machine_image_id FROM touching) AND ({RHEL_FOR_EVERYBODY} OR EXISTS (
         SELECT FROM api_imagetags tags
         WHERE tags.machine_image_id = image.id AND tags.rhel
-          AND tags.cloud_account_id = ANY(%(accounts)s)
+          AND tags.cloud_account_id = ANY(ARRAY(SELECT id FROM account))
     ))
 )
 """  # noqa: S608 - made of constants
@@ -109,38 +125,38 @@ class Quality(NamedTuple):
     gap_seconds: int
 
 
-class _Held(NamedTuple):
+class _Day(NamedTuple):
+    date: date
     states: Sequence[str]
-    accounts: int
+    is_corrected: bool
+    lacks_account: bool
     gap_seconds: float
+    total: int | None
 
 
-_NOTHING = _Held((), 0, 0)
-
-
-def of_days(user_id: int, first: date, last: date) -> dict[date, Quality]:
+def of_days(
+    user_id: int, first: date, last: date, *, with_counts: bool = True
+) -> dict[date, Quality]:
     """Return the quality of each UTC day of a customer from the first to the last, both included.
 
     A day is as good as the worst one of its accounts (§4). An account that has no row for a day
-    that it was there on is not proved then: the day is open, or partial if it is long past. Four
-    statements, and another one for each stretch of days with corrections.
+    that it was there on is not proved then: the day is open, or partial if it is long past. One
+    statement, and another one for each stretch of days with corrections; ``with_counts`` false
+    saves these and leaves the counts out.
     """
-    accounts = _accounts(user_id)
-    held = _held(list(accounts), first, last)
-    states = {
-        day: _state(held.get(day, _NOTHING), sum(born <= day for born in accounts.values()), day)
-        for day in each_day(first, last)
-    }
-    counts = _counts(user_id, first, last)
-    known = [day for day in counts if states[day] != State.PARTIAL]
-    bars = _bars(list(accounts), known) if known else {}
+    with connection.cursor() as cursor:
+        cursor.execute(_DAYS, {"user": user_id, "first": first, "last": last})
+        days = [_Day(*row) for row in cursor.fetchall()]
+    states = {day.date: _state(day.states, day.lacks_account, day.date) for day in days}
+    counted = [
+        day
+        for day in days
+        if with_counts and day.total is not None and states[day.date] != str(State.PARTIAL)
+    ]
+    bars = _bars(user_id, [day.date for day in counted if day.is_corrected])
+    limits = {day.date: _limits(day.total or 0, bars.get(day.date)) for day in counted}
     return {
-        day: Quality(
-            state,
-            *_limits(counts.get(day), bars.get(day)) if day in known else (None, None),
-            round(held.get(day, _NOTHING).gap_seconds),
-        )
-        for day, state in states.items()
+        day.date: _quality(states[day.date], limits.get(day.date), day.gap_seconds) for day in days
     }
 
 
@@ -159,9 +175,14 @@ def states_of_days(keys: Collection[tuple[int, date]]) -> dict[tuple[int, date],
             },
         )
         return {
-            (user_id, day): _state(_Held(states, held, 0), accounts, day)
-            for user_id, day, states, held, accounts in cursor.fetchall()
+            (user_id, day): _state(states, lacks_account, day)
+            for user_id, day, states, lacks_account in cursor.fetchall()
         }
+
+
+def _quality(state: str, limits: Bars | None, gap_seconds: float) -> Quality:
+    least, most = (None, None) if limits is None else limits
+    return Quality(state, least, most, round(gap_seconds))
 
 
 def worst(states: Iterable[str]) -> str:
@@ -169,79 +190,47 @@ def worst(states: Iterable[str]) -> str:
     return max(states, key=_RANKS.__getitem__, default=str(State.OFF))
 
 
-def _accounts(user_id: int) -> dict[int, date]:
-    """Return since when there are the customer's accounts that a cloud knows."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ACCOUNTS, [user_id])
-        return dict(cursor.fetchall())
+def _state(states: Sequence[str], lacks_account: bool, day: date) -> str:
+    """Return a day's state; ``lacks_account`` says that an account has no row for it."""
+    if not lacks_account:
+        return worst(states)
+    is_due = day >= clock.today() - ONE_DAY
+    return worst([*states, str(State.OPEN if is_due else State.PARTIAL)])
 
 
-def _held(account_ids: Sequence[int], first: date, last: date) -> dict[date, _Held]:
-    with connection.cursor() as cursor:
-        cursor.execute(_DAYS, {"accounts": account_ids, "first": first, "last": last})
-        return {day: _Held(*values) for day, *values in cursor.fetchall()}
+def _limits(count: int, bars: Bars | None) -> Bars:
+    if bars is None:
+        return Bars(count, count)
+    return Bars(min(bars.least, count), max(bars.most, count))
 
 
-def _state(held: _Held, accounts: int, day: date) -> str:
-    """Return the state of a day on which the customer had so many accounts."""
-    states = list(held.states)
-    if held.accounts < accounts:
-        states.append(State.OPEN if day >= clock.today() - ONE_DAY else State.PARTIAL)
-    return worst(map(str, states))
-
-
-def _counts(user_id: int, first: date, last: date) -> dict[date, int]:
-    """Return the stored totals of the days whose usage holds now."""
-    rows = ConcurrentUsage.objects.filter(
-        ~is_withdrawn(), user_id=user_id, date__range=(first, last)
-    )
-    totals = rows.values_list("date", "maximum_counts__0__5")
-    return {day: total or 0 for day, total in totals}
-
-
-def _limits(count: int | None, bars: Bars | None) -> tuple[int | None, int | None]:
-    if count is None or bars is None:
-        return count, count
-    return min(bars.least, count), max(bars.most, count)
-
-
-def _bars(account_ids: Sequence[int], days: Collection[date]) -> dict[date, Bars]:
-    """Return the bars of those of the days of which something is unsure."""
-    unsure = _unsure(account_ids, min(days), max(days))
-    touched = {
-        day for span in unsure for day in days if day_of(span.since) <= day <= day_of(span.until)
-    }
+def _bars(user_id: int, days: Iterable[date]) -> dict[date, Bars]:
+    """Return the bars of days of which something is unsure."""
     bars: dict[date, Bars] = {}
-    for window in windows(touched, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
+    for window in windows(days, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
         first, last = window[0], window[-1]
-        begin, limit = start_of(first), start_of(last + ONE_DAY)
-        here = [span for span in unsure if span.since < limit and span.until >= begin]
-        runs = _runs(account_ids, first, max(last, day_of(max(span.until for span in here))))
-        bars |= error_bars(runs, here, first, last)
-    return {day: bars[day] for day in touched}
+        runs, unsure = _runs_and_unsure(user_id, first, last)
+        bars |= error_bars(runs, unsure, first, last)
+    return bars
 
 
-def _unsure(account_ids: Sequence[int], first: date, last: date) -> list[UnsureSpan]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _UNSURE,
-            {
-                "accounts": account_ids,
-                "kinds": list(UNSURE_KINDS),
-                **_moments(first, last),
-            },
-        )
-        return [UnsureSpan(*row) for row in cursor.fetchall()]
-
-
-def _runs(account_ids: Sequence[int], first: date, last: date) -> list[CountedRun]:
+def _runs_and_unsure(
+    user_id: int, first: date, last: date
+) -> tuple[list[CountedRun], list[UnsureSpan]]:
+    parameters = {
+        "user": user_id,
+        "kinds": list(UNSURE_KINDS),
+        "begin": datetime.combine(first, time(), UTC),
+        "limit": datetime.combine(last + ONE_DAY, time(), UTC),
+    }
     runs: list[CountedRun] = []
+    unsure: list[UnsureSpan] = []
     with connection.cursor() as cursor:
-        cursor.execute(_RUNS, {"accounts": account_ids, **_moments(first, last)})
+        cursor.execute(_UNSURE_AND_RUNS, parameters)
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            runs += [CountedRun(*row) for row in rows]
-    return runs
-
-
-def _moments(first: date, last: date) -> dict[str, Any]:
-    return {"begin": first, "limit": last + ONE_DAY}
+            for is_unsure, *row in rows:
+                if is_unsure:
+                    unsure.append(UnsureSpan(*row))
+                else:
+                    runs.append(CountedRun(*row))
+    return runs, unsure

@@ -10,6 +10,7 @@ from api.internal import records, resources
 from api.internal.accounts import AccountsView, CloudAccountsView
 from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
+from api.internal.coverage import COVERAGE
 from api.internal.images import MachineImagesView
 from api.internal.synthetic import SyntheticDataRequestsView
 from api.internal.trust import ExplainView, RecordView
@@ -63,7 +64,7 @@ def _list_name(name: str) -> str:
 def resource_routes(*, synthetic: bool) -> list[URLPattern]:
     """Make the routes, with those of synthetic data or without."""
     router = ResourceRouter()
-    views = [*WRITABLE, *map(browse, (*resources.READ_ONLY, *records.RESOURCES))]
+    views = [*WRITABLE, *map(browse, (*resources.READ_ONLY, *records.RESOURCES, COVERAGE))]
     if synthetic:
         views.append(SyntheticDataRequestsView)
     for view in views:

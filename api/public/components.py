@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.serializers import Serializer
 
 from api import models
+from api.public.coverage_components import Quality
 
 _AWS_ACCOUNT_ID = r"^\d{12}$"
 
@@ -168,6 +169,7 @@ class DailyConcurrentUsage(Serializer):
 
     date = serializers.DateField()
     maximum_counts = MaximumCount(many=True, help_text="Empty if no RHEL was seen.")
+    quality = Quality(required=False, help_text="Only with `include=quality`.")
 
 
 class PolicyStatement(Serializer):

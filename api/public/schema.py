@@ -146,6 +146,10 @@ DAYS = [
     query("end_date", "Day after the last day: by default today.", OpenApiTypes.DATE),
 ]
 
+INCLUDE_QUALITY = query(
+    "include", "`quality`: tell of each day how far its numbers can be trusted."
+)
+
 EXPLAINED_KEY = [
     query("date", "The day: by default yesterday.", OpenApiTypes.DATE),
     query("limit", "How many of the runs to list: by default 10, at most 100.", int),

@@ -9,8 +9,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.coverage.quality import Quality, of_days
 from api.images.facts import FACET_LENGTH
-from api.metering.facets import ANY, Key
+from api.metering.facets import ANY, TOTAL, Key
 from api.public import schema, trust_components, usage
 from api.public.filters import NUL, Filter
 from api.public.listings import InstanceListing, Page
@@ -86,11 +87,22 @@ class ExplainView(ReadOnlyView):
         )
         page = paginator.get_paginated_response(data).data
         shown = page.pop("data")
-        return Response({**page, "explanation": explanation.head(), "data": shown})
+        quality = of_days(user.id, day, day, with_counts=key == TOTAL)[day]
+        about = {**explanation.head(), "quality": quality_of_number(quality)}
+        return Response({**page, "explanation": about, "data": shown})
 
     def customer(self, request: Request) -> Any:
         """Return the customer whose number is asked for."""
         return request.user
+
+
+def quality_of_number(quality: Quality) -> dict[str, Any]:
+    """Return what is told of one number: its state and its error bars (spec 10 §1)."""
+    return {
+        "state": quality.state,
+        "count_min": quality.count_min,
+        "count_max": quality.count_max,
+    }
 
 
 def joined_on(user: Any) -> datetime.date:

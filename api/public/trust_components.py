@@ -4,6 +4,7 @@ from rest_framework import serializers
 from rest_framework.serializers import Serializer
 
 from api import models
+from api.public.coverage_components import QualityOfNumber
 from api.trust.timeline import KINDS
 
 
@@ -32,6 +33,7 @@ class Explanation(Serializer):
     )
     revision = serializers.IntegerField(min_value=1)
     computed_at = serializers.DateTimeField()
+    quality = QualityOfNumber()
 
 
 class ExplainedEvent(Serializer):

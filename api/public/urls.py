@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import URLPattern, path, register_converter
 
-from api.public import pages, trust, views
+from api.public import coverage, pages, trust, views
 
 
 class JSONFormat:
@@ -43,6 +43,7 @@ urlpatterns = [
     *route("v2-images-list", views.ImagesView, "images"),
     *route("v2-images-detail", views.ImageView, "images/<str:id>"),
     *route("v2-concurrent-list", views.DailyConcurrentUsageView, "concurrent"),
+    *route("v2-coverage", coverage.CoverageView, "coverage"),
     *route("v2-explain", trust.ExplainView, "explain"),
     *route("v2-usage-changes", trust.UsageChangesView, "usage-changes"),
     *route("v2-sysconfig-list", views.SysconfigView, "sysconfig"),

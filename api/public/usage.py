@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 
+from api.coverage.quality import Quality, of_days
 from api.metering import reports
 from api.metering.count_text import Beginnings, named_counts
 from api.metering.reports import StoredDay
-from api.public.renderers import Fragment
+from api.public.renderers import Fragment, compact_json
 from api.public.timestamps import parse_day
 from util import clock
+
+QUALITY = "quality"
+"""What ``include`` may name; all else is ignored (spec 10 §4)."""
 
 ONE_DAY = datetime.timedelta(days=1)
 
@@ -87,8 +91,17 @@ def read_day(query: Mapping[str, str], bound: Bound, *, joined: datetime.date) -
         raise ValidationError({bound.name: [str(error)]}) from error
 
 
-def show_days(user_id: int, ordinals: Sequence[int]) -> Fragment | Iterator[Fragment]:
+def wants_quality(query: Mapping[str, str]) -> bool:
+    """Return whether a request asks for how far each day can be trusted."""
+    return QUALITY in query.get("include", "").split(",")
+
+
+def show_days(
+    user_id: int, ordinals: Sequence[int], *, with_quality: bool = False
+) -> Fragment | Iterator[Fragment]:
     """Write consecutive days of a customer as a JSON array; a large one day by day.
+
+    ``with_quality`` adds how far each of them can be trusted.
 
     Raises UsageUnavailable if one of them is not calculated, and UsageChanged if days changed while
     large ones are read.
@@ -99,14 +112,21 @@ def show_days(user_id: int, ordinals: Sequence[int]) -> Fragment | Iterator[Frag
     stored = reports.daily_usage(user_id=user_id, first_day=days[0], last_day=days[-1])
     if len(stored) < len(days):
         raise UsageUnavailable
+    qualities = of_days(user_id, days[0], days[-1]) if with_quality else {}
     if any(day.counts is None for day in stored.values()):
-        return _read_and_show(user_id, stored)
+        return _read_and_show(user_id, stored, qualities)
     beginnings = Beginnings()
-    shown = (_render_day(day, stored[day].counts or "", beginnings) for day in days)
+    shown = (
+        _render_day(day, stored[day].counts or "", beginnings, qualities.get(day)) for day in days
+    )
     return Fragment(f"[{','.join(shown)}]")
 
 
-def _read_and_show(user_id: int, stored: Mapping[datetime.date, StoredDay]) -> Iterator[Fragment]:
+def _read_and_show(
+    user_id: int,
+    stored: Mapping[datetime.date, StoredDay],
+    qualities: Mapping[datetime.date, Quality],
+) -> Iterator[Fragment]:
     """Read and write days, a few at a time (README decision 43).
 
     One snapshot for all of them would keep a transaction open while the client is waited for. So
@@ -122,7 +142,7 @@ def _read_and_show(user_id: int, stored: Mapping[datetime.date, StoredDay]) -> I
         counts.reverse()
         for day in days:
             # Taken away from the list, a day's text does not outlive its turn.
-            yield Fragment(_render_day(day, counts.pop(), beginnings))
+            yield Fragment(_render_day(day, counts.pop(), beginnings, qualities.get(day)))
 
 
 def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetime.date]]:
@@ -138,5 +158,8 @@ def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetim
     yield batch
 
 
-def _render_day(day: datetime.date, counts: str, beginnings: Beginnings) -> str:
-    return f'{{"date":"{day}","maximum_counts":{named_counts(counts, beginnings)}}}'
+def _render_day(
+    day: datetime.date, counts: str, beginnings: Beginnings, quality: Quality | None
+) -> str:
+    more = f',"quality":{compact_json(quality._asdict())}' if quality else ""
+    return f'{{"date":"{day}","maximum_counts":{named_counts(counts, beginnings)}{more}}}'

@@ -225,7 +225,7 @@ class DailyConcurrentUsageView(ReadOnlyView):
         "listDailyConcurrentUsages",
         components.DailyConcurrentUsage(many=True),
         description="List the daily maximum use of RHEL.",
-        parameters=[*schema.DAYS, schema.RETRY_AFTER],
+        parameters=[*schema.DAYS, schema.INCLUDE_QUALITY, schema.RETRY_AFTER],
         errors=[400, 403, 425],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
@@ -234,7 +234,9 @@ class DailyConcurrentUsageView(ReadOnlyView):
         days = usage.read_days(request.query_params, joined=joined, start=self.start, end=self.end)
         paginator = self.pagination_class()
         page = paginator.paginate_queryset(days, request, view=self)
-        shown = usage.show_days(request.user.id, page)
+        shown = usage.show_days(
+            request.user.id, page, with_quality=usage.wants_quality(request.query_params)
+        )
         if isinstance(shown, Fragment):
             return paginator.get_paginated_response(shown)
         return streamed(paginator, shown)

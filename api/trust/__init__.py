@@ -2,6 +2,7 @@
 
 - ``witness``: which runs make a day's maximum; pure.
 - ``explain``: a stored number, the runs behind it, and the records behind those.
+- ``explained``: remembers that for the next page.
 - ``reasons``: since when and why an image counts as RHEL.
 - ``usage_changes``: how stored numbers changed, and what made them change.
 - ``timeline``: everything that is known of one instance, by time.

@@ -14,8 +14,9 @@ from api.metering.staleness import is_withdrawn, mark_days_stale
 from api.metering.timeline import Instant
 from api.models import Cause, ConcurrentUsage
 from api.models.instance import EVENT_RANK
+from api.trust import explained
 from api.trust.reasons import reasons_of
-from api.trust.witness import Candidate, Peak, peak_of_day
+from api.trust.witness import Candidate, peak_of_day
 from util.metrics import counter
 
 MISMATCHES = counter(
@@ -138,11 +139,17 @@ def explain(*, user_id: int, day: date, key: Key) -> Explanation:
     though the error is raised.
     """
     stored = _stored(user_id, day, key)
-    peak = peak_of_day(_candidates(user_id, day, key), day)
-    if len(peak.members) != stored.number:
+    cached = explained.Place(user_id, day, key, stored.revision, stored.computed_at)
+    found = explained.load(cached)
+    if found is None:
+        peak = peak_of_day(_candidates(user_id, day, key), day)
+        run_ids = [run.run_id for run in peak.members]
+        found = explained.Found(peak.since, peak.until, peak.carried_over, run_ids)
+        explained.save(cached, found)
+    if len(found.run_ids) != stored.number:
         _report_mismatch(user_id, day, key, stored)
         raise NotCalculatedError
-    return _explanation(day, key, stored, peak)
+    return _explanation(day, key, stored, found)
 
 
 def _stored(user_id: int, day: date, key: Key) -> _Stored:
@@ -179,16 +186,16 @@ def _report_mismatch(user_id: int, day: date, key: Key, stored: _Stored) -> None
     mark_days_stale(user_id=user_id, days=[Days(day, day)], cause=Cause.OPERATOR)
 
 
-def _explanation(day: date, key: Key, stored: _Stored, peak: Peak) -> Explanation:
+def _explanation(day: date, key: Key, stored: _Stored, found: explained.Found) -> Explanation:
     return Explanation(
         day=day,
         key=key,
-        since=_moment(peak.since),
-        until=_moment(peak.until),
-        carried_over=peak.carried_over,
+        since=_moment(found.since),
+        until=_moment(found.until),
+        carried_over=found.carried_over,
         revision=stored.revision,
         computed_at=stored.computed_at,
-        run_ids=[run.run_id for run in peak.members],
+        run_ids=found.run_ids,
     )
 
 
@@ -199,7 +206,7 @@ def _moment(instant: Instant | None) -> datetime | None:
 def members(
     *, user_id: int, run_ids: Sequence[int], computed_at: datetime, with_sources: bool = False
 ) -> list[JSONObject]:
-    """Return what is known of runs, in the order of their starts; three statements.
+    """Return what is known of runs, in the order of their starts; two statements.
 
     ``with_sources`` adds where the log records lie, which is for operators alone.
     """

@@ -1,5 +1,6 @@
 """Why an image counts as RHEL for a customer, and since when (spec 10 §1, §4)."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,12 +20,29 @@ SELECT image.id, image.created_at, image.cloud_type = 'azure', image.is_cloud_ac
        image.cloud_type = 'azure' AND image.rhel_detected_by_tag OR EXISTS (
            SELECT FROM api_imagetags tags
            JOIN api_cloudaccount account ON account.id = tags.cloud_account_id
-           WHERE tags.machine_image_id = image.id AND tags.rhel AND account.user_id = %s
+           WHERE tags.machine_image_id = image.id AND tags.rhel AND account.user_id = %(user)s
        ),
+       (SELECT coalesce(jsonb_agg(
+            jsonb_build_array(fact.valid_from, fact.user_id IS NOT NULL, fact.is_rhel, fact.reason,
+                              fact.evidence)
+            ORDER BY fact.valid_from, fact.id), '[]')
+        FROM api_imagefact fact
+        WHERE fact.machine_image_id = image.id
+          AND (fact.user_id IS NULL OR fact.user_id = %(user)s)),
        {", ".join(f"image.{key}" for key in FOUND_KEYS)}
 FROM api_machineimage image
-WHERE image.id = ANY(%s)
+WHERE image.id = ANY(%(images)s)
 """  # noqa: S608 - made of constants
+
+
+class _Fact(NamedTuple):
+    """A fact of the image's history; ``is_of_user`` says that it is a tag of the customer's."""
+
+    valid_from: datetime
+    is_of_user: bool
+    is_rhel: bool | None
+    reason: str
+    evidence: Mapping[str, Any]
 
 
 class _Start(NamedTuple):
@@ -37,25 +55,19 @@ class _Start(NamedTuple):
 def reasons_of(
     *, user_id: int, image_ids: Iterable[int], computed_at: datetime
 ) -> dict[int, JSONObject]:
-    """Return, for each image, all reasons that hold now; two statements.
+    """Return, for each image, all reasons that hold now; one statement.
 
     The member ``changed_since_computed`` says that more has been learnt since the number was
     calculated at ``computed_at``.
     """
-    ids = list(image_ids)
     with connection.cursor() as cursor:
-        cursor.execute(_PRESENT, [user_id, ids])
-        present = cursor.fetchall()
-    histories: dict[int, list[ImageFact]] = {image_id: [] for image_id in ids}
-    facts = ImageFact.objects.filter(machine_image_id__in=ids).order_by("valid_from", "id")
-    for fact in facts:
-        if fact.user_id in (None, user_id):
-            histories[fact.machine_image_id].append(fact)
-    return {row[0]: _shown(row, histories[row[0]], computed_at) for row in present}
+        cursor.execute(_PRESENT, {"user": user_id, "images": list(image_ids)})
+        return {row[0]: _shown(row, computed_at) for row in cursor.fetchall()}
 
 
-def _shown(row: Sequence[Any], history: Sequence[ImageFact], computed_at: datetime) -> JSONObject:
-    _, created_at, is_azure, cloud_access, by_license, tagged, *found = row
+def _shown(row: Sequence[Any], computed_at: datetime) -> JSONObject:
+    _, created_at, is_azure, cloud_access, by_license, tagged, facts, *found = row
+    history = [_Fact(datetime.fromisoformat(fact[0]), *fact[1:]) for fact in json.loads(facts)]
     holding = {
         **dict(zip(FOUND_KEYS, found, strict=True)),
         TAG: tagged,
@@ -76,7 +88,7 @@ def _shown(row: Sequence[Any], history: Sequence[ImageFact], computed_at: dateti
     return shown
 
 
-def _starts(history: Iterable[ImageFact], is_azure: bool) -> dict[str, _Start]:
+def _starts(history: Iterable[_Fact], is_azure: bool) -> dict[str, _Start]:
     """Return, for each reason that a history ends with, the fact that began it."""
     starts: dict[str, _Start] = {}
     for fact in history:
@@ -88,9 +100,9 @@ def _starts(history: Iterable[ImageFact], is_azure: bool) -> dict[str, _Start]:
     return starts
 
 
-def _told_by(fact: ImageFact, is_azure: bool) -> tuple[set[str], set[str]]:
+def _told_by(fact: _Fact, is_azure: bool) -> tuple[set[str], set[str]]:
     """Return the reasons that a fact speaks of, and those of them that it says hold."""
-    if fact.user_id is not None:
+    if fact.is_of_user:
         return {TAG}, {TAG} if fact.is_rhel else set()
     if fact.reason == ImageFact.Reason.INSPECTION:
         rules = fact.evidence.get("rules", ())

@@ -13,6 +13,7 @@ REST_FRAMEWORK = {
 }
 
 SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {"CoverageStateEnum": "api.models.coverage.CoverageDay.State"},
     "TITLE": "Cloudigrade",
     "VERSION": "2.0.0",
     "OAS_VERSION": "3.0.3",

@@ -9,8 +9,9 @@ from django.conf import settings as django_settings
 from django.test import override_settings
 from openapi_spec_validator import validate
 
-from api.internal import openapi
-from api.models import InspectionAttempt, SetAsideTask, SyntheticDataRequest
+from api.internal import openapi, records
+from api.internal.coverage import COVERAGE
+from api.models import CoverageDay, InspectionAttempt, SetAsideTask, SyntheticDataRequest
 from tests.api.documents import BY_CONTRACT, examples, served
 from tests.api.internal.callers import ANYBODY, B, service
 from tests.api.internal.record_rows import Subject, store_records
@@ -31,6 +32,9 @@ from tests.factories import (
 from util import clock
 
 API = served(openapi.document(), base_url="http://localhost", seed=20220601)
+ADDED = [resource.model for resource in (*records.RESOURCES, COVERAGE)]
+ON_TOP = 4 + 2 * len(ADDED)
+
 AS_SERVICE = service(org_id="200002").headers
 
 
@@ -60,6 +64,9 @@ def everything(db, one_connection, queued, clouds) -> None:  # noqa: F811
     make_definition(json_definition='{"a": 1}')
     make_definition(json_definition={"a": 1}, vcpu="0.75")
     InspectionAttempt.objects.create(machine_image=rhel)
+    CoverageDay.objects.create(
+        cloud_account=instance.cloud_account, date=clock.today(), state="open"
+    )
     SyntheticDataRequest.objects.create(cloud_type="azure", user=user)
     SetAsideTask.objects.create(
         work="a", task_id="b", name="c", arguments="d", message={}, lost_processes=3
@@ -100,8 +107,8 @@ def test_scenario_36_paths_and_names():
     assert document["openapi"] == "3.0.2"
     assert document["info"]["title"] == "Cloudigrade Internal API"
     paths = document["paths"]
-    # The reference's, and what came on top (decision 17).
-    assert len(paths) == 44 + 4
+    # The reference's, and what came on top (decision 17): a list and its details each.
+    assert len(paths) == 44 + ON_TOP
     assert not any("periodictasks" in path or "availability" in path for path in paths)
     assert all(path.startswith("/internal/") for path in paths)
     names = {each["operationId"] for path in paths.values() for each in path.values()}
@@ -113,8 +120,8 @@ def test_scenario_36_paths_and_names():
         "AzureInstance", "AzureMachineImage", "AzureInstanceEvent", "SetAsideTask",
     ]  # fmt: skip
     assert names == {
-        *(f"list{model}s" for model in models),
-        *(f"retrieve{model}" for model in models),
+        *(f"list{model}s" for model in models + ADDED),
+        *(f"retrieve{model}" for model in models + ADDED),
         *(
             f"{verb}{model}"
             for verb in ("create", "update", "partialUpdate", "destroy")
@@ -151,7 +158,7 @@ def test_scenario_34_synthetic_data_is_documented_only_where_it_is_served():
     openapi.document.cache_clear()
     try:
         with override_settings(ENABLE_SYNTHETIC_DATA_REQUEST_HTTP_API=False):
-            assert len(openapi.document()["paths"]) == 42 + 4
+            assert len(openapi.document()["paths"]) == 42 + ON_TOP
     finally:
         openapi.document.cache_clear()
 

@@ -97,13 +97,18 @@ OPERATIONS = {
     "/instances/": ("listInstances", ["api-v2"], [*PAGE, "running_since"]),
     "/instances/{id}/": ("retrieveInstance", ["api-v2"], ["id", "running_since"]),
     "/instances/{id}/timeline/": ("listInstanceTimeline", ["api-v2"], ["id", *PAGE]),
+    "/coverage/": ("listCoverage", [], ["start_date", "end_date", "filter", *PAGE]),
     "/explain/": ("explainConcurrentUsage", [], ["date", "arch", *PAGE]),
     "/usage-changes/": ("listUsageChanges", [], ["start_date", "end_date", *PAGE]),
     "/images/": ("listMachineImages", ["api-v2"], [*PAGE, "architecture", "status"]),
     "/images/{id}/": ("retrieveMachineImage", ["api-v2"], ["id", "architecture", "status"]),
     "/sysconfig/": ("listSysconfigViewSets", [], []),
     "/azure-offer-template/": ("listAzureOfferTemplateViewSets", [], []),
-    "/concurrent/": ("listDailyConcurrentUsages", [], [*PAGE, "start_date", "end_date"]),
+    "/concurrent/": (
+        "listDailyConcurrentUsages",
+        [],
+        [*PAGE, "start_date", "end_date", "include"],
+    ),
 }
 
 

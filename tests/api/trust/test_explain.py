@@ -40,6 +40,7 @@ def test_acceptance_1_w5(world, ask):
     assert list(explained) == ["meta", "links", "explanation", "data"]
     about = explained["explanation"]
     assert about.pop("computed_at")
+    assert about.pop("quality") == {"state": "off", "count_min": 2, "count_max": 2}
     assert about == {
         "date": "2023-03-10",
         "key": dict.fromkeys(Key._fields, ANY),
@@ -314,6 +315,29 @@ def test_pages_and_number_of_statements(world, ask, django_assert_max_num_querie
     assert page["meta"]["count"] == 30
     assert len(page["data"]) == 10
     assert "date=2023-03-10" in page["links"]["previous"]
+
+
+def test_the_runs_of_a_number_are_looked_for_once(world, ask, django_assert_num_queries):
+    """Kept per user, date, key and revision, and for one calculation of the day."""
+    first = world.instance("on 10T01, off 10T02")
+    world.recalculate(since="08T00")
+    path = "/explain/?date=2023-03-10"
+    assert cloud_ids(ask.get(path)) == [first.id]
+    with django_assert_num_queries(5):
+        assert cloud_ids(ask.get(path)) == [first.id]
+    assert cloud_ids(ask.get(f"{path}&sla=Premium")) == [first.id]
+    assert cloud_ids(ask.get(f"{path}&sla=nobody")) == []
+    world.store(first, "on 10T00, off 10T00:30")
+    second = world.instance("on 10T00:30, off 10T00:40")
+    Run.objects.all().delete()
+    world.recalculate(since="08T00", now="12T01:30")
+    assert cloud_ids(ask.get(path)) == [first.id]
+    factories.make_stale(user=world.user, first_day=day(10), last_day=day(10))
+    world.settle(now="12T01:40")
+    found = ask.get(path)
+    assert found["explanation"]["revision"] == 1
+    assert found["explanation"]["peak_from"] == "2023-03-10T00:00:00Z"
+    assert second.id not in cloud_ids(found)
 
 
 def test_operators_may_ask_for_today_and_must_name_a_user(world):
