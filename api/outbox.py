@@ -1,7 +1,7 @@
 """Tasks that nothing else would repeat, kept in PostgreSQL until they are done (spec 08 DR-1).
 
 What we tell the sources service, the first look at an account, and what we take out of customers'
-accounts must happen even if Redis loses the queues. There is one errand for each thing, the newest:
+accounts must happen even if Redis loses the queues. There is one entry for each thing, the newest:
 a newer one takes an older one's place. A sweep queues again what seems to be lost; what was queued
 twice is done once.
 """
@@ -19,81 +19,81 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from api.models import Errand
+from api.models import OutboxEntry
 from util.redaction import redact
 from util.tasks import enqueue, plain, publishing_must_succeed, seconds_asked_for
 
 logger = logging.getLogger(__name__)
 
-KEY_HEADER = "errand"
-TICKET_HEADER = "errand_ticket"
-"""Headers of a Celery message that tie a task to its errand."""
+KEY_HEADER = "outbox_key"
+TASK_ID_HEADER = "outbox_task_id"
+"""Headers of a Celery message that link a task to its entry."""
 
 KEPT_DAYS = 30
-"""How long it is known when an errand was done."""
+"""How long it is known when an outbox entry was done."""
 
 QUEUED_AT_ONCE = 1000
 PRUNED_AT_ONCE = 10_000
 LONGEST_ERROR = 1000
 """Characters that are kept of why a task failed."""
 
-# An errand is queued again after a minute, by default, in which nothing was heard of its task; then
+# An entry is queued again after a minute, by default, in which nothing was heard of its task; then
 # after as long as it is old, up to ten minutes. One that killed its workers waits for an operator.
 _DUE = """
-SELECT * FROM api_errand
+SELECT * FROM api_outboxentry
 WHERE done_at IS NULL
   AND statement_timestamp() - queued_at > LEAST(
         GREATEST(queued_at - issued_at, %(wait)s), interval '10 minutes')
   AND NOT EXISTS (
         SELECT FROM api_setasidetask
-        WHERE work = 'errand-' || ticket::text AND released_at IS NULL)
+        WHERE work = 'outbox-' || api_outboxentry.task_id::text AND released_at IS NULL)
 ORDER BY queued_at
 LIMIT %(limit)s
 """
 
-# One that waits to be taken up is left alone. One that was taken up may be done with what this is
+# One that waits to be claimed is left alone. One that was claimed may be done with what this is
 # about already, so another follows.
 _SEND_UNLESS_WAITING = """
-INSERT INTO api_errand (key, task, args, ticket, issued_at, queued_at, done_at)
+INSERT INTO api_outboxentry (key, task, args, task_id, issued_at, queued_at, done_at)
 SELECT key, %(task)s, args::jsonb, gen_random_uuid(), clock_timestamp(), clock_timestamp(), NULL
 FROM unnest(%(keys)s::text[], %(args)s::text[]) AS new (key, args)
 ON CONFLICT (key) DO UPDATE
-SET task = EXCLUDED.task, args = EXCLUDED.args, ticket = EXCLUDED.ticket, done_at = NULL,
+SET task = EXCLUDED.task, args = EXCLUDED.args, task_id = EXCLUDED.task_id, done_at = NULL,
     issued_at = EXCLUDED.issued_at, queued_at = EXCLUDED.queued_at, attempts = 0, last_error = ''
-WHERE api_errand.done_at IS NOT NULL OR api_errand.queued_at > clock_timestamp()
+WHERE api_outboxentry.done_at IS NOT NULL OR api_outboxentry.queued_at > clock_timestamp()
 RETURNING key
 """
 
 _PRUNE = """
-DELETE FROM api_errand
+DELETE FROM api_outboxentry
 WHERE key IN (
-    SELECT key FROM api_errand WHERE done_at < statement_timestamp() - %(kept)s LIMIT %(limit)s
+    SELECT key FROM api_outboxentry WHERE done_at < statement_timestamp() - %(kept)s LIMIT %(limit)s
 )
 """
 
 _STATISTICS = """
 SELECT count(*),
        coalesce(extract(epoch FROM statement_timestamp() - min(issued_at)), 0)::float
-FROM api_errand
+FROM api_outboxentry
 WHERE done_at IS NULL
 """
 
 
-class Tie(NamedTuple):
-    """What ties a task to its errand."""
+class TaskLink(NamedTuple):
+    """The link of a task to its entry."""
 
     key: str
-    ticket: str
+    task_id: str
 
     @classmethod
-    def of(cls, headers: Mapping[str, Any] | None) -> "Tie | None":
-        """Read the tie from the headers of a task's message; None if it has none."""
-        key, ticket = (headers or {}).get(KEY_HEADER), (headers or {}).get(TICKET_HEADER)
-        return cls(key, ticket) if key and ticket else None
+    def of(cls, headers: Mapping[str, Any] | None) -> "TaskLink | None":
+        """Read the link from the headers of a task's message; None if it has none."""
+        key, task_id = (headers or {}).get(KEY_HEADER), (headers or {}).get(TASK_ID_HEADER)
+        return cls(key, task_id) if key and task_id else None
 
 
 class Statistics(NamedTuple):
-    """How errands are doing; ``oldest_waiting_seconds`` is 0 when none is open."""
+    """How outbox entries are doing; ``oldest_waiting_seconds`` is 0 when none is open."""
 
     open: int
     oldest_waiting_seconds: float
@@ -104,13 +104,13 @@ def send(key: str, task: str, *args: Any) -> None:
 
     It is written down now and queued when the current transaction commits.
     """
-    errand = Errand(key=key, task=task, args=plain(args), ticket=uuid.uuid4())
-    columns = ["task", "args", "ticket", "issued_at", "queued_at", "done_at"]
+    entry = OutboxEntry(key=key, task=task, args=plain(args), task_id=uuid.uuid4())
+    columns = ["task", "args", "task_id", "issued_at", "queued_at", "done_at"]
     columns += ["attempts", "last_error"]
-    Errand.objects.bulk_create(
-        [errand], update_conflicts=True, unique_fields=["key"], update_fields=columns
+    OutboxEntry.objects.bulk_create(
+        [entry], update_conflicts=True, unique_fields=["key"], update_fields=columns
     )
-    _queue(errand)
+    _queue(entry)
 
 
 def send_unless_waiting(task: str, args_by_key: Mapping[str, Sequence[Any]]) -> int:
@@ -124,109 +124,109 @@ def send_unless_waiting(task: str, args_by_key: Mapping[str, Sequence[Any]]) -> 
     with connection.cursor() as cursor:
         cursor.execute(_SEND_UNLESS_WAITING, {"task": task, "keys": keys, "args": args})
         sent = [key for (key,) in cursor.fetchall()]
-    for errand in Errand.objects.filter(key__in=sent).order_by("key"):
-        _queue(errand)
+    for entry in OutboxEntry.objects.filter(key__in=sent).order_by("key"):
+        _queue(entry)
     return len(sent)
 
 
-def take_up(tie: Tie | None, *, again: bool, within: float = 0) -> bool:
-    """Tell whether a task is still to be done; one without an errand always is.
+def claim(link: TaskLink | None, *, again: bool, within: float = 0) -> bool:
+    """Return whether a task is still to be done; one without an outbox entry always is.
 
     It is not if it was done already, or if a newer one about the same thing was done or will be:
     then this one, if it is here ``again``, is only late. It is not taken for lost ``within`` so
     many seconds.
     """
-    if tie is None:
+    if link is None:
         return True
-    errand = Errand.objects.filter(key=tie.key).first()
-    if errand is None:
+    entry = OutboxEntry.objects.filter(key=link.key).first()
+    if entry is None:
         return True
-    if str(errand.ticket) != tie.ticket:
-        return not again and errand.done_at is None
-    if errand.done_at is not None:
+    if str(entry.task_id) != link.task_id:
+        return not again and entry.done_at is None
+    if entry.done_at is not None:
         return False
-    _expect_nothing_for(tie, within)
+    _expect_nothing_for(link, within)
     return True
 
 
-def finish(tie: Tie | None) -> None:
-    """Write down that an errand was done, unless a newer one has taken its place."""
-    if tie is not None:
-        Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(done_at=Now())
+def finish(link: TaskLink | None) -> None:
+    """Write down that an outbox entry was done, unless a newer one has taken its place."""
+    if link is not None:
+        OutboxEntry.objects.filter(key=link.key, task_id=link.task_id).update(done_at=Now())
 
 
 @contextmanager
-def carry_out(
+def run(
     request: Any, *, within: float = 0, final: tuple[type[Exception], ...] = ()
 ) -> Iterator[bool]:
-    """Do a task's work in this block, if that is what it yields, and then its errand is done.
+    """Do a task's work in this block, if that is what it yields, and then its entry is done.
 
-    ``request`` is the running task's, ``within`` the seconds that the work may take. The errand is
+    ``request`` is the running task's, ``within`` the seconds that the work may take. The entry is
     done after a ``final`` error, too, which will not pass; after others it will be repeated, but
     not sooner than they ask for.
     """
-    tie = Tie.of(request.headers)
-    wanted = take_up(tie, again=request.retries > 0, within=within)
+    link = TaskLink.of(request.headers)
+    wanted = claim(link, again=request.retries > 0, within=within)
     try:
-        with failures_noted(tie):
+        with failures_noted(link):
             yield wanted
     except final:
-        finish(tie)
+        finish(link)
         raise
     except Exception as error:
-        if tie is not None and (wait := seconds_asked_for(error)):
-            _expect_nothing_for(tie, wait)
+        if link is not None and (wait := seconds_asked_for(error)):
+            _expect_nothing_for(link, wait)
         raise
     if wanted:
-        finish(tie)
+        finish(link)
 
 
 @contextmanager
-def failures_noted(tie: Tie | None) -> Iterator[None]:
+def failures_noted(link: TaskLink | None) -> Iterator[None]:
     """Write down why the work in this block failed, if it does, for operators (spec 12 §2)."""
     try:
         yield
     except Exception as error:
-        if tie is not None:
-            _note_failure(tie, error)
+        if link is not None:
+            _note_failure(link, error)
         raise
 
 
-def _note_failure(tie: Tie, error: Exception) -> None:
+def _note_failure(link: TaskLink, error: Exception) -> None:
     text = redact(f"{type(error).__name__}: {error}".replace("\0", ""))[:LONGEST_ERROR]
     # A database that is away has its own signs; this is only for people.
     with suppress(DatabaseError, InterfaceError):
-        Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(
+        OutboxEntry.objects.filter(key=link.key, task_id=link.task_id).update(
             attempts=F("attempts") + 1, last_error=text
         )
 
 
 def last_done(key: str) -> datetime.datetime | None:
-    """Tell when the errand was done; None if it is not, was long ago, or never existed."""
-    return Errand.objects.filter(key=key).values_list("done_at", flat=True).first()
+    """Return when the entry was done; None if it is not, was long ago, or never existed."""
+    return OutboxEntry.objects.filter(key=key).values_list("done_at", flat=True).first()
 
 
 def queue_lost() -> int:
-    """Queue errands again of which nothing was heard for a while; returns how many.
+    """Queue outbox entries again of which nothing was heard for a while; returns how many.
 
     Raises what the broker's client raises.
     """
     wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
     parameters = {"wait": wait, "limit": QUEUED_AT_ONCE}
-    due = list(Errand.objects.raw(_DUE, parameters))
+    due = list(OutboxEntry.objects.raw(_DUE, parameters))
     queued: list[str] = []
     try:
         with publishing_must_succeed():
-            for errand in due:
-                _queue(errand)
-                queued.append(errand.key)
+            for entry in due:
+                _queue(entry)
+                queued.append(entry.key)
     finally:
-        Errand.objects.filter(key__in=queued).update(queued_at=Now())
+        OutboxEntry.objects.filter(key__in=queued).update(queued_at=Now())
     return len(queued)
 
 
 def prune() -> int:
-    """Forget errands that were done long ago, a bounded number of them; returns how many."""
+    """Forget outbox entries that were done long ago, a bounded number of them; returns how many."""
     kept = datetime.timedelta(days=KEPT_DAYS)
     with connection.cursor() as cursor:
         cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
@@ -234,18 +234,18 @@ def prune() -> int:
 
 
 def statistics() -> Statistics:
-    """Count the errands that are not done, and tell how long the oldest has waited."""
+    """Count the outbox entries that are not done, and tell how long the oldest has waited."""
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS)
         return Statistics(*cursor.fetchone())
 
 
-def _expect_nothing_for(tie: Tie, seconds: float) -> None:
-    """Let an errand not be taken for lost for a while, since its task works, or has to wait."""
+def _expect_nothing_for(link: TaskLink, seconds: float) -> None:
+    """Do not take an entry for lost for a while, since its task works, or has to wait."""
     until = Now() + datetime.timedelta(seconds=seconds)
-    Errand.objects.filter(key=tie.key, ticket=tie.ticket).update(queued_at=until)
+    OutboxEntry.objects.filter(key=link.key, task_id=link.task_id).update(queued_at=until)
 
 
-def _queue(errand: Errand) -> None:
-    ties = {KEY_HEADER: errand.key, TICKET_HEADER: str(errand.ticket)}
-    enqueue(errand.task, *errand.args, headers=ties)
+def _queue(entry: OutboxEntry) -> None:
+    headers = {KEY_HEADER: entry.key, TASK_ID_HEADER: str(entry.task_id)}
+    enqueue(entry.task, *entry.args, headers=headers)

@@ -1,8 +1,8 @@
 """Tasks that killed their process three times: stored, shown, and released (decision 43).
 
-What waits in the database for a task, an errand, is known by its ticket, whichever message carries
-it. Stored messages of the sources service count their lost workers themselves, and are dead after
-as many (``api.sources.work``).
+An outbox entry is known by its task id, whichever message carries it. Stored messages
+of the sources service count their lost workers themselves, and are dead after as many
+(``api.sources.work``).
 """
 
 import json
@@ -16,7 +16,7 @@ from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 
 from api.models import SetAsideTask
-from api.outbox import Tie
+from api.outbox import TaskLink
 from api.sources.inbox import INBOX_ID_HEADER
 from util import task_starts
 from util.redaction import redact_all
@@ -33,8 +33,8 @@ def work_of(request: Context) -> str | None:
     headers = request.headers or {}
     if INBOX_ID_HEADER in headers:
         return None
-    tie = Tie.of(headers)
-    return f"errand-{tie.ticket}" if tie else request.id
+    link = TaskLink.of(headers)
+    return f"outbox-{link.task_id}" if link else request.id
 
 
 def keep(task: Task, work: str, lost_processes: int) -> None:

@@ -15,7 +15,7 @@ from util.garbage import freeze_loaded
 from util.log_context import task_context
 from util.request_id import message_context, message_headers, request_context
 from util.transaction_limits import limit_transactions
-from util.visibility_renewal import HeldTasks
+from util.visibility_renewal import VisibilityRenewal
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 
@@ -97,13 +97,13 @@ def leave_loaded_objects_alone(**_: Any) -> None:
 @signals.worker_ready.connect
 def look_after_held_tasks(sender: Any, **_: Any) -> None:
     """Tell this worker's tasks from those of workers that are lost, and return the latter."""
-    held = HeldTasks(
+    held = VisibilityRenewal(
         sender,
         lost_after=settings.CELERY_LOST_WORKER_SECONDS,
         longest=settings.CELERY_BROKER_VISIBILITY_TIMEOUT,
     )
     held.keep()
-    signals.worker_shutdown.connect(lambda **_: held.let_go(), sender=sender.controller, weak=False)
+    signals.worker_shutdown.connect(lambda **_: held.stop(), sender=sender.controller, weak=False)
 
 
 @signals.celeryd_init.connect
@@ -125,7 +125,7 @@ def set_up_sentry(**_: Any) -> None:
 
 @signals.before_task_publish.connect
 def send_request_id(headers: dict[str, Any], **_: Any) -> None:
-    """Give a message the id of what caused it (§6.6)."""
+    """Return a message the id of what caused it (§6.6)."""
     for name, value in message_headers().items():
         headers.setdefault(name, value)
 

@@ -33,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 def number() -> int:
-    """Give a number that this process has not given before."""
+    """Return a number that this process has not given before."""
     return next(_numbers)
 
 
@@ -55,7 +55,7 @@ def make_user(**columns) -> User:
 
 
 def platform_ids() -> dict[str, int]:
-    """Give ids of the sources service that no other account has."""
+    """Return ids of the sources service that no other account has."""
     return {
         "platform_authentication_id": number(),
         "platform_application_id": number(),

@@ -50,6 +50,6 @@ def _measure(work: Callable[[], Any], answer: Connection) -> None:
 
 
 def _status(name: str) -> int:
-    """Give a line of the kernel's figures of this process, in KiB."""
+    """Return a line of the kernel's figures of this process, in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

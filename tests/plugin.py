@@ -60,7 +60,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the marker ``services`` to every test that needs one, before ``-m`` selects tests."""
+    """Return the marker ``services`` to every test that needs one, before ``-m`` selects tests."""
     for item in items:
         if _needs_services(item):
             item.add_marker(pytest.mark.services)

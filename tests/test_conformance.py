@@ -12,7 +12,7 @@ COLUMNS = {"where": ROOT, "tests": ROOT / "tests"}
 
 
 def rows() -> Iterator[dict[str, str]]:
-    """Give the cells of each row by the heads of their columns."""
+    """Return the cells of each row by the heads of their columns."""
     heads: list[str] = []
     for line in DOCUMENT.read_text().splitlines():
         if not line.startswith("|"):

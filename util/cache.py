@@ -106,7 +106,7 @@ class LocalCache(LocMemCache):
         return None if expires_at is None else max(round(expires_at - time.time()), 0)
 
 
-def remembered(key: str, seconds: int | None, compute: Callable[[], Any]) -> Any:
+def cached(key: str, seconds: int | None, compute: Callable[[], Any]) -> Any:
     """Return a cached value, computing and storing it if there is none.
 
     None is never stored. A Redis that is away costs only the memory: the value is computed.

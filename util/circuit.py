@@ -21,14 +21,14 @@ class Circuit:
         self._open_until = 0.0
 
     def is_open(self) -> bool:
-        """Tell whether the service is to be left alone now."""
+        """Return whether the service is to be left alone now."""
         return time.monotonic() < self._open_until
 
     def count_answer(self) -> None:
         """The service has answered, whatever it said."""
         self._silences = 0
 
-    def count_silence(self) -> None:
+    def record_failure(self) -> None:
         """The service has not answered."""
         self._silences += 1
         if self._silences >= self._allowed:

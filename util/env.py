@@ -23,7 +23,7 @@ DOTENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def parse_bool(text: str) -> bool:
-    """Tell whether a text means true: an integer other than 0, or a word of assent.
+    """Return whether a text means true: an integer other than 0, or a word of assent.
 
     All else is false.
     """
@@ -142,7 +142,7 @@ class Environment:
         return texts
 
     def is_set(self, name: str) -> bool:
-        """Tell whether a variable has a text that counts."""
+        """Return whether a variable has a text that counts."""
         return self._text(self.variables[name]) is not None
 
     def require(self, *names: str) -> None:

@@ -159,7 +159,7 @@ class BufferedConnection(TConn):
             return
 
     def hand_over(self) -> None:
-        """Give what was received to gunicorn's parser, for a thread to work on."""
+        """Return what was received to gunicorn's parser, for a thread to work on."""
         if self.parser is None:
             self.parser = http.get_parser(self.cfg, self.sock, self.client)
         self.parser.unreader.unread(bytes(self.received))

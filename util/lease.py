@@ -79,7 +79,7 @@ class Lease:
             time.sleep(self._seconds / 3)
 
     def is_certain(self) -> bool:
-        """Tell whether nobody else can have the claim at this moment.
+        """Return whether nobody else can have the claim at this moment.
 
         Asks Redis only if the claim may have run out since it was renewed, as it has in a process
         that was halted: its main thread may go on before the one that renews does.
@@ -102,7 +102,7 @@ class Lease:
         return False
 
     def release(self) -> None:
-        """Give the claim up, if it is ours, so that the next one need not wait."""
+        """Return the claim up, if it is ours, so that the next one need not wait."""
         with self._mutex:
             if not self._is_held:
                 return

@@ -83,8 +83,8 @@ def redis_lock(name: str, seconds: float) -> Lock:
 
 
 @contextmanager
-def single_flight(name: str, seconds: int) -> Iterator[bool]:
-    """Tell whether this is the only run of a periodic task that is under way.
+def run_once(name: str, seconds: int) -> Iterator[bool]:
+    """Return whether this is the only run of a periodic task that is under way.
 
     The claim ends with the block, or after ``seconds`` if its process is lost. Where Redis is away
     nothing can be told, and the answer is yes: periodic tasks are idempotent.

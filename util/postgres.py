@@ -47,7 +47,7 @@ def _require_writable() -> None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Tell whether an error is the database's because it does not answer, or takes no changes, now.
+    """Check whether an error is the database's because it does not answer or takes no changes now.
 
     Not so for one lost connection, a lock that was held for too long, or a statement that was.
     """

@@ -51,7 +51,7 @@ return silent
 """Returns the messages beside which the same was written for longer than the argument says."""
 
 
-class HeldTasks:
+class VisibilityRenewal:
     """The messages that a worker has and has not acknowledged.
 
     ``consumer`` is Celery's; ``lost_after`` are the seconds after which a silent worker is taken
@@ -69,18 +69,18 @@ class HeldTasks:
         """Look after them from a thread, which works also while a task occupies the process."""
         threading.Thread(target=self._keep, name="held-tasks", daemon=True).start()
 
-    def let_go(self) -> None:
+    def stop(self) -> None:
         """End that thread: the worker holds nothing any more."""
         self._ended.set()
 
     def _keep(self) -> None:
         while not self._ended.wait(self._lost_after / RENEWALS):
             try:
-                self.look_after()
+                self.run_once()
             except Exception as error:
                 logger.warning("Held tasks are not looked after now: %r", error)
 
-    def look_after(self) -> None:
+    def run_once(self) -> None:
         """Say once what is held here, and return once what was held by those who are lost."""
         with current_app.connection_for_write(transport_options=PATIENCE) as connection:
             channel = connection.default_channel

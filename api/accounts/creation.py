@@ -58,7 +58,7 @@ def create_account(
     platform_ids: PlatformIds,
     trigger: Trigger,
     paused: bool = False,
-    patient: bool = True,
+    retry_transient: bool = True,
 ) -> CloudAccount:
     """Create an account and enable it, or leave nothing behind; either way sources is told.
 
@@ -66,13 +66,13 @@ def create_account(
     waits, disabled, for the end of its application's pause. Not to be called in a transaction.
 
     Raises an ``AccountError`` that carries the code told to sources, or an error that is
-    ``WORTH_REPEATING``, of which sources was not told; unless ``patient``, a cloud that is out of
-    order counts as a refusal.
+    ``WORTH_REPEATING``, of which sources was not told; unless ``retry_transient``, a cloud that is
+    out of order counts as a refusal.
     """
     tenant = Tenant(user.account_number, user.org_id)
     try:
         identity = identify(cloud_type=cloud_type, token=token)
-        account, undone = _create(user, identity, platform_ids, trigger, paused, patient)
+        account, undone = _create(user, identity, platform_ids, trigger, paused, retry_transient)
     except AccountError as error:
         notify_code(
             tenant=tenant,
@@ -82,7 +82,7 @@ def create_account(
         )
         raise
     if undone:
-        enable_account(account_id=account.id, trigger=trigger, patient=patient)
+        enable_account(account_id=account.id, trigger=trigger, retry_transient=retry_transient)
         return account
     if not paused:
         provider_for(cloud_type).discover(AccountRef.of(account))
@@ -96,19 +96,19 @@ def _create(
     platform_ids: PlatformIds,
     trigger: Trigger,
     paused: bool,
-    patient: bool,
+    retry_transient: bool,
 ) -> tuple[CloudAccount, bool]:
     """Return the new account, and whether it has to be set up once more."""
     ref = identity.ref()
     with _refusal_recorded(ref, user, platform_ids, trigger):
-        refuse_own(ref, patient=patient)
+        refuse_own(ref, retry_transient=retry_transient)
     refuse_duplicate(identity)
     prepared = None
     with _refusal_recorded(ref, user, platform_ids, trigger):
         if paused:
-            verify(ref, patient=patient)
+            verify(ref, retry_transient=retry_transient)
         else:
-            prepared = prepare(ref, patient=patient)
+            prepared = prepare(ref, retry_transient=retry_transient)
     try:
         account = _store(user, identity, platform_ids, trigger, paused)
     except (Exception, TimeLimitReached):
@@ -175,7 +175,7 @@ def _store(
 
 
 def _collision(identity: CloudIdentity, platform_ids: PlatformIds) -> AccountError:
-    """Tell which unique value another account got first."""
+    """Return which unique value another account got first."""
     try:
         refuse_duplicate(identity)
     except DuplicateAccountError as duplicate:

@@ -25,7 +25,7 @@ class PlatformIdsTakenError(AccountError):
 
 
 class RefusedAccountError(AccountError):
-    """The cloud account can not be metered as it is."""
+    """The cloud account cannot be metered as it is."""
 
 
 class UserGoneError(AccountError):

@@ -41,11 +41,11 @@ class CloudIdentity:
         return dataclasses.asdict(self)
 
     def ref(self) -> AccountRef:
-        """Give what a provider needs, for an account that is not stored yet."""
+        """Return what a provider needs, for an account that is not stored yet."""
         return AccountRef(id=UNSTORED_ID, is_synthetic=False, **dataclasses.asdict(self))
 
     def is_cloud_account_of(self, account: CloudAccount) -> bool:
-        """Tell whether it is the same AWS account or subscription, though maybe another role."""
+        """Return whether it is the same AWS account or subscription, though maybe another role."""
         return (self.cloud_type, self.aws_account_id, self.subscription_id) == (
             account.cloud_type,
             account.aws_account_id,

@@ -26,32 +26,34 @@ def tenant_of_account(account: CloudAccount) -> Tenant:
     return Tenant(account.user.account_number, account.user.org_id)
 
 
-def enable_account(*, account_id: int, trigger: Trigger, patient: bool = True) -> bool:
+def enable_account(*, account_id: int, trigger: Trigger, retry_transient: bool = True) -> bool:
     """Verify an account, set up its cloud, enable it, and tell sources the result.
 
     An account that is enabled already is verified and described again, and stays enabled whatever
     the result; one that is paused is only verified. Returns whether the account can be metered.
 
-    Raises errors that are ``WORTH_REPEATING``, and no others; unless ``patient``, a cloud that is
-    out of order counts as a refusal.
+    Raises errors that are ``WORTH_REPEATING``, and no others; unless ``retry_transient``, a cloud
+    that is out of order counts as a refusal.
     """
     account = find_account(account_id)
     if account is None:
-        logger.warning("Account %s is gone and can not be enabled", account_id)
+        logger.warning("Account %s is gone and cannot be enabled", account_id)
         return False
     ref = AccountRef.of(account)
     try:
         if account.platform_application_is_paused:
-            verify(ref, patient=patient)
+            verify(ref, retry_transient=retry_transient)
             return _report_verified(account, trigger)
-        prepared = prepare(ref, patient=patient)
+        prepared = prepare(ref, retry_transient=retry_transient)
     except RefusedAccountError as refusal:
         return _refuse(account, refusal, trigger)
     if not _confirm(account, ref, trigger):
         return False
     if prepared.is_undone():
         logger.info("Account %s is set up once more: an earlier removal came late", ref.id)
-        return enable_account(account_id=account_id, trigger=trigger, patient=patient)
+        return enable_account(
+            account_id=account_id, trigger=trigger, retry_transient=retry_transient
+        )
     _welcome(account, ref)
     return True
 
@@ -118,7 +120,7 @@ def turn_off(account: CloudAccount, trigger: Trigger, *, origin: str | None) -> 
 
 
 def tell_unavailable(account: CloudAccount, message: str = "") -> None:
-    """Tell sources that an account's application can not be used; nothing of synthetic ones."""
+    """Tell sources that an account's application cannot be used; nothing of synthetic ones."""
     if not account.is_synthetic:
         notify_unavailable(
             tenant=tenant_of_account(account),
@@ -207,7 +209,7 @@ def _report_verified(seen: CloudAccount, trigger: Trigger) -> bool:
 
 
 def _refuse(seen: CloudAccount, refusal: RefusedAccountError, trigger: Trigger) -> bool:
-    """Tell what is wrong. An account that was disabled is disabled once more, to leave no trace.
+    """Return what is wrong. An account that was disabled is disabled once more, to leave no trace.
 
     One that was enabled stays so (decision 3), and one that is paused stays as it is.
     """

@@ -1,4 +1,4 @@
-"""Give an account another role, or move it to another AWS account or subscription (03 §6.4 B)."""
+"""Return an account another role, or move it to another AWS account or subscription (03 §6.4 B)."""
 
 import logging
 

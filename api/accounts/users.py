@@ -111,7 +111,7 @@ def _as_he_is(user: User, org_id: str | None) -> User:
 def _complete(
     account_number: str | None, org_id: str | None, by_account: User | None, by_org: User | None
 ) -> User:
-    """Give the customer the identifier that he lacks, as far as it is not another's."""
+    """Return the customer the identifier that he lacks, as far as it is not another's."""
     if by_account is not None and by_org is not None:
         if by_org.account_number is None:
             return _merge(by_account, by_org)

@@ -44,16 +44,16 @@ WORTH_REPEATING = (
 """Errors that say nothing of the account: the work that met one is repeated."""
 
 
-def refuse_own(ref: AccountRef, *, patient: bool = True) -> None:
+def refuse_own(ref: AccountRef, *, retry_transient: bool = True) -> None:
     """Raise ``InvalidTokenError`` if the account is our own (decision 36), or as ``prepare``."""
-    if not ref.is_synthetic and _ask(provider_for(ref.cloud_type).is_own, ref, patient):
+    if not ref.is_synthetic and _ask(provider_for(ref.cloud_type).is_own, ref, retry_transient):
         raise InvalidTokenError(INVALID[ref.cloud_type], "it is our own account")
 
 
-def verify(ref: AccountRef, *, patient: bool = True) -> None:
+def verify(ref: AccountRef, *, retry_transient: bool = True) -> None:
     """Check what metering an account needs, changing nothing. Raises as ``prepare``."""
     if not ref.is_synthetic:
-        _ask(provider_for(ref.cloud_type).verify, ref, patient)
+        _ask(provider_for(ref.cloud_type).verify, ref, retry_transient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +64,25 @@ class Prepared:
     last_removal: datetime.datetime | None
 
     def is_undone(self) -> bool:
-        """Tell whether a removal that was queued earlier has been carried out since.
+        """Return whether a removal that was queued earlier has been carried out since.
 
         Once the account is stored as enabled there will be no more of them.
         """
         return self.last_removal != _last_removal(self.ref)
 
 
-def prepare(ref: AccountRef, *, patient: bool = True) -> Prepared:
+def prepare(ref: AccountRef, *, retry_transient: bool = True) -> Prepared:
     """Check what metering an account needs, and set up what reports its events.
 
-    Raises ``RefusedAccountError``, or an error that is ``WORTH_REPEATING``; unless ``patient``, a
-    cloud that is out of order counts as a refusal. Not to be called in a transaction.
+    Raises ``RefusedAccountError``, or an error that is ``WORTH_REPEATING``; unless
+    ``retry_transient``, a cloud that is out of order counts as a refusal. Not to be called in a
+    transaction.
     """
     prepared = Prepared(ref, _last_removal(ref))
     if not ref.is_synthetic:
         provider = provider_for(ref.cloud_type)
-        _ask(provider.verify, ref, patient)
-        _ask(provider.configure, ref, patient)
+        _ask(provider.verify, ref, retry_transient)
+        _ask(provider.configure, ref, retry_transient)
     return prepared
 
 
@@ -92,7 +93,7 @@ def release(ref: AccountRef) -> None:
 
 
 def code_of(error: BaseException) -> ErrorCode:
-    """Give the code of an error that is ``WORTH_REPEATING`` and goes on for too long."""
+    """Return the code of an error that is ``WORTH_REPEATING`` and goes on for too long."""
     return CODES[error.finding] if isinstance(error, TransientCloudError) else ErrorCode.CG3000
 
 
@@ -100,11 +101,13 @@ def _last_removal(ref: AccountRef) -> datetime.datetime | None:
     return None if ref.is_synthetic else provider_for(ref.cloud_type).last_removal(ref)
 
 
-def _ask(question: Callable[[AccountRef], Answer], ref: AccountRef, patient: bool) -> Answer:
+def _ask(
+    question: Callable[[AccountRef], Answer], ref: AccountRef, retry_transient: bool
+) -> Answer:
     try:
         return question(ref)
     except WORTH_REPEATING as error:
-        if patient or not isinstance(error, TransientCloudError):
+        if retry_transient or not isinstance(error, TransientCloudError):
             raise
         raise RefusedAccountError(code_of(error), str(error)) from error
     except VerificationFailedError as failure:

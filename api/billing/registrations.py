@@ -105,9 +105,9 @@ def import_registrations(*, user_id: int, file: TextIO, dry_run: bool = False) -
         cursor.execute(_STAGE)
         rows = _stage(cursor, _checked(_lines(file)))
         cursor.execute(_CONTRADICTIONS, [ERRORS_AT_MOST])
-        if contradictions := cursor.fetchall():
+        if corrections := cursor.fetchall():
             raise WrongFileError(
-                [f"line {line}: contradicts line {first}" for line, first in contradictions]
+                [f"line {line}: contradicts line {first}" for line, first in corrections]
             )
         cursor.execute(
             _MERGE,

@@ -39,7 +39,7 @@ LEFT JOIN api_cloudaccount account
 """
 
 
-class Contradiction(NamedTuple):
+class NewCorrection(NamedTuple):
     """Something that had been missed, and happened at ``seen_at`` at the latest.
 
     ``is_exact`` says that it happened then. ``asked_at`` is when the cloud was asked for what shows
@@ -56,14 +56,14 @@ class Contradiction(NamedTuple):
     asked_at: datetime | None = None
 
 
-def save_corrections(contradictions: Sequence[Contradiction], *, before: datetime) -> None:
+def save_corrections(corrections: Sequence[NewCorrection], *, before: datetime) -> None:
     """Store what had been missed, and between which moments it happened (09 P5, decision 31).
 
     ``before`` is when the look that showed it was begun, by PostgreSQL's clock.
     """
-    if not contradictions:
+    if not corrections:
         return
-    since = _unsure_since([one for one in enumerate(contradictions) if not one[1].is_exact], before)
+    since = _unsure_since([one for one in enumerate(corrections) if not one[1].is_exact], before)
     Correction.objects.bulk_create(
         Correction(
             event_id=one.event_id,
@@ -74,7 +74,7 @@ def save_corrections(contradictions: Sequence[Contradiction], *, before: datetim
             unsure_from=one.seen_at if one.is_exact else _earlier(since.get(place), one.seen_at),
             unsure_to=one.seen_at,
         )
-        for place, one in enumerate(contradictions)
+        for place, one in enumerate(corrections)
     )
 
 
@@ -83,16 +83,16 @@ def _earlier(since: datetime | None, until: datetime) -> datetime | None:
 
 
 def _unsure_since(
-    contradictions: Sequence[tuple[int, Contradiction]], before: datetime
+    corrections: Sequence[tuple[int, NewCorrection]], before: datetime
 ) -> dict[int, datetime | None]:
-    """Return since when it is unsure, by the contradictions' places."""
-    if not contradictions:
+    """Return since when it is unsure, by the corrections' places."""
+    if not corrections:
         return {}
     parameters = {
-        "places": [place for place, _ in contradictions],
-        "instances": [one.instance_id for _, one in contradictions],
-        "events": [one.event_id for _, one in contradictions],
-        "before": [one.asked_at or before for _, one in contradictions],
+        "places": [place for place, _ in corrections],
+        "instances": [one.instance_id for _, one in corrections],
+        "events": [one.event_id for _, one in corrections],
+        "before": [one.asked_at or before for _, one in corrections],
     }
     with connection.cursor() as cursor:
         cursor.execute(_UNSURE_SINCE, parameters)

@@ -12,7 +12,7 @@ TASKS = {
 
 
 def are_loaded() -> bool:
-    """Tell whether there are sizes of every cloud."""
+    """Return whether there are sizes of every cloud."""
     known = InstanceDefinition.objects.values_list("cloud_type", flat=True).distinct()
     return set(CloudType.values) <= set(known)
 

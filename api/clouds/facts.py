@@ -54,7 +54,7 @@ def save_facts(observations: Iterable[Observation]) -> int:
 
 
 def changed(history: Sequence[InstanceFact], observation: Observation) -> InstanceFact | None:
-    """Give the fact that an observation adds to an instance's history, oldest first, if any. Pure.
+    """Return the fact that an observation adds to an instance's history, oldest first, if any.
 
     What the observation is silent about is taken to be as it was.
     """

@@ -124,7 +124,7 @@ class SavedInstances:
     moved: set[str] = field(default_factory=set)
 
     def of(self, account_id: int, cloud_instance_id: str) -> StoredInstance | None:
-        """Give an instance of this account, or None if it is stored as another's."""
+        """Return an instance of this account, or None if it is stored as another's."""
         row = self.known.get(cloud_instance_id.lower())
         return row if row and row.account_id == account_id else None
 
@@ -132,7 +132,7 @@ class SavedInstances:
 class PowerState(NamedTuple):
     """A stored instance, its latest power event, and its newest event of any type, if it has any.
 
-    The power event occurred at ``occurred_at``; if a look showed it, that began at ``looked_at``,
+    The power event occurred at ``occurred_at``; if a look showed it, that began at ``scanned_at``,
     so that it may have occurred since then.
     """
 
@@ -141,7 +141,7 @@ class PowerState(NamedTuple):
     event_type: str | None
     occurred_at: datetime | None
     origin: str | None
-    looked_at: datetime | None
+    scanned_at: datetime | None
     newest_at: datetime | None
 
 
@@ -178,7 +178,7 @@ class StoredEvent(NamedTuple):
 def known_instances(
     *, cloud_type: str, cloud_instance_ids: Iterable[str]
 ) -> dict[str, StoredInstance]:
-    """Give what is stored of instances, by their cloud ids in lower case."""
+    """Return what is stored of instances, by their cloud ids in lower case."""
     wanted = sorted({name.lower() for name in cloud_instance_ids})
     if not wanted:
         return {}
@@ -215,7 +215,7 @@ def save_instances(*, cloud_type: str, found: Iterable[FoundInstance]) -> SavedI
 
 
 def _merged(found: Iterable[FoundInstance]) -> dict[tuple[str, int], FoundInstance]:
-    """Give each instance once per account, with its image if any of the mentions knows it."""
+    """Return each instance once per account, with its image if any of the mentions knows it."""
     merged: dict[tuple[str, int], FoundInstance] = {}
     for one in found:
         key = (one.cloud_instance_id.lower(), one.account_id)
@@ -261,7 +261,7 @@ def save_events(events: Sequence[NewEvent]) -> list[StoredEvent]:
 def power_states(
     *, account_id: int, regions: Iterable[str], cloud_instance_ids: Iterable[str]
 ) -> dict[str, PowerState]:
-    """Give the latest power events of an account's instances, by cloud ids in lower case.
+    """Return the latest power events of an account's instances, by cloud ids in lower case.
 
     Of all instances in some regions, and of some more wherever they are.
     """

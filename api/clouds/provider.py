@@ -24,7 +24,7 @@ class Finding(enum.Enum):
 
 
 class VerificationFailedError(Exception):
-    """The cloud account can not be metered as it is."""
+    """The cloud account cannot be metered as it is."""
 
     def __init__(self, finding: Finding, detail: str = ""):
         super().__init__(finding, detail)
@@ -111,7 +111,7 @@ class Provider(Protocol):
         """
 
     def last_removal(self, account: AccountRef) -> datetime.datetime | None:
-        """Tell when a queued removal was last carried out; None: never, or long ago."""
+        """Return when a queued removal was last carried out; None: never, or long ago."""
 
     def forget(self, account: AccountRef) -> None:
         """Queue giving back the customer's delegation once the account is deleted; never fails."""

@@ -15,12 +15,12 @@ CLOCK_DIFFERENCE = 5
 
 
 def scheduler() -> Iterator[Finding]:
-    """Tell whether beat was heard of within three minutes."""
+    """Return whether beat was heard of within three minutes."""
     yield from _silent("beat", "The scheduler", SCHEDULER_SILENCE, "CloudigradeSchedulerIsSilent")
 
 
 def listener() -> Iterator[Finding]:
-    """Tell whether the listener was heard of within a minute."""
+    """Return whether the listener was heard of within a minute."""
     yield from _silent("listener", "The listener", LISTENER_SILENCE, "CloudigradeListenerIsDown")
 
 
@@ -33,7 +33,7 @@ def _silent(name: str, title: str, most: float, runbook: str) -> Iterator[Findin
 
 
 def clocks() -> Iterator[Finding]:
-    """Tell whether the clocks of PostgreSQL, Redis and this process differ by more than 5 seconds.
+    """Compare the clocks of PostgreSQL, Redis and this process; 5 seconds are too much.
 
     Each store is asked between two looks at our own clock, so that a slow answer is no difference.
     """
@@ -62,6 +62,6 @@ def _seconds_ahead(ask: Callable[[], float]) -> float:
 
 
 def migrations() -> Iterator[Finding]:
-    """Tell whether the database is as this version needs it."""
+    """Return whether the database is as this version needs it."""
     if pending := pending_migrations():
         yield Finding(f"{pending} migrations are pending.", "Deploying")

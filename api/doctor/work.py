@@ -34,9 +34,9 @@ FROM (
            extract(epoch FROM statement_timestamp() - issued_at)::float AS age,
            EXISTS (
                SELECT FROM api_setasidetask
-               WHERE work = 'errand-' || ticket::text AND released_at IS NULL
+               WHERE work = 'entry-' || ticket::text AND released_at IS NULL
            ) AS is_dead
-    FROM api_errand WHERE done_at IS NULL
+    FROM api_outboxentry WHERE done_at IS NULL
 ) entry
 WHERE is_dead OR age > %(seconds)s
 GROUP BY 1 ORDER BY 1 DESC
@@ -89,7 +89,7 @@ def outbox() -> Iterator[Finding]:
         why = f"; last error of the oldest: {error}" if error else ""
         yield Finding(
             f"{count} outbox entries wait, the oldest for {span(age)}: {named}{why}.",
-            "CloudigradeErrandsWait",
+            "CloudigradeOutboxWaits",
         )
 
 

@@ -97,7 +97,7 @@ def apply(image: MachineImage) -> MachineImage:
 
 
 def is_rhel_for_everybody(image: MachineImage) -> bool:
-    """Tell what ``RHEL_FOR_EVERYBODY`` tells, of an image with its derived columns."""
+    """Return what ``RHEL_FOR_EVERYBODY`` tells, of an image with its derived columns."""
     return (
         (image.cloud_type == CloudType.AZURE and image.rhel_detected_by_tag)
         or image.rhel_detected_by_license
@@ -107,7 +107,7 @@ def is_rhel_for_everybody(image: MachineImage) -> bool:
 
 
 def is_sold(product_codes: Any) -> bool:
-    """Tell whether product codes, as EC2 describes them, are those of the marketplace."""
+    """Return whether product codes, as EC2 describes them, are those of the marketplace."""
     codes = product_codes if isinstance(product_codes, list) else []
     return any(
         isinstance(code, Mapping) and code.get("ProductCodeType") == MARKETPLACE for code in codes

@@ -38,7 +38,7 @@ SKIPPED = Q(
 """Images that were not inspected for the sake of a customer's RHEL tag only."""
 
 
-class Start(NamedTuple):
+class InspectionRequest(NamedTuple):
     """An AMI that is to be inspected, and the role and region in which it was found."""
 
     arn: str
@@ -108,7 +108,7 @@ def is_tagged() -> Exists:
     )
 
 
-def to_starts(users: QuerySet[Instance]) -> list[Start]:
+def to_requests(users: QuerySet[Instance]) -> list[InspectionRequest]:
     """Return one start for each image, by one of the instances that use it.
 
     Customers who have not put the RHEL tag on the image come first: a tag may mean that we are not
@@ -132,7 +132,7 @@ def to_starts(users: QuerySet[Instance]) -> list[Start]:
         .distinct("machine_image_id")
         .values_list("cloud_account__account_arn", "machine_image__cloud_image_id", "region")
     )
-    return [Start(*one) for one in chosen]
+    return [InspectionRequest(*one) for one in chosen]
 
 
 def neglected_images() -> list[int]:
@@ -151,7 +151,7 @@ def neglected_images() -> list[int]:
 
 @transaction.atomic
 def inspect_after_all(
-    image_ids: Collection[int], *, untagged: Mapping[int, Start] | None = None
+    image_ids: Collection[int], *, untagged: Mapping[int, InspectionRequest] | None = None
 ) -> None:
     """Send images to inspection that are settled, though not for all customers who use them.
 
@@ -167,14 +167,16 @@ def inspect_after_all(
     locked = images.select_for_update(no_key=True).order_by("id")
     ids = dict(locked.values_list("cloud_image_id", "id"))
     starts = {ids[one.ami_id]: one for one in _of_nobody(ids.values(), untagged or {})}
-    found = to_starts(neglected_users().filter(machine_image_id__in=ids.values()))
+    found = to_requests(neglected_users().filter(machine_image_id__in=ids.values()))
     starts |= {ids[one.ami_id]: one for one in found}
     if starts:
         change_images(image_ids=starts, change=_reopen, reason=ImageFact.Reason.DESCRIBE)
         enqueue(START_INSPECTIONS, [starts[image_id] for image_id in sorted(starts)])
 
 
-def _of_nobody(image_ids: Collection[int], untagged: Mapping[int, Start]) -> list[Start]:
+def _of_nobody(
+    image_ids: Collection[int], untagged: Mapping[int, InspectionRequest]
+) -> list[InspectionRequest]:
     """Return starts for images that no tag keeps from being inspected any more."""
     skipped = MachineImage.objects.filter(
         SKIPPED, id__in=untagged.keys() & set(image_ids), rhel_detected_by_tag=False

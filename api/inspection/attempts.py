@@ -49,14 +49,14 @@ class Work(NamedTuple):
 
 
 def find_image(ami_id: str) -> MachineImage | None:
-    """Give what is stored of an AMI."""
+    """Return what is stored of an AMI."""
     images = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id=ami_id)
     return images.defer(*LARGE_COLUMNS).first()
 
 
 @transaction.atomic
 def open_work(*, ami_id: str, arn: str = "", region: str = "") -> Work | None:
-    """Give an image that waits for its inspection, with the attempt in progress.
+    """Return an image that waits for its inspection, with the attempt in progress.
 
     A task that an operator calls by name has no attempt to belong to; it gets one that does not
     count. None, and a line in the log, for an image that is unknown or already done with.
@@ -136,7 +136,7 @@ def noting_errors(attempt: InspectionAttempt) -> Iterator[None]:
 
 
 def is_repeated(error: BaseException) -> bool:
-    """Tell whether a task that fails so is tried again by itself (spec 05 §4)."""
+    """Return whether a task that fails so is tried again by itself (spec 05 §4)."""
     return isinstance(error, NotReadyError | TransientCloudError) or is_throttling(error)
 
 
@@ -178,4 +178,4 @@ def give_up(work: Work, reason: str, **columns: Any) -> None:
 
 def spare(work: Work, reason: str) -> None:
     """End an inspection of an image that is sold on the marketplace, or to everybody."""
-    settle(work, Event.SETTLED, outcome=SPARED, error=reason, marketplace=True)
+    settle(work, Event.COMPLETED, outcome=SPARED, error=reason, marketplace=True)

@@ -59,7 +59,7 @@ class Leftover(NamedTuple):
 def sweep() -> int:
     """Remove all leftovers, and end attempts whose inspector is gone; gives how many were removed.
 
-    What can not be removed is logged, and tried again by the next sweep.
+    What cannot be removed is logged, and tried again by the next sweep.
     """
     removed = sum(remove(leftover) for leftover in find_leftovers())
     _report_lost_inspectors()
@@ -71,24 +71,24 @@ def remove(leftover: Leftover) -> bool:
     try:
         leftover.remove()
     except AWS_TROUBLE as error:
-        logger.warning("Can not remove %s %s: %s", leftover.kind, leftover.id, error)
+        logger.warning("Cannot remove %s %s: %s", leftover.kind, leftover.id, error)
         return False
     logger.info("Removed %s %s of image %s", leftover.kind, leftover.id, leftover.ami_id)
     return True
 
 
 def find_leftovers() -> Iterator[Leftover]:
-    """Give what was left behind. A place that AWS does not let us see is logged and left out."""
+    """Return what was left behind. A place that AWS does not let us see is logged and left out."""
     yield from _shares()
     for find in (_instances, _volumes, _snapshots):
         try:
             yield from find()
         except AWS_TROUBLE as error:
-            logger.warning("Can not look for leftover%s: %s", find.__name__, error)
+            logger.warning("Cannot look for leftover%s: %s", find.__name__, error)
 
 
 def _shares() -> Iterator[Leftover]:
-    """Give shares that no task has ended, but for those that an inspection is about to use."""
+    """Return shares that no task has ended, but for those that an inspection is about to use."""
     old = SnapshotShare.objects.filter(updated_at__lt=clock.now() - shares.IN_USE_FOR)
     found = list(old.order_by("updated_at")[:AT_ONCE])
     in_use = shares.in_use(share.customer_snapshot_id for share in found)
@@ -148,7 +148,7 @@ def _volumes() -> Iterator[Leftover]:
 
 
 def _snapshots() -> Iterator[Leftover]:
-    """Give copies that no attempt in progress needs, and that no task is about to delete."""
+    """Return copies that no attempt in progress needs, and that no task is about to delete."""
     age = timedelta(seconds=2 * settings.INSPECTION_SNAPSHOT_CLEAN_UP_INITIAL_DELAY)
     pages = own_ec2().get_paginator("describe_snapshots")
     for page in pages.paginate(OwnerIds=["self"], Filters=[ours()]):
@@ -192,7 +192,7 @@ def _report_lost_inspectors() -> None:
             asked = waiting[first : first + AT_ONCE]
             lost |= set(asked) - _alive(asked)
     except AWS_TROUBLE as error:
-        logger.warning("Can not look for lost inspectors: %s", error)
+        logger.warning("Cannot look for lost inspectors: %s", error)
     now = clock.now()
     InspectionAttempt.objects.filter(
         inspector_instance_id__in=lost, finished_at__isnull=True

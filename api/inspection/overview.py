@@ -28,7 +28,7 @@ class StateOfInspections(NamedTuple):
     oldest_seconds: float
 
 
-class Turns(NamedTuple):
+class Slots(NamedTuple):
     """How many images wait for their turn, and how many inspections may begin right now."""
 
     waiting: int
@@ -66,9 +66,9 @@ def images_to_show(
     return images.defer("inspection_json", "syspurpose").order_by("updated_at", "id")
 
 
-def turns_now() -> Turns:
-    """Tell whether the limit of inspections in progress holds any up."""
-    return Turns(waiting=slots.waiting_images().count(), room=slots.room())
+def slots_now() -> Slots:
+    """Return whether the limit of inspections in progress holds any up."""
+    return Slots(waiting=slots.waiting_images().count(), room=slots.free())
 
 
 def states() -> list[StateOfInspections]:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce
 
-from api.images.users import Start, to_starts, untagged_users
+from api.images.users import InspectionRequest, to_requests, untagged_users
 from api.inspection import attempts, slots
 from api.inspection.states import UNFINISHED, Event, after
 from api.inspection.steps.copy import COPY_SNAPSHOT
@@ -28,14 +28,16 @@ WAVE_SECONDS = 60
 Status = MachineImage.Status
 
 
-class Step(NamedTuple):
+class Decision(NamedTuple):
     """What a start makes of an image."""
 
     event: Event
     is_attempt: bool
 
 
-def start_inspections(starts: Iterable[Start], *, untouched_since: datetime | None = None) -> None:
+def start_inspections(
+    starts: Iterable[InspectionRequest], *, untouched_since: datetime | None = None
+) -> None:
     """Start inspections of images that need one, each once; settle those that need none.
 
     An unknown AMI is only logged. What there is to do in AWS is queued when all is committed, in
@@ -50,7 +52,7 @@ def start_inspections(starts: Iterable[Start], *, untouched_since: datetime | No
         slots.lock()
         images = _locked_images(wanted)
         for ami_id in sorted(wanted.keys() - {image.cloud_image_id for image in images}):
-            logger.info("Image %s is not known and can not be inspected", ami_id)
+            logger.info("Image %s is not known and cannot be inspected", ami_id)
         if untouched_since is not None:
             images = [image for image in images if image.updated_at < untouched_since]
             running = set[int]()
@@ -65,7 +67,7 @@ def start_waiting() -> None:
     """Start the inspections of images whose turn it is, as many as there is room for."""
     with transaction.atomic():
         slots.lock()
-        starts = slots.next_starts(slots.room())
+        starts = slots.next_requests(slots.free())
         if starts:
             wanted = {start.ami_id: start for start in starts}
             # A result may have come after all.
@@ -75,7 +77,7 @@ def start_waiting() -> None:
 
 def _begin(
     images: Sequence[MachineImage],
-    wanted: Mapping[str, Start],
+    wanted: Mapping[str, InspectionRequest],
     *,
     running: Collection[int] = (),
     in_turn: bool = False,
@@ -86,14 +88,14 @@ def _begin(
     attempts.close([image.id for image in idle], outcome=attempts.REPLACED)
     made = _attempts(idle, wanted)
     steps = {
-        image: first_step(image, attempts=made[image.id], is_tagged=image.id in tagged)
+        image: decide(image, attempts=made[image.id], is_tagged=image.id in tagged)
         for image in idle
     }
     to_copy = [image for image, step in steps.items() if step.event is Event.STARTED]
     others_come_first = not in_turn and slots.others_wait([image.id for image in images])
-    room = 0 if others_come_first or not to_copy else slots.room()
+    room = 0 if others_come_first or not to_copy else slots.free()
     for image in to_copy[room:]:
-        steps[image] = Step(Event.POSTPONED, is_attempt=False)
+        steps[image] = Decision(Event.POSTPONED, is_attempt=False)
     _store(steps, wanted)
     # What is being copied already may have been queued by a start that was cut off.
     again = [image for image in images if image.id in running and image.status == Status.PREPARING]
@@ -109,8 +111,8 @@ def _users_of(arns: Iterable[str]) -> dict[str, int]:
 
 
 def _heed_tags(
-    images: Iterable[MachineImage], wanted: Mapping[str, Start]
-) -> tuple[Mapping[str, Start], set[int]]:
+    images: Iterable[MachineImage], wanted: Mapping[str, InspectionRequest]
+) -> tuple[Mapping[str, InspectionRequest], set[int]]:
     """Leave out customers who have told by a tag that an image is RHEL (README decision 52).
 
     Another customer who uses the image takes the place of such a one. Returns the starts, and the
@@ -128,7 +130,7 @@ def _heed_tags(
         ).values_list("machine_image_id", "cloud_account__user_id")
     )
     tagged = {image.id for image, arn in arns.items() if (image.id, user_of.get(arn)) in told}
-    others = to_starts(untagged_users().filter(machine_image_id__in=tagged))
+    others = to_requests(untagged_users().filter(machine_image_id__in=tagged))
     taken = {start.ami_id for start in others}
     return (
         {**wanted, **{start.ami_id: start for start in others}},
@@ -136,15 +138,15 @@ def _heed_tags(
     )
 
 
-def first_step(image: MachineImage, *, attempts: int, is_tagged: bool) -> Step:
+def decide(image: MachineImage, *, attempts: int, is_tagged: bool) -> Decision:
     """Decide what a start makes of an image that was attempted so many times before. Pure."""
     if is_tagged:
-        return Step(Event.SPARED, is_attempt=False)
+        return Decision(Event.SKIPPED, is_attempt=False)
     if attempts > settings.MAX_ALLOWED_INSPECTION_ATTEMPTS:
-        return Step(Event.EXHAUSTED, is_attempt=False)
+        return Decision(Event.EXHAUSTED, is_attempt=False)
     if image.is_marketplace or image.is_cloud_access:
-        return Step(Event.SPARED, is_attempt=True)
-    return Step(Event.STARTED, is_attempt=True)
+        return Decision(Event.SKIPPED, is_attempt=True)
+    return Decision(Event.STARTED, is_attempt=True)
 
 
 def _countdown(place: int) -> float | None:
@@ -169,14 +171,16 @@ def _locked_images(ami_ids: Iterable[str]) -> list[MachineImage]:
 
 
 def _running(images: Iterable[MachineImage]) -> set[int]:
-    """Give the images that are being inspected right now."""
+    """Return the images that are being inspected right now."""
     ids = [image.id for image in images if image.status in UNFINISHED - {Status.PENDING}]
     young = clock.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
     in_progress = attempts.open_attempts(ids).filter(updated_at__gte=young)
     return set(in_progress.values_list("machine_image_id", flat=True))
 
 
-def _attempts(images: Sequence[MachineImage], wanted: Mapping[str, Start]) -> Counter[int]:
+def _attempts(
+    images: Sequence[MachineImage], wanted: Mapping[str, InspectionRequest]
+) -> Counter[int]:
     """Count the attempts at images so far, but for those through accounts of other customers."""
     made = InspectionAttempt.objects.filter(machine_image__in=images, counts=True)
     rows = list(made.values_list("machine_image_id", "arn"))
@@ -189,7 +193,7 @@ def _attempts(images: Sequence[MachineImage], wanted: Mapping[str, Start]) -> Co
     )
 
 
-def _store(steps: Mapping[MachineImage, Step], wanted: Mapping[str, Start]) -> None:
+def _store(steps: Mapping[MachineImage, Decision], wanted: Mapping[str, InspectionRequest]) -> None:
     now = clock.now()
     by_status: dict[str, list[int]] = {}
     for image, step in steps.items():

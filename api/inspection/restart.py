@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from api.images.users import inspect_after_all, neglected_images, to_starts, users_of_images
+from api.images.users import inspect_after_all, neglected_images, to_requests, users_of_images
 from api.inspection.request import start_inspections, start_waiting
 from api.inspection.states import UNFINISHED
 from util import clock
@@ -28,6 +28,6 @@ def inspect_pending_images() -> None:
         machine_image__waiting_since__isnull=True,
         machine_image__updated_at__lt=since,
     )
-    starts = to_starts(users)
+    starts = to_requests(users)
     for first in range(0, len(starts), BATCH):
         start_inspections(starts[first : first + BATCH], untouched_since=since)

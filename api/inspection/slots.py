@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
-from api.images.users import Start, is_tagged, to_starts, users_of_images
+from api.images.users import InspectionRequest, is_tagged, to_requests, users_of_images
 from api.models import InspectionAttempt, Instance, MachineImage
 from util import clock, locks
 
-PATIENCE = timedelta(hours=2)
+STALE_AFTER = timedelta(hours=2)
 """How long an attempt of which nothing is heard takes up room; inspectors end after one hour."""
 
 _LOCK = "inspections"
@@ -29,21 +29,21 @@ def lock() -> None:
     locks.lock(_LOCK, "begin")
 
 
-def room() -> int:
-    """Tell how many inspections may begin now. Holds as long as the lock does."""
+def free() -> int:
+    """Return how many inspections may begin now. Holds as long as the lock does."""
     in_progress = InspectionAttempt.objects.filter(
-        finished_at__isnull=True, outcome="", updated_at__gte=clock.now() - PATIENCE
+        finished_at__isnull=True, outcome="", updated_at__gte=clock.now() - STALE_AFTER
     )
     return max(0, int(settings.MAX_CONCURRENT_INSPECTIONS) - in_progress.count())
 
 
 def others_wait(image_ids: Collection[int]) -> bool:
-    """Tell whether images other than these wait for their turn, and can be inspected."""
+    """Return whether images other than these wait for their turn, and can be inspected."""
     return waiting_images().filter(Exists(_users())).exclude(id__in=image_ids).exists()
 
 
-def next_starts(number: int) -> list[Start]:
-    """Give the images whose turn it is: one of each account, then the second of each, and so on."""
+def next_requests(number: int) -> list[InspectionRequest]:
+    """Return the images that are next: one of each account, then the second of each, and so on."""
     first_user = _users().alias(is_tagged=is_tagged()).order_by("is_tagged", "id")
     turns = (
         waiting_images()
@@ -58,7 +58,7 @@ def next_starts(number: int) -> list[Start]:
         .order_by("turn", "waiting_since", "id")
         .values_list("user_instance", flat=True)
     )
-    return to_starts(users_of_images().filter(id__in=list(turns[:number])))
+    return to_requests(users_of_images().filter(id__in=list(turns[:number])))
 
 
 def waiting_images() -> QuerySet[MachineImage]:

@@ -16,38 +16,38 @@ class Event(enum.Enum):
 
     STARTED = "its inspection begins"
     POSTPONED = "a start finds that enough others are being inspected"
-    SPARED = "a start finds that there is nothing to look for"
+    SKIPPED = "a start finds that there is nothing to look for"
     EXHAUSTED = "a start finds that it was tried too often"
     LAUNCHED = "an instance, or a worker, looks into it"
-    SETTLED = "on the way it turns out that there is nothing to look for"
-    GIVEN_UP = "on the way it turns out that it can not be looked into"
+    COMPLETED = "on the way it turns out that there is nothing to look for"
+    GIVEN_UP = "on the way it turns out that it cannot be looked into"
     RESULT = "the inspector has told what it found"
     ASKED_AGAIN = "an operator wants it inspected again"
 
 
-class Move(NamedTuple):
+class Transition(NamedTuple):
     """From which statuses an event leads to which."""
 
     sources: frozenset[str]
     target: str
 
 
-MOVES: dict[Event, Move] = {
-    Event.STARTED: Move(ANY, Status.PREPARING),
-    Event.POSTPONED: Move(ANY, Status.PENDING),
-    Event.SPARED: Move(ANY, Status.INSPECTED),
-    Event.EXHAUSTED: Move(ANY, Status.ERROR),
-    Event.LAUNCHED: Move(frozenset({Status.PENDING, Status.PREPARING}), Status.INSPECTING),
+TRANSITIONS: dict[Event, Transition] = {
+    Event.STARTED: Transition(ANY, Status.PREPARING),
+    Event.POSTPONED: Transition(ANY, Status.PENDING),
+    Event.SKIPPED: Transition(ANY, Status.INSPECTED),
+    Event.EXHAUSTED: Transition(ANY, Status.ERROR),
+    Event.LAUNCHED: Transition(frozenset({Status.PENDING, Status.PREPARING}), Status.INSPECTING),
     # Tasks come late and twice: what they find out counts only while it is waited for.
-    Event.SETTLED: Move(UNFINISHED, Status.INSPECTED),
-    Event.GIVEN_UP: Move(UNFINISHED, Status.ERROR),
+    Event.COMPLETED: Transition(UNFINISHED, Status.INSPECTED),
+    Event.GIVEN_UP: Transition(UNFINISHED, Status.ERROR),
     # A result always counts, however late: it tells what is on the disk.
-    Event.RESULT: Move(ANY, Status.INSPECTED),
-    Event.ASKED_AGAIN: Move(ANY, Status.PENDING),
+    Event.RESULT: Transition(ANY, Status.INSPECTED),
+    Event.ASKED_AGAIN: Transition(ANY, Status.PENDING),
 }
 
 
 def after(status: str, event: Event) -> str | None:
-    """Give the status that an event leads to; None if it has no business with such an image."""
-    move = MOVES[event]
+    """Return the status that an event leads to; None if it has no business with such an image."""
+    move = TRANSITIONS[event]
     return move.target if status in move.sources else None

@@ -31,7 +31,7 @@ def product_certificates(tree: Tree) -> tuple[dict[str, Any], list[int]]:
 
 
 def has_consumer_certificate(tree: Tree) -> bool:
-    """Tell whether the system is registered."""
+    """Return whether the system is registered."""
     return tree.kind(CONSUMER) is Kind.FILE
 
 
@@ -42,5 +42,5 @@ def count_entitlements(tree: Tree) -> int:
 
 
 def has_rhui_files(tree: Tree) -> bool:
-    """Tell whether there are files of Red Hat's update infrastructure."""
+    """Return whether there are files of Red Hat's update infrastructure."""
     return bool(tree.list(RHUI))

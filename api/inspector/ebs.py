@@ -202,7 +202,7 @@ class SnapshotSource:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Tell whether the same call may succeed later."""
+    """Return whether the same call may succeed later."""
     if not isinstance(error, ClientError):
         return isinstance(error, AwsConnectionError | HTTPClientError | ResponseStreamingError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

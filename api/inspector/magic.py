@@ -59,7 +59,7 @@ def identify(source: Source) -> str | None:
 
 
 def is_boot_sector(sector: bytes) -> bool:
-    """Tell whether a drive's first sector belongs to a file system that has such ones."""
+    """Return whether a drive's first sector belongs to a file system that has such ones."""
     return any(sector[mark.offset :].startswith(mark.text) for mark in _BOOT_SECTORS)
 
 

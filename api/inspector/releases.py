@@ -26,7 +26,7 @@ class System(NamedTuple):
 
     @property
     def is_like_rhel(self) -> bool:
-        """Tell whether it is another system of RHEL's family (spec 13 §6)."""
+        """Return whether it is another system of RHEL's family (spec 13 §6)."""
         if self.id is None or self.id == "rhel":
             return False
         if self.id == "amzn" and _OLD_AMAZON.match(self.version or ""):

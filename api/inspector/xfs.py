@@ -41,7 +41,7 @@ class _Log(NamedTuple):
 
 
 def has_dirty_log(source: Source) -> bool:
-    """Tell whether an XFS was not unmounted: its log does not end with the record that says so.
+    """Return whether an XFS was not unmounted: its log does not end with the record that says so.
 
     False if that cannot be told.
     """

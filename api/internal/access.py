@@ -13,7 +13,7 @@ ANONYMOUS = Caller()
 
 
 def caller_of(request: Request) -> Caller:
-    """Give what the headers say of who is calling."""
+    """Return what the headers say of who is calling."""
     return request.auth or ANONYMOUS
 
 
@@ -57,7 +57,7 @@ class IsKnownCaller(BasePermission):
         return True
 
     def is_known(self, caller: Caller) -> bool:
-        """Tell whether the caller may use everything below ``/internal/``."""
+        """Return whether the caller may use everything below ``/internal/``."""
         return bool(caller.service) or caller.is_associate
 
 
@@ -65,5 +65,5 @@ class IsKnownCallerOrTenant(IsKnownCaller):
     """Lets any customer pass too: an identity is all that the sources service has (decision 19)."""
 
     def is_known(self, caller: Caller) -> bool:
-        """Tell whether the caller may ask for a check of a source."""
+        """Return whether the caller may ask for a check of a source."""
         return super().is_known(caller) or caller.has_tenant

@@ -95,7 +95,7 @@ class FlagField(serializers.BooleanField):
 
 
 class AccountUpdateSerializer(AccountCreationSerializer):
-    """What may be sent for an existing account; what it is can not be changed, only repeated."""
+    """What may be sent for an existing account; what it is cannot be changed, only repeated."""
 
     platform_application_is_paused = FlagField(required=False)
 
@@ -181,7 +181,7 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
                     source_id=data["platform_source_id"],
                 ),
                 trigger=API,
-                patient=False,
+                retry_transient=False,
             )
         except AccountError as error:
             if not request.user.is_authenticated:

@@ -104,7 +104,7 @@ class Listing:
         self.matching = matching
 
     def count(self) -> int:
-        """Tell how many rows match."""
+        """Return how many rows match."""
         return self.matching.count()
 
     def __getitem__(self, page: slice) -> list[Ids]:
@@ -145,11 +145,11 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
     schema = ResourceSchema()
 
     def get_queryset(self) -> QuerySet:
-        """Give the resource's rows."""
+        """Return the resource's rows."""
         return self.resource.rows()
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Give a page of the rows, oldest first."""
+        """Return a page of the rows, oldest first."""
         rows = self.get_queryset()
         listing = Listing(self.resource, rows, self.filter_queryset(rows))
         batches = self.paginate_queryset(listing)

@@ -22,7 +22,7 @@ _CLOUD_NUMBERS = {CloudType.AWS: 1, CloudType.AZURE: 2}
 
 
 def content_type_number(kind: Kind, cloud_type: str) -> int:
-    """Give the constant that stands for one kind of record of one cloud (spec 02 §5.2)."""
+    """Return the constant that stands for one kind of record of one cloud (spec 02 §5.2)."""
     return kind * 10 + _CLOUD_NUMBERS[CloudType(cloud_type)]
 
 

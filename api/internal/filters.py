@@ -47,7 +47,7 @@ class NumberFilter(filters.NumberFilter):
         """Refuse no number for its size."""
 
     def value_of(self, number: Decimal) -> object:
-        """Give the number in the type that the column has; None if no row can have it."""
+        """Return the number in the type that the column has; None if no row can have it."""
         # Magnitude first: turning 1e999999999 into a whole number would take all memory.
         return self.convert(number) if -self.end < number < self.end else None
 

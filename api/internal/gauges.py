@@ -312,7 +312,7 @@ class Source:
     until: float = 0.0
 
     def read(self) -> list[Metric]:
-        """Give the gauges, from memory if they are young enough."""
+        """Return the gauges, from memory if they are young enough."""
         if time.monotonic() >= self.until:
             self.metrics = list(self.collect())
             self.until = time.monotonic() + self.keep
@@ -344,7 +344,7 @@ class SystemCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Give what can be had. A store that is away is asked once in a scrape."""
+        """Return what can be had. A store that is away is asked once in a scrape."""
         away = _hanging_stores()
         for source in self.sources:
             if source.store in away:

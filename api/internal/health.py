@@ -25,7 +25,7 @@ class HealthzView(HealthCheckView):
     use_threading = False
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Give the status of each check as HTML or JSON, as the client prefers."""
+        """Return the status of each check as HTML or JSON, as the client prefers."""
         wanted = JSON if request.GET.get("format") == "json" else _preferred_type(request)
         if wanted is None:
             return HttpResponse(NOT_ACCEPTABLE, status=406, content_type="text/plain")
@@ -54,7 +54,7 @@ class ReadyzView(View):
     """Tell the dependencies apart, for people who look for what is wrong."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
-        """Give each dependency's status; 503 without the database, on which everything depends."""
+        """Return each dependency's status; 503 without the database, which everything needs."""
         outcomes = run_checks(DEPENDENCIES)
         ready = outcomes["database"].status == "working"
         body = {

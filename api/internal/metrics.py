@@ -15,5 +15,5 @@ _shared = SharedMetrics()
 @transaction.non_atomic_requests
 @require_safe
 def metrics_view(request: HttpRequest) -> HttpResponse:
-    """Give all metrics as text. Whatever is away, the rest is there."""
+    """Return all metrics as text. Whatever is away, the rest is there."""
     return HttpResponse(metrics.exposition(_shared, _system), content_type=metrics.CONTENT_TYPE)

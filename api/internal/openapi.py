@@ -43,5 +43,5 @@ class OpenAPIView(InternalView):
     renderer_classes = [OpenAPIRenderer, CompactJSONRenderer]
 
     def get(self, request: Request) -> Response:
-        """Give the document."""
+        """Return the document."""
         return Response(document())

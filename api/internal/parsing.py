@@ -68,7 +68,7 @@ def _parse(members: Mapping[str, Any], name: str) -> datetime.datetime | None:
 
 
 def _zone(name: str | None, seconds: int | None) -> datetime.tzinfo:
-    """Give the zone of a written offset. Raises ValueError for a zone's name other than UTC."""
+    """Return the zone of a written offset. Raises ValueError for a zone's name other than UTC."""
     if seconds is not None:
         return datetime.timezone(datetime.timedelta(seconds=seconds))
     if name is None:

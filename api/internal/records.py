@@ -29,13 +29,13 @@ from api.models import (
     CloudType,
     Correction,
     DescribeRun,
-    Errand,
     ImageFact,
     InboxMessage,
     IngestHour,
     IngestObject,
     InspectionAttempt,
     InstanceFact,
+    OutboxEntry,
     SetAsideTask,
     StaleUsage,
     TrailDigest,
@@ -153,7 +153,7 @@ OUTBOX_STATES = [(state, state) for state in (WAITING, SET_ASIDE, DONE)]
 
 def _outbox_entries() -> QuerySet:
     set_aside = SetAsideTask.objects.filter(
-        work=Concat(Value("errand-"), Cast(OuterRef("ticket"), TextField())), released_at=None
+        work=Concat(Value("entry-"), Cast(OuterRef("ticket"), TextField())), released_at=None
     )
     state = Case(
         When(done_at__isnull=False, then=Value(DONE)),
@@ -161,7 +161,7 @@ def _outbox_entries() -> QuerySet:
         default=Value(WAITING),
         output_field=TextField(),
     )
-    return Errand.objects.annotate(state=state)
+    return OutboxEntry.objects.annotate(state=state)
 
 
 OUTBOX_ENTRIES = Resource(

@@ -105,7 +105,7 @@ class SourcesKafkaView(ActionView):
 
 
 def _has_identity(headers: Any) -> bool:
-    """Tell whether Kafka headers hold an identity document that is not empty."""
+    """Return whether Kafka headers hold an identity document that is not empty."""
     try:
         values = [value for name, value in checked_headers(headers) if name == IDENTITY]
         return bool(values and json.loads(base64.b64decode(values[0] or "")))

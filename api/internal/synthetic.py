@@ -75,7 +75,7 @@ class InternalSyntheticDataRequestSerializer(serializers.ModelSerializer):
         read_only_fields = ("user", "machine_images")
 
     def get_is_ready(self, request: SyntheticDataRequest) -> bool:
-        """Tell whether each day of the customer has usage."""
+        """Return whether each day of the customer has usage."""
         return is_ready(request)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class TaskResultView(ActionView):
     """What became of a task."""
 
     def get(self, request: Request, async_result_id: str) -> Response:
-        """Tell whether it ended and with what: a result, or the exception that it raised."""
+        """Return whether it ended and with what: a result, or the exception that it raised."""
         return Response({"async_result_id": async_result_id, **_outcome(async_result_id)})
 
 
@@ -90,7 +90,7 @@ def _outcome(task_id: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Give the value if JSON can carry it, else its text."""
+    """Return the value if JSON can carry it, else its text."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

@@ -99,7 +99,7 @@ class ConcurrentUsagesView(browse(CONCURRENT_USAGES)):  # type: ignore[misc]
         return word in _TRUE
 
     def get_queryset(self) -> QuerySet:
-        """Give the days, with their runs if these are wanted."""
+        """Return the days, with their runs if these are wanted."""
         rows = super().get_queryset()
         return (
             rows.annotate(potentially_related_runs=_related_runs()) if self.includes_runs else rows

@@ -25,19 +25,19 @@ Peaks = list[tuple[Key, int]]
 
 
 def start_of(day: date) -> Instant:
-    """Give the first moment of a UTC day."""
+    """Return the first moment of a UTC day."""
     return (day.toordinal() - _EPOCH) * DAY
 
 
 def day_of(moment: Instant) -> date:
-    """Give the UTC day of a moment."""
+    """Return the UTC day of a moment."""
     return date.fromordinal(_EPOCH + moment // DAY)
 
 
 def daily_peaks(
     spans: Iterable[Span], facets: Mapping[int, Facets], first_day: date, last_day: date
 ) -> Iterator[tuple[date, Peaks]]:
-    """Give each day from the first to the last, both included, with its peaks.
+    """Return each day from the first to the last, both included, with its peaks.
 
     ``facets`` has those of each image that counts, by its id; runs of other images are left out.
     ``spans`` may come in any order and may reach beyond the window; the order of equal starts
@@ -135,7 +135,7 @@ class _Sweep:
         return peaks
 
     def _combinations(self, begin: Instant, starts: list[Span]) -> tuple[int, ...]:
-        """Give the day's combinations of facets in the order of their earliest starts."""
+        """Return the day's combinations of facets in the order of their earliest starts."""
         earliest = []
         for combination, runs in enumerate(self._started):
             while runs and (end := runs[0][1]) is not None and end < begin:

@@ -14,12 +14,12 @@ class Days(NamedTuple):
     last: date | None
 
     def holds(self, day: date) -> bool:
-        """Tell whether a day is one of these."""
+        """Return whether a day is one of these."""
         return self.first <= day and (self.last is None or day <= self.last)
 
 
 def merge(ranges: Iterable[Days]) -> list[Days]:
-    """Give the same days as few ranges: ordered, neither overlapping nor touching."""
+    """Return the same days as few ranges: ordered, neither overlapping nor touching."""
     merged: list[Days] = []
     for first, last in sorted(ranges, key=lambda days: days.first):
         if merged:
@@ -35,7 +35,7 @@ def merge(ranges: Iterable[Days]) -> list[Days]:
 
 
 def each_day(first: date, last: date) -> Iterator[date]:
-    """Give the days from the first to the last, both included."""
+    """Return the days from the first to the last, both included."""
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
 

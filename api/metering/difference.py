@@ -51,7 +51,7 @@ class Difference:
     days_of_removed: list[Days] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to write."""
+        """Return whether there is anything to write."""
         return bool(self.added or self.changed or self.removed)
 
     def compare(self, stored: Iterable[StoredRun], wanted: Sequence[WantedRun]) -> None:
@@ -100,5 +100,5 @@ class Difference:
 
 
 def days_between(start: Instant, end: Instant | None) -> Days:
-    """Give the days that a run touches, also the one at whose first moment it ends (07 §5.1)."""
+    """Return the days that a run touches, also the one at whose first moment it ends (07 §5.1)."""
     return Days(day_of(start), None if end is None else day_of(end))

@@ -26,7 +26,7 @@ TOTAL = Key(ANY, ANY, ANY, ANY, ANY)
 
 
 def keys_of(facets: Facets) -> list[Key]:
-    """Give the keys that a run with these facets counts for, in the order of the spec.
+    """Return the keys that a run with these facets counts for, in the order of the spec.
 
     Architecture and role are never both concrete, so these are 24. Where a facet's own value reads
     like ``ANY`` some coincide; each is given once.

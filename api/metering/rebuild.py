@@ -29,7 +29,7 @@ def existing(user_id: int | None = None) -> Existing:
 
 
 def customers(user_id: int | None = None) -> list[int]:
-    """Give the ids of all customers, or of the one if there is such."""
+    """Return the ids of all customers, or of the one if there is such."""
     users = User.objects.order_by("id")
     if user_id is not None:
         users = users.filter(id=user_id)

@@ -153,7 +153,7 @@ def recalculate_stale_usage() -> int:
 
 
 def _chunks(rows: QuerySet, size: int) -> Iterator[list[int]]:
-    """Give the ids of rows in their order, some at a time."""
+    """Return the ids of rows in their order, some at a time."""
     last = 0
     while ids := list(rows.filter(id__gt=last).order_by("id").values_list("id", flat=True)[:size]):
         yield ids

@@ -103,7 +103,7 @@ class RunChanges:
     removed: int = 0
 
     def __bool__(self) -> bool:
-        """Tell whether any was."""
+        """Return whether any was."""
         return bool(self.added or self.changed or self.removed)
 
     def count(self, difference: Difference) -> None:

@@ -198,7 +198,7 @@ class Window:
     def _revision(
         self, day: date, revision: int, before: dict[Key, int], after: dict[Key, int]
     ) -> UsageRevision:
-        """Tell what moved and why (09 P11)."""
+        """Return what moved and why (09 P11)."""
         marks = [mark for mark in self._marks if mark.days.holds(day)]
         refs = dict.fromkeys(ref for mark in marks for ref in mark.refs)
         changes = _changes(before, after)

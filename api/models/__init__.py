@@ -10,7 +10,7 @@ from api.models.image import ImageFact, InspectionAttempt, MachineImage, Snapsho
 from api.models.image_tags import ImageTags
 from api.models.inbox import InboxMessage
 from api.models.instance import Instance, InstanceEvent, InstanceFact
-from api.models.outbox import Errand
+from api.models.outbox import OutboxEntry
 from api.models.push import PublishedHours, PublishedUsage, Topic, UsageOutboxEntry
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
 from api.models.run import Run
@@ -31,7 +31,6 @@ __all__ = [
     "Correction",
     "CoverageDay",
     "DescribeRun",
-    "Errand",
     "ImageFact",
     "ImageTags",
     "InboxMessage",
@@ -43,6 +42,7 @@ __all__ = [
     "InstanceEvent",
     "InstanceFact",
     "MachineImage",
+    "OutboxEntry",
     "PublishedHours",
     "PublishedUsage",
     "Registration",

@@ -202,7 +202,7 @@ class InspectionAttempt(Timestamped):
 class SnapshotShare(Timestamped):
     """A customer's snapshot that we may be permitted to copy (spec 05 §4.5).
 
-    Stored before we let ourselves do so, and kept until we can not any more: it outlives the image,
+    Stored before we let ourselves do so, and kept until we cannot any more: it outlives the image,
     the inspection and the customer. ``updated_at`` is when it was shared, or last failed to end.
     """
 

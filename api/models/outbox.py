@@ -7,10 +7,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 
-class Errand(models.Model):
+class OutboxEntry(models.Model):
     """The newest task about one thing, such as one application's status; ``key`` names the thing.
 
-    ``ticket`` tells this task from older ones about the same thing. ``queued_at`` is when it was
+    ``task_id`` tells this task from older ones about the same thing. ``queued_at`` is when it was
     last queued or taken up, ``done_at`` when it was done, all by PostgreSQL's clock (decision 41).
     ``attempts`` counts those that failed, ``last_error`` is why the last of them did.
     """
@@ -18,7 +18,7 @@ class Errand(models.Model):
     key = models.CharField(max_length=200, primary_key=True)
     task = models.CharField(max_length=200)
     args = models.JSONField()
-    ticket = models.UUIDField(default=uuid.uuid4)
+    task_id = models.UUIDField(default=uuid.uuid4)
     issued_at = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True)
@@ -28,9 +28,9 @@ class Errand(models.Model):
     class Meta:
         indexes = [
             models.Index(
-                fields=["queued_at"], name="errand_open", condition=Q(done_at__isnull=True)
+                fields=["queued_at"], name="outbox_open", condition=Q(done_at__isnull=True)
             ),
-            models.Index(fields=["done_at"], name="errand_done"),
+            models.Index(fields=["done_at"], name="outbox_done"),
         ]
 
     def __str__(self) -> str:

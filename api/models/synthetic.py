@@ -15,7 +15,7 @@ CHANCE = [MinValueValidator(0), MaxValueValidator(1)]
 
 
 def tomorrow():
-    """Give the moment one day from now."""
+    """Return the moment one day from now."""
     return clock.now() + timedelta(days=1)
 
 

@@ -12,7 +12,7 @@ from util import clock
 
 
 def new_uuid() -> str:
-    """Give a random UUID4 as text."""
+    """Return a random UUID4 as text."""
     return str(uuid.uuid4())
 
 
@@ -20,7 +20,7 @@ class UserManager(BaseUserManager["User"]):
     """Makes users; the get-or-create rule of spec 03 §10.1 lives in ``api.accounts.users``."""
 
     def create_user(self, account_number=None, org_id=None, password=None, **fields):
-        """Create a user together with its task lock; without a password it can not log in."""
+        """Create a user together with its task lock; without a password it cannot log in."""
         user = self.model(account_number=account_number, org_id=org_id, **fields)
         if password:
             user.set_password(password)

@@ -35,5 +35,5 @@ class TriableOpenAPIView(OpenAPIView):
 
     @schema.extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        """Give the document."""
+        """Return the document."""
         return Response({**schema.document(), "servers": [{"url": reverse("v2-root")}]})

@@ -105,7 +105,7 @@ class RootView(ReadOnlyView):
 
     @schema.extend_schema(exclude=True)
     def get(self, request: Request, format: str | None = None) -> Response:
-        """Tell where the resources are."""
+        """Return where the resources are."""
         names = ("accounts", "instances", "images", "sysconfig", "azure-offer-template")
         return Response(
             {
@@ -127,7 +127,7 @@ class AccountsView(ListView):
         errors=[400, 403],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
-        """Give a page of the customer's accounts."""
+        """Return a page of the customer's accounts."""
         return self.page(request, AccountListing, ACCOUNT_PARAMETERS, account_object)
 
 
@@ -143,7 +143,7 @@ class AccountView(ReadOnlyView):
         errors=[400, 403, 404],
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
-        """Give one of the customer's accounts."""
+        """Return one of the customer's accounts."""
         query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
         return Response(account_object(one(AccountListing(request.user.id, query), id)))
 
@@ -160,7 +160,7 @@ class InstancesView(ListView):
         errors=[400, 403],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
-        """Give a page of the customer's instances."""
+        """Return a page of the customer's instances."""
         return self.page(request, InstanceListing, INSTANCE_PARAMETERS, instance_object)
 
 
@@ -176,7 +176,7 @@ class InstanceView(ReadOnlyView):
         errors=[400, 403, 404],
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
-        """Give one of the customer's instances."""
+        """Return one of the customer's instances."""
         query = read_filter(INSTANCE_PARAMETERS, request.query_params)
         return Response(instance_object(one(InstanceListing(request.user.id, query), id)))
 
@@ -193,7 +193,7 @@ class ImagesView(ListView):
         errors=[400, 403],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
-        """Give a page of the images that the customer's instances use."""
+        """Return a page of the images that the customer's instances use."""
         return self.page(request, ImageListing, IMAGE_PARAMETERS, image_object)
 
 
@@ -209,7 +209,7 @@ class ImageView(ReadOnlyView):
         errors=[400, 403, 404],
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
-        """Give one of the images that the customer's instances use."""
+        """Return one of the images that the customer's instances use."""
         query = read_filter(IMAGE_PARAMETERS, request.query_params)
         return Response(image_object(one(ImageListing(request.user.id, query), id)))
 
@@ -229,7 +229,7 @@ class DailyConcurrentUsageView(ReadOnlyView):
         errors=[400, 403, 425],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
-        """Give a page of days. Raises UsageUnavailable if one of them is not calculated."""
+        """Return a page of days. Raises UsageUnavailable if one of them is not calculated."""
         joined = request.user.date_joined.astimezone(datetime.UTC).date()
         days = usage.read_days(request.query_params, joined=joined, start=self.start, end=self.end)
         paginator = self.pagination_class()
@@ -255,7 +255,7 @@ class SysconfigView(ReadOnlyView):
         errors=[403],
     )
     def get(self, request: Request, format: str | None = None) -> Response:
-        """Give our AWS account, the policy to grant it, the Azure offer and our version."""
+        """Return our AWS account, the policy to grant it, the Azure offer and our version."""
         return Response(
             {
                 "aws_account_id": own_account_id(),
@@ -279,7 +279,7 @@ class AzureOfferTemplateView(ReadOnlyView):
         security=[],
     )
     def get(self, request: Request, format: str | None = None) -> Response:
-        """Give the template."""
+        """Return the template."""
         template = offer_template(
             name=settings.AZURE_LIGHTHOUSE_OFFER_NAME,
             tenant_id=settings.AZURE_TENANT_ID,
@@ -315,5 +315,5 @@ class OpenAPIView(ReadOnlyView):
 
     @schema.extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        """Give the document."""
+        """Return the document."""
         return Response(schema.document())

@@ -88,7 +88,7 @@ class Claim(NamedTuple):
 
     @property
     def is_of_past_day(self) -> bool:
-        """Tell whether the day had ended."""
+        """Return whether the day had ended."""
         return self.date < self.now.date()
 
 

@@ -222,7 +222,7 @@ def _address(day: date) -> str:
 
 
 def _number(days: Sequence[_Day], contents: Mapping[DayKey, bytes]) -> dict[DayKey, Any]:
-    """Give each day's content its revision; tell of each whether consumers have it already."""
+    """Return each day's content its revision; tell of each whether consumers have it already."""
     if not days:
         return {}
     digests = [

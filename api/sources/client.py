@@ -187,7 +187,7 @@ def _get(url: str, *, tenant: Tenant, query: dict[str, str] | None = None) -> Re
         )
     except requests.exceptions.RequestException as error:
         if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
-            _circuit.count_silence()
+            _circuit.record_failure()
         raise SourcesUnavailableError(f"no answer from {url}: {type(error).__name__}") from error
     _circuit.count_answer()
     return _decode(reply, url, tenant)

@@ -171,7 +171,7 @@ def store(
     """Store messages in their order, unless they have come before.
 
     A message is known by its place in Kafka and the time that Kafka has for it. Returns the new
-    ones with their ids; and those that the database can not hold, such as text with NUL characters.
+    ones with their ids; and those that the database cannot hold, such as text with NUL characters.
     Raises ``OperationalError`` or ``InterfaceError`` when the database is away: then the same
     messages may be stored again.
     """

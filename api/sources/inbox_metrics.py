@@ -18,11 +18,11 @@ class InboxCollector:
     def collect(self) -> Iterable[Metric]:
         """Return the number of unfinished and dead messages by state, and the longest wait.
 
-        The same of errands. Nothing of it while the database is away.
+        The same of outbox entries. Nothing of it while the database is away.
         """
         try:
             found = inbox.statistics()
-            found_errands = outbox.statistics()
+            found_entries = outbox.statistics()
         except DatabaseError as error:
             logger.warning("The inbox is not counted: %s", error)
             return
@@ -38,12 +38,12 @@ class InboxCollector:
             value=found.oldest_waiting_seconds,
         )
         yield GaugeMetricFamily(
-            "cloudigrade_errands_open",
+            "cloudigrade_outbox_entries",
             "Statuses to be told and trails to be deleted, which nothing else would repeat.",
-            value=found_errands.open,
+            value=found_entries.open,
         )
         yield GaugeMetricFamily(
-            "cloudigrade_errands_oldest_waiting_seconds",
+            "cloudigrade_outbox_oldest_waiting_seconds",
             "How long the oldest of them has waited.",
-            value=found_errands.oldest_waiting_seconds,
+            value=found_entries.oldest_waiting_seconds,
         )

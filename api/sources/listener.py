@@ -142,7 +142,7 @@ class Listener:
 
     @property
     def is_stopped(self) -> bool:
-        """Tell whether the loop is to end."""
+        """Return whether the loop is to end."""
         return self._stopped
 
     def stop(self) -> None:
@@ -270,7 +270,7 @@ class Listener:
             try:
                 self._heartbeat_file.touch()
             except OSError as error:
-                logger.warning("The heartbeat file can not be written: %s", error)
+                logger.warning("The heartbeat file cannot be written: %s", error)
 
 
 def _decode_all(messages: list[Message]) -> list[Received]:
@@ -346,7 +346,7 @@ def _count(stored: list[tuple[int, Received]], rejected: list[Received]) -> None
     for _, received in stored:
         MESSAGES.labels(received.event_type, "stored").inc()
     for received in rejected:
-        _reject(received.coordinates, "the database can not hold it", "", received.event_type)
+        _reject(received.coordinates, "the database cannot hold it", "", received.event_type)
 
 
 def _is_switched_on() -> bool:
@@ -379,5 +379,5 @@ def _shortened(value: object) -> str:
 
 
 def _headers(message: Message) -> Sequence[tuple[str, bytes | None]] | None:
-    """Give the headers the type that they have in messages that were received."""
+    """Return the headers the type that they have in messages that were received."""
     return cast("Sequence[tuple[str, bytes | None]] | None", message.headers())

@@ -49,7 +49,7 @@ Headers = Sequence[Sequence[str | None]]
 
 
 class MalformedMessageError(ValueError):
-    """The message can not be understood, now or later."""
+    """The message cannot be understood, now or later."""
 
 
 class Tenant(NamedTuple):
@@ -126,7 +126,7 @@ def first_header(headers: Headers, name: str) -> str | None:
 def tenant_of(headers: Headers) -> Tenant:
     """Tell whom a message is about, from the explicit headers or else from the identity header.
 
-    An identity that can not be decoded counts as absent (spec 03 §2).
+    An identity that cannot be decoded counts as absent (spec 03 §2).
     """
     return Tenant(*tenant_from_headers(headers))
 
@@ -152,7 +152,7 @@ class Objects(NamedTuple):
 
 
 def objects_of(event_type: str, value: Mapping[str, Any]) -> Objects:
-    """Tell what a message is about, by its type and its body (spec 03 §1.5)."""
+    """Return what a message is about, by its type and its body (spec 03 §1.5)."""
     if event_type in (PAUSE, UNPAUSE):
         return Objects(platform_id(value.get("id")), None)
     if event_type == UPDATE:

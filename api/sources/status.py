@@ -26,7 +26,7 @@ def notify_available(*, tenant: Tenant, application_id: object) -> None:
 
 
 def notify_unavailable(*, tenant: Tenant, application_id: object, error: str = "") -> None:
-    """Queue the news, after commit, that an application can not be used, and why."""
+    """Queue the news, after commit, that an application cannot be used, and why."""
     _queue(tenant, application_id, UNAVAILABLE, error)
 
 

@@ -345,7 +345,7 @@ def _delay(attempts: int, error: Exception) -> float:
 
 
 def _bury(message: InboxMessage, error: Exception | None, give_up: GiveUp) -> None:
-    """Give a message up for good: the customer's later ones go on, an operator may revive it."""
+    """Return a message up for good: the customer's later ones go on, an operator may revive it."""
     reason = _reason(error) if error else "its workers were lost again and again"
     logger.error("%s is given up: %s", message, reason)
     _finish(message, State.DEAD, reason=reason)

@@ -50,7 +50,7 @@ def synthetic_requests() -> QuerySet[SyntheticDataRequest]:
 
 
 def is_ready(request: SyntheticDataRequest) -> bool:
-    """Tell whether each day of a selected request has usage, from its user's first to its own."""
+    """Return whether each day of a selected request has usage, from its user's first to its own."""
     if request.user is None:
         return False
     first = request.user.date_joined.astimezone(UTC).date()

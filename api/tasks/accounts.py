@@ -63,11 +63,13 @@ def check_azure_subscription_and_create_cloud_account(
 @task("api.tasks.enable_account", bind=True, retry=CHECK_RETRY)
 def enable_account(self: Task, cloud_account_id: int) -> None:
     """Verify an account, enable it, and tell sources the result."""
-    with outbox.carry_out(self.request) as wanted:
+    with outbox.run(self.request) as wanted:
         if wanted:
             begin_check(cloud_account_id)
             last = self.request.retries >= CHECK_RETRY.retries
-            lifecycle.enable_account(account_id=cloud_account_id, trigger=API, patient=not last)
+            lifecycle.enable_account(
+                account_id=cloud_account_id, trigger=API, retry_transient=not last
+            )
 
 
 @task(

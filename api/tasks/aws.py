@@ -13,7 +13,7 @@ from api.clouds.aws.errors import AwsError, NotReadyError, translated
 from api.clouds.aws.provisioning import dead_letters
 from api.clouds.aws.provisioning.queues import Message, cache_lengths
 from api.clouds.provider import TransientCloudError
-from util.locks import single_flight
+from util.locks import run_once
 from util.tasks import LONG, RetryPolicy, task
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
@@ -39,7 +39,7 @@ def _shown(messages: list[Message]) -> list[dict[str, str]]:
 def initial_aws_describe_instances(self: Any, aws_cloud_account_id: int) -> None:
     """Describe all instances of an account."""
     # What AWS refuses for good is looked at again by the next reconciliation.
-    with outbox.carry_out(self.request, within=LONG.hard, final=(AwsError,)) as wanted:
+    with outbox.run(self.request, within=LONG.hard, final=(AwsError,)) as wanted:
         if wanted:
             repeated = self.request.retries > 0
             sync.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)
@@ -68,10 +68,10 @@ def describe_missing_for_account(aws_cloud_account_id: int) -> None:
 @translated
 def delete_cloudtrail(self: Any, arn: str, aws_account_id: str) -> None:
     """Delete our trail from an account that is metered no more."""
-    tie = outbox.Tie.of(self.request.headers)
-    if outbox.take_up(tie, again=self.request.retries > 0):
-        with outbox.failures_noted(tie):
-            remove_trail(arn=arn, aws_account_id=aws_account_id, tie=tie)
+    link = outbox.TaskLink.of(self.request.headers)
+    if outbox.claim(link, again=self.request.retries > 0):
+        with outbox.failures_noted(link):
+            remove_trail(arn=arn, aws_account_id=aws_account_id, link=link)
 
 
 @task("api.clouds.aws.tasks.repopulate_ec2_instance_mapping", retry=STANDARD, limit=LONG)
@@ -91,6 +91,6 @@ def check_and_cache_sqs_queues_lengths() -> None:
 @translated
 def redrive_dead_letters() -> dict[str, dict[str, int]]:
     """Move dead letters back whose cause may have passed; returns how many of each queue."""
-    with single_flight("redrive_dead_letters", LONG.hard) as alone:
+    with run_once("redrive_dead_letters", LONG.hard) as alone:
         found = dead_letters.redrive_all() if alone else []
     return {one.queue: {"moved": one.moved, "kept": one.kept} for one in found}

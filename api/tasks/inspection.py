@@ -5,7 +5,7 @@ from typing import Any
 from api import outbox
 from api.clouds.aws.errors import NotReadyError, translated
 from api.clouds.provider import TransientCloudError
-from api.images.users import Start
+from api.images.users import InspectionRequest
 from api.inspection import cleanup, restart
 from api.inspection.request import start_inspections
 from api.inspection.results import read
@@ -18,7 +18,7 @@ STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
 @task("api.tasks.start_image_inspections")
 def start_image_inspections(images: list[list[str]]) -> None:
     """Start inspections; each image comes as ARN, AMI id and region."""
-    start_inspections(Start(*image) for image in images)
+    start_inspections(InspectionRequest(*image) for image in images)
 
 
 @task("api.tasks.inspect_pending_images", limit=LONG)
@@ -89,7 +89,7 @@ def launch_inspection_instance(ami_id: str, snapshot_copy_id: str) -> None:
 @translated
 def inspect_snapshot(self: Any, ami_id: str, snapshot_copy_id: str) -> None:
     """Look into a copied disk without an instance."""
-    with outbox.carry_out(self.request, within=LONG.hard, final=direct.FINAL) as wanted:
+    with outbox.run(self.request, within=LONG.hard, final=direct.FINAL) as wanted:
         if wanted:
             direct.inspect_snapshot(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
 
@@ -98,7 +98,7 @@ def inspect_snapshot(self: Any, ami_id: str, snapshot_copy_id: str) -> None:
 @translated
 def delete_snapshot(self: Any, snapshot_copy_id: str, ami_id: str, snapshot_region: str) -> None:
     """Delete the copied disk once it is needed no more."""
-    with outbox.carry_out(self.request) as wanted:
+    with outbox.run(self.request) as wanted:
         if wanted:
             release.delete_snapshot(
                 snapshot_copy_id=snapshot_copy_id, ami_id=ami_id, region=snapshot_region

@@ -25,7 +25,7 @@ from api.sources.status import send_status
 from api.sources.work import BusyError, Outcome, StepAsideError
 from util import postgres
 from util.kafka import KafkaProducerError
-from util.locks import single_flight
+from util.locks import run_once
 from util.tasks import LONG, MAX_BACKOFF, RetryPolicy, parse_datetime, task
 
 RETRY = RetryPolicy(errors=(SourcesUnavailableError, *WORTH_REPEATING))
@@ -100,7 +100,7 @@ def notify_application_availability_task(
     availability_status_error: str = "",
 ) -> None:
     """Send a status to the sources service; a late one gives way to a newer one."""
-    with outbox.carry_out(self.request) as wanted:
+    with outbox.run(self.request) as wanted:
         if wanted:
             send_status(
                 tenant=Tenant(account_number or None, org_id or None),
@@ -113,7 +113,7 @@ def notify_application_availability_task(
 @task("api.tasks.sweep_inbox", limit=LONG)
 def sweep_inbox() -> None:
     """Queue again what seems to have been lost, and forget what was done long ago."""
-    with single_flight("sweep_inbox", SWEEP_SECONDS) as alone:
+    with run_once("sweep_inbox", SWEEP_SECONDS) as alone:
         if alone:
             inbox.publish_due()
             outbox.queue_lost()

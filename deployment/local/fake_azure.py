@@ -230,7 +230,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _body(content: Any) -> bytes:
-    """Give JSON, but nothing as nothing and a text as it is."""
+    """Return JSON, but nothing as nothing and a text as it is."""
     if content is None:
         return b""
     return (content if isinstance(content, str) else json.dumps(content)).encode()

@@ -39,7 +39,7 @@ class PortReservation:
 
 
 def is_listening(port: int, host: str = LOOPBACK) -> bool:
-    """Tell whether something accepts TCP connections on the port."""
+    """Return whether something accepts TCP connections on the port."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0

@@ -138,7 +138,7 @@ def find_binaries() -> Path:
 
 @functools.cache
 def user_namespaces_work() -> bool:
-    """Tell whether this machine lets us be an ordinary user in a namespace of our own."""
+    """Return whether this machine lets us be an ordinary user in a namespace of our own."""
     try:
         attempt = subprocess.run([*_AS_ORDINARY_USER, "true"], capture_output=True, check=False)
     except OSError:

@@ -82,7 +82,7 @@ class ManagedProcess:
         return self._child.poll() if self._child else None
 
     def has_logged(self, text: str) -> bool:
-        """Tell whether the process has written this text."""
+        """Return whether the process has written this text."""
         return text in self.log_file.read_text(errors="replace")
 
     def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:

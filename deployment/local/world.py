@@ -104,5 +104,5 @@ class LocalServices:
 
 
 def is_configured(kind: type[Service], environment: Mapping[str, str]) -> bool:
-    """Tell whether the environment names a real service of this kind."""
+    """Return whether the environment names a real service of this kind."""
     return any(environment.get(variable) for variable in kind.configured_by)

@@ -88,7 +88,7 @@ def quoted(text: str, mark: str) -> str:
 
 
 def configuration(setup: Setup, folder: Path, pool_mode: str) -> str:
-    """Give PgBouncer's configuration; what is not in it has its default."""
+    """Return PgBouncer's configuration; what is not in it has its default."""
     place = f"host={quoted(setup.host, SINGLE)} port={setup.port}"
     lines = [
         "[databases]",
@@ -111,7 +111,7 @@ def configuration(setup: Setup, folder: Path, pool_mode: str) -> str:
 
 
 def service(setup: Setup) -> str:
-    """Give the service that probes connect to: ourselves, without TLS."""
+    """Return the service that probes connect to: ourselves, without TLS."""
     return (
         f"[postigrade]\nhost=127.0.0.1\nport={setup.listen_port}\ndbname={setup.name}\n"
         f"user={setup.user}\npassword={setup.password}\nsslmode=disable\nconnect_timeout=2\n"

@@ -20,7 +20,7 @@ well-formed may still be refused: taken numbers, unknown rows, late dates.
 
 
 def served(document: dict[str, Any], *, base_url: str, seed: int) -> BaseSchema:
-    """Give the operations of a document, to be tried on the application itself."""
+    """Return the operations of a document, to be tried on the application itself."""
     api = schemathesis.openapi.from_dict(
         document,
         config=SchemathesisConfig.from_dict(

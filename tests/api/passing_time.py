@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from django.db import models
 from django.db.models import F
 
-from api.models import CloudAccount, Errand, InboxMessage
+from api.models import CloudAccount, InboxMessage, OutboxEntry
 
-_STORED = (InboxMessage, Errand)
+_STORED = (InboxMessage, OutboxEntry)
 
 
 def time_passes(seconds: float) -> None:
-    """Make all times of the inbox and of errands so many seconds earlier."""
+    """Make all times of the inbox and of outbox entries so many seconds earlier."""
     for model in _STORED:
         _shift(model, _times(model), seconds)
 

@@ -123,11 +123,11 @@ def test_lost_processes_of_all_repetitions_are_added_up():
 
 
 def test_work_that_is_queued_again_as_another_message_is_the_same_work():
-    """An errand is queued again by the sweep, as a task with another id."""
-    headers = {"errand": "a", "errand_ticket": "1-2-3"}
+    """An outbox entry is queued again by the sweep, as a task with another id."""
+    headers = {"outbox_key": "a", "outbox_task_id": "1-2-3"}
     requests = [Request(task_id=f"task-{number}", **headers) for number in range(5)]
     assert starts_before_set_aside(*requests) == 3
-    assert SetAsideTask.objects.get().work == "errand-1-2-3"
+    assert SetAsideTask.objects.get().work == "outbox-1-2-3"
 
 
 def test_stored_messages_count_their_lost_workers_themselves():
@@ -153,13 +153,13 @@ def test_without_redis_a_task_is_begun(monkeypatch):
 
 
 def test_release_queues_the_task_as_it_was(redis_client):
-    headers = {"errand": "a", "errand_ticket": "1-2-3"}
+    headers = {"outbox_key": "a", "outbox_task_id": "1-2-3"}
     starts_before_set_aside(*[Request(retries=2, **headers)] * 4)
     assert set_aside.release(set_aside.waiting()) == 1
     message = json.loads(redis_client.lindex("test-enable_account", 0))
     assert message["headers"]["id"] == "task-1"
     assert message["headers"]["retries"] == 2
-    assert message["headers"]["errand_ticket"] == "1-2-3"
+    assert message["headers"]["outbox_task_id"] == "1-2-3"
     assert message["headers"]["expires"] is None
     assert redis_client.keys("test-task-starts-*") == []
     assert not set_aside.waiting()

@@ -52,7 +52,7 @@ class ManyRuns(Suite):
         return account.user
 
     def operations(self) -> list[Operation]:
-        """Give 30 days of the one and a day of the other, each beside the bare sweep."""
+        """Return 30 days of the one and a day of the other, each beside the bare sweep."""
         return [
             Operation(
                 "30 days x 5,000 runs",
@@ -107,7 +107,7 @@ class ManyInstances(Suite):
             factories.make_definition(instance_type=dataset.INSTANCE_TYPE, vcpu=1, memory_mib=1024)
 
     def operations(self) -> list[Operation]:
-        """Give the first calculation, one that changes nothing, and the bare statement."""
+        """Return the first calculation, one that changes nothing, and the bare statement."""
         return [
             Operation(
                 "all new",
@@ -152,7 +152,7 @@ class Synthetic(Suite):
         """Start with nothing."""
 
     def operations(self) -> list[Operation]:
-        """Give the whole chain."""
+        """Return the whole chain."""
         return [
             Operation(
                 "5,000 instances over 30 days, all steps",

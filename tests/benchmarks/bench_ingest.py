@@ -60,9 +60,9 @@ class Customer:
             for place, instance in enumerate(self.instances)
         )
 
-    def fetch(self, announced: read.Announced) -> read.Content:
+    def fetch(self, notified: read.NotifiedObject) -> read.Content:
         """Stand in for S3."""
-        data = self.bucket[announced.key]
+        data = self.bucket[notified.key]
         return read.Content(data, "", "", len(data))
 
     def put(self, name: str, records: Sequence[trail.Record]) -> Message:
@@ -116,7 +116,7 @@ class Dense(Customer, Suite):
         self.message = self.put("Dense", list(self.records()))
 
     def records(self) -> Iterator[trail.Record]:
-        """Give the records, in the order of time."""
+        """Return the records, in the order of time."""
         account = self.account.aws_account_id
         for place in range(RECORDS):
             instance = self.instances[place % INSTANCES].cloud_instance_id
@@ -182,7 +182,7 @@ class Sparse(Customer, Suite):
         ]
 
     def records(self, number: int) -> Iterator[trail.Record]:
-        """Give the records of one file."""
+        """Return the records of one file."""
         account = self.account.aws_account_id
         for place in range(SPARSE_RECORDS):
             at = START + timedelta(minutes=5 * number, seconds=place)
@@ -215,15 +215,15 @@ class Sparse(Customer, Suite):
 
 
 class Description(Customer, Suite):
-    """A look at a large account."""
+    """A scan of a large account."""
 
     title = f"{DESCRIBED:,} instances in {REGIONS} regions"
 
     def operations(self) -> list[Operation]:
-        """Give the first look and one that finds nothing new."""
+        """Return the first scan and one that finds nothing new."""
         return [
             Operation(
-                "first look",
+                "first scan",
                 self.describe,
                 prepare=self.forget_all,
                 check=self.check,
@@ -244,7 +244,7 @@ class Description(Customer, Suite):
             describe_account(account_id=self.account.id)
 
     def listed(self, arn: object, region: str) -> Iterator[DescribedInstance]:
-        """Give the instances of one region."""
+        """Return the instances of one region."""
         first = int(region.rpartition("-")[2])
         for number in range(first, DESCRIBED, REGIONS):
             yield DescribedInstance(

@@ -75,7 +75,7 @@ class Inspector(Suite):
         self.disks[name] = image
 
     def operations(self) -> list[Operation]:
-        """Give the two large forms with the limits of the specification, and a typical disk."""
+        """Return the two large forms with the limits of the specification, and a typical disk."""
         forms = [
             ("RHEL 9", "10 GiB, 600 packages in SQLite of 33 MB", LIMIT),
             ("RHEL 7", "10 GiB, 600 packages in Berkeley DB of 35 MB", LIMIT),

@@ -93,7 +93,7 @@ class InternalAPI(Suite):
         assert Run.objects.count() == INSTANCES * RUNS_PER_INSTANCE
 
     def operations(self) -> list[Operation]:
-        """Give the routes."""
+        """Return the routes."""
         number = self.user_number
         return [
             self.reads(
@@ -137,7 +137,7 @@ class InternalAPI(Suite):
         ]
 
     def user_number(self) -> str:
-        """Give the org id of a customer with 2,000 runs."""
+        """Return the org id of a customer with 2,000 runs."""
         return self.user.org_id
 
     def reads(

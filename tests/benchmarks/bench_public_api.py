@@ -74,7 +74,7 @@ _BARE = {
 
 
 def entries() -> list[list[Any]]:
-    """Give as many numbers of instances as a customer with many products has on a day."""
+    """Return as many numbers of instances as a customer with many products has on a day."""
     keys: dict[Facets, None] = {}
     for number in itertools.count():
         role, sla = f"Red Hat Enterprise Linux Server {number}", f"Premium {number % 3}"
@@ -137,7 +137,7 @@ class PublicAPI(Suite):
             cursor.execute(_INSTANCES, parameters)
 
     def operations(self) -> list[Operation]:
-        """Give each route at one and four connections, and its bare row."""
+        """Return each route at one and four connections, and its bare row."""
         month = clock.today() - timedelta(days=DAYS - 1)
         routes = {
             "accounts": ("/accounts/", 0.004),

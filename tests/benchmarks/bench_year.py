@@ -60,7 +60,7 @@ class Year(Suite):
             factories.make_definition(instance_type=dataset.INSTANCE_TYPE, vcpu=1, memory_mib=1024)
 
     def operations(self) -> list[Operation]:
-        """Give O1 to O7, with the same work done barely beside O1 and O2."""
+        """Return O1 to O7, with the same work done barely beside O1 and O2."""
         return [
             Operation(
                 "O1 all runs from all events",
@@ -251,7 +251,7 @@ class Year(Suite):
         assert {day: sorted(counts) for day, counts in self.rows()} == expected
 
     def rows(self):
-        """Give the customer's days with their counts."""
+        """Return the customer's days with their counts."""
         return (
             ConcurrentUsage.objects.filter(user=self.user)
             .order_by("date")
@@ -259,11 +259,11 @@ class Year(Suite):
         )
 
     def rows_of_2022(self):
-        """Give those of the days that the digest covers."""
+        """Return those of the days that the digest covers."""
         return list(self.rows().filter(date__lte=dataset.LAST_DAY))
 
     def totals(self):
-        """Give each day's number over everything."""
+        """Return each day's number over everything."""
         return {
             day: next((entry[5] for entry in counts if entry[:5] == [ANY] * 5), 0)
             for day, counts in self.rows()

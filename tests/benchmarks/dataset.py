@@ -72,7 +72,7 @@ class ImageFacts(NamedTuple):
 
 
 def image(number: int) -> ImageFacts:
-    """Give the facts of an image."""
+    """Return the facts of an image."""
     return ImageFacts(
         number % 10 != 0,
         ["x86_64", "arm64"][number % 2],
@@ -84,7 +84,7 @@ def image(number: int) -> ImageFacts:
 
 
 def power_seconds(instance: int) -> Iterator[tuple[int, str]]:
-    """Give the events of an instance: seconds since 1970 and type, in the order of time."""
+    """Return the events of an instance: seconds since 1970 and type, in the order of time."""
     if instance < ALWAYS_ON:
         yield T0 + instance % 30 * DAY + 37 * instance % DAY, "power_on"
         return
@@ -95,7 +95,7 @@ def power_seconds(instance: int) -> Iterator[tuple[int, str]]:
 
 
 def digest(days: Iterable[Iterable[Iterable]]) -> str:
-    """Give the SHA-256 of the counts of days, each a list of five values and a number."""
+    """Return the SHA-256 of the counts of days, each a list of five values and a number."""
     sha = hashlib.sha256()
     for entries in days:
         line = json.dumps(sorted(list(entry) for entry in entries), separators=(",", ":"))

@@ -107,7 +107,7 @@ def cpu_of_family(parent: int | None) -> float | None:
 
 
 def _stat(process: int) -> list[str]:
-    """Give what follows the name in /proc/<pid>/stat: state, parent, ..., times from 11 on."""
+    """Return what follows the name in /proc/<pid>/stat: state, parent, ..., times from 11 on."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 

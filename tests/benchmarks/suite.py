@@ -45,7 +45,7 @@ class Suite(ABC):
 
     @abstractmethod
     def operations(self) -> list[Operation]:
-        """Give the operations, in the order in which they are run."""
+        """Return the operations, in the order in which they are run."""
 
     def unload(self) -> None:  # noqa: B027 - most have nothing to do
         """Stop what was started beside the data."""
@@ -82,7 +82,7 @@ class Result:
         return [name for name, most in self.target.items() if figures[name] > most]
 
     def as_json(self) -> dict[str, Any]:
-        """Give the figures for build/bench.json."""
+        """Return the figures for build/bench.json."""
         figures = {
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in asdict(self.cost).items()

@@ -14,7 +14,7 @@ from tests.cloudigrade.programs import ROOT, environment
 
 @contextmanager
 def gunicorns(folder: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], Path]]]:
-    """Give a function that starts gunicorn and returns its process and log once it serves a URL."""
+    """Return a function that starts gunicorn and returns process and log once it serves a URL."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(url: str, **changes: str) -> tuple[subprocess.Popen[bytes], Path]:

@@ -36,7 +36,7 @@ def test_workers_with_different_clocks_keep_their_tasks_and_take_those_of_a_lost
         started[name] = worker
 
     def looked_after() -> bool:
-        """Tell whether all of them have looked after their tasks several times."""
+        """Return whether all of them have looked after their tasks several times."""
         seen = redis_client.hgetall("test-held-tasks")
         told.update(seen.values())
         return len(told) > 5 * len(started)

@@ -427,7 +427,7 @@ CASES: list[Case] = [
         off=[1600, 2000, 3000],
     ),
     *threshold("CloudigradeSourcesMessagesWait", "inbox_oldest_waiting_seconds", 3600, 15),
-    *threshold("CloudigradeErrandsWait", "errands_oldest_waiting_seconds", 3600, 15),
+    *threshold("CloudigradeOutboxWaits", "outbox_oldest_waiting_seconds", 3600, 15),
     Case(
         "CloudigradeNumberUnexplained",
         "one mismatch",

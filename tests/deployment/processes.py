@@ -25,7 +25,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether the process exists and is more than a zombie."""
+    """Return whether the process exists and is more than a zombie."""
     status = subprocess.run(
         ["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True, check=False
     )

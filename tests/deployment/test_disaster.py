@@ -29,7 +29,7 @@ def product(services):
 
 
 def works(product):
-    """Tell whether health, metrics and a task end to end are as they should be."""
+    """Return whether health, metrics and a task end to end are as they should be."""
     return smoke(product.url, "--task-seconds", "20").returncode == 0
 
 

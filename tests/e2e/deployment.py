@@ -152,7 +152,7 @@ class Deployment(SourcesWorld):
             self.balancer.add(pod.url)
 
     def of(self, part: str) -> list[Pod]:
-        """Give the pods that run now of one kind."""
+        """Return the pods that run now of one kind."""
         return [pod for pod in self.pods if pod.part == part]
 
     def roll(self, pod: Pod) -> None:
@@ -244,7 +244,7 @@ class Deployment(SourcesWorld):
                 self.count("api_inboxmessage", "state = 'processed'") < messages
                 or self.logs_left()
                 or self.count("api_staleusage")
-                or self.count("api_errand", "done_at IS NULL")
+                or self.count("api_outboxentry", "done_at IS NULL")
                 or self.tasks_left()
             )
 
@@ -252,6 +252,6 @@ class Deployment(SourcesWorld):
 
 
 def _is_busy(pod: Pod) -> bool:
-    """Tell whether the last that a worker said of its tasks is that it has got one."""
+    """Return whether the last that a worker said of its tasks is that it has got one."""
     lines = [line for line in pod.process.log_file.read_text().splitlines() if "| Task " in line]
     return bool(lines) and lines[-1].endswith("] received")

@@ -169,13 +169,13 @@ class SourcesWorld:
             self.wait_for(partial(self.has_said, name, " ready."), f"{name} is ready")
 
     def has_said(self, name: str, text: str) -> bool:
-        """Tell whether the process of this name that runs now has logged a text."""
+        """Return whether the process of this name that runs now has logged a text."""
         process = self._processes[name]
         lines = process.log_file.read_text(errors="replace").splitlines()
         return any(text in line and f"| {process.pid} |" in line for line in lines)
 
     def worker_command(self, name: str) -> tuple[str, ...]:
-        """Give the command of a worker that calls itself so."""
+        """Return the command of a worker that calls itself so."""
         return (
             *("celery", "--app", "cloudigrade", "worker", "--loglevel", "info"),
             *("--pool", "solo", "--without-gossip", "--without-mingle"),
@@ -317,7 +317,7 @@ class SourcesWorld:
 
     @contextmanager
     def database(self) -> Iterator[Any]:
-        """Give a cursor on the product's database; all is committed at the end."""
+        """Return a cursor on the product's database; all is committed at the end."""
         connection = psycopg2.connect(
             host=LOOPBACK,
             port=self.services.embedded["postgres"].port,
@@ -354,7 +354,7 @@ class SourcesWorld:
         )
 
     def is_described(self, customer: Customer) -> bool:
-        """Tell whether the instances of a customer's account have been looked at."""
+        """Return whether the instances of a customer's account have been looked at."""
         return bool(
             self.query(
                 "SELECT FROM api_describerun look"
@@ -381,7 +381,7 @@ class SourcesWorld:
         )
 
     def are_done(self, count: int, *customers: Customer) -> bool:
-        """Tell whether these customers' messages are all stored and processed."""
+        """Return whether these customers' messages are all stored and processed."""
         states = [state for _, state, _ in self.messages(*customers)]
         assert "dead" not in states
         return states == ["processed"] * count
@@ -393,12 +393,12 @@ class SourcesWorld:
             raise AssertionError(self.messages(*customers)) from None
 
     def asked_sources(self, customer: Customer) -> bool:
-        """Tell whether the sources service was asked for this customer's application."""
+        """Return whether the sources service was asked for this customer's application."""
         path = f"/applications/{customer.application_id}"
         return any(path in request["path"] for request in self.sources.received())
 
     def asked_aws(self, customer: Customer) -> bool:
-        """Tell whether anything was asked inside this customer's AWS account."""
+        """Return whether anything was asked inside this customer's AWS account."""
         return any(call["account"] == customer.aws_account_id for call in self.aws.calls())
 
     def redis(self) -> redis.Redis:

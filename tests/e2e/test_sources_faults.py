@@ -106,7 +106,7 @@ class Wave:
         print(f"after the fault: all done in {done:.1f} s, all told in {told:.1f} s")
 
     def is_stored(self) -> bool:
-        """Tell whether all messages are in the inbox."""
+        """Return whether all messages are in the inbox."""
         return len(self.world.messages(*self.customers)) == 6
 
 

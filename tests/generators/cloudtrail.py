@@ -28,7 +28,7 @@ def stamp(moment: datetime) -> str:
 
 
 def event_id(*parts: object) -> str:
-    """Give the same UUID for the same parts, so that generated logs can be generated again."""
+    """Return the same UUID for the same parts, so that generated logs can be generated again."""
     digest = hashlib.md5(repr(parts).encode(), usedforsecurity=False).digest()
     return str(uuid.UUID(bytes=digest))
 

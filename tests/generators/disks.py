@@ -23,7 +23,7 @@ _ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", **_SMALL_XFS}
 
 
 def can_make(kind: str) -> bool:
-    """Tell whether this machine has the program that makes such a file system."""
+    """Return whether this machine has the program that makes such a file system."""
     return _program(f"mkfs.{kind}" if kind == "xfs" else "mke2fs") is not None
 
 

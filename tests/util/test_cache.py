@@ -5,7 +5,7 @@ import redis
 from django.conf import settings
 from django.core.cache import cache
 
-from util.cache import JSONSerializer, LocalCache, RedisCache, remembered
+from util.cache import JSONSerializer, LocalCache, RedisCache, cached
 
 
 @pytest.fixture
@@ -79,15 +79,15 @@ def test_a_claim_is_given_once(redis_cache):
 def test_a_remembered_value_is_computed_once():
     cache.clear()
     answers = [{"a": 1}]
-    values = [remembered("key", 60, answers.pop) for _ in range(3)]
+    values = [cached("key", 60, answers.pop) for _ in range(3)]
     assert values == [{"a": 1}] * 3
 
 
 def test_nothing_is_not_remembered():
     cache.clear()
     answers = [None, "late"]
-    assert remembered("key", 60, lambda: answers.pop(0)) is None
-    assert remembered("key", 60, lambda: answers.pop(0)) == "late"
+    assert cached("key", 60, lambda: answers.pop(0)) is None
+    assert cached("key", 60, lambda: answers.pop(0)) == "late"
 
 
 @pytest.mark.parametrize("broken", ["get", "set"])
@@ -97,4 +97,4 @@ def test_without_redis_a_value_is_computed(broken, monkeypatch):
 
     cache.clear()
     monkeypatch.setattr(LocalCache, broken, fail)
-    assert remembered("key", 60, lambda: "value") == "value"
+    assert cached("key", 60, lambda: "value") == "value"

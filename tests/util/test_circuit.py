@@ -24,9 +24,9 @@ def clock(monkeypatch):
 def test_silences_in_a_row_open_it_for_a_while(clock):
     found = Circuit(silences=3, seconds=10)
     for _ in range(2):
-        found.count_silence()
+        found.record_failure()
         assert not found.is_open()
-    found.count_silence()
+    found.record_failure()
     assert found.is_open()
     clock.now += 10
     assert not found.is_open()
@@ -35,19 +35,19 @@ def test_silences_in_a_row_open_it_for_a_while(clock):
 def test_first_silence_afterwards_opens_it_again(clock):
     found = Circuit(silences=3, seconds=10)
     for _ in range(3):
-        found.count_silence()
+        found.record_failure()
     clock.now += 11
-    found.count_silence()
+    found.record_failure()
     assert found.is_open()
 
 
 def test_answer_in_between_counts(clock):
     found = Circuit(silences=2, seconds=10)
-    found.count_silence()
+    found.record_failure()
     found.count_answer()
-    found.count_silence()
+    found.record_failure()
     assert not found.is_open()
-    found.count_silence()
+    found.record_failure()
     assert found.is_open()
     found.reset()
     assert not found.is_open()

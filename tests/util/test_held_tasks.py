@@ -10,7 +10,7 @@ import time_machine
 from cloudigrade import celery_app
 from util import visibility_renewal
 from util.tasks import publish
-from util.visibility_renewal import HeldTasks
+from util.visibility_renewal import VisibilityRenewal
 
 QUEUE = "test-enable_account"
 SEEN = "test-held-tasks"
@@ -26,7 +26,7 @@ class Worker:
         self.channel = connection.channel()
         self.reader = SimpleNamespace(channel=self.channel)
         consumer = SimpleNamespace(task_consumer=self.reader)
-        self.held = HeldTasks(consumer, lost_after=LOST_AFTER, longest=LONGEST)
+        self.held = VisibilityRenewal(consumer, lost_after=LOST_AFTER, longest=LONGEST)
 
     def take(self):
         message = self.channel.basic_get("enable_account")
@@ -60,15 +60,15 @@ def let_pass(redis_client, monkeypatch):
 def test_what_nobody_speaks_of_is_returned(connection, let_pass, redis_client):
     lost, other = Worker(connection), Worker(connection)
     lost.take()
-    other.held.look_after()
+    other.held.run_once()
     let_pass(LOST_AFTER - 10)
-    other.held.look_after()
+    other.held.run_once()
     assert redis_client.llen(QUEUE) == 0
     let_pass(20)
-    other.held.look_after()
+    other.held.run_once()
     assert (redis_client.llen(QUEUE), redis_client.hlen("test-unacked")) == (1, 0)
     assert other.take().properties["delivery_info"]["redelivered"] is True
-    other.held.look_after()
+    other.held.run_once()
     assert redis_client.llen(QUEUE) == 0
 
 
@@ -76,14 +76,14 @@ def test_what_is_held_stays_where_it_is_until_it_takes_too_long(connection, let_
     busy, other = Worker(connection), Worker(connection)
     busy.take()
     for _ in range(LONGEST // 200):
-        busy.held.look_after()
+        busy.held.run_once()
         let_pass(200)
-        other.held.look_after()
+        other.held.run_once()
         assert redis_client.llen(QUEUE) == 0
     for _ in range(3):
-        busy.held.look_after()
+        busy.held.run_once()
         let_pass(200)
-    other.held.look_after()
+    other.held.run_once()
     assert redis_client.llen(QUEUE) == 1
 
 
@@ -100,27 +100,27 @@ def test_clocks_of_workers_do_not_matter(
         busy.take()
     for _ in range(5):
         with time_machine.travel(off_other):
-            other.held.look_after()
+            other.held.run_once()
         assert redis_client.llen(QUEUE) == 0
         let_pass(LOST_AFTER - 100)
         with time_machine.travel(off_busy):
-            busy.held.look_after()
+            busy.held.run_once()
     for _ in range(2):
         with time_machine.travel(off_other):
-            other.held.look_after()
+            other.held.run_once()
         let_pass(LOST_AFTER + 1)
     with time_machine.travel(off_other):
-        other.held.look_after()
+        other.held.run_once()
     assert redis_client.llen(QUEUE) == 1
 
 
 def test_what_is_done_is_forgotten(connection, let_pass, redis_client):
     worker = Worker(connection)
     message = worker.take()
-    worker.held.look_after()
+    worker.held.run_once()
     assert redis_client.hlen(SEEN) == 1
     message.ack()
-    worker.held.look_after()
+    worker.held.run_once()
     assert not redis_client.exists(SEEN)
 
 
@@ -132,7 +132,7 @@ def test_what_is_done_is_not_held_again(connection, redis_client):
     held = worker.held._held
     worker.held._held = lambda: held() or [message.delivery_tag]
     message.ack()
-    worker.held.look_after()
+    worker.held.run_once()
     assert redis_client.zcard("test-unacked_index") == 0
 
 
@@ -147,13 +147,13 @@ def test_a_redis_that_is_away_is_no_reason_to_stop(connection, monkeypatch, capl
     worker = Worker(connection)
     rounds = []
 
-    def look_after():
+    def run_once():
         rounds.append(None)
         if len(rounds) == 2:
-            worker.held.let_go()
+            worker.held.stop()
         raise ConnectionError("away")
 
-    monkeypatch.setattr(worker.held, "look_after", look_after)
+    monkeypatch.setattr(worker.held, "run_once", run_once)
     worker.held._lost_after = 0
     worker.held._keep()
     assert len(rounds) == 2

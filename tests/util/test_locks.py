@@ -11,7 +11,7 @@ from redis.lock import Lock
 
 from tests.threads import in_threads
 from util.cache import LocalCache
-from util.locks import LeaderRun, advisory_key, lock, single_flight, try_lock
+from util.locks import LeaderRun, advisory_key, lock, run_once, try_lock
 
 
 @pytest.fixture(autouse=True)
@@ -63,34 +63,34 @@ def test_locks_are_taken_in_one_order_in_one_statement(django_assert_num_queries
 
 
 def test_a_periodic_task_flies_alone(redis_client):
-    with single_flight("analyze_log", 60) as first:
+    with run_once("analyze_log", 60) as first:
         assert 0 < redis_client.ttl("test-lock-single-flight-analyze_log") <= 60
-        with single_flight("analyze_log", 60) as second:
+        with run_once("analyze_log", 60) as second:
             assert (first, second) == (True, False)
-        with single_flight("another", 60) as other:
+        with run_once("another", 60) as other:
             assert other
-        with single_flight("analyze_log", 60) as still:
+        with run_once("analyze_log", 60) as still:
             assert not still
-    with single_flight("analyze_log", 60) as again:
+    with run_once("analyze_log", 60) as again:
         assert again
 
 
 def test_a_failed_flight_gives_way(redis_client):
-    with pytest.raises(ZeroDivisionError), single_flight("analyze_log", 60):
+    with pytest.raises(ZeroDivisionError), run_once("analyze_log", 60):
         1 / 0  # noqa: B018
-    with single_flight("analyze_log", 60) as again:
+    with run_once("analyze_log", 60) as again:
         assert again
 
 
 def test_a_flight_that_outlived_its_claim_does_not_end_another_s(redis_client, caplog):
-    first = single_flight("analyze_log", 60)
+    first = run_once("analyze_log", 60)
     assert first.__enter__()
     redis_client.delete("test-lock-single-flight-analyze_log")
-    second = single_flight("analyze_log", 60)
+    second = run_once("analyze_log", 60)
     assert second.__enter__()
     first.__exit__(None, None, None)
     assert "had run out before its work was done" in caplog.text
-    with single_flight("analyze_log", 60) as third:
+    with run_once("analyze_log", 60) as third:
         assert not third
 
 
@@ -98,18 +98,18 @@ def test_a_flight_that_outlived_its_claim_does_not_end_another_s(redis_client, c
 def test_clocks_of_processes_do_not_matter(redis_client, minutes):
     """Decision 41."""
     with (
-        single_flight("analyze_log", 60),
+        run_once("analyze_log", 60),
         time_machine.travel(datetime.timedelta(minutes=minutes)),
-        single_flight("analyze_log", 60) as other,
+        run_once("analyze_log", 60) as other,
     ):
         assert not other
 
 
 def test_clearing_the_cache_takes_a_lock_from_nobody(redis_client, settings):
     settings.CACHES = {"default": {"BACKEND": "util.cache.RedisCache", "LOCATION": "redis://"}}
-    with single_flight("analyze_log", 60):
+    with run_once("analyze_log", 60):
         cache.clear()
-        with single_flight("analyze_log", 60) as other:
+        with run_once("analyze_log", 60) as other:
             assert not other
 
 
@@ -119,10 +119,10 @@ def test_without_redis_a_periodic_task_runs(redis_client, monkeypatch, caplog):
 
     with monkeypatch.context() as away:
         away.setattr(Lock, "acquire", fail)
-        with single_flight("analyze_log", 60) as first:
+        with run_once("analyze_log", 60) as first:
             assert first
     monkeypatch.setattr(Lock, "do_release", fail)
-    with single_flight("analyze_log", 60) as second:
+    with run_once("analyze_log", 60) as second:
         assert second
     assert "ends by itself" in caplog.text
 

@@ -41,10 +41,10 @@ def test_new_connections_work_too():
 
 
 def test_there_is_less_time_when_in_a_hurry():
-    hurried = []
-    limit_waiting(60, is_hurried=lambda: bool(hurried), hurried_seconds=0.5)
+    short_timeout = []
+    limit_waiting(60, is_hurried=lambda: bool(short_timeout), hurried_seconds=0.5)
     assert ask("SELECT 1") == 1
-    hurried.append(True)
+    short_timeout.append(True)
     with pytest.raises(OperationalError, match="no answer"):
         ask("SELECT pg_sleep(3)")
 

@@ -70,7 +70,7 @@ def _can_be_stored(text: str) -> bool:
 
 
 def normal_account_id(value: object) -> str | None:
-    """Give the 12 digits of an AWS account id that was spelled in any way, or None (spec 04 §2.3).
+    """Return the 12 digits of an AWS account id, however it is spelled, or None (spec 04 §2.3).
 
     Spellings are text or a whole number, with or without leading zeros.
     """

@@ -84,24 +84,24 @@ class NotReadyError(Exception):
 
 
 def code_of(error: BaseException) -> str:
-    """Give AWS's code of an error, or an empty text if it is no answer of AWS."""
+    """Return AWS's code of an error, or an empty text if it is no answer of AWS."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return ""
 
 
 def is_access_denied(error: BaseException) -> bool:
-    """Tell whether AWS refuses us because the customer grants us too little."""
+    """Return whether AWS refuses us because the customer grants us too little."""
     return code_of(error) in ACCESS_DENIED
 
 
 def is_throttling(error: BaseException) -> bool:
-    """Tell whether AWS refuses us because we ask too much."""
+    """Return whether AWS refuses us because we ask too much."""
     return isinstance(error, AwsThrottlingError) or code_of(error) in THROTTLING
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same call may succeed later: throttling, an outage, a broken connection."""
+    """Check whether the same call may succeed later: throttling, an outage, a broken connection."""
     if isinstance(error, TROUBLE) or is_throttling(error):
         return True
     if not isinstance(error, ClientError):

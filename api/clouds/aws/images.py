@@ -49,7 +49,7 @@ class SavedImages:
     new: set[str] = field(default_factory=set)
 
     def id_of(self, ami_id: str | None) -> int | None:
-        """Give the id of an image's row, if there is one."""
+        """Return the id of an image's row, if there is one."""
         image = self.known.get(ami_id) if ami_id else None
         return image.id if image else None
 
@@ -183,7 +183,7 @@ def inspect_after_all(
     users.inspect_after_all(
         settled.union(untagged),
         untagged={
-            image_id: users.Start(account.arn, change.image_id, change.region)
+            image_id: users.InspectionRequest(account.arn, change.image_id, change.region)
             for account, change in changes
             if (image_id := saved.id_of(change.image_id)) in untagged and image_id is not None
         },

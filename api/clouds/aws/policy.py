@@ -40,7 +40,7 @@ _REFUSED = "UnauthorizedOperation"
 
 
 def policy_document() -> dict[str, Any]:
-    """Give the policy that a customer attaches to the role, and that narrows our sessions."""
+    """Return the policy that a customer attaches to the role, and that narrows our sessions."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -55,7 +55,7 @@ def policy_document() -> dict[str, Any]:
 
 
 def policy_text() -> str:
-    """Give the policy as JSON, as AssumeRole takes it."""
+    """Return the policy as JSON, as AssumeRole takes it."""
     return json.dumps(policy_document())
 
 

@@ -58,7 +58,7 @@ class AwsProvider:
         outbox.send(key, DELETE_TRAIL, account.account_arn, account.aws_account_id)
 
     def last_removal(self, account: AccountRef) -> datetime.datetime | None:
-        """Tell when the trail was last deleted."""
+        """Return when the trail was last deleted."""
         return outbox.last_done(removal_key(account.aws_account_id or ""))
 
     def forget(self, account: AccountRef) -> None:

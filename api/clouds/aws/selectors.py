@@ -89,7 +89,7 @@ class KnownImage(NamedTuple):
 
 
 def load_accounts(aws_account_ids: Iterable[str]) -> dict[str, Account]:
-    """Give the stored accounts, in whatever state, among these."""
+    """Return the stored accounts, in whatever state, among these."""
     wanted = set(aws_account_ids)
     if not wanted:
         return {}
@@ -114,7 +114,7 @@ def load_metered(account_id: int) -> Account | None:
 
 
 def load_instances(instance_ids: Iterable[str]) -> dict[str, KnownInstance]:
-    """Give the stored instances among these."""
+    """Return the stored instances among these."""
     wanted = sorted({one.lower() for one in instance_ids})
     if not wanted:
         return {}

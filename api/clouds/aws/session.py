@@ -35,8 +35,8 @@ LIFETIME = timedelta(hours=1)
 
 RENEW_BEFORE = timedelta(minutes=5)
 
-HURRIED_READ = 5
-"""Seconds that a hurried client waits for an answer."""
+SHORT_READ_TIMEOUT = 5
+"""Seconds that a client with a short time-out waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Credentials:
 
     @property
     def usable(self) -> bool:
-        """Tell whether they last for more than a moment."""
+        """Return whether they last for more than a moment."""
         return clock.now() + RENEW_BEFORE < self.expires_at
 
 
@@ -73,12 +73,12 @@ class Clients:
         self._roles: OrderedDict[str, _Role] = OrderedDict()
         self._clients: OrderedDict[tuple, tuple[Credentials | None, Any]] = OrderedDict()
 
-    def own(self, service: str, region: str, *, hurried: bool = False) -> Any:
-        """Give a client with our own credentials; a hurried one, for somebody who waits."""
-        return self._client(service, region, None, None, hurried=hurried)
+    def own(self, service: str, region: str, *, short_timeout: bool = False) -> Any:
+        """Return a client with our own credentials; ``short_timeout`` is for a caller who waits."""
+        return self._client(service, region, None, None, short_timeout=short_timeout)
 
     def of_customer(self, arn: Arn, service: str, region: str = HOME_REGION) -> Any:
-        """Give a client in a customer's role; raises ``ClientError`` if the role is refused."""
+        """Return a client in a customer's role; raises ``ClientError`` if the role is refused."""
         return self._client(service, region, arn, self._credentials(arn))
 
     def forget(self, arn: Arn) -> None:
@@ -118,13 +118,15 @@ class Clients:
         arn: Arn | None,
         credentials: Credentials | None,
         *,
-        hurried: bool = False,
+        short_timeout: bool = False,
     ) -> Any:
-        key = (service, region, arn and arn.text, hurried)
+        key = (service, region, arn and arn.text, short_timeout)
         with self._lock:
             made_with, client = self._clients.get(key, (None, None))
             if client is None or made_with != credentials:
-                client = self._make(service, region, credentials, _config(hurried=hurried))
+                client = self._make(
+                    service, region, credentials, _config(short_timeout=short_timeout)
+                )
                 self._clients[key] = (credentials, client)
                 self._trim(self._clients, MAX_CLIENTS)
             self._clients.move_to_end(key)
@@ -148,16 +150,17 @@ class Clients:
             memory.popitem(last=False)
 
 
-def _config(*, hurried: bool) -> Config:
+def _config(*, short_timeout: bool) -> Config:
     """Let the SDK itself repeat, patiently and a few times, what was throttled or failed.
 
-    AWS_MAX_ATTEMPTS says how often; what reaches us is past its patience. A hurried client gives up
-    well before the HTTP server's timeout of 30 seconds: it asks twice at most, 8 seconds each.
+    AWS_MAX_ATTEMPTS says how often; what reaches us is past its patience. A client with a
+    short time-out gives up well before the HTTP server's timeout of 30 seconds: it asks twice at
+    most, 8 seconds each.
     """
     patience: dict[str, Any] = {
-        "connect_timeout": 3 if hurried else 5,
-        "read_timeout": HURRIED_READ if hurried else 30,
-        "retries": {"mode": "standard", **({"total_max_attempts": 2} if hurried else {})},
+        "connect_timeout": 3 if short_timeout else 5,
+        "read_timeout": SHORT_READ_TIMEOUT if short_timeout else 30,
+        "retries": {"mode": "standard", **({"total_max_attempts": 2} if short_timeout else {})},
     }
     return Config(
         **patience,
@@ -170,12 +173,12 @@ clients = Clients()
 
 
 def sqs() -> Any:
-    """Give our client of SQS."""
+    """Return our client of SQS."""
     return clients.own("sqs", settings.SQS_DEFAULT_REGION)
 
 
 def s3() -> Any:
-    """Give our client of S3."""
+    """Return our client of S3."""
     return clients.own("s3", settings.S3_DEFAULT_REGION)
 
 
@@ -193,11 +196,11 @@ def own_account_id() -> str:
 
 
 def primary_account_id() -> str | None:
-    """Give the id of our own AWS account, or None if our credentials are not accepted.
+    """Return the id of our own AWS account, or None if our credentials are not accepted.
 
     An HTTP client may be waiting for it. Raises what AWS, or its absence, raises.
     """
-    sts = clients.own("sts", settings.AWS_DEFAULT_REGION, hurried=True)
+    sts = clients.own("sts", settings.AWS_DEFAULT_REGION, short_timeout=True)
     try:
         identity = sts.get_caller_identity()
     except ClientError as error:

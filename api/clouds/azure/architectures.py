@@ -8,12 +8,12 @@ from api.clouds.azure import describe, transform
 from api.clouds.azure.errors import AzureBusyError, AzureLoginError, AzureRefusedError
 from api.clouds.azure.scan import images_of
 from api.clouds.azure.transform import ImageKey, Machine
-from util.cache import remembered
+from util.cache import cached
 
 logger = logging.getLogger(__name__)
 
 ARCHITECTURE_SECONDS = 24 * 60 * 60
-"""How long the architecture of an image of the marketplace is remembered for all customers."""
+"""How long the architecture of an image of the marketplace is cached for all customers."""
 
 
 def find_architectures(
@@ -51,7 +51,7 @@ def _architecture(subscription_id: str, machine: Machine) -> str | None:
         "sku": image.sku,
     }
     key = "azure-architecture:" + ":".join(quote(part.lower(), safe="") for part in place.values())
-    architecture: str | None = remembered(
+    architecture: str | None = cached(
         key,
         ARCHITECTURE_SECONDS,
         lambda: transform.architecture(describe.image_versions(subscription_id, **place)),

@@ -1,4 +1,4 @@
-"""Give a customer's Lighthouse delegation back when the account is gone (spec 06 §2.5)."""
+"""Return a customer's Lighthouse delegation back when the account is gone (spec 06 §2.5)."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -52,10 +52,10 @@ def _find(subscription_id: UUID) -> Assignment | None:
     try:
         found = assignments_in(subscription_id, describe.assignments(str(subscription_id)))
     except AzureLoginError as refusal:
-        logger.warning("The delegation of %s can not be looked up: %s", subscription_id, refusal)
+        logger.warning("The delegation of %s cannot be looked up: %s", subscription_id, refusal)
         return None
     except AzureRefusedError as refusal:
-        logger.error("The delegation of %s can not be looked up: %s", subscription_id, refusal)
+        logger.error("The delegation of %s cannot be looked up: %s", subscription_id, refusal)
         return None
     if len(found) != 1:
         level = logging.WARNING if found else logging.INFO

@@ -59,7 +59,7 @@ class BoundedRetryPolicy(RetryPolicy):
         return seconds_to_wait(response.http_response.headers)
 
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse) -> bool:
-        """Tell whether to try again after this answer."""
+        """Return whether to try again after this answer."""
         if not errors.is_passing(response.http_response.status_code):
             return False
         return not is_long(self.get_retry_after(response)) and super().is_retry(settings, response)
@@ -112,11 +112,11 @@ class ResourceManager:
         )
 
     def get(self, path: str, *, version: str, **query: str) -> Any:
-        """Give the JSON found at a path below the base URL."""
+        """Return the JSON found at a path below the base URL."""
         return self._get(settings.AZURE_ARM_BASE_URL + path, {**query, "api-version": version})
 
     def pages(self, path: str, *, version: str, **query: str) -> Iterator[list[Any]]:
-        """Give the pages of a list one by one, each as it comes.
+        """Return the pages of a list one by one, each as it comes.
 
         Only its first page can be missing (``NotFoundError``): a later one that is not found is
         a broken list, of whose subject it says nothing.
@@ -172,12 +172,12 @@ class ResourceManager:
 
 @cache
 def resource_manager() -> ResourceManager:
-    """Give the process's one client, which keeps its connections open."""
+    """Return the process's one client, which keeps its connections open."""
     return ResourceManager()
 
 
 def _entries(content: Any) -> list[Any]:
-    """Give the entries of a page. What is no list is never taken for an empty one."""
+    """Return the entries of a page. What is no list is never taken for an empty one."""
     entries = content.get("value") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise errors.AzureBusyError("NoList", "a page of a list has no entries")

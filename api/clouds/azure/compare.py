@@ -106,7 +106,7 @@ class Changes:
         return self.ends + self.others
 
     def __bool__(self) -> bool:
-        """Tell whether anything is to be written."""
+        """Return whether anything is to be written."""
         changed = (self.appeared, self.relinked, self.vm_ids, self.ends, self.others, self.facts)
         return any(changed)
 
@@ -122,7 +122,7 @@ def compare(
     image_ids: Mapping[ImageKey, int],
     now: datetime,
 ) -> Changes:
-    """Tell how the stored instances of a subscription differ from a scan of it.
+    """Return how the stored instances of a subscription differ from a scan of it.
 
     ``known`` are all instances of the account by ``Machine.key``; ``now`` is when the events occur.
     """
@@ -219,5 +219,5 @@ def _unlisted(key: str, instance: KnownInstance, scan: Scan, now: datetime) -> S
 
 
 def _moment(instance: KnownInstance, now: datetime) -> datetime:
-    """Give now, but never a time before the instance's last event: clocks of workers differ."""
+    """Return now, but never a time before the instance's last event: clocks of workers differ."""
     return max(now, instance.changed_at or now)

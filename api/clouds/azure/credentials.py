@@ -17,7 +17,7 @@ READ_SECONDS = 30
 
 
 def connection_options() -> dict[str, Any]:
-    """Give the SDK's options for every connection to Azure: its limits, and whom to trust."""
+    """Return the SDK's options for every connection to Azure: its limits, and whom to trust."""
     return {
         "connection_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
@@ -38,7 +38,7 @@ class LoginRetryPolicy(RetryPolicy):
 
 @cache
 def credential() -> EnvironmentCredential:
-    """Give the credential of the process environment; it keeps its token until that expires.
+    """Return the credential of the process environment; it keeps its token until that expires.
 
     Of a login server that the environment names (``AZURE_AUTHORITY_HOST``) Azure's public cloud
     knows nothing, so that one is not asked about it.
@@ -53,7 +53,7 @@ def credential() -> EnvironmentCredential:
 
 
 def scope() -> str:
-    """Give what a token is for: the resource manager."""
+    """Return what a token is for: the resource manager."""
     return f"{settings.AZURE_ARM_BASE_URL}/.default"
 
 

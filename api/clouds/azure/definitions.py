@@ -78,7 +78,7 @@ def memory_mib(gigabytes: Decimal) -> int:
 
 
 def as_model(value: Any) -> Any:
-    """Give JSON the shape that the SDK's models have as text: snake case, and a place for more."""
+    """Return JSON in the shape of the SDK's models as text: snake case, and a place for more."""
     if isinstance(value, Mapping):
         members = {_WORD_START.sub("_", key).lower(): as_model(value[key]) for key in value}
         return {"additional_properties": {}, **members}

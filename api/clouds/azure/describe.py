@@ -52,7 +52,7 @@ def scale_set_machines(subscription_id: str, resource_group: str, name: str) -> 
 def image_versions(
     subscription_id: str, *, location: str, publisher: str, offer: str, sku: str
 ) -> Any:
-    """Give the versions of an image of the marketplace (I1), which should be a list."""
+    """Return the versions of an image of the marketplace (I1), which should be a list."""
     place = f"locations/{_part(location)}/publishers/{_part(publisher)}/artifacttypes/vmimage"
     image = f"offers/{_part(offer)}/skus/{_part(sku)}/versions"
     return resource_manager().get(

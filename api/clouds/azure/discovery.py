@@ -103,7 +103,7 @@ def start_polls() -> int:
 
 
 def _is_newest_task(account: CloudAccount, task_id: str, again: bool) -> bool:
-    """Tell whether a task should poll; note that it does if it is not a repetition.
+    """Return whether a task should poll; note that it does if it is not a repetition.
 
     So the repetitions of a task whose Azure asks for an hour never add up to those of the next
     round. Where the cache is away, all of them poll.

@@ -116,7 +116,7 @@ def translated() -> Iterator[None]:
 
 
 def of_response(response: HttpResponse) -> Problem:
-    """Tell what an answer means that is not a success; its body must have been read."""
+    """Return what an answer means that is not a success; its body must have been read."""
     body = response.content.decode(errors="replace")
     code = _error_code(body) or str(response.status_code)
     wait = seconds_to_wait(response.headers)
@@ -124,7 +124,7 @@ def of_response(response: HttpResponse) -> Problem:
 
 
 def is_passing(status: int) -> bool:
-    """Tell whether an answer with this status may be another one soon."""
+    """Return whether an answer with this status may be another one soon."""
     return status in {_REQUEST_TIMEOUT, TOO_MANY_REQUESTS} or status >= _SERVER_ERROR
 
 

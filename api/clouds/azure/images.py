@@ -21,7 +21,7 @@ LICENSE_DETECTION = "license"
 
 
 def known_architectures(user_id: int) -> set[ImageKey]:
-    """Give the customer's images that Azure need not be asked about."""
+    """Return the customer's images that Azure need not be asked about."""
     images = _images_of(user_id).filter(architecture__isnull=False)
     names = images.values_list("publisher", "offer", "cloud_image_id")
     return {ImageKey.of(*name) for name in names}

@@ -39,7 +39,7 @@ WHERE instance.cloud_account_id = %s
 
 
 def known_instances(account_id: int) -> dict[str, KnownInstance]:
-    """Give an account's instances by their ids in lower case, as Azure compares them."""
+    """Return an account's instances by their ids in lower case, as Azure compares them."""
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, [account_id])
         return {row[0]: _known(*row[1:]) for row in cursor.fetchall()}

@@ -24,7 +24,7 @@ from api.clouds.azure.compare import (
 )
 from api.clouds.azure.images import Evidence, store_images
 from api.clouds.azure.known import known_instances
-from api.clouds.azure.records import contradictions_of, facts_of
+from api.clouds.azure.records import corrections_of, facts_of
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey, Machine
 from api.clouds.corrections import save_corrections
@@ -114,7 +114,7 @@ def _why_outdated(account: CloudAccount, polled: Polled) -> str:
 
 
 def last_good_run(account_id: int) -> DescribeRun | None:
-    """Give the account's last poll that saw everything."""
+    """Return the account's last poll that saw everything."""
     runs = DescribeRun.objects.filter(cloud_account_id=account_id, outcome=DescribeRun.Outcome.OK)
     return runs.order_by("-started_at").first()
 
@@ -147,7 +147,7 @@ def _store(
     _leave_out_foreign(changes, instance_ids)
     event_ids = _store_events(account, changes, known, instance_ids, run, now)
     InstanceFact.objects.bulk_create(facts_of(changes, instance_ids, now), batch_size=1000)
-    contradictions = contradictions_of(
+    corrections = corrections_of(
         changes,
         known,
         instance_ids,
@@ -155,7 +155,7 @@ def _store(
         run=run,
         is_first=not _looked_since_enabled(account, previous),
     )
-    save_corrections(list(contradictions), before=run.started_at)
+    save_corrections(list(corrections), before=run.started_at)
     logger.info(
         "Azure account %s: %s machines listed, %s new, %s events",
         account.id,

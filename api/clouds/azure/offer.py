@@ -18,7 +18,7 @@ _DEFINITION_ID = f"[resourceId('{_DEFINITIONS}/', variables('mspRegistrationName
 
 
 def offer_template(*, name: str, tenant_id: str, principal_id: str) -> dict[str, Any]:
-    """Give the template that delegates a subscription to the principal of our tenant.
+    """Return the template that delegates a subscription to the principal of our tenant.
 
     ``name`` is the offer's, shown to the customer.
     """

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownInstance, SeenEvent
-from api.clouds.corrections import Contradiction
+from api.clouds.corrections import NewCorrection
 from api.models import Correction, DescribeRun, InstanceEvent, InstanceFact
 
 SOURCE = "azure_poll"
@@ -17,7 +17,7 @@ _OUR_OWN_DOING = frozenset(
         InstanceEvent.Origin.ACCOUNT_CHANGE,
     }
 )
-"""Origins of events that said nothing of the machine, so that a poll can not contradict them."""
+"""Origins of events that said nothing of the machine, so that a poll cannot contradict them."""
 
 
 def facts_of(
@@ -30,7 +30,7 @@ def facts_of(
         )
 
 
-def contradictions_of(
+def corrections_of(
     changes: Changes,
     known: Mapping[str, KnownInstance],
     instance_ids: Mapping[str, int],
@@ -38,8 +38,8 @@ def contradictions_of(
     *,
     run: DescribeRun,
     is_first: bool,
-) -> Iterator[Contradiction]:
-    """Tell which machines were switched since we last looked: it is not sure when.
+) -> Iterator[NewCorrection]:
+    """Return which machines were switched since we last looked: it is not sure when.
 
     ``is_first`` says that we have not looked since the account was enabled; what was on before is
     nothing that we missed.
@@ -48,7 +48,7 @@ def contradictions_of(
         kind = _kind(event, known.get(event.key), is_first)
         if kind is not None:
             instance_id = instance_ids[event.key]
-            yield Contradiction(
+            yield NewCorrection(
                 instance_id=instance_id,
                 account_id=run.cloud_account_id,
                 kind=kind,

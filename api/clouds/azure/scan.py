@@ -161,7 +161,7 @@ class Scan:
 
 
 def images_of(machines: Iterable[Machine]) -> dict[ImageKey, Machine]:
-    """Give each image with the first machine that has it."""
+    """Return each image with the first machine that has it."""
     found: dict[ImageKey, Machine] = {}
     for machine in machines:
         if machine.image_key is not None:

@@ -65,30 +65,30 @@ class ImageReference:
 
     @property
     def resource_id(self) -> str | None:
-        """Give the SKU, or the id of an image of the customer's own or of a gallery."""
+        """Return the SKU, or the id of an image of the customer's own or of a gallery."""
         return (
             self.sku or self.id or self.shared_gallery_image_id or self.community_gallery_image_id
         )
 
     @property
     def key(self) -> ImageKey | None:
-        """Give the identity; None for a reference to nothing."""
+        """Return the identity; None for a reference to nothing."""
         if self.sku:
             return ImageKey.of(self.publisher or "", self.offer or "", self.sku)
         return ImageKey.of("", "", self.resource_id) if self.resource_id else None
 
     @property
     def name(self) -> str | None:
-        """Give the SKU, or the last part of the image's id."""
+        """Return the SKU, or the last part of the image's id."""
         return self.sku or (self.resource_id or "").rstrip("/").rpartition("/")[2] or None
 
     @property
     def is_byos_offer(self) -> bool:
-        """Tell whether Red Hat publishes it for customers who bring their own subscription."""
+        """Return whether Red Hat publishes it for customers who bring their own subscription."""
         return (self.publisher or "").lower() == "redhat" and "byos" in (self.offer or "").lower()
 
     def dump(self) -> str:
-        """Give it as the text that the APIs show as inspection result (spec 06 §5.1)."""
+        """Return it as the text that the APIs show as inspection result (spec 06 §5.1)."""
         reference: dict[str, Any] = {
             "additional_properties": {},
             "id": self.id,
@@ -123,17 +123,17 @@ class Machine:
 
     @property
     def key(self) -> str:
-        """Give what this machine is known by; letter case means nothing to Azure."""
+        """Return what this machine is known by; letter case means nothing to Azure."""
         return self.resource_id.lower()
 
     @property
     def image_key(self) -> ImageKey | None:
-        """Give the identity of its image, if it tells one."""
+        """Return the identity of its image, if it tells one."""
         return self.image.key if self.image else None
 
     @property
     def is_byos(self) -> bool:
-        """Tell whether it runs RHEL on its owner's own subscription (README decision 10)."""
+        """Return whether it runs RHEL on its owner's own subscription (README decision 10)."""
         by_license = (self.license_type or "").lower() == BYOS_LICENSE
         return by_license or (self.image is not None and self.image.is_byos_offer)
 
@@ -149,7 +149,7 @@ class ScaleSet:
 
     @property
     def key(self) -> str:
-        """Give what it is known by; the keys of its machines begin with it."""
+        """Return what it is known by; the keys of its machines begin with it."""
         return self.resource_id.rstrip("/").lower()
 
 
@@ -220,7 +220,7 @@ def architecture(versions: Any) -> str | None:
 
 
 def resource_id_of(entry: Any) -> str:
-    """Give an entry's id as Azure spells it. Raises ``MalformedEntryError`` if there is none."""
+    """Return an entry's id as Azure spells it. Raises ``MalformedEntryError`` if there is none."""
     identifier = _text(entry, "id") if isinstance(entry, Mapping) else None
     if not identifier:
         raise MalformedEntryError("an entry without id")

@@ -55,7 +55,7 @@ def see(machines: Iterable[Machine]) -> dict[ImageKey, SeenImage]:
 
 
 def marks_of(machine: Machine) -> set[str]:
-    """Tell what a machine says of its image."""
+    """Return what a machine says of its image."""
     told = {
         RHEL_TAG: machine.has_rhel_tag,
         OPENSHIFT_TAG: machine.has_openshift_tag,
@@ -74,7 +74,7 @@ def judge(
     is_complete: bool,
     by_license: bool,
 ) -> Verdict:
-    """Tell what follows from a scan for an image.
+    """Return what follows from a scan for an image.
 
     ``marks`` are those of the account's machines, None if none of them has the image any more. An
     incomplete list can add marks but not take any away. What no machine of any account has keeps

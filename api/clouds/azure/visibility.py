@@ -26,7 +26,7 @@ class Listing:
         self._valid_until: datetime.datetime | None = None
 
     def contains(self, subscription_id: UUID) -> bool:
-        """Tell whether we can see a subscription, in whatever state it is.
+        """Return whether we can see a subscription, in whatever state it is.
 
         Raises ``AzureBusyError`` or ``AzureRefusedError``.
         """

@@ -215,7 +215,7 @@ def _keep(
 
 
 def _producer(document: Mapping[str, Any]) -> tuple[str, str]:
-    """Give name and version of the file's producer, if it is one that tells."""
+    """Return name and version of the file's producer, if it is one that tells."""
     producer = document.get("producer")
     if isinstance(producer, Mapping):
         return _word(producer.get("name")), _word(producer.get("version"))
@@ -231,7 +231,7 @@ def _printable(text: str) -> str:
 
 
 def partitions(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give the partitions that an entry tells of, with their paths; odd ones are left out."""
+    """Return the partitions that an entry tells of, with their paths; odd ones are left out."""
     drives = entry.get("drives")
     for drive in drives.values() if isinstance(drives, Mapping) else ():
         for path, partition in drive.items() if isinstance(drive, Mapping) else ():
@@ -240,7 +240,7 @@ def partitions(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def _is_conclusive(entry: Mapping[str, Any]) -> bool:
-    """Tell whether anything could be looked at, as far as the entry says (spec 05 §11.8, 13 §2)."""
+    """Check whether anything could be read, as far as the entry says (spec 05 §11.8, 13 §2)."""
     if isinstance(entry.get("inconclusive"), bool):
         return not entry["inconclusive"]
     found = [partition for _, partition in partitions(entry)]

@@ -12,14 +12,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from api.clouds.aws.cloudtrail.s3_notifications import (
-    Announced,
     Form,
+    NotifiedObject,
     UnknownFormError,
     UnreadableBodyError,
     parse_notification,
 )
 from api.clouds.aws.provisioning import queues
-from api.clouds.aws.provisioning.notifying_buckets import inspection_pipe
+from api.clouds.aws.provisioning.notifying_buckets import results_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.session import s3
 from api.inspection.request import start_waiting
@@ -40,7 +40,7 @@ FILES_AT_ONCE = 100
 
 _RESULTS = metrics.counter(
     "cloudigrade_inspection_result_messages",
-    "Messages that announced inspection results",
+    "Messages that notified inspection results",
     ("outcome",),
 )
 
@@ -59,7 +59,7 @@ class _Delivery:
 
     message: Message
     form: Form | None = None
-    announced: list[Announced] = field(default_factory=list)
+    notified: list[NotifiedObject] = field(default_factory=list)
     problem: Exception | None = None
 
     @property
@@ -67,19 +67,19 @@ class _Delivery:
         """Whether it is JSON of which nothing can come (spec 05 §6)."""
         if self.problem:
             return isinstance(self.problem, UnknownFormError)
-        return not self.announced
+        return not self.notified
 
 
 def persist_results() -> Outcome:
     """Store the results that wait on the queue; a message goes when all of its files are saved."""
-    pipe = inspection_pipe()
+    notifying = results_bucket()
     outcome = Outcome()
     limit = settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT
-    for messages in queues.receive(pipe, limit=limit, seconds=HOLD_SECONDS):
-        with queues.held(pipe, messages, seconds=HOLD_SECONDS):
+    for messages in queues.receive(notifying, limit=limit, seconds=HOLD_SECONDS):
+        with queues.held(notifying, messages, seconds=HOLD_SECONDS):
             done = _work_on(messages, outcome)
         try:
-            queues.delete(pipe, done)
+            queues.delete(notifying, done)
         except (ClientError, BotoCoreError) as error:
             # They will be shown again, and change nothing then.
             logger.warning("Messages that were worked on stay on the queue: %s", error)
@@ -92,7 +92,7 @@ def persist_results() -> Outcome:
 
 
 class _File(NamedTuple):
-    """What a file says, and the message that announced it."""
+    """What a file says, and the message that notified it."""
 
     delivery: _Delivery
     result: Result
@@ -126,7 +126,7 @@ def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
 def _open(message: Message) -> _Delivery:
     delivery = _Delivery(message)
     try:
-        delivery.form, delivery.announced = parse_notification(message.body)
+        delivery.form, delivery.notified = parse_notification(message.body)
     except Exception as error:
         delivery.problem = error
     return delivery
@@ -134,9 +134,9 @@ def _open(message: Message) -> _Delivery:
 
 def _read(delivery: _Delivery) -> Iterator[_File]:
     """Yield the files that a message announces; it stays if one of them cannot be read whole."""
-    for announced in delivery.announced:
+    for notified in delivery.notified:
         try:
-            result = parse_result(_fetch(announced))
+            result = parse_result(_fetch(notified))
         except Exception as error:
             delivery.problem = error
             continue
@@ -145,8 +145,8 @@ def _read(delivery: _Delivery) -> Iterator[_File]:
         yield _File(delivery, result)
 
 
-def _fetch(announced: Announced) -> bytes:
-    answer = s3().get_object(Bucket=announced.bucket, Key=announced.key)
+def _fetch(notified: NotifiedObject) -> bytes:
+    answer = s3().get_object(Bucket=notified.bucket, Key=notified.key)
     if answer["ContentLength"] > MAX_OBJECT:
         raise UnreadableResultError(f"{answer['ContentLength']} bytes")
     data: bytes = answer["Body"].read()
@@ -177,7 +177,7 @@ def _report(delivery: _Delivery) -> None:
         "Message %s %s: %s: %r",
         message.id,
         after,
-        ", ".join(str(one) for one in delivery.announced) or message.body[:200],
+        ", ".join(str(one) for one in delivery.notified) or message.body[:200],
         problem,
         exc_info=None if expected else problem,
     )

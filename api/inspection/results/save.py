@@ -120,7 +120,7 @@ def _log_errors(result: Result) -> None:
 
 
 def _assign(images: Mapping[str, int], findings: Sequence[Finding]) -> list[_Recorded]:
-    """Give each result to the attempt that waits for it; keep those that none waits for too.
+    """Return each result to the attempt that waits for it; keep those that none waits for too.
 
     Leaves out those that were recorded before, and are delivered again.
     """
@@ -199,7 +199,7 @@ class _Attempts:
                 self._waiting[attempt.machine_image_id] = attempt
 
     def were_begun(self, image_id: int) -> bool:
-        """Tell whether an inspection of the image was ever started."""
+        """Return whether an inspection of the image was ever started."""
         return image_id in self._begun
 
     def awaiting(self, image_id: int, document: str) -> InspectionAttempt | None:

@@ -44,7 +44,7 @@ class ForgottenError(Exception):
 
 
 class ImpossibleError(Exception):
-    """The image can not be inspected; ``columns`` is what this told of it."""
+    """The image cannot be inspected; ``columns`` is what this told of it."""
 
     def __init__(self, reason: str, **columns: Any):
         super().__init__(reason)
@@ -87,7 +87,7 @@ def _share(work: Work, arn: str, ami_id: str, region: str, *, is_copy: bool) -> 
     ec2 = disk_copies.customer_ec2(arn, region)
     image = disk_copies.load_image(ec2, ami_id)
     if image is None:
-        raise ImpossibleError(f"image {ami_id} can not be loaded")
+        raise ImpossibleError(f"image {ami_id} cannot be loaded")
     snapshot_id = disk_copies.root_snapshot_id(image)
     if snapshot_id is None:
         raise ImpossibleError(f"image {ami_id} has no snapshot of its root device")
@@ -166,7 +166,7 @@ def copy_ami_to_customer_account(*, arn: str, reference_ami_id: str, region: str
         ec2 = disk_copies.customer_ec2(arn, region)
         image = disk_copies.load_image(ec2, reference_ami_id)
         if image is None:
-            attempts.give_up(work, f"image {reference_ami_id} can not be loaded")
+            attempts.give_up(work, f"image {reference_ami_id} cannot be loaded")
             return
         try:
             copies = _copies_of(work.image, arn, region)

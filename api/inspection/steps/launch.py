@@ -38,7 +38,7 @@ def launch_inspection_instance(*, ami_id: str, snapshot_copy_id: str) -> None:
 
 
 def is_over(snapshot_copy_id: str) -> bool:
-    """Tell whether the attempt that made a copy has ended: the copy is about to be deleted."""
+    """Return whether the attempt that made a copy has ended: the copy is about to be deleted."""
     return InspectionAttempt.objects.filter(
         snapshot_copy_id=snapshot_copy_id, finished_at__isnull=False
     ).exists()

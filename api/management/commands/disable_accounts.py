@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
 
 def _disable(account_id: int) -> bool:
-    """Disable an account; if sources can not be told, without telling it."""
+    """Disable an account; if sources cannot be told, without telling it."""
     try:
         with publishing_must_succeed():
             return disable_account(account_id=account_id, trigger=OPERATOR, power_off=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from api.inspection.overview import images_to_show, states, turns_now
+from api.inspection.overview import images_to_show, slots_now, states
 from api.inspection.reinspection import reinspect_images
 from api.models import MachineImage
 from util import clock
@@ -72,6 +72,6 @@ class Command(BaseCommand):
                 ).rstrip()
             )
         counts = ", ".join(f"{state.images} {state.status}" for state in states())
-        waiting, room = turns_now()
+        waiting, room = slots_now()
         self.stdout.write(f"{counts}.")
         self.stdout.write(f"{waiting} wait for their turn, {room} more may begin now.")

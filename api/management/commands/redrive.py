@@ -9,7 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from api.clouds.aws.provisioning import dead_letters
-from api.clouds.aws.provisioning.notifying_buckets import Pipe, inspection_pipe, trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import (
+    NotifyingBucket,
+    results_bucket,
+    trail_bucket,
+)
 from api.clouds.aws.provisioning.queues import labelled_queues
 from util.shared_metrics import publisher
 
@@ -34,33 +38,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Move or count. Raises CommandError, with exit code 1, if letters cannot be moved."""
-        pipe = _pipe(options["queue"])
+        bucket = _bucket(options["queue"])
         if options["dry_run"]:
-            found = dead_letters.count(pipe)
-            names = {"queue": pipe.queue, "dead_letter_queue": pipe.dead_letter_queue}
-            text = f"Would move {found} messages from {pipe.dead_letter_queue} to {pipe.queue}."
-            self._tell({**names, "would_move": found}, text, options["json"])
+            found = dead_letters.count(bucket)
+            names = {"queue": bucket.queue, "dead_letter_queue": bucket.dead_letter_queue}
+            text = f"Would move {found} messages from {bucket.dead_letter_queue} to {bucket.queue}."
+            self._write({**names, "would_move": found}, text, options["json"])
             return
         try:
-            result = dead_letters.redrive(pipe, everything=True)
+            result = dead_letters.redrive(bucket, everything=True)
         except OperationalError as error:
             raise CommandError("The database is away; nothing more is moved.") from error
         publisher.publish()
         text = f"Moved {result.moved} messages from {result.dead_letter_queue} to {result.queue}."
-        self._tell(asdict(result), text, options["json"])
+        self._write(asdict(result), text, options["json"])
         if result.failed:
             raise CommandError(f"{result.failed} messages could not be moved; the log says why.")
 
-    def _tell(self, result: dict[str, Any], text: str, as_json: bool) -> None:
+    def _write(self, result: dict[str, Any], text: str, as_json: bool) -> None:
         self.stdout.write(json.dumps(result) if as_json else text)
 
 
-def _pipe(name: str | None) -> Pipe:
+def _bucket(name: str | None) -> NotifyingBucket:
     if name is None:
-        return trail_pipe()
+        return trail_bucket()
     queue = labelled_queues().get(name, name)
-    for pipe in (trail_pipe(), inspection_pipe()):
-        if queue in (pipe.queue, pipe.dead_letter_queue):
-            return pipe
+    for bucket in (trail_bucket(), results_bucket()):
+        if queue in (bucket.queue, bucket.dead_letter_queue):
+            return bucket
     known = ", ".join(labelled_queues().values())
     raise CommandError(f"{name!r} is none of our queues: {known}", returncode=2)

@@ -40,7 +40,7 @@ def describe_images(
 
 
 def _as_seen_by(backend: Any, image: Any) -> Any:
-    """Give an image whose tags are looked up in the account that sees it."""
+    """Return an image whose tags are looked up in the account that sees it."""
     seen = copy(image)
     seen.ec2_backend = backend
     return seen

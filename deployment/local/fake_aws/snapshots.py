@@ -11,7 +11,7 @@ from deployment.local.fake_aws.extend import replaces
 
 
 def is_shared_with(snapshot: Any, account_id: str) -> bool:
-    """Tell whether the snapshot's owner lets this account make volumes of it."""
+    """Return whether the snapshot's owner lets this account make volumes of it."""
     return (
         account_id in snapshot.create_volume_permission_userids
         or "all" in snapshot.create_volume_permission_groups

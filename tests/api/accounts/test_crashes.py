@@ -18,10 +18,10 @@ from api import outbox
 from api.models import (
     CloudAccount,
     ConcurrentUsage,
-    Errand,
     InboxMessage,
     Instance,
     InstanceEvent,
+    OutboxEntry,
     Run,
     User,
 )
@@ -106,7 +106,9 @@ class Platform:
             time_passes(700)
             inbox.publish_due()
             outbox.queue_lost()
-        raise AssertionError(list(InboxMessage.objects.values()) + list(Errand.objects.values()))
+        raise AssertionError(
+            list(InboxMessage.objects.values()) + list(OutboxEntry.objects.values())
+        )
 
 
 @pytest.fixture
@@ -178,7 +180,7 @@ def outcome(platform: Platform, aws: FakeCloud) -> dict[str, Any]:
 
 def play(flow: str, platform: Platform, aws: FakeCloud, sources_api, deadly: int | None) -> dict:
     before, arn, event_types = FLOWS[flow]
-    for model in (Errand, InboxMessage, ConcurrentUsage, Run, InstanceEvent, Instance):
+    for model in (OutboxEntry, InboxMessage, ConcurrentUsage, Run, InstanceEvent, Instance):
         model.objects.all().delete()
     CloudAccount.objects.all().delete()
     User.objects.all().delete()

@@ -115,7 +115,7 @@ class TestCreate:
             create(user)
         assert queued == []
         with pytest.raises(RefusedAccountError):
-            create(user, patient=False)
+            create(user, retry_transient=False)
         assert statuses(queued) == [unavailable(user, 11, code)]
         assert not CloudAccount.objects.exists()
 
@@ -342,7 +342,7 @@ class TestOwnAccount:
         column = "aws_account_id" if cloud_type == "aws" else "subscription_id"
         make(**{column: OWN_NUMBERS[cloud_type]})
         with pytest.raises(InvalidTokenError) as raised:
-            create(user, cloud_type, token, patient=False)
+            create(user, cloud_type, token, retry_transient=False)
         assert raised.value.code == INVALID[cloud_type]
 
     def test_existing_account_cannot_be_moved_there(self, user, aws, queued):
@@ -365,7 +365,7 @@ class TestOwnAccount:
         with pytest.raises(TransientCloudError):
             onboarded()
         with pytest.raises(RefusedAccountError):
-            create(user, patient=False)
+            create(user, retry_transient=False)
         assert not CloudAccount.objects.exists()
 
 

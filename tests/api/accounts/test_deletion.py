@@ -49,7 +49,7 @@ YESTERDAY = clock.now() - datetime.timedelta(days=1)
 
 
 def fill(account, image):
-    """Give an account one instance with everything that can hang on it."""
+    """Return an account one instance with everything that can hang on it."""
     instance = make_instance(account=account, image=image)
     event = make_event(instance=instance, occurred_at=YESTERDAY)
     make_run(instance=instance, start=YESTERDAY)

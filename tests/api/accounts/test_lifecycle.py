@@ -118,7 +118,7 @@ class TestEnable:
         aws.problem = TransientCloudError("down", finding=finding)
         with pytest.raises(TransientCloudError):
             enable_account(account_id=account.id, trigger=API)
-        assert not enable_account(account_id=account.id, trigger=API, patient=False)
+        assert not enable_account(account_id=account.id, trigger=API, retry_transient=False)
         assert statuses(queued) == [
             unavailable(account.user, account.platform_application_id, code)
         ]
@@ -176,7 +176,7 @@ class TestEnable:
     def test_impatient_caller_gets_cg3000_from_a_cloud_out_of_order(self, aws, queued):
         account = make_aws_account()
         aws.problem = TransientCloudError("slow down")
-        assert not enable_account(account_id=account.id, trigger=API, patient=False)
+        assert not enable_account(account_id=account.id, trigger=API, retry_transient=False)
         assert statuses(queued) == [
             unavailable(account.user, account.platform_application_id, ErrorCode.CG3000)
         ]

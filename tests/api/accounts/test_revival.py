@@ -60,7 +60,7 @@ def account(**columns):
 
 
 def present():
-    """Tell what became of the account: nothing, or whether it is enabled and paused."""
+    """Return what became of the account: nothing, or whether it is enabled and paused."""
     return list(CloudAccount.objects.values_list("is_enabled", "platform_application_is_paused"))
 
 

@@ -3,14 +3,14 @@
 import pytest
 
 from api.models import InstanceFact
-from tests.api.metering.conftest import World
+from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at
 
 
 @pytest.fixture
-def world(db, queued):
+def environment(db, queued):
     """A customer without instances."""
-    return World()
+    return Environment()
 
 
 @pytest.fixture

@@ -78,31 +78,31 @@ def current_class(instance):
     return billing
 
 
-def class_of_run(world):
-    [stretch] = stretches(user_id=world.user.id, begin=at("09T00"), limit=at("11T00"))
+def class_of_run(environment):
+    [stretch] = stretches(user_id=environment.user.id, begin=at("09T00"), limit=at("11T00"))
     return stretch.billing
 
 
-def check(world, observe, instance, fact, expected):
+def check(environment, observe, instance, fact, expected):
     factories.make_run(instance=instance, start=at("10T00"))
     if fact is not None:
         observe(instance, "10T00", **fact)
     assert current_class(instance) == expected
-    assert class_of_run(world) == expected
+    assert class_of_run(environment) == expected
 
 
 @pytest.mark.parametrize(("image", "fact", "is_rhel", "expected"), AWS)
-def test_class_of_an_ec2_instance(world, observe, image, fact, is_rhel, expected):
-    made = world.image(result={"rhel_release_files_found": is_rhel}, **image)
-    check(world, observe, world.instance(image=made), fact, expected)
+def test_class_of_an_ec2_instance(environment, observe, image, fact, is_rhel, expected):
+    made = environment.image(result={"rhel_release_files_found": is_rhel}, **image)
+    check(environment, observe, environment.instance(image=made), fact, expected)
 
 
 @pytest.mark.parametrize(("image", "fact", "is_rhel", "expected"), AZURE)
-def test_class_of_an_azure_machine(world, observe, image, fact, is_rhel, expected):
-    account = factories.make_azure_account(user=world.user)
-    made = factories.make_azure_image(user=world.user, rhel_detected_by_tag=is_rhel, **image)
+def test_class_of_an_azure_machine(environment, observe, image, fact, is_rhel, expected):
+    account = factories.make_azure_account(user=environment.user)
+    made = factories.make_azure_image(user=environment.user, rhel_detected_by_tag=is_rhel, **image)
     instance = factories.make_instance(account=account, image=made)
-    check(world, observe, instance, fact, expected)
+    check(environment, observe, instance, fact, expected)
 
 
 @pytest.mark.parametrize(
@@ -115,26 +115,26 @@ def test_class_of_an_azure_machine(world, observe, image, fact, is_rhel, expecte
         (None, "unknown"),
     ],
 )
-def test_class_by_a_google_licence(world, observe, licenses, expected):
-    instance = world.instance(image=False)
+def test_class_by_a_google_licence(environment, observe, licenses, expected):
+    instance = environment.instance(image=False)
     Instance.objects.filter(id=instance.id).update(cloud_type="gcp")
     observe(instance, "10T00", licenses=licenses)
     assert current_class(instance) == expected
 
 
-def test_a_tag_of_the_customer_makes_a_plain_instance_own(world, observe):
-    image = world.plain_image()
-    instance = world.instance(image=image)
+def test_a_tag_of_the_customer_makes_a_plain_instance_own(environment, observe):
+    image = environment.plain_image()
+    instance = environment.instance(image=image)
     observe(instance, "10T00", usage_operation="RunInstances")
     factories.make_tags(account=factories.make_aws_account(), image=image)
     assert current_class(instance) == "unknown"
-    other = factories.make_aws_account(user=world.user)
+    other = factories.make_aws_account(user=environment.user)
     factories.make_tags(account=other, image=image)
     assert current_class(instance) == "own"
 
 
-def of_runs(world):
-    found = stretches(user_id=world.user.id, begin=at("01T00"), limit=at("12T00"))
+def of_runs(environment):
+    found = stretches(user_id=environment.user.id, begin=at("01T00"), limit=at("12T00"))
     return [(one.since, one.until, one.billing) for one in found]
 
 
@@ -143,65 +143,65 @@ def make_runs(instance, *spans):
         factories.make_run(instance=instance, start=at(start), end=end and at(end))
 
 
-def test_a_conversion_holds_from_the_start_that_followed_it(world, observe):
-    instance = world.instance()
+def test_a_conversion_holds_from_the_start_that_followed_it(environment, observe):
+    instance = environment.instance()
     make_runs(instance, ("08T00", "09T00"), ("10T00", None))
     observe(instance, "08T06", usage_operation="RunInstances:00g0")
     observe(instance, "10T06", usage_operation="RunInstances:0010")
-    assert of_runs(world) == [
+    assert of_runs(environment) == [
         (at("08T00"), at("09T00"), "own"),
         (at("10T00"), None, "cloud"),
     ]
 
 
-def test_a_conversion_seen_while_stopped_holds_for_the_next_run(world, observe):
-    instance = world.instance()
+def test_a_conversion_seen_while_stopped_holds_for_the_next_run(environment, observe):
+    instance = environment.instance()
     make_runs(instance, ("08T00", "09T00"), ("10T00", None))
     observe(instance, "08T06", usage_operation="RunInstances:00g0")
     observe(instance, "09T06", usage_operation="RunInstances:0010")
-    assert [one[2] for one in of_runs(world)] == ["own", "cloud"]
+    assert [one[2] for one in of_runs(environment)] == ["own", "cloud"]
 
 
-def test_a_conversion_without_a_stop_that_is_known_divides_the_run(world, observe):
-    make_runs(instance := world.instance(), ("08T00", None))
+def test_a_conversion_without_a_stop_that_is_known_divides_the_run(environment, observe):
+    make_runs(instance := environment.instance(), ("08T00", None))
     observe(instance, "08T06", usage_operation="RunInstances:00g0")
     observe(instance, "10T06", usage_operation="RunInstances:0010")
-    assert of_runs(world) == [
+    assert of_runs(environment) == [
         (at("08T00"), at("10T06"), "own"),
         (at("10T06"), None, "cloud"),
     ]
 
 
-def test_an_azure_licence_changes_while_the_machine_is_on(world, observe):
-    account = factories.make_azure_account(user=world.user)
-    image = factories.make_azure_image(user=world.user, rhel_detected_by_tag=True)
+def test_an_azure_licence_changes_while_the_machine_is_on(environment, observe):
+    account = factories.make_azure_account(user=environment.user)
+    image = factories.make_azure_image(user=environment.user, rhel_detected_by_tag=True)
     instance = factories.make_instance(account=account, image=image)
     make_runs(instance, ("08T00", "09T00"), ("10T00", None))
     observe(instance, "08T00", licenses=["RHEL_BYOS"])
     observe(instance, "10T06", licenses=["RHEL_BASE"])
-    assert of_runs(world) == [
+    assert of_runs(environment) == [
         (at("08T00"), at("09T00"), "own"),
         (at("10T00"), at("10T06"), "own"),
         (at("10T06"), None, "cloud"),
     ]
 
 
-def test_what_the_first_describe_says_holds_from_the_launch(world, observe):
-    make_runs(instance := world.instance(), ("08T00", None))
+def test_what_the_first_describe_says_holds_from_the_launch(environment, observe):
+    make_runs(instance := environment.instance(), ("08T00", None))
     observe(instance, "08T00", zone="us-east-1a")
     observe(instance, "08T09", zone="us-east-1a", usage_operation="RunInstances:0010")
-    assert {one[2] for one in of_runs(world)} == {"cloud"}
+    assert {one[2] for one in of_runs(environment)} == {"cloud"}
 
 
-def test_an_instance_that_nobody_described_has_its_images_class(world):
-    make_runs(world.instance(), ("08T00", "08T00"))
-    assert of_runs(world) == [(at("08T00"), at("08T00"), "own")]
+def test_an_instance_that_nobody_described_has_its_images_class(environment):
+    make_runs(environment.instance(), ("08T00", "08T00"))
+    assert of_runs(environment) == [(at("08T00"), at("08T00"), "own")]
 
 
-def test_runs_of_other_customers_and_times_are_left_out(world):
-    make_runs(world.instance(), ("08T00", "09T00"))
-    make_runs(factories.make_instance(image=world.image()), ("08T00", None))
-    user = world.user.id
+def test_runs_of_other_customers_and_times_are_left_out(environment):
+    make_runs(environment.instance(), ("08T00", "09T00"))
+    make_runs(factories.make_instance(image=environment.image()), ("08T00", None))
+    user = environment.user.id
     assert not list(stretches(user_id=user, begin=at("09T01"), limit=at("12T00")))
     assert not list(stretches(user_id=user, begin=at("06T00"), limit=at("07T00")))
     assert Run.objects.count() == 2

@@ -198,7 +198,7 @@ def test_power_states(account):
     state = found[here.cloud_instance_id]
     assert (state.instance_id, state.region) == (here.id, "a")
     assert (state.event_type, state.occurred_at, state.origin) == ("power_off", NOON, "disable")
-    assert (state.looked_at, state.newest_at) == (None, NOON + timedelta(1))
+    assert (state.scanned_at, state.newest_at) == (None, NOON + timedelta(1))
     assert found[there.cloud_instance_id].event_type is None
     assert elsewhere.cloud_instance_id not in found
 
@@ -228,7 +228,7 @@ def test_a_power_state_knows_when_the_look_began_that_showed_it(account, source_
     make_event(instance=instance, occurred_at=NOON, origin="describe_reconcile", source_id=named)
     names = [instance.cloud_instance_id]
     (state,) = power_states(account_id=account.id, regions=[], cloud_instance_ids=names).values()
-    assert state.looked_at == (run.started_at if source_id == "run" else None)
+    assert state.scanned_at == (run.started_at if source_id == "run" else None)
 
 
 class TestFacts:

@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 
 from api.models import AccountState, AuditedDay, Correction, CoverageDay, DescribeRun
-from tests.api.metering.conftest import World
+from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at, day
 
 
 @pytest.fixture
-def world(db, queued):
+def environment(db, queued):
     """A customer without instances."""
-    return World()
+    return Environment()
 
 
 def store_day(account, number, state="complete", gaps=(), **columns):

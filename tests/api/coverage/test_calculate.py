@@ -32,12 +32,12 @@ WHOLE = ("09T18", "10T00", "10T06", "10T12", "10T18", "11T00")
 
 
 @pytest.fixture
-def account(world):
+def account(environment):
     """An account that is metered since the first of March."""
     cache.delete_many([backlog.LAST_INGEST, backlog.WAITING_SINCE])
     CloudAccount.objects.update(created_at=at("01T00"), enabled_at=at("01T00"))
-    world.account.refresh_from_db()
-    return world.account
+    environment.account.refresh_from_db()
+    return environment.account
 
 
 def calculate(now="11T04"):
@@ -67,8 +67,8 @@ def hour(account, when, **columns):
     )
 
 
-def test_acceptance_1_a_whole_day(world, account):
-    world.instance("on 10T01, off 10T05")
+def test_acceptance_1_a_whole_day(environment, account):
+    environment.instance("on 10T01, off 10T05")
     describe(account, *WHOLE)
     describe(account, "10T03", outcome="failed")
     describe(account, "10T04", kind="on_demand")
@@ -95,7 +95,7 @@ def test_acceptance_1_a_whole_day(world, account):
     assert covered(account, 11).state == "open"
 
 
-def test_acceptance_2_an_unprocessed_file_and_its_repair(world, account):
+def test_acceptance_2_an_unprocessed_file_and_its_repair(environment, account):
     """3.3's repair resolves the finding; the day is calculated again by itself."""
     describe(account, *WHOLE)
     audit(10)
@@ -119,7 +119,7 @@ def test_acceptance_3_describes_that_fail(account):
     assert row.describes_failed == 1
 
 
-def test_acceptance_3_a_failing_region_that_nobody_uses_does_not_matter(world, account):
+def test_acceptance_3_a_failing_region_that_nobody_uses_does_not_matter(environment, account):
     """Organizations often close regions; those that are in use must be proved (§4)."""
     describe(account, *WHOLE)
     describe(account, *WHOLE, region="eu-west-1", outcome="denied")
@@ -129,8 +129,8 @@ def test_acceptance_3_a_failing_region_that_nobody_uses_does_not_matter(world, a
     assert covered(account, 10).state == "complete"
 
 
-def test_a_region_in_use_that_is_not_described(world, account):
-    world.instance("on 09T01, off 10T05")
+def test_a_region_in_use_that_is_not_described(environment, account):
+    environment.instance("on 09T01, off 10T05")
     factories.make_run(
         instance=factories.make_instance(account=account, region="eu-west-1"),
         start=at("10T01"),
@@ -153,8 +153,8 @@ def test_acceptance_4_a_pause(account):
     assert gaps_of(row) == ["10T10:00 10T12:00 not_metered"]
 
 
-def test_acceptance_5_a_correction(world, account):
-    instance = world.instance("on 10T01, off 10T12")
+def test_acceptance_5_a_correction(environment, account):
+    instance = environment.instance("on 10T01, off 10T12")
     describe(account, *WHOLE)
     audit(10)
     calculate("11T03:30")
@@ -174,8 +174,8 @@ def test_acceptance_5_a_correction(world, account):
     assert covered(account, 10).state == "complete"
 
 
-def test_a_correction_over_midnight_is_on_both_days(world, account):
-    instance = world.instance()
+def test_a_correction_over_midnight_is_on_both_days(environment, account):
+    instance = environment.instance()
     describe(account, *WHOLE, "11T06")
     correct(instance, "missed_on", "10T20", "11T02")
     calculate("11T07")
@@ -193,9 +193,9 @@ def test_acceptance_6_a_file_that_was_never_delivered(account):
 
 
 @pytest.mark.parametrize(("failing", "state"), [([5], "complete"), ([5, 6, 7], "partial")])
-def test_acceptance_7_azure_polls(world, failing, state):
+def test_acceptance_7_azure_polls(environment, failing, state):
     account = factories.make_azure_account(
-        user=world.user, created_at=at("01T00"), enabled_at=at("01T00")
+        user=environment.user, created_at=at("01T00"), enabled_at=at("01T00")
     )
     for number in range(24):
         outcome = "failed" if number in failing else "ok"

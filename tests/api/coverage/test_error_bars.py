@@ -56,7 +56,7 @@ instances = st.integers(min_value=1, max_value=4)
 
 @st.composite
 def runs_of_instances(draw):
-    """Give runs of some instances that neither overlap nor touch."""
+    """Return runs of some instances that neither overlap nor touch."""
     runs = []
     for instance in range(1, 5):
         times = sorted(draw(st.sets(moments, max_size=8)))

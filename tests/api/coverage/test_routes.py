@@ -39,16 +39,16 @@ ITEM = {
 
 
 @pytest.fixture
-def ask(world):
+def ask(environment):
     CloudAccount.objects.update(created_at=at("2023-02-01T00"))
-    return Asker(world)
+    return Asker(environment)
 
 
 @pytest.fixture
-def shown(world):
+def shown(environment):
     """The stored day that ``ITEM`` shows."""
     return store_day(
-        world.account,
+        environment.account,
         10,
         "corrected",
         ["10T06 10T12 correction"],
@@ -63,20 +63,20 @@ def shown(world):
     )
 
 
-def test_an_item(world, ask, shown):
+def test_an_item(environment, ask, shown):
     page = ask.get("/coverage/?start_date=2023-03-10&end_date=2023-03-11")
     assert page["meta"] == {"count": 1}
-    assert page["data"] == [ITEM | {"cloud_account_id": world.account.id}]
+    assert page["data"] == [ITEM | {"cloud_account_id": environment.account.id}]
     assert list(page["data"][0])[:3] == ["date", "cloud_account_id", "cloud_type"]
 
 
-def test_days_order_pages_and_the_filter(world, ask, django_assert_max_num_queries):
-    other = factories.make_azure_account(user=world.user)
+def test_days_order_pages_and_the_filter(environment, ask, django_assert_max_num_queries):
+    other = factories.make_azure_account(user=environment.user)
     for number in (9, 10, 11, 12):
         store_day(other, number)
-        store_day(world.account, number)
+        store_day(environment.account, number)
     store_day(factories.make_aws_account(), 10)
-    accounts = sorted((world.account.id, other.id))
+    accounts = sorted((environment.account.id, other.id))
     page = ask.get("/coverage/?start_date=2023-03-10&end_date=2023-03-13&limit=4")
     assert page["meta"] == {"count": 6}
     found = [(one["date"][8:], one["cloud_account_id"]) for one in page["data"]]
@@ -104,7 +104,7 @@ def test_what_makes_no_sense_is_refused(ask, query, names):
     assert list(ask.get(f"/coverage/?{query}", status=400)) == names
 
 
-def test_nothing_of_another_customer_appears(world, ask, shown):
+def test_nothing_of_another_customer_appears(environment, ask, shown):
     stranger = factories.make_aws_account()
     store_day(stranger, 10, "partial", ["10T01 10T05 describe_gap"])
     page = ask.get(f"/coverage/?start_date=2023-03-10&filter[account]={stranger.id}")
@@ -112,10 +112,10 @@ def test_nothing_of_another_customer_appears(world, ask, shown):
     assert len(ask.get("/coverage/?start_date=2023-03-10")["data"]) == 1
 
 
-def test_acceptance_9_without_include_nothing_changes(world, ask, shown):
+def test_acceptance_9_without_include_nothing_changes(environment, ask, shown):
     """Byte-equal, and not a statement more (issue: include=quality)."""
-    world.instance("on 10T01, off 10T05")
-    world.recalculate(since="08T00")
+    environment.instance("on 10T01, off 10T05")
+    environment.recalculate(since="08T00")
     path = "/concurrent/?start_date=2023-03-10&end_date=2023-03-12"
     with time_machine.travel(at("12T02"), tick=False), CaptureQueriesContext(connection) as plain:
         answer = ask.caller.get(path)
@@ -126,10 +126,10 @@ def test_acceptance_9_without_include_nothing_changes(world, ask, shown):
     assert b'"date":"2023-03-10","maximum_counts":[{' in answer.content
 
 
-def test_include_quality(world, ask, shown):
-    stopped = world.instance("on 10T01, off 10T12")
-    world.instance("on 10T08, off 10T09")
-    world.recalculate(since="08T00")
+def test_include_quality(environment, ask, shown):
+    stopped = environment.instance("on 10T01, off 10T12")
+    environment.instance("on 10T08, off 10T09")
+    environment.recalculate(since="08T00")
     correct(stopped, "missed_off", "10T06", "10T12")
     path = "/concurrent/?start_date=2023-03-10&end_date=2023-03-12"
     first, second = ask.get(f"{path}&include=colour,quality")["data"]
@@ -148,10 +148,10 @@ def test_include_quality(world, ask, shown):
     }
 
 
-def test_include_quality_of_large_days(world, ask, shown, monkeypatch):
+def test_include_quality_of_large_days(environment, ask, shown, monkeypatch):
     monkeypatch.setattr("api.metering.reports.BYTES_AT_ONCE", 100)
-    world.instance("on 10T01, off 10T05")
-    world.recalculate(since="08T00")
+    environment.instance("on 10T01, off 10T05")
+    environment.recalculate(since="08T00")
     with time_machine.travel(at("12T02"), tick=False):
         answer = ask.caller.get(
             "/concurrent/?start_date=2023-03-10&end_date=2023-03-12&include=quality"
@@ -161,8 +161,8 @@ def test_include_quality_of_large_days(world, ask, shown, monkeypatch):
     assert text.count(b'"quality":{"state":') == 2
 
 
-def test_operators_see_the_quality_of_today(world, ask, shown):
-    world.recalculate(since="08T00")
+def test_operators_see_the_quality_of_today(environment, ask, shown):
+    environment.recalculate(since="08T00")
     with time_machine.travel(at("12T02"), tick=False):
         answer = ANYBODY.get(
             f"{B}/concurrent/?start_date=2023-03-10&end_date=2023-03-13&include=quality",
@@ -175,10 +175,10 @@ def test_operators_see_the_quality_of_today(world, ask, shown):
     ]
 
 
-def test_explain_tells_the_quality_of_its_number(world, ask, shown):
-    stopped = world.instance("on 10T01, off 10T12")
-    world.instance("on 10T08, off 10T09")
-    world.recalculate(since="08T00")
+def test_explain_tells_the_quality_of_its_number(environment, ask, shown):
+    stopped = environment.instance("on 10T01, off 10T12")
+    environment.instance("on 10T08, off 10T09")
+    environment.recalculate(since="08T00")
     correct(stopped, "missed_off", "10T06", "10T12")
     about = ask.get("/explain/?date=2023-03-10")["explanation"]
     assert about["quality"] == {"state": "corrected", "count_min": 1, "count_max": 2}
@@ -189,11 +189,11 @@ def test_explain_tells_the_quality_of_its_number(world, ask, shown):
     assert about["quality"] == {"state": "corrected", "count_min": 2, "count_max": 2}
 
 
-def test_the_internal_twin(world, ask, shown):
+def test_the_internal_twin(environment, ask, shown):
     other = factories.make_azure_account()
     store_day(other, 11, "partial")
-    [row] = ANYBODY.rows(f"coverage/?user_id={world.user.id}")
-    assert {**ITEM, "cloud_account_id": world.account.id, "user_id": world.user.id} == {
+    [row] = ANYBODY.rows(f"coverage/?user_id={environment.user.id}")
+    assert {**ITEM, "cloud_account_id": environment.account.id, "user_id": environment.user.id} == {
         name: value for name, value in row.items() if name != "id"
     }
     assert [one["state"] for one in ANYBODY.rows("coverage/")] == ["corrected", "partial"]

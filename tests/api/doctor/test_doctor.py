@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from redis import ConnectionError as RedisConnectionError
 
-from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import configure_queues
 from api.clouds.aws.session import sqs
 from api.doctor import clouds, processes, work
@@ -22,9 +22,9 @@ from api.doctor.examination import CHECKS, examine
 from api.doctor.findings import MOST_NAMED, span
 from api.models import (
     DescribeRun,
-    Errand,
     InboxMessage,
     MachineImage,
+    OutboxEntry,
     SetAsideTask,
     StaleUsage,
 )
@@ -154,7 +154,7 @@ def test_dead_letters_and_missing_queues(aws):
     assert all("is missing" in text for text in missing)
     list(configure_queues())
     assert texts(CHECKS["dead letters"]) == []
-    dead = trail_pipe().dead_letter_queue
+    dead = trail_bucket().dead_letter_queue
     sqs().send_message(QueueUrl=sqs().get_queue_url(QueueName=dead)["QueueUrl"], MessageBody="a")
     assert texts(CHECKS["dead letters"]) == [f"1 dead letters lie in {dead}."]
 
@@ -181,14 +181,14 @@ def test_messages_that_are_dead_or_stuck():
 
 def test_outbox_entries_that_are_dead_or_stuck():
     def entry(key, **age):
-        return Errand.objects.create(key=key, task="t", args=[], issued_at=ago(**age))
+        return OutboxEntry.objects.create(key=key, task="t", args=[], issued_at=ago(**age))
 
     entry("young", minutes=14)
-    Errand.objects.filter(key=entry("done", days=9).key).update(done_at=Now())
+    OutboxEntry.objects.filter(key=entry("done", days=9).key).update(done_at=Now())
     assert texts(work.outbox) == []
-    Errand.objects.filter(key=entry("old", minutes=16).key).update(last_error="E: why")
+    OutboxEntry.objects.filter(key=entry("old", minutes=16).key).update(last_error="E: why")
     dead = entry("killed", minutes=1)
-    SetAsideTask.objects.create(work=f"errand-{dead.ticket}", message={}, lost_processes=3)
+    SetAsideTask.objects.create(work=f"entry-{dead.ticket}", message={}, lost_processes=3)
     assert texts(work.outbox) == [
         "1 outbox entries are dead: killed.",
         "1 outbox entries wait, the oldest for 16 minutes: old; last error of the oldest: E: why.",

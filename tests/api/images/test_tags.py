@@ -33,7 +33,7 @@ def at(minutes):
     return NOON + datetime.timedelta(minutes=minutes)
 
 
-class World:
+class Environment:
     """Customer A with two AWS accounts, customer B with one; one AMI, on in each of them."""
 
     def __init__(self):
@@ -74,7 +74,7 @@ class World:
         )
 
     def withdrawn(self):
-        """Give the customers with stale days."""
+        """Return the customers with stale days."""
         stale = set(StaleUsage.objects.values_list("user_id", flat=True))
         return {name for name, user in self.users.items() if user.id in stale}
 
@@ -86,7 +86,7 @@ class World:
         return {name: found[user.id] for name, user in self.users.items()}
 
     def told(self):
-        """Give for whom the image is RHEL, as its history tells."""
+        """Return for whom the image is RHEL, as its history tells."""
         facts = ImageFact.objects.filter(machine_image=self.image).order_by("id")
         newest = {fact.user_id: fact.is_rhel for fact in facts}
         everybody = newest.get(None, False)
@@ -98,136 +98,143 @@ class World:
 
 
 @pytest.fixture
-def world(db, queued):
+def environment(db, queued):
     with time_machine.travel(at(60), tick=False):
-        yield World()
+        yield Environment()
 
 
-def test_a_tag_counts_for_the_customer_in_whose_account_it_was_made(world):
-    world.store(("A1", True, 1))
-    assert world.withdrawn() == {"A"}
-    assert world.counts() == {"A": 2, "B": 0}
-    assert world.flags() == (True, False, True)
+def test_a_tag_counts_for_the_customer_in_whose_account_it_was_made(environment):
+    environment.store(("A1", True, 1))
+    assert environment.withdrawn() == {"A"}
+    assert environment.counts() == {"A": 2, "B": 0}
+    assert environment.flags() == (True, False, True)
     fact = ImageFact.objects.get()
-    assert (fact.user, fact.is_rhel, fact.reason, fact.ref) == (world.users["A"], True, "tag", "e")
+    assert (fact.user, fact.is_rhel, fact.reason, fact.ref) == (
+        environment.users["A"],
+        True,
+        "tag",
+        "e",
+    )
 
 
-def test_taking_a_tag_off_leaves_another_customers_alone(world):
-    world.store(("A1", True, 1), ("B1", True, 2))
-    assert world.counts() == {"A": 2, "B": 1}
-    assert world.store(("A1", False, 3)) == {world.image.id}
-    assert world.withdrawn() == {"A"}
-    assert world.counts() == {"A": 0, "B": 1}
-    assert world.flags() == (True, False, True)
-    world.store(("B1", False, 4))
-    assert world.counts() == {"A": 0, "B": 0}
-    assert world.flags() == (False, False, False)
+def test_taking_a_tag_off_leaves_another_customers_alone(environment):
+    environment.store(("A1", True, 1), ("B1", True, 2))
+    assert environment.counts() == {"A": 2, "B": 1}
+    assert environment.store(("A1", False, 3)) == {environment.image.id}
+    assert environment.withdrawn() == {"A"}
+    assert environment.counts() == {"A": 0, "B": 1}
+    assert environment.flags() == (True, False, True)
+    environment.store(("B1", False, 4))
+    assert environment.counts() == {"A": 0, "B": 0}
+    assert environment.flags() == (False, False, False)
 
 
-def test_a_customers_accounts_each_have_their_tags(world):
+def test_a_customers_accounts_each_have_their_tags(environment):
     """AWS shows a tag to the account that made it, so no other account removes it."""
-    world.store(("A1", True, 1), ("A2", False, 2))
-    assert world.counts() == {"A": 2, "B": 0}
-    world.store(("A2", True, 3), ("A1", False, 4))
-    assert world.withdrawn() == set()
-    assert world.counts() == {"A": 2, "B": 0}
+    environment.store(("A1", True, 1), ("A2", False, 2))
+    assert environment.counts() == {"A": 2, "B": 0}
+    environment.store(("A2", True, 3), ("A1", False, 4))
+    assert environment.withdrawn() == set()
+    assert environment.counts() == {"A": 2, "B": 0}
 
 
-def test_openshift_moves_no_count(world):
-    world.store(("A1", True, 1, OPENSHIFT))
-    assert world.withdrawn() == set()
-    assert world.flags() == (False, True, False)
+def test_openshift_moves_no_count(environment):
+    environment.store(("A1", True, 1, OPENSHIFT))
+    assert environment.withdrawn() == set()
+    assert environment.flags() == (False, True, False)
     assert not ImageFact.objects.exists()
 
 
-def test_changes_that_come_late_or_again_change_nothing(world):
-    world.store(("A1", True, 5))
-    world.counts()
-    assert world.store(("A1", False, 4)) == set()
-    world.store(("A1", True, 5))
-    assert world.withdrawn() == set()
+def test_changes_that_come_late_or_again_change_nothing(environment):
+    environment.store(("A1", True, 5))
+    environment.counts()
+    assert environment.store(("A1", False, 4)) == set()
+    environment.store(("A1", True, 5))
+    assert environment.withdrawn() == set()
     assert ImageFact.objects.count() == 1
-    assert world.counts() == {"A": 2, "B": 0}
+    assert environment.counts() == {"A": 2, "B": 0}
 
 
-def test_of_one_instant_the_later_change_counts(world):
-    world.store(("A1", True, 1), ("A1", False, 1))
-    assert world.counts() == {"A": 0, "B": 0}
-    world.store(("A1", False, 2), ("A1", True, 2))
-    assert world.counts() == {"A": 2, "B": 0}
+def test_of_one_instant_the_later_change_counts(environment):
+    environment.store(("A1", True, 1), ("A1", False, 1))
+    assert environment.counts() == {"A": 0, "B": 0}
+    environment.store(("A1", False, 2), ("A1", True, 2))
+    assert environment.counts() == {"A": 2, "B": 0}
 
 
-def test_what_aws_shows_an_account_counts_for_its_customer(world):
-    world.see("B1", {RHEL}, 0)
-    assert world.counts() == {"A": 0, "B": 1}
-    world.see("A1", set(), 1)
-    assert world.counts() == {"A": 0, "B": 1}
-    world.see("B1", set(), 30)
-    assert world.counts() == {"A": 0, "B": 0}
+def test_what_aws_shows_an_account_counts_for_its_customer(environment):
+    environment.see("B1", {RHEL}, 0)
+    assert environment.counts() == {"A": 0, "B": 1}
+    environment.see("A1", set(), 1)
+    assert environment.counts() == {"A": 0, "B": 1}
+    environment.see("B1", set(), 30)
+    assert environment.counts() == {"A": 0, "B": 0}
 
 
-def test_logs_know_better_than_descriptions(world):
+def test_logs_know_better_than_descriptions(environment):
     """A description tells of the time before the account was enabled, and may lag behind."""
-    world.store(("A1", True, 10))
-    world.see("A1", set(), 10)
-    assert world.counts() == {"A": 2, "B": 0}
-    world.see("A1", set(), 11)
-    assert world.counts() == {"A": 0, "B": 0}
+    environment.store(("A1", True, 10))
+    environment.see("A1", set(), 10)
+    assert environment.counts() == {"A": 2, "B": 0}
+    environment.see("A1", set(), 11)
+    assert environment.counts() == {"A": 0, "B": 0}
 
 
-def test_an_image_that_aws_does_not_show_keeps_its_tags(world):
-    world.store(("A1", True, 1))
-    world.see("A1", None, 30)
-    assert world.counts() == {"A": 2, "B": 0}
+def test_an_image_that_aws_does_not_show_keeps_its_tags(environment):
+    environment.store(("A1", True, 1))
+    environment.see("A1", None, 30)
+    assert environment.counts() == {"A": 2, "B": 0}
     assert ImageTags.objects.get().described_at == at(60)
 
 
-def test_an_inspection_withdraws_nothing_of_who_has_told_before(world):
-    world.store(("A1", True, 1))
-    world.settle()
-    world.set_base(True)
-    assert world.withdrawn() == {"B"}
-    assert world.counts() == {"A": 2, "B": 1}
-    world.set_base(False)
-    assert world.withdrawn() == {"B"}
-    assert world.counts() == {"A": 2, "B": 0}
+def test_an_inspection_withdraws_nothing_of_who_has_told_before(environment):
+    environment.store(("A1", True, 1))
+    environment.settle()
+    environment.set_base(True)
+    assert environment.withdrawn() == {"B"}
+    assert environment.counts() == {"A": 2, "B": 1}
+    environment.set_base(False)
+    assert environment.withdrawn() == {"B"}
+    assert environment.counts() == {"A": 2, "B": 0}
 
 
-def test_a_tag_on_what_is_rhel_anyway_withdraws_nothing(world):
-    world.set_base(True)
-    world.settle()
-    world.store(("A1", True, 1))
-    world.store(("A1", False, 2))
-    assert world.withdrawn() == set()
-    world.set_base(False)
-    assert world.counts() == {"A": 0, "B": 0}
+def test_a_tag_on_what_is_rhel_anyway_withdraws_nothing(environment):
+    environment.set_base(True)
+    environment.settle()
+    environment.store(("A1", True, 1))
+    environment.store(("A1", False, 2))
+    assert environment.withdrawn() == set()
+    environment.set_base(False)
+    assert environment.counts() == {"A": 0, "B": 0}
 
 
-def test_other_facets_of_an_image_are_everybodys(world):
-    world.store(("A1", True, 1))
-    world.settle()
+def test_other_facets_of_an_image_are_everybodys(environment):
+    environment.store(("A1", True, 1))
+    environment.settle()
     change_images(
-        image_ids=[world.image.id],
+        image_ids=[environment.image.id],
         change=lambda image: setattr(image, "architecture", "arm64"),
         reason=ImageFact.Reason.DESCRIBE,
     )
-    assert world.withdrawn() == {"A", "B"}
+    assert environment.withdrawn() == {"A", "B"}
 
 
-def test_an_accounts_tags_go_with_it(world):
-    world.store(("A1", True, 1), ("B1", True, 1))
-    world.settle()
-    assert forget_tags(account_id=world.accounts["A1"].id) == {world.image.id}
-    assert world.withdrawn() == {"A"}
-    assert world.counts() == {"A": 0, "B": 1}
-    assert forget_tags(account_id=world.accounts["B1"].id) == {world.image.id}
-    assert world.flags() == (False, False, False)
+def test_an_accounts_tags_go_with_it(environment):
+    environment.store(("A1", True, 1), ("B1", True, 1))
+    environment.settle()
+    assert forget_tags(account_id=environment.accounts["A1"].id) == {environment.image.id}
+    assert environment.withdrawn() == {"A"}
+    assert environment.counts() == {"A": 0, "B": 1}
+    assert forget_tags(account_id=environment.accounts["B1"].id) == {environment.image.id}
+    assert environment.flags() == (False, False, False)
 
 
-def test_tags_of_many_images_are_stored_in_few_statements(world, django_assert_max_num_queries):
+def test_tags_of_many_images_are_stored_in_few_statements(
+    environment, django_assert_max_num_queries
+):
     images = [factories.make_aws_image() for _ in range(150)]
     changes = [
-        TagChange(world.accounts["A1"].id, image.id, tag, True, NOON, {})
+        TagChange(environment.accounts["A1"].id, image.id, tag, True, NOON, {})
         for image in images
         for tag in TAGS
     ]
@@ -238,8 +245,8 @@ def test_tags_of_many_images_are_stored_in_few_statements(world, django_assert_m
     assert ImageFact.objects.count() == 150
 
 
-def test_an_image_erased_meanwhile_has_no_tags(world):
-    change = TagChange(world.accounts["A1"].id, 0, RHEL, True, NOON, {})
+def test_an_image_erased_meanwhile_has_no_tags(environment):
+    change = TagChange(environment.accounts["A1"].id, 0, RHEL, True, NOON, {})
     assert store_tags([change]) == set()
 
 
@@ -247,15 +254,15 @@ def test_an_image_erased_meanwhile_has_no_tags(world):
 def test_a_calculation_waits_for_a_change_of_tags(transactional_db, queued):
     """Marks are read after the images are locked: the count is never that of before the change."""
     with time_machine.travel(at(60), tick=False):
-        world = World()
-        user = world.users["A"]
+        environment = Environment()
+        user = environment.users["A"]
         with transaction.atomic():
-            world.store(("A1", True, 1))
+            environment.store(("A1", True, 1))
             waiting = in_thread(lambda: _calculate_again(user))
             with pytest.raises(TimeoutError):
                 waiting.result(1)
         waiting.result(60)
-        assert world.counts() == {"A": 2, "B": 0}
+        assert environment.counts() == {"A": 2, "B": 0}
 
 
 def _calculate_again(user):
@@ -303,24 +310,24 @@ operations = st.lists(
 @given(operations=operations)
 def test_any_history_equals_the_reference(queued, operations):
     with time_machine.travel(at(60), tick=False):
-        world, reference = World(), Reference()
+        environment, reference = Environment(), Reference()
         for kind, *values in operations:
             before = {name: reference.is_rhel(name) for name in "AB"}
             if kind == "tag":
                 reference.change(*values)
-                world.store(tuple(values))
+                environment.store(tuple(values))
             elif kind == "see":
                 account, present, when = values
                 reference.change(account, present, when - 0.5)
-                world.see(account, {RHEL} if present else set(), when)
+                environment.see(account, {RHEL} if present else set(), when)
             elif kind == "forget":
                 reference.forget(*values)
-                forget_tags(account_id=world.accounts[values[0]].id)
+                forget_tags(account_id=environment.accounts[values[0]].id)
             else:
                 (reference.base,) = values
-                world.set_base(*values)
+                environment.set_base(*values)
             after = {name: reference.is_rhel(name) for name in "AB"}
-            assert world.withdrawn() == {name for name in "AB" if before[name] != after[name]}
-            assert world.told() == after
-            assert world.counts() == {"A": 2 * after["A"], "B": 1 * after["B"]}
-            assert world.flags()[2] == any(after.values())
+            assert environment.withdrawn() == {name for name in "AB" if before[name] != after[name]}
+            assert environment.told() == after
+            assert environment.counts() == {"A": 2 * after["A"], "B": 1 * after["B"]}
+            assert environment.flags()[2] == any(after.values())

@@ -4,20 +4,20 @@ import pytest
 
 from api.clouds.aws.provisioning import queues
 from tests.api.clouds.aws.conftest import aws, pipes_ready, requests  # noqa: F401
-from tests.api.inspection.testbed import Scene
+from tests.api.inspection.testbed import Testbed
 
 
 @pytest.fixture
-def scene(db, pipes_ready, queued, monkeypatch):  # noqa: F811
+def testbed(db, pipes_ready, queued, monkeypatch):  # noqa: F811
     """An enabled AWS account, our buckets and queues, and the inspectors' launch template."""
     monkeypatch.setattr(queues, "LONG_POLL", 0)
-    return Scene(pipes_ready, queued)
+    return Testbed(pipes_ready, queued)
 
 
 @pytest.fixture
-def image(scene):
+def image(testbed):
     """An image whose inspection has been started."""
-    image = scene.image()
-    scene.start(image)
-    scene.queued.clear()
+    image = testbed.image()
+    testbed.start(image)
+    testbed.queued.clear()
     return image

@@ -26,14 +26,14 @@ def later(time_machine):
 
 
 @pytest.fixture
-def inspecting(scene):
+def inspecting(testbed):
     """An image whose inspector runs; the customer's snapshot is still shared."""
-    image = scene.image()
-    scene.start(image)
-    scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
-    (launch,) = scene.queued.named(names.LAUNCH)
-    scene.run(launch.name, *launch.args)
-    scene.queued.clear()
+    image = testbed.image()
+    testbed.start(image)
+    testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
+    (launch,) = testbed.queued.named(names.LAUNCH)
+    testbed.run(launch.name, *launch.args)
+    testbed.queued.clear()
     return image
 
 
@@ -47,17 +47,17 @@ def output(*arguments, **options):
     return out.getvalue()
 
 
-def test_what_is_young_or_needed_is_no_leftover(scene, inspecting, later):
+def test_what_is_young_or_needed_is_no_leftover(testbed, inspecting, later):
     assert kinds() == []
     later()
     # The copy belongs to an inspection that goes on.
     assert kinds() == ["instance", "share"]
 
 
-def test_all_that_was_left_is_removed(scene, inspecting, later):
-    scene.deliver(result(inspecting.cloud_image_id))
-    scene.persist()
-    volume = scene.own.create_volume(
+def test_all_that_was_left_is_removed(testbed, inspecting, later):
+    testbed.deliver(result(inspecting.cloud_image_id))
+    testbed.persist()
+    volume = testbed.own.create_volume(
         Size=1,
         AvailabilityZone=f"{REGION}a",
         TagSpecifications=[
@@ -72,17 +72,17 @@ def test_all_that_was_left_is_removed(scene, inspecting, later):
     shown = output("cleanup_inspections", "--dry-run")
     assert (volume in shown, "4 leftovers, 0 removed." in shown) == (True, True)
     assert kinds() == ["instance", "share", "snapshot", "volume"]
-    assert scene.run(names.SWEEP) == 4
+    assert testbed.run(names.SWEEP) == 4
     assert kinds() == []
-    assert (scene.own_snapshots(), scene.inspectors()) == ([], [])
+    assert (testbed.own_snapshots(), testbed.inspectors()) == ([], [])
     (attempt,) = attempts(inspecting)
-    assert scene.shared_with(attempt.customer_snapshot_id) == []
+    assert testbed.shared_with(attempt.customer_snapshot_id) == []
     assert attempt.share_removed_at
     assert attempt.snapshot_deleted_at
     assert "0 leftovers, 0 removed." in output("cleanup_inspections")
 
 
-def test_what_belongs_to_images_that_are_gone_is_found_too(scene, inspecting, later):
+def test_what_belongs_to_images_that_are_gone_is_found_too(testbed, inspecting, later):
     Instance.objects.all().delete()
     inspecting.delete()
     later()
@@ -91,39 +91,39 @@ def test_what_belongs_to_images_that_are_gone_is_found_too(scene, inspecting, la
     assert kinds() == []
 
 
-def test_what_others_own_is_left_alone(scene, later):
-    image = scene.own.describe_launch_template_versions(LaunchTemplateName=names.TEMPLATE)
+def test_what_others_own_is_left_alone(testbed, later):
+    image = testbed.own.describe_launch_template_versions(LaunchTemplateName=names.TEMPLATE)
     ami = image["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"]
-    scene.own.run_instances(ImageId=ami, MinCount=1, MaxCount=1)
-    scene.own.create_volume(Size=1, AvailabilityZone=f"{REGION}a")
+    testbed.own.run_instances(ImageId=ami, MinCount=1, MaxCount=1)
+    testbed.own.create_volume(Size=1, AvailabilityZone=f"{REGION}a")
     later()
     assert kinds() == []
 
 
-def test_one_refusal_hinders_nothing_else(scene, inspecting, later):
-    scene.deliver(result(inspecting.cloud_image_id))
-    scene.persist()
+def test_one_refusal_hinders_nothing_else(testbed, inspecting, later):
+    testbed.deliver(result(inspecting.cloud_image_id))
+    testbed.persist()
     later()
-    scene.refuse("DescribeVolumes", "UnauthorizedOperation")
-    scene.refuse("ModifySnapshotAttribute", "UnauthorizedOperation")
-    assert scene.run(names.SWEEP) == 2
+    testbed.refuse("DescribeVolumes", "UnauthorizedOperation")
+    testbed.refuse("ModifySnapshotAttribute", "UnauthorizedOperation")
+    assert testbed.run(names.SWEEP) == 2
     assert "Unauthorized" in SnapshotShare.objects.get().error
 
 
-def test_a_lost_inspector_ends_the_attempt(scene, inspecting, time_machine):
-    (inspector,) = scene.inspectors()
+def test_a_lost_inspector_ends_the_attempt(testbed, inspecting, time_machine):
+    (inspector,) = testbed.inspectors()
     time_machine.move_to(clock.now() + timedelta(minutes=30))
-    scene.run(names.SWEEP)
+    testbed.run(names.SWEEP)
     assert attempts(inspecting)[0].finished_at is None
-    scene.own.terminate_instances(InstanceIds=[inspector["InstanceId"]])
-    scene.run(names.SWEEP)
+    testbed.own.terminate_instances(InstanceIds=[inspector["InstanceId"]])
+    testbed.run(names.SWEEP)
     (attempt,) = attempts(inspecting)
     assert (attempt.outcome, fresh(inspecting).status) == ("lost", "inspecting")
     assert "without a result" in attempt.error
 
 
-def test_operators_see_and_repeat(scene, inspecting):
-    failed = scene.image("ami-failed", status="error")
+def test_operators_see_and_repeat(testbed, inspecting):
+    failed = testbed.image("ami-failed", status="error")
     InspectionAttempt.objects.create(
         machine_image=failed, outcome="failed", error="snapshot is encrypted"
     )
@@ -140,7 +140,7 @@ def test_operators_see_and_repeat(scene, inspecting):
     assert "ami-done" in output("inspections", "ami-done")
     assert "1 images are inspected again." in output("inspections", "--retry")
     assert fresh(failed).status == "pending"
-    assert scene.queued == [(names.START, ([[scene.arn, "ami-failed", REGION]],), {}, None)]
+    assert testbed.queued == [(names.START, ([[testbed.arn, "ami-failed", REGION]],), {}, None)]
 
 
 @pytest.mark.django_db
@@ -166,10 +166,10 @@ def test_gauges_by_state_and_age(time_machine):
     assert (ages["pending"], ages["error"]) == (60, 0)
 
 
-def resources(scene):
+def resources(testbed):
     """Count what there is in both accounts; terminated instances are as good as gone."""
     counts = {}
-    for name, ec2 in (("ours", scene.own), ("customer's", scene.customers)):
+    for name, ec2 in (("ours", testbed.own), ("customer's", testbed.customers)):
         snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
         instances = [
             one
@@ -185,33 +185,33 @@ def resources(scene):
             "launch templates": len(ec2.describe_launch_templates()["LaunchTemplates"]),
         }
     touched = InspectionAttempt.objects.values_list("customer_snapshot_id", flat=True)
-    counts["customer's"]["shares"] = sum(bool(scene.shared_with(one)) for one in touched if one)
+    counts["customer's"]["shares"] = sum(bool(testbed.shared_with(one)) for one in touched if one)
     return counts
 
 
-def test_a_hundred_inspections_leave_nothing(scene):
-    images = [scene.image() for _ in range(100)]
-    before = resources(scene)
-    scene.start(*images)
-    assert [task.countdown for task in scene.queued].count(None) == 20
-    while copies := scene.queued.named(names.COPY):
+def test_a_hundred_inspections_leave_nothing(testbed):
+    images = [testbed.image() for _ in range(100)]
+    before = resources(testbed)
+    testbed.start(*images)
+    assert [task.countdown for task in testbed.queued].count(None) == 20
+    while copies := testbed.queued.named(names.COPY):
         for task in copies:
-            scene.queued._tasks.remove(task)
-            scene.run(task.name, *task.args)
-    copied = resources(scene)
-    scene.work()
-    inspecting = resources(scene)
+            testbed.queued._tasks.remove(task)
+            testbed.run(task.name, *task.args)
+    copied = resources(testbed)
+    testbed.work()
+    inspecting = resources(testbed)
     assert (copied["customer's"]["shares"], inspecting["customer's"]["shares"]) == (100, 0)
     assert inspecting["ours"]["instances"] == before["ours"]["instances"] + 100
     assert inspecting["ours"]["snapshots"] == before["ours"]["snapshots"] + 100
-    scene.deliver(result(*(image.cloud_image_id for image in images)))
-    assert scene.persist() == (1, 0)
-    scene.own.terminate_instances(
-        InstanceIds=[inspector["InstanceId"] for inspector in scene.inspectors()]
+    testbed.deliver(result(*(image.cloud_image_id for image in images)))
+    assert testbed.persist() == (1, 0)
+    testbed.own.terminate_instances(
+        InstanceIds=[inspector["InstanceId"] for inspector in testbed.inspectors()]
     )
-    scene.work(also_later=True)
+    testbed.work(also_later=True)
     assert MachineImage.objects.filter(status="inspected", is_rhel=True).count() == 100
-    after = resources(scene)
+    after = resources(testbed)
     for name, counts in (
         ("before", before),
         ("copied", copied),

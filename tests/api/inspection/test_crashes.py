@@ -100,8 +100,8 @@ def cases(places):
 class Play:
     """An inspection of which one step is cut off."""
 
-    def __init__(self, scene, image, place, fate, monkeypatch):
-        self.scene = scene
+    def __init__(self, testbed, image, place, fate, monkeypatch):
+        self.testbed = testbed
         self.image = image
         self.place = place
         self.fate = fate
@@ -111,13 +111,13 @@ class Play:
 
     def go_on(self):
         """Do what is queued, let inspectors tell and end, and clean up."""
-        queued = self.scene.queued
+        queued = self.testbed.queued
         while ready := [task for task in queued if not task.countdown]:
             queued._tasks.remove(ready[0])
             self.run(ready[0])
-        for inspector in self.scene.inspectors():
-            self.scene.deliver(result(self.image.cloud_image_id))
-            self.scene.own.terminate_instances(InstanceIds=[inspector["InstanceId"]])
+        for inspector in self.testbed.inspectors():
+            self.testbed.deliver(result(self.image.cloud_image_id))
+            self.testbed.own.terminate_instances(InstanceIds=[inspector["InstanceId"]])
         self.run(QueuedTask(names.PERSIST))
         for task in list(queued):
             queued._tasks.remove(task)
@@ -126,19 +126,19 @@ class Play:
     def run(self, task):
         self.runs[task.name] += 1
         if (task.name, self.runs[task.name]) != (self.place.task, self.place.run):
-            self.scene.run(task.name, *task.args)
+            self.testbed.run(task.name, *task.args)
             return
         self.kill(task)
         self.status_then = fresh(self.image).status
         if self.fate == LOST:
-            self.scene.queued.clear()
+            self.testbed.queued.clear()
             self.run(QueuedTask(names.PERSIST))
         else:
-            self.scene.run(task.name, *task.args)
+            self.testbed.run(task.name, *task.args)
 
     def kill(self, task):
         if not self.place.module:
-            self.scene.run(task.name, *task.args)
+            self.testbed.run(task.name, *task.args)
             return
         with (
             self.monkeypatch.context() as patch,
@@ -146,17 +146,21 @@ class Play:
         ):
             # The message is shown again at once.
             patch.setattr(read, "HOLD_SECONDS", 0)
-            self.scene.run(task.name, *task.args)
+            self.testbed.run(task.name, *task.args)
 
     def left(self):
-        """Give what is left in either account that should not be."""
-        customers = self.scene.customers.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        """Return what is left in either account that should not be."""
+        customers = self.testbed.customers.describe_snapshots(OwnerIds=["self"])["Snapshots"]
         tagged = [{"Name": "tag:cloudigrade-environment", "Values": ["test"]}]
         return [
-            *(one["SnapshotId"] for one in customers if self.scene.shared_with(one["SnapshotId"])),
-            *(one["SnapshotId"] for one in self.scene.own_snapshots()),
-            *(one["InstanceId"] for one in self.scene.inspectors()),
-            *self.scene.own.describe_volumes(Filters=tagged)["Volumes"],
+            *(
+                one["SnapshotId"]
+                for one in customers
+                if self.testbed.shared_with(one["SnapshotId"])
+            ),
+            *(one["SnapshotId"] for one in self.testbed.own_snapshots()),
+            *(one["InstanceId"] for one in self.testbed.inspectors()),
+            *self.testbed.own.describe_volumes(Filters=tagged)["Volumes"],
             *SnapshotShare.objects.all(),
         ]
 
@@ -174,35 +178,35 @@ def table():
 
 @cases(OWN)
 def test_killed_while_it_inspects_an_own_image(
-    scene, monkeypatch, time_machine, table, place, fate
+    testbed, monkeypatch, time_machine, table, place, fate
 ):
-    image = scene.image()
-    play(Play(scene, image, place, fate, monkeypatch), time_machine, table)
+    image = testbed.image()
+    play(Play(testbed, image, place, fate, monkeypatch), time_machine, table)
 
 
 @cases(FOREIGN)
 def test_killed_while_it_inspects_a_foreign_image(
-    scene, monkeypatch, time_machine, table, place, fate
+    testbed, monkeypatch, time_machine, table, place, fate
 ):
-    image = scene.image(scene.foreign(share_disk=True)[0], owner_aws_account_id=names.OTHER)
-    play(Play(scene, image, place, fate, monkeypatch), time_machine, table)
-    assert len(scene.customers.describe_images(Owners=["self"])["Images"]) == 1
+    image = testbed.image(testbed.foreign(share_disk=True)[0], owner_aws_account_id=names.OTHER)
+    play(Play(testbed, image, place, fate, monkeypatch), time_machine, table)
+    assert len(testbed.customers.describe_images(Owners=["self"])["Images"]) == 1
 
 
 def play(inspection, time_machine, table):
-    scene, image, place = inspection.scene, inspection.image, inspection.place
-    enqueue(names.START, [[scene.arn, image.cloud_image_id, REGION]])
+    testbed, image, place = inspection.testbed, inspection.image, inspection.place
+    enqueue(names.START, [[testbed.arn, image.cloud_image_id, REGION]])
     inspection.go_on()
     assert inspection.status_then, "the place was not reached"
     if inspection.fate == LOST:
         if fresh(image).status != MachineImage.Status.INSPECTED:
             time_machine.move_to(clock.now() + timedelta(hours=13))
-            scene.run(names.RESTART)
+            testbed.run(names.RESTART)
             inspection.go_on()
-        scene.queued.clear()
+        testbed.queued.clear()
         time_machine.move_to(clock.now() + timedelta(hours=3))
-        scene.run(names.SWEEP)
-    copies, launches = scene.calls("CopySnapshot"), scene.calls("RunInstances")
+        testbed.run(names.SWEEP)
+    copies, launches = testbed.calls("CopySnapshot"), testbed.calls("RunInstances")
     task, _, where = str(place).partition(": ")
     table.append(
         LINE.format(
@@ -224,18 +228,18 @@ def play(inspection, time_machine, table):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_while_it_sweeps(scene, monkeypatch, time_machine, after):
-    image = scene.image()
-    scene.start(image)
-    scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
-    (launch,) = scene.queued.named(names.LAUNCH)
-    scene.run(launch.name, *launch.args)
-    scene.deliver(result(image.cloud_image_id))
-    scene.run(names.PERSIST)
-    scene.queued.clear()
+def test_killed_while_it_sweeps(testbed, monkeypatch, time_machine, after):
+    image = testbed.image()
+    testbed.start(image)
+    testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
+    (launch,) = testbed.queued.named(names.LAUNCH)
+    testbed.run(launch.name, *launch.args)
+    testbed.deliver(result(image.cloud_image_id))
+    testbed.run(names.PERSIST)
+    testbed.queued.clear()
     time_machine.move_to(clock.now() + timedelta(hours=3))
     for _ in range(3):
         with killed(monkeypatch, cleanup, "remove", after=after):
-            scene.run(names.SWEEP)
-    scene.run(names.SWEEP)
-    assert Play(scene, image, None, AGAIN, monkeypatch).left() == []
+            testbed.run(names.SWEEP)
+    testbed.run(names.SWEEP)
+    assert Play(testbed, image, None, AGAIN, monkeypatch).left() == []

@@ -16,37 +16,37 @@ IMAGES = 10
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("method", ["direct", "instance"])
-def test_many_inspections_leave_nothing_over(scene, settings, method):
+def test_many_inspections_leave_nothing_over(testbed, settings, method):
     settings.AWS_INSPECTION_METHOD = method
     settings.AWS_INSPECTION_IMAGE = "cloudservices/cloudigrade-inspector:1.0.0"
     settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT = 10
-    ebs, disk = scene.aws.client("ebs", account_id=CUSTOMER), corpus.content("rhel9-gpt-xfs")
+    ebs, disk = testbed.aws.client("ebs", account_id=CUSTOMER), corpus.content("rhel9-gpt-xfs")
     images, snapshots = [], []
     for number in range(IMAGES):
         snapshot = store_disk(ebs, disk)
         snapshots.append(snapshot)
-        ami = scene.customers.register_image(
+        ami = testbed.customers.register_image(
             Name=f"image {number}",
             RootDeviceName="/dev/xvda",
             BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}}],
         )["ImageId"]
-        images.append(scene.image(ami))
-    scene.aws.refuse_nothing()
+        images.append(testbed.image(ami))
+    testbed.aws.refuse_nothing()
     began = time.monotonic()
-    scene.start(*images)
-    scene.work(also_later=method == "direct")
+    testbed.start(*images)
+    testbed.work(also_later=method == "direct")
     if method == "instance":
-        Machines(scene.aws).look()
-        while scene.persist() != (0, 0):
+        Machines(testbed.aws).look()
+        while testbed.persist() != (0, 0):
             pass
-        scene.work(also_later=True)
+        testbed.work(also_later=True)
     took = time.monotonic() - began
-    calls = Counter(call["action"] for call in scene.aws.calls())
+    calls = Counter(call["action"] for call in testbed.aws.calls())
     print(f"{method}: {took:.1f} s for {IMAGES} images; {sum(calls.values())} calls: {dict(calls)}")
     assert {fresh(image).status for image in images} == {"inspected"}
     assert all(fresh(image).is_rhel for image in images)
-    assert scene.own_snapshots() == []
-    assert scene.inspectors() == []
-    assert [scene.shared_with(snapshot) for snapshot in snapshots] == [[]] * IMAGES
+    assert testbed.own_snapshots() == []
+    assert testbed.inspectors() == []
+    assert [testbed.shared_with(snapshot) for snapshot in snapshots] == [[]] * IMAGES
     launched = IMAGES if method == "instance" else 0
     assert calls["RunInstances"] == launched

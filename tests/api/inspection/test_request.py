@@ -2,11 +2,11 @@
 
 import pytest
 
-from api.images.users import Start
+from api.images.users import InspectionRequest
 from api.inspection.request import start_inspections
 from api.inspection.states import ANY, UNFINISHED, Event, after
 from api.models import MachineImage
-from tests.api.inspection.testbed import COPY, START, Scene, attempts, fresh
+from tests.api.inspection.testbed import COPY, START, Testbed, attempts, fresh
 from util.tasks import enqueue
 
 Status = MachineImage.Status
@@ -18,7 +18,7 @@ Status = MachineImage.Status
     [
         (Event.STARTED, "preparing"),
         (Event.POSTPONED, "pending"),
-        (Event.SPARED, "inspected"),
+        (Event.SKIPPED, "inspected"),
         (Event.EXHAUSTED, "error"),
         (Event.RESULT, "inspected"),
         (Event.ASKED_AGAIN, "pending"),
@@ -33,7 +33,7 @@ def test_what_may_happen_at_any_time(status, event, target):
     ("event", "sources", "target"),
     [
         (Event.LAUNCHED, {"pending", "preparing"}, "inspecting"),
-        (Event.SETTLED, UNFINISHED, "inspected"),
+        (Event.COMPLETED, UNFINISHED, "inspected"),
         (Event.GIVEN_UP, UNFINISHED, "error"),
     ],
 )
@@ -48,33 +48,33 @@ def test_nothing_leads_to_what_only_a_description_tells():
 @pytest.mark.django_db
 def test_an_azure_image_is_never_started(queued):
     enqueue(START, [["arn:aws:iam::1:role/r", "sku-1", "us-east-1"]])
-    start_inspections([Start("arn:aws:iam::1:role/r", "sku-1", "us-east-1")])
+    start_inspections([InspectionRequest("arn:aws:iam::1:role/r", "sku-1", "us-east-1")])
     assert COPY not in queued.names
 
 
-def test_a_start_that_is_delivered_again_makes_no_second_attempt(scene: Scene):
-    image = scene.image("ami-1")
+def test_a_start_that_is_delivered_again_makes_no_second_attempt(testbed: Testbed):
+    image = testbed.image("ami-1")
     for _ in range(2):
-        scene.start(image)
+        testbed.start(image)
     assert len(attempts(image)) == 1
-    assert scene.queued.names == [COPY, COPY]
+    assert testbed.queued.names == [COPY, COPY]
 
 
-def test_a_restart_ends_the_attempt_in_progress(scene: Scene, time_machine):
+def test_a_restart_ends_the_attempt_in_progress(testbed: Testbed, time_machine):
     time_machine.move_to("2024-05-06T12:00:00Z")
-    image = scene.image("ami-1")
-    scene.start(image)
+    image = testbed.image("ami-1")
+    testbed.start(image)
     time_machine.move_to("2024-05-07T12:00:00Z")
-    scene.run("api.tasks.inspect_pending_images")
+    testbed.run("api.tasks.inspect_pending_images")
     first, second = attempts(image)
     assert (first.outcome, second.outcome) == ("replaced", "")
     assert fresh(image).status == "preparing"
 
 
-def test_an_image_that_stays_stuck_ends_in_error(scene: Scene, time_machine):
-    image = scene.image("ami-1")
+def test_an_image_that_stays_stuck_ends_in_error(testbed: Testbed, time_machine):
+    image = testbed.image("ami-1")
     for day in range(1, 9):
         time_machine.move_to(f"2034-05-0{day}T12:00:00Z")
-        scene.run("api.tasks.inspect_pending_images")
+        testbed.run("api.tasks.inspect_pending_images")
     assert fresh(image).status == "error"
     assert len(attempts(image)) == 6

@@ -120,13 +120,13 @@ def test_anything_else_is_refused(data):
         b'{"n": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_poison_stays_on_the_queue_and_harms_nothing_else(scene, data):
-    image = scene.begun("ami-1")
-    scene.deliver(data)
-    scene.deliver(result("ami-1"))
-    assert scene.persist() == (1, 1)
+def test_poison_stays_on_the_queue_and_harms_nothing_else(testbed, data):
+    image = testbed.begun("ami-1")
+    testbed.deliver(data)
+    testbed.deliver(result("ami-1"))
+    assert testbed.persist() == (1, 1)
     assert fresh(image).rhel_version == "8.4"
-    assert scene.left == 1
+    assert testbed.left == 1
 
 
 @pytest.mark.parametrize(
@@ -140,42 +140,42 @@ def test_poison_stays_on_the_queue_and_harms_nothing_else(scene, data):
         '{"Records": [{"s3": {"bucket": {"name": "no-such"}, "object": {"key": "x"}}}]}',
     ],
 )
-def test_poison_messages(scene, body):
-    image = scene.begun("ami-1")
-    scene.send(body)
-    scene.deliver(result("ami-1"))
-    assert scene.persist() == (1, 1)
-    assert (fresh(image).status, scene.left) == ("inspected", 1)
+def test_poison_messages(testbed, body):
+    image = testbed.begun("ami-1")
+    testbed.send(body)
+    testbed.deliver(result("ami-1"))
+    assert testbed.persist() == (1, 1)
+    assert (fresh(image).status, testbed.left) == ("inspected", 1)
 
 
-def test_a_message_without_records_is_neither_success_nor_failure(scene, caplog):
-    scene.send('{"hello": "world"}')
-    assert scene.persist() == (0, 0)
-    assert scene.left == 1
+def test_a_message_without_records_is_neither_success_nor_failure(testbed, caplog):
+    testbed.send('{"hello": "world"}')
+    assert testbed.persist() == (0, 0)
+    assert testbed.left == 1
     assert "no records" in caplog.text
 
 
-def test_no_images_are_a_success(scene):
-    scene.deliver({"cloud": "aws", "images": {}})
-    assert scene.persist() == (1, 0)
-    assert scene.left == 0
+def test_no_images_are_a_success(testbed):
+    testbed.deliver({"cloud": "aws", "images": {}})
+    assert testbed.persist() == (1, 0)
+    assert testbed.left == 0
 
 
-def test_a_message_goes_only_when_all_of_its_files_are_saved(scene):
-    good = scene.deliver(result("ami-1"), announce=False)
-    bad = scene.deliver(b"zzz", announce=False)
-    image = scene.begun("ami-1")
-    scene.announce(good, bad)
-    assert scene.persist() == (0, 1)
-    assert scene.left == 1
+def test_a_message_goes_only_when_all_of_its_files_are_saved(testbed):
+    good = testbed.deliver(result("ami-1"), announce=False)
+    bad = testbed.deliver(b"zzz", announce=False)
+    image = testbed.begun("ami-1")
+    testbed.announce(good, bad)
+    assert testbed.persist() == (0, 1)
+    assert testbed.left == 1
     assert fresh(image).status == "inspected"
-    scene.announce(good, good)
-    assert scene.persist() == (1, 0)
+    testbed.announce(good, good)
+    assert testbed.persist() == (1, 0)
     assert len(attempts(image)) == 1
 
 
-def test_what_can_not_be_saved_harms_nothing_else(scene, monkeypatch):
-    good, bad = scene.begun("ami-good"), scene.begun("ami-bad")
+def test_what_can_not_be_saved_harms_nothing_else(testbed, monkeypatch):
+    good, bad = testbed.begun("ami-good"), testbed.begun("ami-bad")
     finding = parse._finding
 
     def unstorable(ami_id, *others):
@@ -183,16 +183,16 @@ def test_what_can_not_be_saved_harms_nothing_else(scene, monkeypatch):
         return found._replace(entry="\0") if ami_id == "ami-bad" else found
 
     monkeypatch.setattr(parse, "_finding", unstorable)
-    scene.deliver(result("ami-bad"))
-    scene.deliver(result("ami-good"))
-    assert scene.persist() == (1, 1)
+    testbed.deliver(result("ami-bad"))
+    testbed.deliver(result("ami-good"))
+    assert testbed.persist() == (1, 1)
     assert (fresh(good).status, fresh(bad).status) == ("inspected", "inspecting")
 
 
-def test_messages_are_given_back_where_the_database_goes_away(scene, monkeypatch):
+def test_messages_are_given_back_where_the_database_goes_away(testbed, monkeypatch):
     """Decision 44: it is no fault of theirs, and they are there as soon as it answers again."""
-    image = scene.begun("ami-1")
-    scene.deliver(result("ami-1"))
+    image = testbed.begun("ami-1")
+    testbed.deliver(result("ami-1"))
 
     def fail(*_arguments, **_options):
         raise OperationalError("server closed the connection unexpectedly")
@@ -204,8 +204,8 @@ def test_messages_are_given_back_where_the_database_goes_away(scene, monkeypatch
     with monkeypatch.context() as outage:
         outage.setattr(read, "save_results", go_away)
         with pytest.raises(OperationalError):
-            scene.persist()
-    assert scene.persist() == (1, 0)
+            testbed.persist()
+    assert testbed.persist() == (1, 0)
     assert fresh(image).status == "inspected"
 
 
@@ -394,13 +394,13 @@ def rejected(outcome):
     return REGISTRY.get_sample_value("cloudigrade_inspection_results_total", {"outcome": outcome})
 
 
-def test_the_message_of_an_unsolicited_result_is_done_with(scene):
+def test_the_message_of_an_unsolicited_result_is_done_with(testbed):
     """README decision 38."""
-    image = scene.image("ami-1")
+    image = testbed.image("ami-1")
     counted = rejected("unsolicited") or 0
-    scene.deliver(result("ami-1", "ami-unknown"))
-    assert scene.persist() == (1, 0)
-    assert (scene.left, fresh(image).status, attempts(image)) == (0, "pending", [])
+    testbed.deliver(result("ami-1", "ami-unknown"))
+    assert testbed.persist() == (1, 0)
+    assert (testbed.left, fresh(image).status, attempts(image)) == (0, "pending", [])
     assert rejected("unsolicited") == counted + 1
 
 
@@ -420,13 +420,15 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("entry", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_entries_harm_nothing(scene, entry):
+def test_hostile_entries_harm_nothing(testbed, entry):
     """Neither the images beside it, nor other files, nor ones that it has no business with."""
-    hostile, beside, other = scene.begun("ami-1"), scene.begun("ami-2"), scene.begun("ami-3")
+    hostile, beside, other = testbed.begun("ami-1"), testbed.begun("ami-2"), testbed.begun("ami-3")
     good = json.dumps(RHEL_84).encode()
-    scene.deliver(b'{"cloud": "aws", "images": {"ami-1": ' + entry + b', "ami-2": ' + good + b"}}")
-    scene.deliver(result("ami-3"))
-    assert sum(scene.persist()) == 2
+    testbed.deliver(
+        b'{"cloud": "aws", "images": {"ami-1": ' + entry + b', "ami-2": ' + good + b"}}"
+    )
+    testbed.deliver(result("ami-3"))
+    assert sum(testbed.persist()) == 2
     assert fresh(other).rhel_version == "8.4"
     assert fresh(hostile).is_rhel is False
     # What cuts its file to pieces keeps those beside it waiting, but never changes them wrongly.
@@ -436,17 +438,17 @@ def test_hostile_entries_harm_nothing(scene, entry):
 @pytest.mark.parametrize(
     "ami_id", ["ami-1\0", "AMI-1", " ami-1", "ami-1\n", "\ud800", "x" * 100_000, "%s", ""]
 )
-def test_odd_ids_are_nobodys(scene, ami_id):
-    image = scene.begun("ami-1")
-    scene.deliver(result(ami_id))
-    assert sum(scene.persist()) == 1
+def test_odd_ids_are_nobodys(testbed, ami_id):
+    image = testbed.begun("ami-1")
+    testbed.deliver(result(ami_id))
+    assert sum(testbed.persist()) == 1
     assert fresh(image).status == "inspecting"
 
 
-def test_files_without_end_are_refused(scene):
-    image = scene.begun("ami-1")
+def test_files_without_end_are_refused(testbed):
+    image = testbed.begun("ami-1")
     many = {f"ami-{number}": {} for number in range(parse.MAX_IMAGES + 1)}
-    scene.deliver({"cloud": "aws", "images": many})
-    scene.deliver(b'{"cloud": "aws", "images": {}}' + b" " * read.MAX_OBJECT)
-    assert scene.persist() == (0, 2)
+    testbed.deliver({"cloud": "aws", "images": many})
+    testbed.deliver(b'{"cloud": "aws", "images": {}}' + b" " * read.MAX_OBJECT)
+    assert testbed.persist() == (0, 2)
     assert fresh(image).status == "inspecting"

@@ -23,16 +23,16 @@ from util import clock
 
 
 @pytest.fixture
-def snapshot(scene, image):
-    described = scene.customers.describe_images(ImageIds=[image.cloud_image_id])["Images"][0]
+def snapshot(testbed, image):
+    described = testbed.customers.describe_images(ImageIds=[image.cloud_image_id])["Images"][0]
     return described["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
 
 
-def erase(scene):
+def erase(testbed):
     """Erase the customer with all instances and images."""
     with transaction.atomic():
-        erase_instances(scene.account)
-        scene.account.delete()
+        erase_instances(testbed.account)
+        testbed.account.delete()
     assert not MachineImage.objects.filter(reference_image=None).exists()
     assert not InspectionAttempt.objects.exists()
 
@@ -41,49 +41,55 @@ def hours_pass(time_machine, hours=3):
     time_machine.move_to(clock.now() + timedelta(hours=hours))
 
 
-def copy_disk(scene, image):
-    scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
+def copy_disk(testbed, image):
+    testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
 
 
-def nothing_is_left(scene, snapshot):
-    return (scene.shared_with(snapshot), scene.own_snapshots(), scene.inspectors()) == ([], [], [])
+def nothing_is_left(testbed, snapshot):
+    return (testbed.shared_with(snapshot), testbed.own_snapshots(), testbed.inspectors()) == (
+        [],
+        [],
+        [],
+    )
 
 
-def test_the_row_lives_as_long_as_the_share(scene, image, snapshot):
-    copy_disk(scene, image)
+def test_the_row_lives_as_long_as_the_share(testbed, image, snapshot):
+    copy_disk(testbed, image)
     (share,) = SnapshotShare.objects.all()
     assert (share.customer_snapshot_id, share.arn, share.region, share.ami_id) == (
         snapshot,
-        scene.arn,
+        testbed.arn,
         REGION,
         image.cloud_image_id,
     )
-    assert scene.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
-    (remove,) = scene.queued.named(names.REMOVE)
-    scene.run(remove.name, *remove.args)
-    assert (scene.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+    assert testbed.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+    (remove,) = testbed.queued.named(names.REMOVE)
+    testbed.run(remove.name, *remove.args)
+    assert (testbed.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
     assert attempts_at(image)[0].share_removed_at
 
 
-def test_the_share_of_an_erased_customer_is_ended_by_its_task(scene, image, snapshot):
-    copy_disk(scene, image)
-    erase(scene)
-    scene.work(also_later=True)
+def test_the_share_of_an_erased_customer_is_ended_by_its_task(testbed, image, snapshot):
+    copy_disk(testbed, image)
+    erase(testbed)
+    testbed.work(also_later=True)
     assert SnapshotShare.objects.count() == 0
-    assert nothing_is_left(scene, snapshot)
+    assert nothing_is_left(testbed, snapshot)
 
 
-def test_the_share_of_a_deleted_account_is_ended_by_the_sweep(scene, image, snapshot, time_machine):
-    copy_disk(scene, image)
-    delete_account(account_id=scene.account.id, trigger=OPERATOR)
+def test_the_share_of_a_deleted_account_is_ended_by_the_sweep(
+    testbed, image, snapshot, time_machine
+):
+    copy_disk(testbed, image)
+    delete_account(account_id=testbed.account.id, trigger=OPERATOR)
     # The queues are lost too.
-    scene.queued.clear()
+    testbed.queued.clear()
     assert not CloudAccount.objects.exists()
-    assert scene.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+    assert testbed.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
     hours_pass(time_machine)
     assert sorted(leftover.kind for leftover in find_leftovers()) == ["share", "snapshot"]
-    assert scene.run(names.SWEEP) == 2
-    assert nothing_is_left(scene, snapshot)
+    assert testbed.run(names.SWEEP) == 2
+    assert nothing_is_left(testbed, snapshot)
     assert SnapshotShare.objects.count() == 0
 
 
@@ -105,89 +111,91 @@ anywhere = pytest.mark.parametrize(
 
 @anywhere
 def test_killed_and_erased_before_it_is_delivered_again(
-    scene, image, snapshot, monkeypatch, time_machine, module, function, after
+    testbed, image, snapshot, monkeypatch, time_machine, module, function, after
 ):
     with killed(monkeypatch, module, function, after=after):
-        copy_disk(scene, image)
-    erase(scene)
-    copy_disk(scene, image)
-    scene.work()
+        copy_disk(testbed, image)
+    erase(testbed)
+    copy_disk(testbed, image)
+    testbed.work()
     hours_pass(time_machine)
-    scene.run(names.SWEEP)
-    assert nothing_is_left(scene, snapshot)
+    testbed.run(names.SWEEP)
+    assert nothing_is_left(testbed, snapshot)
     assert SnapshotShare.objects.count() == 0
 
 
 @anywhere
 def test_erased_while_the_disk_is_copied(
-    scene, image, snapshot, monkeypatch, time_machine, module, function, after
+    testbed, image, snapshot, monkeypatch, time_machine, module, function, after
 ):
     original = getattr(module, function)
 
     def erase_too(*args, **kwargs):
         if not after:
-            erase(scene)
+            erase(testbed)
         made = original(*args, **kwargs)
         if after:
-            erase(scene)
+            erase(testbed)
         return made
 
     with monkeypatch.context() as patch:
         patch.setattr(module, function, erase_too)
-        copy_disk(scene, image)
-    scene.work(also_later=True)
+        copy_disk(testbed, image)
+    testbed.work(also_later=True)
     hours_pass(time_machine)
-    scene.run(names.SWEEP)
-    assert nothing_is_left(scene, snapshot)
+    testbed.run(names.SWEEP)
+    assert nothing_is_left(testbed, snapshot)
     assert SnapshotShare.objects.count() == 0
 
 
-def test_a_share_that_can_not_be_ended_is_tried_again_later(scene, image, snapshot, time_machine):
-    copy_disk(scene, image)
-    erase(scene)
-    scene.queued.clear()
+def test_a_share_that_can_not_be_ended_is_tried_again_later(testbed, image, snapshot, time_machine):
+    copy_disk(testbed, image)
+    erase(testbed)
+    testbed.queued.clear()
     hours_pass(time_machine)
-    scene.refuse("ModifySnapshotAttribute", "UnauthorizedOperation", times=1)
-    assert scene.run(names.SWEEP) == 1
+    testbed.refuse("ModifySnapshotAttribute", "UnauthorizedOperation", times=1)
+    assert testbed.run(names.SWEEP) == 1
     assert "Unauthorized" in SnapshotShare.objects.get().error
-    assert scene.run(names.SWEEP) == 0
+    assert testbed.run(names.SWEEP) == 0
     hours_pass(time_machine)
-    assert scene.run(names.SWEEP) == 1
-    assert (scene.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+    assert testbed.run(names.SWEEP) == 1
+    assert (testbed.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
 
 
-def test_a_late_end_takes_nothing_from_the_next_inspection(scene, image, snapshot):
-    copy_disk(scene, image)
-    (first_end,) = scene.queued.named(names.REMOVE)
+def test_a_late_end_takes_nothing_from_the_next_inspection(testbed, image, snapshot):
+    copy_disk(testbed, image)
+    (first_end,) = testbed.queued.named(names.REMOVE)
     reinspect_image(image_id=image.id)
-    scene.start(image)
+    testbed.start(image)
     copies = disk_copies.find_or_copy_snapshot
 
     def end_first(**options):
-        scene.run(first_end.name, *first_end.args)
-        assert scene.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+        testbed.run(first_end.name, *first_end.args)
+        assert testbed.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
         return copies(**options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disk_copies, "find_or_copy_snapshot", end_first)
-        copy_disk(scene, image)
-    second_end = scene.queued.named(names.REMOVE)[-1]
+        copy_disk(testbed, image)
+    second_end = testbed.queued.named(names.REMOVE)[-1]
     assert second_end != first_end
-    scene.run(second_end.name, *second_end.args)
-    assert (scene.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+    testbed.run(second_end.name, *second_end.args)
+    assert (testbed.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
 
 
-def test_a_share_made_again_while_it_is_ended_is_not_forgotten(scene, image, snapshot, monkeypatch):
-    copy_disk(scene, image)
+def test_a_share_made_again_while_it_is_ended_is_not_forgotten(
+    testbed, image, snapshot, monkeypatch
+):
+    copy_disk(testbed, image)
     unshare = disk_copies.unshare
 
     def share_again(ec2, snapshot_id, *, account_id):
         unshare(ec2, snapshot_id, account_id=account_id)
         shares.record(
-            customer_snapshot_id=snapshot_id, region=REGION, arn=scene.arn, ami_id="ami-2"
+            customer_snapshot_id=snapshot_id, region=REGION, arn=testbed.arn, ami_id="ami-2"
         )
 
     monkeypatch.setattr(disk_copies, "unshare", share_again)
-    shares.end(customer_snapshot_id=snapshot, region=REGION, arn=scene.arn)
+    shares.end(customer_snapshot_id=snapshot, region=REGION, arn=testbed.arn)
     assert SnapshotShare.objects.get().ami_id == "ami-2"
     assert attempts_at(image)[0].share_removed_at is None

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from api.clouds.aws.errors import AwsError, NotReadyError
 from api.clouds.provider import TransientCloudError
-from api.images.users import Start
+from api.images.users import InspectionRequest
 from api.inspection import attempts, slots
 from api.inspection.reinspection import reinspect_image
 from api.inspection.request import start_inspections, start_waiting
@@ -38,7 +38,9 @@ def images_of(account, number):
 
 
 def start(account, images):
-    start_inspections(Start(account.account_arn, one.cloud_image_id, REGION) for one in images)
+    start_inspections(
+        InspectionRequest(account.account_arn, one.cloud_image_id, REGION) for one in images
+    )
 
 
 def statuses():
@@ -46,7 +48,7 @@ def statuses():
 
 
 def begun(images):
-    """Give which of these images have been started, in their order."""
+    """Return which of these images have been started, in their order."""
     return [place for place, image in enumerate(images) if fresh(image).status == "preparing"]
 
 
@@ -181,7 +183,7 @@ class TestOrder:
         queued.clear()
         reinspect_image(image_id=images[4].id)
         (task,) = queued
-        start_inspections(Start(*one) for one in task.args[0])
+        start_inspections(InspectionRequest(*one) for one in task.args[0])
         assert fresh(images[4]).status == "pending"
         finish(1)
         start_waiting()
@@ -204,7 +206,7 @@ class TestOrder:
         assert statuses() == {"preparing": 6, "pending": 3}
         settings.MAX_CONCURRENT_INSPECTIONS = 2
         inspect_pending_images()
-        assert (statuses(), slots.room()) == ({"preparing": 6, "pending": 3}, 0)
+        assert (statuses(), slots.free()) == ({"preparing": 6, "pending": 3}, 0)
 
 
 class TestRoom:
@@ -215,52 +217,52 @@ class TestRoom:
         settings.MAX_CONCURRENT_INSPECTIONS = 1
 
     @pytest.fixture
-    def image(self, scene):
-        image = scene.image()
-        scene.start(image)
+    def image(self, testbed):
+        image = testbed.image()
+        testbed.start(image)
         return image
 
     @pytest.fixture
-    def other(self, scene, image):
-        other = scene.image()
-        scene.start(other)
+    def other(self, testbed, image):
+        other = testbed.image()
+        testbed.start(other)
         assert fresh(other).status == "pending"
         return other
 
-    def test_a_result_makes_room(self, scene, image, other):
-        scene.deliver(result(image.cloud_image_id))
-        assert scene.persist() == (1, 0)
+    def test_a_result_makes_room(self, testbed, image, other):
+        testbed.deliver(result(image.cloud_image_id))
+        assert testbed.persist() == (1, 0)
         assert fresh(other).status == "preparing"
 
-    def test_what_can_not_be_inspected_makes_room(self, scene, image, other):
-        scene.customers.deregister_image(ImageId=image.cloud_image_id)
-        scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
-        scene.run(names.RESTART)
+    def test_what_can_not_be_inspected_makes_room(self, testbed, image, other):
+        testbed.customers.deregister_image(ImageId=image.cloud_image_id)
+        testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
+        testbed.run(names.RESTART)
         assert (fresh(image).status, fresh(other).status) == ("error", "preparing")
 
-    def test_a_failure_that_nobody_repeats_makes_room_until_it_goes_on(self, scene, image, other):
-        scene.refuse("CopySnapshot", "SomethingElse", times=1)
+    def test_a_failure_that_nobody_repeats_makes_room_until_it_goes_on(self, testbed, image, other):
+        testbed.refuse("CopySnapshot", "SomethingElse", times=1)
         with pytest.raises(AwsError):
-            scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
+            testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
         (attempt,) = image.inspection_attempts.all()
         assert (attempt.outcome, attempt.finished_at) == ("stalled", None)
-        scene.run(names.RESTART)
+        testbed.run(names.RESTART)
         assert (fresh(image).status, fresh(other).status) == ("preparing", "preparing")
-        scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
+        testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
         attempt.refresh_from_db()
-        assert (attempt.outcome, attempt.error, slots.room()) == ("", "", 0)
+        assert (attempt.outcome, attempt.error, slots.free()) == ("", "", 0)
 
-    def test_what_waits_for_aws_keeps_its_room(self, scene, image, other):
+    def test_what_waits_for_aws_keeps_its_room(self, testbed, image, other):
         for code in ("ResourceLimitExceeded", "RequestLimitExceeded"):
-            scene.refuse("CopySnapshot", code, times=1)
+            testbed.refuse("CopySnapshot", code, times=1)
             with pytest.raises((NotReadyError, TransientCloudError)):
-                scene.run(names.COPY, scene.arn, image.cloud_image_id, REGION)
+                testbed.run(names.COPY, testbed.arn, image.cloud_image_id, REGION)
             assert image.inspection_attempts.get().outcome == ""
-        scene.run(names.RESTART)
+        testbed.run(names.RESTART)
         assert fresh(other).status == "pending"
 
-    def test_what_nothing_is_heard_of_makes_room(self, scene, image, other):
+    def test_what_nothing_is_heard_of_makes_room(self, testbed, image, other):
         long_ago = clock.now() - slots.PATIENCE - timedelta(minutes=1)
         InspectionAttempt.objects.update(updated_at=long_ago)
-        scene.run(names.RESTART)
+        testbed.run(names.RESTART)
         assert fresh(other).status == "preparing"

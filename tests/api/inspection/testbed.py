@@ -76,7 +76,7 @@ def result(*ami_ids: str, entry: Any = RHEL_84, **others: Any) -> dict[str, Any]
     return {"cloud": "aws", "errors": [], "images": dict.fromkeys(ami_ids, entry)} | others
 
 
-class Scene(QueueStage):
+class Testbed(QueueStage):
     """The fake AWS with a customer and us in it."""
 
     queue = QUEUE
@@ -173,11 +173,11 @@ class Scene(QueueStage):
         self.aws.call("POST", "/_control/faults", fault | others)
 
     def calls(self, *actions: str) -> list[str]:
-        """Give the calls so far of these actions, by anybody."""
+        """Return the calls so far of these actions, by anybody."""
         return [call["action"] for call in self.aws.calls() if call["action"] in actions]
 
     def shared_with(self, snapshot_id: str) -> list[str]:
-        """Give the accounts that may copy one of the customer's snapshots."""
+        """Return the accounts that may copy one of the customer's snapshots."""
         answer = self.customers.describe_snapshot_attribute(
             SnapshotId=snapshot_id, Attribute="createVolumePermission"
         )
@@ -195,7 +195,7 @@ class Scene(QueueStage):
         return [one for each in answer["Reservations"] for one in each["Instances"]]
 
     def user_data(self, instance_id: str) -> str:
-        """Give the script that an instance runs when it starts."""
+        """Return the script that an instance runs when it starts."""
         answer = self.own.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
         return script_of(base64.b64decode(answer["UserData"]["Value"]).decode())
 
@@ -225,7 +225,7 @@ class Scene(QueueStage):
 
 
 def script_of(user_data: str) -> str:
-    """Give the shell script of a multipart user data."""
+    """Return the shell script of a multipart user data."""
     (script,) = (
         str(part.get_payload())
         for part in message_from_string(user_data).walk()
@@ -235,10 +235,10 @@ def script_of(user_data: str) -> str:
 
 
 def attempts(image: MachineImage) -> list[InspectionAttempt]:
-    """Give an image's attempts in order."""
+    """Return an image's attempts in order."""
     return list(InspectionAttempt.objects.filter(machine_image=image).order_by("id"))
 
 
 def fresh(image: MachineImage) -> MachineImage:
-    """Give an image as it is stored now."""
+    """Return an image as it is stored now."""
     return MachineImage.objects.get(id=image.id)

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from api.models import CloudAccount, User
 from tests.api.accounts.conftest import FakeCloud, clouds  # noqa: F401
 from tests.api.internal.callers import PSK
-from tests.api.internal.environment import CREATED, World
+from tests.api.internal.environment import CREATED, Environment
 from tests.factories import (
     make_aws_account,
     make_azure_account,
@@ -77,10 +77,10 @@ def story(db, afternoon) -> Story:
 
 
 @pytest.fixture
-def world(db, time_machine) -> World:
+def environment(db, time_machine) -> Environment:
     """One row of everything, all stored at one time."""
     time_machine.move_to(CREATED, tick=False)
-    return World()
+    return Environment()
 
 
 @pytest.fixture

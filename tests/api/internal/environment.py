@@ -1,4 +1,4 @@
-"""A world that the internal resources show, with known values in its columns."""
+"""An environment that the internal resources show, with known values in its columns."""
 
 import uuid
 
@@ -27,7 +27,7 @@ CREATED = utc("2022-06-01T10:00:00.000001")
 TIMES = {"created_at": "2022-06-01T10:00:00.000001Z", "updated_at": "2022-06-01T10:00:00.000001Z"}
 
 
-class World:
+class Environment:
     """One row of everything."""
 
     def __init__(self) -> None:

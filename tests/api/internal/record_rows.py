@@ -7,13 +7,13 @@ from api.models import (
     AccountState,
     Correction,
     DescribeRun,
-    Errand,
     ImageFact,
     InboxMessage,
     IngestHour,
     IngestObject,
     InspectionAttempt,
     InstanceFact,
+    OutboxEntry,
     StaleUsage,
     TrailDigest,
     UsageRevision,
@@ -50,7 +50,7 @@ def store_records(subject: Subject, first: int, count: int) -> None:
             headers=[["x-rh-identity", IDENTITY]], state="failed", attempts=3,
             reason=f"KeyError: {IDENTITY}", received_at=AT, not_before=AT, finished_at=AT,
         )  # fmt: skip
-        Errand.objects.create(
+        OutboxEntry.objects.create(
             key=f"status of application {number}", task="api.tasks.x", args=["1", IDENTITY],
             issued_at=AT, queued_at=AT, done_at=None, attempts=2, last_error=f"E: {IDENTITY}",
         )  # fmt: skip

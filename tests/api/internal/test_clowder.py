@@ -8,7 +8,7 @@ from tests.api.internal.callers import ANYBODY
 
 pytestmark = pytest.mark.django_db
 
-SECRETS = {"hello": "world", "secret": "precious", "key": "abc"}
+SECRETS = {"hello": "environment", "secret": "precious", "key": "abc"}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_scenario_27_secrets_are_masked(clowder_file, settings, environment):
     response = ANYBODY.get("/internal/cdappconfig.json")
     assert response.status_code == 200
     assert response.json() == {
-        "hello": "world",
+        "hello": "environment",
         "secret": "******************us",
         "key": "******************",
     }
@@ -42,7 +42,7 @@ def test_scenario_27_where_there_are_no_secrets_nothing_is(clowder_file, setting
 
 def test_scenario_27_without_a_file(clowder_file, settings):
     assert ANYBODY.get("/internal/cdappconfig.json").status_code == 404
-    clowder_file.write_text("hello world")
+    clowder_file.write_text("hello environment")
     broken = ANYBODY.get("/internal/cdappconfig.json")
     assert (broken.status_code, broken.json()) == (500, {"detail": "A server error occurred."})
     settings.ACG_CONFIG = None

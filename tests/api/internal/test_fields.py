@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.internal.environment import SUBSCRIPTION, TIMES, World
+from tests.api.internal.environment import SUBSCRIPTION, TIMES, Environment
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ def _ami(row: Any, *, platform: str | None, owner: str, is_cloud_access: bool) -
     }
 
 
-SHOWN: dict[str, Callable[[World], list[dict[str, Any]]]] = {
+SHOWN: dict[str, Callable[[Environment], list[dict[str, Any]]]] = {
     "usertasklocks": lambda w: [
         {"id": user.task_lock.id, **TIMES, "locked": False, "user": user.id}
         for user in (w.user, w.other)
@@ -214,10 +214,10 @@ SHOWN: dict[str, Callable[[World], list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_fields(world, name):
+def test_fields(environment, name):
     """02 §5.2: exactly these; a detail is the same as its row in the list."""
     rows = ANYBODY.rows(f"{name}/")
-    assert rows == SHOWN[name](world)
+    assert rows == SHOWN[name](environment)
     for row in rows:
         assert ANYBODY.get(f"{B}/{name}/{row['id']}/").json() == row
     for missing in ("987654321", "abc", "1.5", "-1", "99999999999999999999", "%00"):
@@ -225,7 +225,7 @@ def test_fields(world, name):
         assert (response.status_code, response.json()) == (404, {"detail": "Not found."})
 
 
-def test_fields_of_accounts(world):
+def test_fields_of_accounts(environment):
     """02 §5.4."""
     aws, azure = ANYBODY.rows("accounts/")
     assert aws["content_object"]["aws_account_id"] == "000000123456"
@@ -243,14 +243,14 @@ def test_fields_of_accounts(world):
         "platform_application_is_paused",
         "content_object",
     }
-    assert ANYBODY.get(f"{B}/accounts/{world.aws.id}/").json() == aws
+    assert ANYBODY.get(f"{B}/accounts/{environment.aws.id}/").json() == aws
 
 
-def test_fields_of_periodic_tasks(world):
+def test_fields_of_periodic_tasks(environment):
     [row] = ANYBODY.rows("periodictasks/")
     assert list(row) == [
         "id", "name", "task", "args", "kwargs", "queue", "exchange", "routing_key", "headers",
         "priority", "expires", "expire_seconds", "one_off", "start_time", "last_run_at", "enabled",
         "total_run_count", "date_changed", "description", "interval", "crontab", "solar", "clocked",
     ]  # fmt: skip
-    assert (row["interval"], row["crontab"]) == (world.periodic.interval_id, None)
+    assert (row["interval"], row["crontab"]) == (environment.periodic.interval_id, None)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.internal.environment import SUBSCRIPTION, TIMES, World
+from tests.api.internal.environment import SUBSCRIPTION, TIMES, Environment
 
 pytestmark = pytest.mark.django_db
 
 AFTER, BEFORE = "2022-06-01T09:59:00Z", "2022-06-01T10:01:00Z"
 FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # For each resource: what its first row of ``World`` matches, and what no row does.
+    # For each resource: what its first row of ``Environment`` matches, and what no row does.
     "users": (
         {
             "account_number": "100001",
@@ -203,23 +203,23 @@ def _cases(place: int) -> list:
     ]
 
 
-def _value(world: World, value: Any) -> Any:
-    return value(world) if callable(value) else value
+def _value(environment: Environment, value: Any) -> Any:
+    return value(environment) if callable(value) else value
 
 
 @pytest.mark.parametrize(("resource", "name", "value"), _cases(0))
-def test_filters_that_match(world, resource, name, value):
+def test_filters_that_match(environment, resource, name, value):
     """02 §5.1, §2.3: lists and details."""
     everything = ANYBODY.rows(f"{resource}/")
-    query = f"{name}={_value(world, value)}&"
+    query = f"{name}={_value(environment, value)}&"
     first = ANYBODY.rows(f"{resource}/?{query}")[0]
     assert first == everything[0]
     assert ANYBODY.get(f"{B}/{resource}/{first['id']}/?{query}").status_code == 200
 
 
 @pytest.mark.parametrize(("resource", "name", "value"), _cases(1))
-def test_filters_that_do_not(world, resource, name, value):
-    query = f"{name}={_value(world, value)}"
+def test_filters_that_do_not(environment, resource, name, value):
+    query = f"{name}={_value(environment, value)}"
     assert ANYBODY.rows(f"{resource}/?{query}") == []
     first = ANYBODY.rows(f"{resource}/")[0]
     assert ANYBODY.get(f"{B}/{resource}/{first['id']}/?{query}").status_code == 404
@@ -227,7 +227,7 @@ def test_filters_that_do_not(world, resource, name, value):
 
 @pytest.mark.parametrize("resource", sorted(WITH_TIMES))
 @pytest.mark.parametrize("column", ["created_at", "updated_at"])
-def test_filters_by_age(world, resource, column):
+def test_filters_by_age(environment, resource, column):
     assert ANYBODY.rows(f"{resource}/?{column}={TIMES[column]}")
     assert ANYBODY.rows(f"{resource}/?{column}__gt={AFTER}&{column}__lt={BEFORE}")
     for query in (
@@ -270,7 +270,7 @@ def test_filters_by_age(world, resource, column):
         ("azurecloudaccounts/?subscription_id=x", "Enter a valid UUID."),
     ],
 )
-def test_values_that_are_none(world, path, text):
+def test_values_that_are_none(environment, path, text):
     """02 §2.3."""
     response = ANYBODY.get(f"{B}/{path}")
     name = path.partition("?")[2].partition("=")[0]
@@ -292,14 +292,14 @@ SMALLEST = "Ensure this value is greater than or equal to {}."
         ("runs/?cloud_account=" + "9" * 5000, LARGEST.format(2**63 - 1)),
     ],
 )
-def test_numbers_that_no_row_can_have(world, path, text):
+def test_numbers_that_no_row_can_have(environment, path, text):
     """Decision 50."""
     response = ANYBODY.get(f"{B}/{path}")
     name = path.partition("?")[2].partition("=")[0]
     assert (response.status_code, response.json()) == (400, {name: [text]})
 
 
-def test_filters_are_combined_and_the_last_value_wins(world):
+def test_filters_are_combined_and_the_last_value_wins(environment):
     accounts = "cloudaccounts/?"
     assert ANYBODY.rows(f"{accounts}account_number=100001&org_id=x") == []
     assert len(ANYBODY.rows(f"{accounts}account_number=x&account_number=100001")) == 1
@@ -308,15 +308,15 @@ def test_filters_are_combined_and_the_last_value_wins(world):
     assert set(both) == {"memory", "start_time"}
 
 
-def test_ids_of_instances_compare_in_any_case(world):
+def test_ids_of_instances_compare_in_any_case(environment):
     for name, instance in (
-        ("awsinstances/?ec2_instance_id", world.instance),
-        ("azureinstances/?resource_id", world.machine),
+        ("awsinstances/?ec2_instance_id", environment.instance),
+        ("azureinstances/?resource_id", environment.machine),
     ):
         [row] = ANYBODY.rows(f"{name}={instance.cloud_instance_id.upper()}")
         assert row["id"] == instance.id
 
 
-def test_both_offsets_of_the_same_moment_match(world):
+def test_both_offsets_of_the_same_moment_match(environment):
     """02 §2.3: a ``+`` is sent as %2B."""
     assert len(ANYBODY.rows("runs/?start_time=2022-06-01T07:06:07%2B02:00")) == 1

@@ -7,7 +7,7 @@ from django_celery_beat.models import PeriodicTask
 
 from api.models import InspectionAttempt, SetAsideTask, SyntheticDataRequest
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.internal.environment import CREATED, START, World
+from tests.api.internal.environment import CREATED, START, Environment
 from tests.factories import (
     make_aws_account,
     make_azure_account,
@@ -24,12 +24,12 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def _many(world: World, count: int) -> None:
+def _many(environment: Environment, count: int) -> None:
     for number in range(count):
         user = make_user()
         aws = make_aws_account(user=user)
         azure = make_azure_account(user=user)
-        image = make_rhel_image(reference_image=world.ami)
+        image = make_rhel_image(reference_image=environment.ami)
         azure_image = make_azure_image(user=user)
         for account, used in ((aws, image), (azure, azure_image)):
             instance = make_instance(account=account, image=used)
@@ -42,16 +42,16 @@ def _many(world: World, count: int) -> None:
         request.machine_images.add(image)
         SetAsideTask.objects.create(work=f"w{number}", message={}, lost_processes=3)
         PeriodicTask.objects.create(
-            name=f"x{number}", task="y", interval_id=world.periodic.interval_id
+            name=f"x{number}", task="y", interval_id=environment.periodic.interval_id
         )
 
 
 STATEMENTS = {"syntheticdatarequests": 3, "concurrentusages": 3, "machineimages": 3}
 
 
-def test_lists_cost_the_same_however_long_they_are(world, django_assert_num_queries):
+def test_lists_cost_the_same_however_long_they_are(environment, django_assert_num_queries):
     """02 §12.9: as many statements for 100 rows as for 10."""
-    _many(world, 110)
+    _many(environment, 110)
     for name in ANYBODY.get(f"{B}/").json().keys() - {"concurrent"}:
         for limit in (10, 100):
             with django_assert_num_queries(STATEMENTS.get(name, 2)):
@@ -62,15 +62,15 @@ def test_lists_cost_the_same_however_long_they_are(world, django_assert_num_quer
         ANYBODY.get(f"{B}/problematic_runs/")
 
 
-def test_rows_come_by_age_then_id(world, time_machine):
+def test_rows_come_by_age_then_id(environment, time_machine):
     """02 §2.2."""
     time_machine.move_to(CREATED - timedelta(days=1), tick=False)
-    oldest = [make_instance(account=world.aws).id for _ in range(3)]
+    oldest = [make_instance(account=environment.aws).id for _ in range(3)]
     ids = [row["id"] for row in ANYBODY.rows("instances/")]
-    assert ids == [*oldest, world.instance.id, world.machine.id]
+    assert ids == [*oldest, environment.instance.id, environment.machine.id]
 
 
-def test_links_of_pages(world):
+def test_links_of_pages(environment):
     """02 §2.1."""
     for _ in range(8):
         make_user()
@@ -92,10 +92,10 @@ def test_links_of_pages(world):
     assert len(ANYBODY.rows("users/?offset=-5")) == 10
 
 
-def test_json_may_be_asked_for(world):
+def test_json_may_be_asked_for(environment):
     """02 §2."""
     rows = ANYBODY.rows("runs/")
     assert ANYBODY.get(f"{B}/runs.json").json()["data"] == rows
     assert ANYBODY.get(f"{B}/runs/?format=json").json()["data"] == rows
-    assert ANYBODY.get(f"{B}/runs/{world.run.id}.json").json() == rows[0]
+    assert ANYBODY.get(f"{B}/runs/{environment.run.id}.json").json() == rows[0]
     assert ANYBODY.get(f"{B}/runs/?format=xml").status_code == 404

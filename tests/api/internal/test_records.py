@@ -8,10 +8,10 @@ import pytest
 from api.internal import records
 from api.models import (
     AccountState,
-    Errand,
     ImageFact,
     InboxMessage,
     InstanceFact,
+    OutboxEntry,
     SetAsideTask,
 )
 from tests.api.internal.callers import ANYBODY, B, associate, customer, service
@@ -253,11 +253,11 @@ def test_none_is_named_by_the_root(rows):
 
 
 def test_states_of_the_outbox(rows):
-    waiting = Errand.objects.get()
-    Errand.objects.create(key="done", task="t", args=[], done_at=AT)
-    aside = Errand.objects.create(key="aside", task="t", args=[])
+    waiting = OutboxEntry.objects.get()
+    OutboxEntry.objects.create(key="done", task="t", args=[], done_at=AT)
+    aside = OutboxEntry.objects.create(key="aside", task="t", args=[])
     SetAsideTask.objects.create(
-        work=f"errand-{aside.ticket}", message={}, lost_processes=3, released_at=None
+        work=f"entry-{aside.ticket}", message={}, lost_processes=3, released_at=None
     )
     for state, key in (("waiting", waiting.key), ("done", "done"), ("set_aside", "aside")):
         assert [row["id"] for row in ANYBODY.rows(f"outboxentries/?state={state}")] == [key]

@@ -14,9 +14,9 @@ from tests.api.metering.notation import SERVER, at, day, events
 
 # How long an example takes says nothing on a busy machine. ``--hypothesis-profile=thorough`` tries
 # many more.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("retry_transient", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
-settings.load_profile("patient")
+settings.load_profile("retry_transient")
 
 SYSPURPOSE = {
     "role": SERVER,
@@ -27,11 +27,11 @@ SYSPURPOSE = {
 
 
 def rhel_result(**members):
-    """Give an inspection result that makes an image RHEL, by default that of the default image."""
+    """Return an inspection result that makes an image RHEL, by default the default image's."""
     return {"rhel_release_files_found": True, "syspurpose": SYSPURPOSE} | members
 
 
-class World:
+class Environment:
     """One customer who joined on 1 January 2023, with one AWS account."""
 
     def __init__(self):
@@ -111,34 +111,34 @@ class World:
             recalculate.recalculate_stale_usage()
 
     def runs(self, instance=None):
-        """Give starts and ends of the stored runs, in the order of time."""
+        """Return starts and ends of the stored runs, in the order of time."""
         runs = Run.objects.filter(cloud_account__user=self.user)
         if instance:
             runs = runs.filter(instance=instance)
         return list(runs.order_by("start_time", "id").values_list("start_time", "end_time"))
 
     def row(self, number, user=None):
-        """Give the stored row of a day in March."""
+        """Return the stored row of a day in March."""
         return ConcurrentUsage.objects.filter(user=user or self.user, date=day(number)).first()
 
     def counts(self, number, user=None):
-        """Give a day's counts by key, or None if it has no row or is withdrawn."""
+        """Return a day's counts by key, or None if it has no row or is withdrawn."""
         row = self.row(number, user)
         if row is None or self.is_withdrawn(number, user):
             return None
         return {Key(*entry[:5]): entry[5] for entry in row.maximum_counts}
 
     def total(self, number, user=None):
-        """Give a day's total: None without a row, 0 for an empty one."""
+        """Return a day's total: None without a row, 0 for an empty one."""
         counts = self.counts(number, user)
         return None if counts is None else counts.get(TOTAL, 0)
 
     def totals(self, first, last, user=None):
-        """Give the totals of some days."""
+        """Return the totals of some days."""
         return [self.total(number, user) for number in range(first, last + 1)]
 
     def is_withdrawn(self, number, user=None):
-        """Tell whether a mark covers the day."""
+        """Return whether a mark covers the day."""
         return any(
             mark.first_day <= day(number) and (not mark.last_day or day(number) <= mark.last_day)
             for mark in StaleUsage.objects.filter(user=user or self.user)
@@ -146,6 +146,6 @@ class World:
 
 
 @pytest.fixture
-def world(db, queued):
+def environment(db, queued):
     """A customer without instances."""
-    return World()
+    return Environment()

@@ -42,13 +42,13 @@ def events(text):
 
 
 def runs(text):
-    """Give the runs of one instance's events as pairs of moments."""
+    """Return the runs of one instance's events as pairs of moments."""
     stored = [(micros(when), ORDINARY_RANK, kind, None) for when, kind in events(text)]
     return [(moment(run.start), moment(run.end)) for run in runs_from_events(stored)]
 
 
 def peaks(instances, first, last=None):
-    """Give each day's counts for [(events, facets), ...]; days are numbers in March 2023."""
+    """Return each day's counts for [(events, facets), ...]; days are numbers in March 2023."""
     facets = list(dict.fromkeys(combination for _, combination in instances))
     spans = [
         (micros(start), micros(end), facets.index(combination))

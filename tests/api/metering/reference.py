@@ -18,7 +18,7 @@ class OracleRun:
 
 
 def in_order(events):
-    """Give events, (occurred_at, event_type, source_name, ...) as inserted, as they count."""
+    """Return events, (occurred_at, event_type, source_name, ...) as inserted, as they count."""
     ordered = []
     for instant in sorted({event[0] for event in events}):
         of_instant = [event for event in events if event[0] == instant]

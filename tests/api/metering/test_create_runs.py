@@ -17,7 +17,7 @@ QUESTION = (
 
 
 @pytest.fixture
-def command(world, monkeypatch):
+def command(environment, monkeypatch):
     """Run the command on the 12th; ``answer`` is what the operator says."""
 
     def run(*arguments, answer=None):
@@ -39,12 +39,12 @@ def command(world, monkeypatch):
 
 
 @pytest.fixture
-def built(world):
+def built(environment):
     """A customer with a run and three rows, one for each day since joining."""
-    User.objects.filter(id=world.user.id).update(date_joined=at("10T00"))
-    world.instance("on 10T01, off 11T02")
-    world.recalculate("12T01")
-    return world
+    User.objects.filter(id=environment.user.id).update(date_joined=at("10T00"))
+    environment.instance("on 10T01, off 11T02")
+    environment.recalculate("12T01")
+    return environment
 
 
 @pytest.mark.parametrize("answer", ["", "n", "N", "yes", "no", " y", None])
@@ -70,30 +70,30 @@ def test_scenario_30_same_runs_with_new_ids(command, built, arguments, answer):
     assert not StaleUsage.objects.exists()
 
 
-def test_nothing_to_lose_asks_nothing(command, world):
-    world.instance("on 10T01")
+def test_nothing_to_lose_asks_nothing(command, environment):
+    environment.instance("on 10T01")
     lines, asked = command()
     assert (lines, asked) == ([], [])
-    assert world.runs() == [(at("10T01"), None)]
-    assert world.totals(9, 13) == [None, 1, 1, 1, None]
+    assert environment.runs() == [(at("10T01"), None)]
+    assert environment.totals(9, 13) == [None, 1, 1, 1, None]
 
 
-def test_days_before_the_customer_joined(command, world):
-    User.objects.filter(id=world.user.id).update(date_joined=at("12T00"))
-    world.instance("on 05T01, off 06T02, on 08T00", image=False)
+def test_days_before_the_customer_joined(command, environment):
+    User.objects.filter(id=environment.user.id).update(date_joined=at("12T00"))
+    environment.instance("on 05T01, off 06T02, on 08T00", image=False)
     command()
-    assert world.row(4) is None
-    assert all(world.row(number) for number in range(5, 13)), "7 is a day without runs"
+    assert environment.row(4) is None
+    assert all(environment.row(number) for number in range(5, 13)), "7 is a day without runs"
 
 
-def test_days_without_runs_are_written_and_those_before_follow(command, world):
+def test_days_without_runs_are_written_and_those_before_follow(command, environment):
     """Decision 39, item 8: nobody gets 425 for ever for a day on which nothing ran."""
-    User.objects.filter(id=world.user.id).update(date_joined=at("02T00"))
-    world.instance("on 04T01, off 04T02, on 08T01, off 08T02")
+    User.objects.filter(id=environment.user.id).update(date_joined=at("02T00"))
+    environment.instance("on 04T01, off 04T02, on 08T01, off 08T02")
     command()
-    assert world.totals(2, 13) == [None, None, 1, 0, 0, 0, 1, 0, 0, 0, 0, None]
-    world.recalculate("12T02")
-    assert world.totals(1, 13) == [None, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, None]
+    assert environment.totals(2, 13) == [None, None, 1, 0, 0, 0, 1, 0, 0, 0, 0, None]
+    environment.recalculate("12T02")
+    assert environment.totals(1, 13) == [None, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, None]
 
 
 def test_one_customer_only(command, built):

@@ -27,7 +27,7 @@ from api.models import (
     User,
 )
 from tests import factories
-from tests.api.metering.conftest import World
+from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at, day
 from tests.api.metering.test_usage import compare_with_oracle
 from tests.threads import in_thread, in_threads
@@ -38,10 +38,10 @@ NOW = at("12T01")
 
 
 @pytest.fixture
-def world(transactional_db, queued):
+def environment(transactional_db, queued):
     """A customer whose rows are committed; time stands still."""
     with time_machine.travel(NOW, tick=False):
-        yield World()
+        yield Environment()
 
 
 def wait_for_lock_wait():
@@ -55,55 +55,55 @@ def wait_for_lock_wait():
     raise AssertionError("nobody waits")
 
 
-def test_scenario_25_two_workers_on_one_instance(world):
-    instance = world.instance("on 10T01, off 10T02, on 10T03")
+def test_scenario_25_two_workers_on_one_instance(environment):
+    instance = environment.instance("on 10T01, off 10T02, on 10T03")
 
     def work():
-        recalculate_runs(user_id=world.user.id, instance_ids=[instance.id])
+        recalculate_runs(user_id=environment.user.id, instance_ids=[instance.id])
 
     in_threads(*[work] * 4)
-    assert world.runs(instance) == [(at("10T01"), at("10T02")), (at("10T03"), None)]
+    assert environment.runs(instance) == [(at("10T01"), at("10T02")), (at("10T03"), None)]
 
 
-def test_two_calculations_of_one_customer(world):
-    world.instance("on 10T01, off 10T02")
+def test_two_calculations_of_one_customer(environment):
+    environment.instance("on 10T01, off 10T02")
     recalculate.recalculate_runs_of_all_accounts()
 
     def work():
-        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+        recalculate.recalculate_usage_of_user(user_id=environment.user.id)
 
     in_threads(*[work] * 4)
-    assert world.totals(10, 12) == [1, 0, 0]
+    assert environment.totals(10, 12) == [1, 0, 0]
     assert set(ConcurrentUsage.objects.values_list("revision", flat=True)) == {1}
 
 
-def test_different_customers_do_not_wait_for_each_other(world):
+def test_different_customers_do_not_wait_for_each_other(environment):
     other = factories.make_aws_account()
-    world.instance("on 10T01", account=other)
+    environment.instance("on 10T01", account=other)
     with transaction.atomic():
-        lock_metering(world.user.id)
+        lock_metering(environment.user.id)
         in_threads(recalculate.recalculate_runs_of_all_accounts)
         in_threads(lambda: recalculate.recalculate_usage_of_user(user_id=other.user_id))
         in_threads(recalculate.recalculate_stale_usage)
-    assert world.total(12, other.user) == 1
-    assert world.total(12) is None
+    assert environment.total(12, other.user) == 1
+    assert environment.total(12) is None
 
 
-def test_a_pass_works_on_busy_customers_last(world, monkeypatch):
+def test_a_pass_works_on_busy_customers_last(environment, monkeypatch):
     """Decisions 39 and 42: one customer's lock delays nobody else."""
     others = [factories.make_aws_account(user=factories.make_user()) for _ in range(3)]
-    for account in [world.account, *others]:
-        world.instance("on 10T01", account=account)
+    for account in [environment.account, *others]:
+        environment.instance("on 10T01", account=account)
     order = []
     monkeypatch.setattr(recalculate, "recalculate_runs", lambda **work: order.append(work))
     monkeypatch.setattr(recalculate, "recalculate_usage_of_user", lambda **work: order.append(work))
-    expected = [account.user_id for account in [*others, world.account]]
+    expected = [account.user_id for account in [*others, environment.account]]
     recalculate.recalculate_runs_of_all_accounts()
     assert [work["user_id"] for work in order] == sorted(expected)
-    for account in [world.account, *others]:
+    for account in [environment.account, *others]:
         factories.make_stale(user=account.user, first_day=day(10))
     with transaction.atomic():
-        lock_metering(world.user.id)
+        lock_metering(environment.user.id)
         for work_on_all in (
             recalculate.recalculate_runs_of_all_accounts,
             lambda: recalculate.recalculate_usage_of_all_users(since=day(10)),
@@ -113,80 +113,84 @@ def test_a_pass_works_on_busy_customers_last(world, monkeypatch):
             assert [work["user_id"] for work in order] == expected
 
 
-def test_who_changes_a_customer_keeps_no_other_from_being_filled(world):
+def test_who_changes_a_customer_keeps_no_other_from_being_filled(environment):
     """Decision 39: a row of usage needs its customer's row, which somebody may hold."""
     other = factories.make_user(date_joined=at("11T00"))
     with transaction.atomic():
-        User.objects.select_for_update().get(id=world.user.id)
+        User.objects.select_for_update().get(id=environment.user.id)
         (written,) = in_threads(
-            lambda: missing.fill_without_runs([world.user.id, other.id], since=None)
+            lambda: missing.fill_without_runs([environment.user.id, other.id], since=None)
         )
     assert written == 2
-    assert world.totals(10, 12, other) == [None, 0, 0]
-    assert world.total(12) is None
+    assert environment.totals(10, 12, other) == [None, 0, 0]
+    assert environment.total(12) is None
     recalculate.recalculate_usage_of_all_users()
-    assert world.total(12) == 0
+    assert environment.total(12) == 0
 
 
-def test_stale_days_of_a_busy_customer_are_left_to_whoever_is_busy(world):
-    factories.make_stale(user=world.user, first_day=day(10))
+def test_stale_days_of_a_busy_customer_are_left_to_whoever_is_busy(environment):
+    factories.make_stale(user=environment.user, first_day=day(10))
     with transaction.atomic():
-        lock_metering(world.user.id)
-        (changes,) = in_threads(lambda: usage.calculate_usage(user_id=world.user.id, wait=False))
+        lock_metering(environment.user.id)
+        (changes,) = in_threads(
+            lambda: usage.calculate_usage(user_id=environment.user.id, wait=False)
+        )
     assert changes.busy
     assert StaleUsage.objects.exists()
 
 
-def test_run_committed_during_a_calculation_is_not_lost(world):
+def test_run_committed_during_a_calculation_is_not_lost(environment):
     """The calculation has read the runs when another one is stored: its mark stays."""
-    world.instance("on 10T01, off 10T02")
+    environment.instance("on 10T01, off 10T02")
     recalculate.recalculate_runs_of_all_accounts()
-    late = world.instance("on 10T01, off 10T03")
+    late = environment.instance("on 10T01, off 10T03")
     with transaction.atomic():
-        lock_metering(world.user.id)
-        waiting = in_thread(lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id]))
+        lock_metering(environment.user.id)
+        waiting = in_thread(
+            lambda: recalculate_runs(user_id=environment.user.id, instance_ids=[late.id])
+        )
         wait_for_lock_wait()
-        usage.calculate_usage(user_id=world.user.id)
-        assert world.total(10) == 1
+        usage.calculate_usage(user_id=environment.user.id)
+        assert environment.total(10) == 1
     waiting.result(60)
-    assert world.total(10) is None
+    assert environment.total(10) is None
     recalculate.recalculate_stale_usage()
-    assert world.total(10) == 2
+    assert environment.total(10) == 2
 
 
-def test_image_change_during_a_calculation_is_not_lost(world):
+def test_image_change_during_a_calculation_is_not_lost(environment):
     """A mark that is committed after the calculation began is not deleted by it."""
-    world.instance("on 10T01, off 10T02")
+    environment.instance("on 10T01, off 10T02")
     recalculate.recalculate_runs_of_all_accounts()
     with transaction.atomic():
-        usage.calculate_usage(user_id=world.user.id)
-        in_threads(lambda: factories.make_stale(user=world.user, first_day=day(10)))
+        usage.calculate_usage(user_id=environment.user.id)
+        in_threads(lambda: factories.make_stale(user=environment.user, first_day=day(10)))
     assert StaleUsage.objects.exists()
 
 
-def test_run_stored_while_its_image_changes(world):
+def test_run_stored_while_its_image_changes(environment):
     """The change has not seen the run, and the calculation waits until it sees the change."""
-    image = world.plain_image()
-    world.instance("on 10T01, off 10T02", image=image)
-    late = world.instance("on 11T01, off 11T02", image=image)
+    image = environment.plain_image()
+    environment.instance("on 10T01, off 10T02", image=image)
+    late = environment.instance("on 11T01, off 11T02", image=image)
     with transaction.atomic():
         change_images(
             image_ids=[image.id],
             change=lambda found: factories.set_rhel(found, True),
             reason=ImageFact.Reason("inspection"),
         )
-        in_threads(lambda: recalculate_runs(user_id=world.user.id, instance_ids=[late.id]))
+        in_threads(lambda: recalculate_runs(user_id=environment.user.id, instance_ids=[late.id]))
         waiting = in_thread(recalculate.recalculate_stale_usage)
         wait_for_lock_wait()
     waiting.result(60)
-    assert world.total(11) == 1
+    assert environment.total(11) == 1
 
 
 @pytest.mark.parametrize("deletion_first", [True, False])
-def test_account_deleted_while_its_runs_are_recalculated(world, deletion_first):
+def test_account_deleted_while_its_runs_are_recalculated(environment, deletion_first):
     """Neither runs nor usage are left behind, whoever is first (spec 07 §8 c)."""
-    doomed = factories.make_aws_account(user=world.user)
-    instance = world.instance("on 10T01", account=doomed)
+    doomed = factories.make_aws_account(user=environment.user)
+    instance = environment.instance("on 10T01", account=doomed)
     started, go_on = threading.Event(), threading.Event()
 
     def delete():
@@ -205,23 +209,23 @@ def test_account_deleted_while_its_runs_are_recalculated(world, deletion_first):
     def work():
         if deletion_first:
             assert started.wait(60)
-            recalculate_runs(user_id=world.user.id, instance_ids=[instance.id])
+            recalculate_runs(user_id=environment.user.id, instance_ids=[instance.id])
             return
         with transaction.atomic():
-            recalculate_runs(user_id=world.user.id, instance_ids=[instance.id])
+            recalculate_runs(user_id=environment.user.id, instance_ids=[instance.id])
             started.set()
             time.sleep(0.2)
 
     in_threads(delete, work)
     assert not Run.objects.exists()
     recalculate.recalculate_usage_of_all_users()
-    assert world.totals(10, 12) == [0, 0, 0]
+    assert environment.totals(10, 12) == [0, 0, 0]
     assert not StaleUsage.objects.exists()
 
 
-def test_scenario_38_worker_killed_in_the_middle(world):
+def test_scenario_38_worker_killed_in_the_middle(environment):
     """The transaction of a killed worker is as if it had never been; the next pass does it all."""
-    world.instance("on 10T01, off 10T02")
+    environment.instance("on 10T01, off 10T02")
     recalculate.recalculate_runs_of_all_accounts()
     connections.close_all()
     context = multiprocessing.get_context("fork")
@@ -229,7 +233,7 @@ def test_scenario_38_worker_killed_in_the_middle(world):
 
     def work():
         with transaction.atomic():
-            usage.calculate_usage(user_id=world.user.id)
+            usage.calculate_usage(user_id=environment.user.id)
             ready.set()
             time.sleep(60)
 
@@ -239,18 +243,18 @@ def test_scenario_38_worker_killed_in_the_middle(world):
     process.kill()
     process.join(30)
     recalculate.recalculate_usage_of_all_users()
-    assert world.totals(10, 12) == [1, 0, 0]
+    assert environment.totals(10, 12) == [1, 0, 0]
     assert not StaleUsage.objects.exists()
 
 
-def test_message_delivered_twice(world):
-    world.instance("on 10T01, off 10T02")
+def test_message_delivered_twice(environment):
+    environment.instance("on 10T01, off 10T02")
     for _ in range(2):
-        recalculate.recalculate_runs_of_account(account_id=world.account.id)
-        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+        recalculate.recalculate_runs_of_account(account_id=environment.account.id)
+        recalculate.recalculate_usage_of_user(user_id=environment.user.id)
     assert Run.objects.get().id
-    assert world.total(10) == 1
-    assert world.row(10).revision == 1
+    assert environment.total(10) == 1
+    assert environment.row(10).revision == 1
 
 
 def hammer(seed, user_id, instance_ids, image_ids, seconds):
@@ -294,16 +298,16 @@ def change_random_image(randomly, image_id):
     )
 
 
-def hammered(world, seconds):
-    """Let two processes hammer the customer; then compare what they left with the oracle."""
-    images = [world.plain_image(), world.plain_image()]
-    instances = [world.instance(image=images[number % 2]) for number in range(6)]
+def hammered(environment, seconds):
+    """Let two processes hammer the customer; then compare what they left with the reference."""
+    images = [environment.plain_image(), environment.plain_image()]
+    instances = [environment.instance(image=images[number % 2]) for number in range(6)]
     ids = [instance.id for instance in instances]
     image_ids = [image.id for image in images]
     connections.close_all()
     context = multiprocessing.get_context("fork")
     workers = [
-        context.Process(target=hammer, args=(seed, world.user.id, ids, image_ids, seconds))
+        context.Process(target=hammer, args=(seed, environment.user.id, ids, image_ids, seconds))
         for seed in (1, 2)
     ]
     for worker in workers:
@@ -311,16 +315,16 @@ def hammered(world, seconds):
     for worker in workers:
         worker.join(seconds + 60)
         assert worker.exitcode == 0
-    world.recalculate("12T01", since="05T00")
+    environment.recalculate("12T01", since="05T00")
     arrived = {
         instance.id: list(instance.events.order_by("id").values_list("occurred_at", "event_type"))
         for instance in instances
     }
-    compare_with_oracle(world, arrived)
+    compare_with_oracle(environment, arrived)
     assert not StaleUsage.objects.exists()
     return sum(len(events) for events in arrived.values())
 
 
-def test_two_processes_hammer_one_customer(world):
+def test_two_processes_hammer_one_customer(environment):
     """HAMMER_SECONDS in the environment makes it take longer."""
-    assert hammered(world, seconds=float(os.environ.get("HAMMER_SECONDS", "3"))) > 20
+    assert hammered(environment, seconds=float(os.environ.get("HAMMER_SECONDS", "3"))) > 20

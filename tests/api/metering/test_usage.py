@@ -29,9 +29,9 @@ from tests.api.metering import reference
 from tests.api.metering.notation import at, day, key
 
 
-def calculate(world, now="12T01", **arguments):
+def calculate(environment, now="12T01", **arguments):
     with time_machine.travel(at(now), tick=False):
-        return usage.calculate_usage(user_id=world.user.id, **arguments)
+        return usage.calculate_usage(user_id=environment.user.id, **arguments)
 
 
 def dates(user):
@@ -40,11 +40,11 @@ def dates(user):
     )
 
 
-def test_row_tells_when_and_by_what_it_was_calculated(world, settings):
+def test_row_tells_when_and_by_what_it_was_calculated(environment, settings):
     settings.CLOUDIGRADE_VERSION = "abc123"
-    calculate(world, missing=[Days(day(12), day(12))])
+    calculate(environment, missing=[Days(day(12), day(12))])
     row = ConcurrentUsage.objects.get()
-    assert (row.user, row.date, row.maximum_counts) == (world.user, day(12), [])
+    assert (row.user, row.date, row.maximum_counts) == (environment.user, day(12), [])
     assert (row.revision, row.algorithm, row.code_version) == (1, window.ALGORITHM, "abc123")
     assert row.computed_at == row.created_at == row.updated_at == at("12T01")
 
@@ -56,21 +56,21 @@ def test_unknown_customer(db):
     assert not ConcurrentUsage.objects.exists()
 
 
-def test_future_days_never_are(world):
-    calculate(world, missing=[Days(day(11), day(20))])
-    assert dates(world.user) == [day(11), day(12)]
-    assert calculate(world, missing=[Days(day(13), None)]).calculated == 0
+def test_future_days_never_are(environment):
+    calculate(environment, missing=[Days(day(11), day(20))])
+    assert dates(environment.user) == [day(11), day(12)]
+    assert calculate(environment, missing=[Days(day(13), None)]).calculated == 0
 
 
-def test_by_default_all_days_since_joining_are_looked_for(world):
+def test_by_default_all_days_since_joining_are_looked_for(environment):
     """Decision 39."""
-    User.objects.filter(id=world.user.id).update(date_joined=at("07T23"))
+    User.objects.filter(id=environment.user.id).update(date_joined=at("07T23"))
     with time_machine.travel(at("12T01"), tick=False):
-        recalculate.recalculate_usage_of_user(user_id=world.user.id)
-    assert dates(world.user) == [day(number) for number in range(7, 13)]
+        recalculate.recalculate_usage_of_user(user_id=environment.user.id)
+    assert dates(environment.user) == [day(number) for number in range(7, 13)]
 
 
-def test_long_ago_is_calculated_in_several_transactions(world, monkeypatch):
+def test_long_ago_is_calculated_in_several_transactions(environment, monkeypatch):
     """Decision 39: the newest days come first, and each transaction is bounded."""
     monkeypatch.setattr(recalculate, "DAYS_AT_ONCE", 3)
     original, portions = recalculate.calculate_usage, []
@@ -80,74 +80,74 @@ def test_long_ago_is_calculated_in_several_transactions(world, monkeypatch):
         return original(user_id=user_id, missing=missing)
 
     monkeypatch.setattr(recalculate, "calculate_usage", calculating)
-    User.objects.filter(id=world.user.id).update(date_joined=at("03T00"))
-    factories.make_usage(user=world.user, date=day(9))
+    User.objects.filter(id=environment.user.id).update(date_joined=at("03T00"))
+    factories.make_usage(user=environment.user, date=day(9))
     with time_machine.travel(at("12T01"), tick=False):
-        recalculate.recalculate_usage_of_user(user_id=world.user.id)
-        recalculate.recalculate_usage_of_user(user_id=world.user.id)
+        recalculate.recalculate_usage_of_user(user_id=environment.user.id)
+        recalculate.recalculate_usage_of_user(user_id=environment.user.id)
     assert portions == [[(10, 12)], [(6, 8)], [(3, 5)], []]
-    assert dates(world.user) == [day(number) for number in range(3, 13)]
+    assert dates(environment.user) == [day(number) for number in range(3, 13)]
 
 
-def test_one_day(world):
-    world.instance("on 10T01, off 10T02")
+def test_one_day(environment):
+    environment.instance("on 10T01, off 10T02")
     with time_machine.travel(at("12T01"), tick=False):
-        recalculate.recalculate_runs_of_account(account_id=world.account.id)
+        recalculate.recalculate_runs_of_account(account_id=environment.account.id)
         StaleUsage.objects.all().delete()
-        recalculate.recalculate_usage_of_user_on(user_id=world.user.id, day=day(10))
-        recalculate.recalculate_usage_of_user_on(user_id=world.user.id, day=day(13))
-    assert dates(world.user) == [day(10)]
-    assert world.total(10) == 1
+        recalculate.recalculate_usage_of_user_on(user_id=environment.user.id, day=day(10))
+        recalculate.recalculate_usage_of_user_on(user_id=environment.user.id, day=day(13))
+    assert dates(environment.user) == [day(10)]
+    assert environment.total(10) == 1
 
 
-def test_day_before_the_customer_joined_only_if_it_has_a_row(world):
-    User.objects.filter(id=world.user.id).update(date_joined=at("10T12"))
-    factories.make_usage(user=world.user, date=day(8))
-    factories.make_stale(user=world.user, first_day=day(5), last_day=day(11))
-    calculate(world)
-    assert dates(world.user) == [day(8), day(10), day(11)]
+def test_day_before_the_customer_joined_only_if_it_has_a_row(environment):
+    User.objects.filter(id=environment.user.id).update(date_joined=at("10T12"))
+    factories.make_usage(user=environment.user, date=day(8))
+    factories.make_stale(user=environment.user, first_day=day(5), last_day=day(11))
+    calculate(environment)
+    assert dates(environment.user) == [day(8), day(10), day(11)]
     assert not StaleUsage.objects.exists()
 
 
-def test_revision_grows_only_with_the_counts(world):
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T01")
-    factories.make_stale(user=world.user, first_day=day(10), last_day=day(11))
-    before = world.row(10)
-    assert world.total(10) is None
-    calculate(world, "11T02")
-    after = world.row(10)
+def test_revision_grows_only_with_the_counts(environment):
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T01")
+    factories.make_stale(user=environment.user, first_day=day(10), last_day=day(11))
+    before = environment.row(10)
+    assert environment.total(10) is None
+    calculate(environment, "11T02")
+    after = environment.row(10)
     assert (after.id, after.revision, after.updated_at) == (before.id, 1, before.updated_at)
     assert after.computed_at == at("11T02")
     assert not UsageRevision.objects.exists()
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T03")
-    changed = world.row(10)
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T03")
+    changed = environment.row(10)
     assert (changed.id, changed.revision) == (before.id, 2)
     assert changed.updated_at == changed.computed_at == at("11T03")
     assert changed.created_at == before.created_at
 
 
-def test_change_of_order_alone_is_no_change(world):
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T01")
-    row = world.row(10)
+def test_change_of_order_alone_is_no_change(environment):
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T01")
+    row = environment.row(10)
     row.maximum_counts = row.maximum_counts[::-1]
     row.save()
-    factories.make_stale(user=world.user, first_day=day(10))
-    calculate(world, "11T02")
-    assert world.row(10).revision == 1
+    factories.make_stale(user=environment.user, first_day=day(10))
+    calculate(environment, "11T02")
+    assert environment.row(10).revision == 1
 
 
-def test_revision_is_explained(world):
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T01")
-    second = world.instance("on 10T01, off 10T03")
-    recalculate_runs(user_id=world.user.id, instance_ids=[second.id])
-    factories.make_stale(user=world.user, first_day=day(10), cause=Cause.OPERATOR, refs=[7])
-    calculate(world, "11T02")
+def test_revision_is_explained(environment):
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T01")
+    second = environment.instance("on 10T01, off 10T03")
+    recalculate_runs(user_id=environment.user.id, instance_ids=[second.id])
+    factories.make_stale(user=environment.user, first_day=day(10), cause=Cause.OPERATOR, refs=[7])
+    calculate(environment, "11T02")
     revision = UsageRevision.objects.get()
-    assert (revision.user, revision.date, revision.revision) == (world.user, day(10), 2)
+    assert (revision.user, revision.date, revision.revision) == (environment.user, day(10), 2)
     assert (revision.total_before, revision.total_after) == (1, 2)
     assert revision.computed_at == at("11T02")
     assert revision.causes == [Cause.RUN_ADDED, Cause.OPERATOR]
@@ -156,59 +156,59 @@ def test_revision_is_explained(world):
     assert revision.changed_keys[0] == [ANY, ANY, ANY, ANY, ANY, 1, 2]
 
 
-def test_revision_survives_the_row(world):
+def test_revision_survives_the_row(environment):
     """A row that was deleted and comes back continues where it was."""
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T01")
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T02")
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T01")
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T02")
     ConcurrentUsage.objects.all().delete()
-    world.recalculate("11T03")
-    assert world.row(10).revision == 2
-    world.instance("on 10T01, off 10T02")
-    world.recalculate("11T04")
-    assert world.row(10).revision == 3
+    environment.recalculate("11T03")
+    assert environment.row(10).revision == 2
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate("11T04")
+    assert environment.row(10).revision == 3
 
 
-def test_odd_texts_are_stored_and_recognised(world):
+def test_odd_texts_are_stored_and_recognised(environment):
     """Values that JSON writes in several ways do not count as changed."""
     role = 'quote " backslash \\ slash / tab \t newline \n bell \x07 del \x7f é 日本 😀 <&>\u2028'
-    image = world.image()
+    image = environment.image()
     image.role = role[:64]
     image.save()
-    world.instance("on 10T01, off 10T02", image=image)
-    world.recalculate("11T01")
-    assert world.counts(10)[key(role=role[:64])] == 1
-    factories.make_stale(user=world.user, first_day=day(10))
-    assert calculate(world, "11T02").written == 0
+    environment.instance("on 10T01, off 10T02", image=image)
+    environment.recalculate("11T01")
+    assert environment.counts(10)[key(role=role[:64])] == 1
+    factories.make_stale(user=environment.user, first_day=day(10))
+    assert calculate(environment, "11T02").written == 0
 
 
-def test_statements_do_not_grow_with_days_or_runs(world):
+def test_statements_do_not_grow_with_days_or_runs(environment):
     counts = {}
     for number in (10, 1000):
-        instances = world.many(number, "on 01T00")
-        recalculate_runs(user_id=world.user.id, instance_ids=[one.id for one in instances])
+        instances = environment.many(number, "on 01T00")
+        recalculate_runs(user_id=environment.user.id, instance_ids=[one.id for one in instances])
         ConcurrentUsage.objects.all().delete()
         first = day(12) - datetime.timedelta(days=number // 20)
         with CaptureQueriesContext(connection) as cold:
-            calculate(world, missing=[Days(first, day(12))])
-        factories.make_stale(user=world.user, first_day=first)
+            calculate(environment, missing=[Days(first, day(12))])
+        factories.make_stale(user=environment.user, first_day=first)
         with CaptureQueriesContext(connection) as same:
-            calculate(world)
+            calculate(environment)
         counts[number] = (len(cold), len(same))
     assert counts[10] == counts[1000]
     assert max(counts[1000]) <= 20
 
 
-def test_holes_are_swept_apart_and_the_days_between_are_left_alone(world):
-    world.instance("on 2023-01-05T01", stored="2023-01-05T02")
-    world.recalculate("2023-03-12T01", since="2023-01-01T00")
+def test_holes_are_swept_apart_and_the_days_between_are_left_alone(environment):
+    environment.instance("on 2023-01-05T01", stored="2023-01-05T02")
+    environment.recalculate("2023-03-12T01", since="2023-01-01T00")
     before = ConcurrentUsage.objects.values_list("date", "computed_at")
     before = dict(before)
     for first in ("2023-01-10", "2023-01-12", "2023-03-11"):
         first_day = datetime.date.fromisoformat(first)
-        factories.make_stale(user=world.user, first_day=first_day, last_day=first_day)
-    assert calculate(world, "12T02").calculated == 3
+        factories.make_stale(user=environment.user, first_day=first_day, last_day=first_day)
+    assert calculate(environment, "12T02").calculated == 3
     after = dict(ConcurrentUsage.objects.values_list("date", "computed_at"))
     assert {date for date in after if after[date] != before[date]} == {
         datetime.date(2023, 1, 10),
@@ -217,13 +217,13 @@ def test_holes_are_swept_apart_and_the_days_between_are_left_alone(world):
     }
 
 
-def test_images_known_to_several_customers(world):
+def test_images_known_to_several_customers(environment):
     """Each customer's days are withdrawn and calculated alone."""
-    image = world.plain_image()
+    image = environment.plain_image()
     others = [factories.make_aws_account() for _ in range(3)]
-    for account in (world.account, *others):
-        world.instance("on 10T01, off 10T02", account=account, image=image)
-    world.recalculate("11T01")
+    for account in (environment.account, *others):
+        environment.instance("on 10T01, off 10T02", account=account, image=image)
+    environment.recalculate("11T01")
     change_images(
         image_ids=[image.id],
         change=lambda found: factories.set_rhel(found, True),
@@ -232,42 +232,42 @@ def test_images_known_to_several_customers(world):
     marks = StaleUsage.objects.order_by("user_id").values_list(
         "user", "first_day", "last_day", "cause", "refs"
     )
-    users = sorted(account.user_id for account in (world.account, *others))
+    users = sorted(account.user_id for account in (environment.account, *others))
     assert list(marks) == [
         (user, day(10), day(10), Cause.IMAGE_CHANGED, [image.id]) for user in users
     ]
-    world.settle("11T02")
-    assert [world.total(10, account.user) for account in others] == [1, 1, 1]
+    environment.settle("11T02")
+    assert [environment.total(10, account.user) for account in others] == [1, 1, 1]
 
 
-def test_reading_leaves_out_missing_and_withdrawn_days(world):
-    world.recalculate("12T01", since="08T00")
-    factories.make_stale(user=world.user, first_day=day(9), last_day=day(9))
-    factories.make_stale(user=world.user, first_day=day(12))
-    found = daily_usage(user_id=world.user.id, first_day=day(7), last_day=day(12))
+def test_reading_leaves_out_missing_and_withdrawn_days(environment):
+    environment.recalculate("12T01", since="08T00")
+    factories.make_stale(user=environment.user, first_day=day(9), last_day=day(9))
+    factories.make_stale(user=environment.user, first_day=day(12))
+    found = daily_usage(user_id=environment.user.id, first_day=day(7), last_day=day(12))
     assert list(found) == [day(8), day(10), day(11)]
     with CaptureQueriesContext(connection) as queries:
-        daily_usage(user_id=world.user.id, first_day=day(1), last_day=day(12))
+        daily_usage(user_id=environment.user.id, first_day=day(1), last_day=day(12))
     assert len(queries) == 1
 
 
-def test_random_world_equals_the_oracle(world):
-    """Random instances, images and changes; after each settling all days are the oracle's."""
+def test_random_world_equals_the_oracle(environment):
+    """Random instances, images and changes; after each settling all days are the reference's."""
     randomly = random.Random(41)
     images = [
-        world.image(),
-        world.image(architecture="arm64"),
-        world.plain_image(),
-        world.image(result={"rhel_enabled_repos_found": True}),
+        environment.image(),
+        environment.image(architecture="arm64"),
+        environment.plain_image(),
+        environment.image(result={"rhel_enabled_repos_found": True}),
     ]
-    instances = [world.instance(image=randomly.choice([*images, False])) for _ in range(6)]
+    instances = [environment.instance(image=randomly.choice([*images, False])) for _ in range(6)]
     arrived = {instance.id: [] for instance in instances}
     for _ in range(25):
         for _ in range(randomly.randrange(4)):
             instance = randomly.choice(instances)
             moment = at("06T00") + datetime.timedelta(hours=6 * randomly.randrange(4 * 6))
             kind = randomly.choice(["on", "off"])
-            world.store(instance, f"{kind} {moment:%dT%H}")
+            environment.store(instance, f"{kind} {moment:%dT%H}")
             if (moment, f"power_{kind}") not in arrived[instance.id]:
                 arrived[instance.id].append((moment, f"power_{kind}"))
         if randomly.random() < 0.3:
@@ -282,11 +282,11 @@ def test_random_world_equals_the_oracle(world):
             Instance.objects.filter(id=instance.id, machine_image=None).update(
                 machine_image=images[0]
             )
-        world.recalculate("12T01", since="05T00")
-        compare_with_oracle(world, arrived)
+        environment.recalculate("12T01", since="05T00")
+        compare_with_oracle(environment, arrived)
 
 
-def compare_with_oracle(world, arrived):
+def compare_with_oracle(environment, arrived):
     runs = []
     for instance in Instance.objects.filter(id__in=arrived).select_related("machine_image"):
         image = instance.machine_image
@@ -296,19 +296,19 @@ def compare_with_oracle(world, arrived):
         for start, end in reference.expected_runs([(*event, "") for event in arrived[instance.id]]):
             runs.append(reference.OracleRun(start, end, facets))
     for number in range(5, 13):
-        assert world.counts(number) == reference.expected_counts(runs, day(number))
+        assert environment.counts(number) == reference.expected_counts(runs, day(number))
 
 
 @pytest.mark.parametrize(
     "role", ["], [", 'a"], ["b', '\\"], [\\"', ", 3], [", "é, 1", "]]", '"', "\\", ANY, ""]
 )
-def test_reading_understands_any_text(world, role):
-    image = world.image()
+def test_reading_understands_any_text(environment, role):
+    image = environment.image()
     image.role = role
     image.save()
-    world.instance("on 10T01, off 10T02", image=image)
-    world.recalculate("11T01")
-    found = daily_usage(user_id=world.user.id, first_day=day(10), last_day=day(10))
+    environment.instance("on 10T01, off 10T02", image=image)
+    environment.recalculate("11T01")
+    found = daily_usage(user_id=environment.user.id, first_day=day(10), last_day=day(10))
     counts = {Key(*values): count for *values, count in json.loads(found[day(10)].counts)}
-    assert counts == world.counts(10)
+    assert counts == environment.counts(10)
     assert key(role=role) in counts

@@ -58,7 +58,7 @@ def foreign(customer_a, own):
 
 
 def values_of(parameter: dict, foreign: Belongings, own: Belongings) -> list[str]:
-    """Give values that would lead to somebody's rows if the filter let them through."""
+    """Return values that would lead to somebody's rows if the filter let them through."""
     name, described = parameter["name"], parameter["schema"]
     by_name = {
         "cloud_account_id": [account.id for account in (*foreign.accounts, *own.accounts)],

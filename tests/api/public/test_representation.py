@@ -24,7 +24,7 @@ ROUTES = [
 
 
 @pytest.fixture
-def world(customer_a, usage_of_a, own_aws_account):
+def environment(customer_a, usage_of_a, own_aws_account):
     """Customer A has an account, an instance and an image of each cloud."""
     accounts = [
         factories.make_aws_account(user=customer_a, aws_account_id="012345678901"),
@@ -43,7 +43,7 @@ def world(customer_a, usage_of_a, own_aws_account):
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_headers(as_a, world, path):
+def test_headers(as_a, environment, path):
     answer = as_a.get(path)
     assert answer.status_code == 200
     assert answer["Content-Type"] == "application/json"
@@ -59,7 +59,7 @@ def test_headers(as_a, world, path):
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_head_is_get_without_body(as_a, world, path):
+def test_head_is_get_without_body(as_a, environment, path):
     head, get = as_a.get(path, method="HEAD"), as_a.get(path)
     assert head.status_code == get.status_code
     assert head.content == b""
@@ -69,7 +69,7 @@ def test_head_is_get_without_body(as_a, world, path):
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_options(as_a, world, path):
+def test_options(as_a, environment, path):
     answer = as_a.get(path, method="OPTIONS")
     assert answer.status_code == 200
     assert answer.json().keys() == {"name", "description", "renders", "parses"}
@@ -95,7 +95,7 @@ def test_preflight_of_the_offer():
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
-def test_nothing_can_be_written(as_a, world, path, method):
+def test_nothing_can_be_written(as_a, environment, path, method):
     answer = as_a.get(path, method=method)
     assert answer.status_code == 405
     assert answer["Allow"] == "GET, HEAD, OPTIONS"
@@ -116,7 +116,7 @@ def test_nothing_can_be_written(as_a, world, path, method):
         ("nonsense", 406),
     ],
 )
-def test_negotiation(as_a, world, accept, status):
+def test_negotiation(as_a, environment, accept, status):
     answer = as_a.get("/accounts/", Accept=accept)
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/json"
@@ -126,7 +126,7 @@ def test_negotiation(as_a, world, accept, status):
 @pytest.mark.parametrize(
     "path", ["/.json", "/accounts.json", "/images.json?format=json", "/concurrent/?format=json"]
 )
-def test_formats_that_there_are(as_a, world, path):
+def test_formats_that_there_are(as_a, environment, path):
     assert as_a.get(path).status_code == 200
 
 
@@ -146,13 +146,13 @@ def test_formats_that_there_are(as_a, world, path):
         "/accounts/1/more/",
     ],
 )
-def test_what_there_is_not(as_a, world, path):
+def test_what_there_is_not(as_a, environment, path):
     answer = as_a.get(path)
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
     assert "X-CLOUDIGRADE-REQUEST-ID" in answer
 
 
-def test_suffixes_stay_in_links(as_a, world):
+def test_suffixes_stay_in_links(as_a, environment):
     root = as_a.get("/.json").json()
     assert root["accounts"] == f"http://testserver{BASE}/accounts.json"
     links = as_a.get("/accounts.json?limit=1").json()["links"]
@@ -161,7 +161,7 @@ def test_suffixes_stay_in_links(as_a, world):
     assert as_a.get(f"/accounts/{first['account_id']}.json").json() == first
 
 
-def test_json_is_compact_and_unescaped(as_a, world):
+def test_json_is_compact_and_unescaped(as_a, environment):
     text = as_a.get("/images/").content.decode()
     assert "Größe 猫" in text
     assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
@@ -169,7 +169,7 @@ def test_json_is_compact_and_unescaped(as_a, world):
     assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
 
 
-def test_accounts(as_a, world):
+def test_accounts(as_a, environment):
     aws, azure = as_a.get("/accounts/").json()["data"]
     assert aws.keys() == azure.keys()
     assert aws.keys() == {
@@ -197,7 +197,7 @@ def test_accounts(as_a, world):
     assert (azure["is_enabled"], azure["platform_application_is_paused"]) == (False, True)
 
 
-def test_instances(as_a, world):
+def test_instances(as_a, environment):
     aws, azure = as_a.get("/instances/").json()["data"]
     assert aws.keys() == azure.keys()
     assert aws.keys() == {
@@ -214,7 +214,7 @@ def test_instances(as_a, world):
     assert azure["content_object"].keys() == common | {"azure_instance_id", "resource_id"}
 
 
-def test_images(as_a, world):
+def test_images(as_a, environment):
     aws, azure = as_a.get("/images/").json()["data"]
     assert aws.keys() == azure.keys()
     assert len(aws) == 21

@@ -43,7 +43,7 @@ class SubscriptionWatch:
         return body["data"]
 
     def is_customer(self, org_id: str) -> bool:
-        """Tell whether cloudigrade knows a customer."""
+        """Return whether cloudigrade knows a customer."""
         users = self.read(f"/internal/api/cloudigrade/v1/users/?org_id={org_id}")
         if len(users) > 1 or any(user["org_id"] != org_id for user in users):
             raise ContractBroken(users)

@@ -4,7 +4,7 @@ import pytest
 
 from api.models import UsageOutboxEntry
 from api.push.publisher import publish
-from tests.api.metering.conftest import world  # noqa: F401
+from tests.api.metering.conftest import environment  # noqa: F401
 from tests.api.push.broker import events, received
 from util import kafka as util_kafka
 

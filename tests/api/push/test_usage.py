@@ -51,54 +51,56 @@ def shown(user):
     return {one["date"]: one["maximum_counts"] for one in response.json()["data"]}
 
 
-def test_acceptance_1_messages_validate_and_ids_are_unique(world, topic):
+def test_acceptance_1_messages_validate_and_ids_are_unique(environment, topic):
     """14 acceptance 1: CloudEvents in structured mode, keyed by org id, of the schema."""
-    instance = world.instance("on 10T10, off 10T12")
-    world.recalculate()
+    instance = environment.instance("on 10T10, off 10T12")
+    environment.recalculate()
     topic.publish()
-    world.store(instance, "on 11T03", stored="12T02")
-    world.recalculate("12T03")
+    environment.store(instance, "on 11T03", stored="12T02")
+    environment.recalculate("12T03")
     topic.publish()
     found = topic.messages(at_least=72)
     ids = []
     for message in found:
         event = json.loads(message.value())
         VALIDATOR.validate(event)
-        assert message.key() == world.user.org_id.encode()
+        assert message.key() == environment.user.org_id.encode()
         assert message.headers() == [("content-type", b"application/cloudevents+json")]
-        assert event["subject"] == event["data"]["org_id"] == world.user.org_id
+        assert event["subject"] == event["data"]["org_id"] == environment.user.org_id
         assert event["source"] == "urn:redhat:source:cloudigrade:test"
         assert event["id"] == (
-            f"{world.user.uuid}:{event['data']['date']}:{event['data']['revision']}"
+            f"{environment.user.uuid}:{event['data']['date']}:{event['data']['revision']}"
         )
         ids.append(event["id"])
     assert len(ids) == len(set(ids))
     # All days since the customer joined; day 11 and 12 twice.
     assert len(ids) == (day(12) - date(2023, 1, 1)).days + 1 + 2
-    assert {id_of(world.user, 11, 2), id_of(world.user, 12, 2)} <= set(ids)
+    assert {id_of(environment.user, 11, 2), id_of(environment.user, 12, 2)} <= set(ids)
     assert statistics().rows == 0
 
 
-def test_nothing_is_written_while_push_is_off(world, settings):
+def test_nothing_is_written_while_push_is_off(environment, settings):
     """14 §5.1: off unless USAGE_PUSH=on."""
     assert not settings.USAGE_PUSH
-    world.instance("on 10T10, off 10T12")
-    world.recalculate()
-    outbox.withdraw([world.user.id])
-    outbox.record_again(world.user.id)
+    environment.instance("on 10T10, off 10T12")
+    environment.recalculate()
+    outbox.withdraw([environment.user.id])
+    outbox.record_again(environment.user.id)
     assert not UsageOutboxEntry.objects.exists()
     assert not PublishedUsage.objects.exists()
 
 
-def test_acceptance_2_a_broker_that_is_away_delays_and_loses_nothing(world, topic, broker_away):
+def test_acceptance_2_a_broker_that_is_away_delays_and_loses_nothing(
+    environment, topic, broker_away
+):
     """14 acceptance 2: rows wait, metering goes on, each message is delivered once."""
-    instance = world.instance("on 10T10, off 10T12")
-    world.recalculate()
+    instance = environment.instance("on 10T10, off 10T12")
+    environment.recalculate()
     with pytest.raises(KafkaProducerError):
         topic.publish()
-    world.store(instance, "on 11T03", stored="12T02")
-    world.recalculate("12T03")
-    assert world.totals(10, 12) == [1, 1, 1]
+    environment.store(instance, "on 11T03", stored="12T02")
+    environment.recalculate("12T03")
+    assert environment.totals(10, 12) == [1, 1, 1]
     waiting = statistics()
     assert waiting.rows == ConcurrentUsage.objects.count()
     assert waiting.oldest_seconds > 0
@@ -111,12 +113,12 @@ def test_acceptance_2_a_broker_that_is_away_delays_and_loses_nothing(world, topi
     follower = Follower()
     for event in found:
         follower.read(event)
-    assert follower.counts(world.user.uuid) == shown(world.user)
+    assert follower.counts(environment.user.uuid) == shown(environment.user)
 
 
-def test_a_worker_waits_for_a_broker_only_now_and_then(world, topic, broker_away):
+def test_a_worker_waits_for_a_broker_only_now_and_then(environment, topic, broker_away):
     cache.clear()
-    world.recalculate()
+    environment.recalculate()
     assert publisher.publish_unless_paused() == 0
     UsageOutboxEntry.objects.update(leased_until=None)
     broker_away()
@@ -125,9 +127,9 @@ def test_a_worker_waits_for_a_broker_only_now_and_then(world, topic, broker_away
     assert publisher.publish_unless_paused() > 0
 
 
-def test_acceptance_3_after_a_crash_the_duplicate_has_the_same_id(world, topic, monkeypatch):
+def test_acceptance_3_after_a_crash_the_duplicate_has_the_same_id(environment, topic, monkeypatch):
     """14 acceptance 3: a publisher dies after the broker's answer and before it is noted."""
-    world.recalculate("03T01")
+    environment.recalculate("03T01")
 
     def die(*_):
         raise SystemExit
@@ -143,26 +145,26 @@ def test_acceptance_3_after_a_crash_the_duplicate_has_the_same_id(world, topic, 
     topic.publish()
     found = topic.messages(at_least=2 * days)
     assert Counter(json.loads(message.value())["id"] for message in found) == Counter(
-        {f"{world.user.uuid}:{row.date}:1": 2 for row in ConcurrentUsage.objects.all()}
+        {f"{environment.user.uuid}:{row.date}:1": 2 for row in ConcurrentUsage.objects.all()}
     )
     assert len({message.value() for message in found}) == days
     assert not UsageOutboxEntry.objects.exists()
 
 
-def test_acceptance_4_any_order_and_repetition_ends_as_concurrent_shows(world, topic):
+def test_acceptance_4_any_order_and_repetition_ends_as_concurrent_shows(environment, topic):
     """14 acceptance 4."""
     chance = random.Random(20230310)
     other = factories.make_user(date_joined=at("2023-03-01T00"))
     theirs = factories.make_aws_account(user=other)
     for number in range(1, 12):
-        for account in (world.account, theirs):
+        for account in (environment.account, theirs):
             hours = sorted(chance.sample(range(24), 2))
-            world.instance(
+            environment.instance(
                 f"on {number:02}T{hours[0]:02}, off {number:02}T{hours[1]:02}",
                 account=account,
                 stored="12T00",
             )
-        world.recalculate("12T01")
+        environment.recalculate("12T01")
         topic.publish()
     found = topic.events(at_least=1)
     for _ in range(20):
@@ -171,18 +173,20 @@ def test_acceptance_4_any_order_and_repetition_ends_as_concurrent_shows(world, t
         follower = Follower()
         for event in told:
             follower.read(event)
-        for user in (world.user, other):
+        for user in (environment.user, other):
             assert follower.counts(user.uuid) == shown(user)
 
 
-def test_acceptance_5_three_recalculations_while_down_are_one_message(world, topic, broker_away):
+def test_acceptance_5_three_recalculations_while_down_are_one_message(
+    environment, topic, broker_away
+):
     """14 acceptance 5: the newest state only."""
-    instances = [world.instance("on 10T10, off 10T12")]
+    instances = [environment.instance("on 10T10, off 10T12")]
     for minute in ("12T01", "12T02", "12T03"):
-        world.recalculate(minute)
+        environment.recalculate(minute)
         with pytest.raises(KafkaProducerError):
             topic.publish()
-        instances.append(world.instance("on 10T10, off 10T12"))
+        instances.append(environment.instance("on 10T10, off 10T12"))
     broker_away()
     topic.publish()
     of_day_10 = [event for event in topic.events(1) if event["data"]["date"] == str(day(10))]
@@ -196,27 +200,27 @@ def replay(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
-def test_acceptance_6_a_replay_sends_the_same_bytes(world, topic, capsys):
+def test_acceptance_6_a_replay_sends_the_same_bytes(environment, topic, capsys):
     """14 acceptance 6: same ids, same bytes; nothing of other days or other customers."""
     factories.make_user(date_joined=at("2023-03-01T00"))
-    world.instance("on 10T10, off 10T12")
-    world.recalculate()
+    environment.instance("on 10T10, off 10T12")
+    environment.recalculate()
     topic.publish()
     before = [message.value() for message in topic.messages(at_least=1)]
     dry = replay(
-        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", world.user.org_id,
+        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", environment.user.org_id,
         "--dry-run",
     )  # fmt: skip
     assert (dry["days"], dry["sent"]) == (2, 0)
     assert topic.publish() == 0
     report = replay(
-        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", world.user.org_id
+        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", environment.user.org_id
     )
     assert report == {"from": "2023-03-09", "to": "2023-03-10", "days": 2, "sent": 2}
     after = [message.value() for message in topic.messages(at_least=len(before) + 2)]
     again = Counter(after) - Counter(before)
     assert sorted(json.loads(value)["id"] for value in again) == sorted(
-        [id_of(world.user, 10, 1), id_of(world.user, 9, 1)]
+        [id_of(environment.user, 10, 1), id_of(environment.user, 9, 1)]
     )
     assert set(again) <= set(before)
     assert replay(capsys, "--from", "2023-03-09", "--to", "2023-03-10")["sent"] == 4
@@ -229,27 +233,27 @@ def test_acceptance_6_a_replay_sends_the_same_bytes(world, topic, capsys):
         ("--from", "2023-03-10", "--to", "2023-03-10", "--org-id", "nobody"),
     ],
 )
-def test_a_replay_refuses_wrong_input(world, pushing, arguments):
+def test_a_replay_refuses_wrong_input(environment, pushing, arguments):
     with pytest.raises(CommandError) as caught:
         call_command("push_usage", *arguments)
     assert caught.value.returncode == 2
 
 
-def test_a_replay_needs_push(world):
+def test_a_replay_needs_push(environment):
     with pytest.raises(CommandError, match="USAGE_PUSH is off"):
         call_command("push_usage", "--from", "2023-03-10", "--to", "2023-03-10")
 
 
-def test_days_before_push_was_switched_on_can_be_replayed(world, topic, settings, capsys):
+def test_days_before_push_was_switched_on_can_be_replayed(environment, topic, settings, capsys):
     settings.USAGE_PUSH = False
-    world.recalculate("03T01")
+    environment.recalculate("03T01")
     settings.USAGE_PUSH = True
     assert replay(capsys, "--from", "2023-03-01", "--to", "2023-03-02")["sent"] == 2
     assert len(topic.events(at_least=2)) == 2
 
 
-def test_a_replay_says_that_kafka_is_away(world, topic, broker_away):
-    world.recalculate("03T01")
+def test_a_replay_says_that_kafka_is_away(environment, topic, broker_away):
+    environment.recalculate("03T01")
     with pytest.raises(CommandError, match="wait in the outbox") as caught:
         call_command("push_usage", "--from", "2023-03-01", "--to", "2023-03-02")
     assert caught.value.returncode == 1
@@ -258,13 +262,13 @@ def test_a_replay_says_that_kafka_is_away(world, topic, broker_away):
     assert statistics().rows == 0
 
 
-def test_acceptance_9_a_deleted_user_s_days_are_withdrawn(world, topic):
+def test_acceptance_9_a_deleted_user_s_days_are_withdrawn(environment, topic):
     """14 acceptance 9: no counts, the next revision."""
-    world.recalculate("03T01")
+    environment.recalculate("03T01")
     topic.publish()
     told = topic.events(at_least=1)
-    world.recalculate("04T01")
-    user = User.objects.get(id=world.user.id)
+    environment.recalculate("04T01")
+    user = User.objects.get(id=environment.user.id)
     CloudAccount.objects.filter(user=user).delete()
     assert delete_user_if_unused(user_id=user.id)
     topic.publish()
@@ -286,9 +290,9 @@ def test_acceptance_9_a_deleted_user_s_days_are_withdrawn(world, topic):
     assert not UsageOutboxEntry.objects.exists()
 
 
-def test_a_day_is_told_when_it_has_ended(world, topic):
+def test_a_day_is_told_when_it_has_ended(environment, topic):
     """14 §5.1: not before the day ends unless USAGE_PUSH_TODAY is on."""
-    recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    recalculate.recalculate_usage_of_user(user_id=environment.user.id)
     topic.publish()
     today = UsageOutboxEntry.objects.get()
     assert today.date == ConcurrentUsage.objects.order_by("-date").first().date
@@ -296,10 +300,10 @@ def test_a_day_is_told_when_it_has_ended(world, topic):
     assert str(today.date) not in {event["data"]["date"] for event in topic.events(1)}
 
 
-def test_today_is_told_at_once_if_wanted_and_again_when_it_has_ended(world, topic, settings):
+def test_today_is_told_at_once_if_wanted_and_again_when_it_has_ended(environment, topic, settings):
     """14 §5.1: finality is told, with a revision of its own."""
     settings.USAGE_PUSH_TODAY = True
-    recalculate.recalculate_usage_of_user(user_id=world.user.id)
+    recalculate.recalculate_usage_of_user(user_id=environment.user.id)
     topic.publish()
     entry = UsageOutboxEntry.objects.get()
     assert topic.publish() == 0
@@ -322,49 +326,49 @@ def test_today_is_told_at_once_if_wanted_and_again_when_it_has_ended(world, topi
     assert not UsageOutboxEntry.objects.exists()
 
 
-def test_a_day_that_is_being_calculated_waits(world, topic):
+def test_a_day_that_is_being_calculated_waits(environment, topic):
     """A stale day acts as if it were gone, for consumers as well."""
-    world.recalculate("03T01")
-    factories.make_stale(user=world.user, first_day=day(2), last_day=day(2))
+    environment.recalculate("03T01")
+    factories.make_stale(user=environment.user, first_day=day(2), last_day=day(2))
     topic.publish()
     assert str(day(2)) not in {event["data"]["date"] for event in topic.events(1)}
     assert statistics().rows == 1
-    world.settle("03T02")
+    environment.settle("03T02")
     assert topic.publish() == 1
 
 
-def test_nothing_is_sent_where_nothing_changed(world, topic):
-    world.recalculate("03T01")
+def test_nothing_is_sent_where_nothing_changed(environment, topic):
+    environment.recalculate("03T01")
     topic.publish()
-    factories.make_stale(user=world.user, first_day=day(1), last_day=day(3))
-    world.settle("03T02")
+    factories.make_stale(user=environment.user, first_day=day(1), last_day=day(3))
+    environment.settle("03T02")
     assert UsageOutboxEntry.objects.count() == 3
     assert topic.publish() == 0
     assert not UsageOutboxEntry.objects.exists()
 
 
-def test_an_id_never_stands_for_two_contents(world, topic):
+def test_an_id_never_stands_for_two_contents(environment, topic):
     """A rebuild may end with other counts of the same revision."""
-    world.instance("on 10T10, off 10T12")
-    world.recalculate()
+    environment.instance("on 10T10, off 10T12")
+    environment.recalculate()
     topic.publish()
     PublishedUsage.objects.filter(date=day(10)).update(digest=b"something else")
-    rebuild(user_id=world.user.id)
+    rebuild(user_id=environment.user.id)
     topic.publish()
     ids = [event["id"] for event in topic.events(1)]
-    assert {id_of(world.user, 10, 1), id_of(world.user, 10, 2)} <= set(ids)
+    assert {id_of(environment.user, 10, 1), id_of(environment.user, 10, 2)} <= set(ids)
     assert len(ids) == len(set(ids))
 
 
-def test_a_change_while_its_message_is_sent_is_told_too(world, topic, monkeypatch):
-    world.instance("on 10T10, off 10T12")
-    world.recalculate()
+def test_a_change_while_its_message_is_sent_is_told_too(environment, topic, monkeypatch):
+    environment.instance("on 10T10, off 10T12")
+    environment.recalculate()
     send = publisher.publish_all
 
     def change_meanwhile(*args, **kwargs):
         monkeypatch.setattr(publisher, "publish_all", send)
-        world.instance("on 10T10, off 10T12")
-        world.recalculate("12T02")
+        environment.instance("on 10T10, off 10T12")
+        environment.recalculate("12T02")
         return send(*args, **kwargs)
 
     monkeypatch.setattr(publisher, "publish_all", change_meanwhile)
@@ -372,14 +376,14 @@ def test_a_change_while_its_message_is_sent_is_told_too(world, topic, monkeypatc
     follower = Follower()
     for event in topic.events(1):
         follower.read(event)
-    assert follower.counts(world.user.uuid) == shown(world.user)
-    assert follower.days[world.user.uuid, str(day(10))]["revision"] == 2
+    assert follower.counts(environment.user.uuid) == shown(environment.user)
+    assert follower.days[environment.user.uuid, str(day(10))]["revision"] == 2
     assert not UsageOutboxEntry.objects.exists()
 
 
-def test_a_message_that_the_broker_refuses_stops_no_other(world, topic, monkeypatch):
+def test_a_message_that_the_broker_refuses_stops_no_other(environment, topic, monkeypatch):
     """Bad ones are counted and tried again; good ones are delivered."""
-    world.recalculate("03T01")
+    environment.recalculate("03T01")
     refused = str(day(2)).encode()
     send = publisher.publish_all
 
@@ -396,10 +400,10 @@ def test_a_message_that_the_broker_refuses_stops_no_other(world, topic, monkeypa
     assert topic.publish() == 1
 
 
-def test_a_large_day_has_an_address_in_place_of_its_counts(world, topic, settings):
+def test_a_large_day_has_an_address_in_place_of_its_counts(environment, topic, settings):
     """14 §5.1: a message has 512 KiB at most."""
     settings.USAGE_PUSH_API_BASE_URL = "https://example.org"
-    world.recalculate("03T01")
+    environment.recalculate("03T01")
     entries = [["x86_64", f"role {number}", "", "", "", number] for number in range(9000)]
     small = entries[:5000]
     ConcurrentUsage.objects.filter(date=day(1)).update(maximum_counts=entries)
@@ -419,8 +423,8 @@ def test_a_large_day_has_an_address_in_place_of_its_counts(world, topic, setting
     assert len(by_date[str(day(3))]["data"]["maximum_counts"]) == 5000
 
 
-def test_what_does_not_fit_into_memory_comes_next(world, topic, monkeypatch):
-    world.recalculate("03T01")
+def test_what_does_not_fit_into_memory_comes_next(environment, topic, monkeypatch):
+    environment.recalculate("03T01")
     ConcurrentUsage.objects.update(maximum_counts=[["", "", "", "", "", 1]] * 10)
     monkeypatch.setattr(messages, "BYTES_AT_ONCE", 600)
     days = ConcurrentUsage.objects.count()
@@ -428,24 +432,24 @@ def test_what_does_not_fit_into_memory_comes_next(world, topic, monkeypatch):
     assert len(topic.events(days)) == days
 
 
-def test_two_statements_for_a_hundred_messages(world, topic, django_assert_max_num_queries):
+def test_two_statements_for_a_hundred_messages(environment, topic, django_assert_max_num_queries):
     """14 "Bound"."""
     for _ in range(20):
         factories.make_user(date_joined=at("2023-01-01T00"))
-    world.recalculate("12T01")
+    environment.recalculate("12T01")
     waiting = statistics().rows
     assert waiting > 1000
     with django_assert_max_num_queries(2 * waiting // 100):
         assert topic.publish() == waiting
 
 
-def test_customers_who_become_one_are_one_to_consumers(world, topic):
+def test_customers_who_become_one_are_one_to_consumers(environment, topic):
     """Decision 4: the survivor's days hold, and are told anew with the org id."""
     from api.accounts.users import get_or_create_user  # noqa: PLC0415
 
     by_account = factories.make_user(account_number="77", date_joined=at("2023-03-01T00"))
     by_org = factories.make_user(org_id="88", date_joined=at("2023-02-27T00"))
-    world.recalculate("03T01")
+    environment.recalculate("03T01")
     topic.publish()
     survivor = get_or_create_user(account_number="77", org_id="88")
     topic.publish()
@@ -476,24 +480,24 @@ def cover(account, number, state):
         )
 
 
-def test_a_change_of_quality_is_told(world, topic):
+def test_a_change_of_quality_is_told(environment, topic):
     """14 §5.1: sent when the counts, the quality state or finality change."""
     CloudAccount.objects.update(created_at=at("02T00"))
-    world.recalculate("03T01")
-    cover(world.account, 2, "open")
+    environment.recalculate("03T01")
+    cover(environment.account, 2, "open")
     topic.publish()
-    cover(world.account, 2, "open")
+    cover(environment.account, 2, "open")
     assert topic.publish() == 0
-    cover(world.account, 2, "complete")
+    cover(environment.account, 2, "complete")
     assert topic.publish() == 1
     told = {event["id"]: event["data"]["quality"]["state"] for event in topic.events(1)}
-    assert told[id_of(world.user, 1, 1)] == "off"
-    assert told[id_of(world.user, 2, 1)] == "open"
-    assert told[id_of(world.user, 2, 2)] == "complete"
-    assert told[id_of(world.user, 3, 1)] == "partial"
+    assert told[id_of(environment.user, 1, 1)] == "off"
+    assert told[id_of(environment.user, 2, 1)] == "open"
+    assert told[id_of(environment.user, 2, 2)] == "complete"
+    assert told[id_of(environment.user, 3, 1)] == "partial"
 
 
-def test_states_of_many_are_those_of_each(world, db):
+def test_states_of_many_are_those_of_each(environment, db):
     """The state in a message is the one that concurrent/?include=quality shows."""
     CloudAccount.objects.update(created_at=at("02T00"))
     other = factories.make_user(date_joined=at("2023-03-01T00"))
@@ -501,11 +505,11 @@ def test_states_of_many_are_those_of_each(world, db):
         account = factories.make_aws_account(user=other)
         CloudAccount.objects.filter(id=account.id).update(created_at=at(created))
         cover(account, 4, "corrected")
-    cover(world.account, 2, "complete")
-    keys = [(user.id, day(number)) for user in (world.user, other) for number in range(1, 6)]
+    cover(environment.account, 2, "complete")
+    keys = [(user.id, day(number)) for user in (environment.user, other) for number in range(1, 6)]
     each = {
         (user.id, when): quality.state
-        for user in (world.user, other)
+        for user in (environment.user, other)
         for when, quality in of_days(user.id, day(1), day(5)).items()
     }
     assert states_of_days(keys) == each

@@ -32,7 +32,7 @@ def received(
 
 
 def tenant_headers(tenant: Tenant) -> list[list[str]]:
-    """Give the headers that name a tenant."""
+    """Return the headers that name a tenant."""
     names = (KAFKA_ACCOUNT_NUMBER_HEADER, KAFKA_ORG_ID_HEADER)
     return [[name, text] for name, text in zip(names, tenant, strict=True) if text]
 

@@ -510,8 +510,8 @@ class TestHttp:
             "cloudigrade_listener_last_message_timestamp_seconds 1.7e+09",
             'cloudigrade_inbox_messages{state="waiting"} 1.0',
             "cloudigrade_inbox_oldest_waiting_seconds",
-            "cloudigrade_errands_open 0.0",
-            "cloudigrade_errands_oldest_waiting_seconds 0.0",
+            "cloudigrade_outbox_entries 0.0",
+            "cloudigrade_outbox_oldest_waiting_seconds 0.0",
         ):
             assert line in text
 

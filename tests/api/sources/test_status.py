@@ -6,7 +6,7 @@ import time
 import pytest
 from confluent_kafka import Consumer
 
-from api.models import Errand
+from api.models import OutboxEntry
 from api.sources import status
 from api.sources.messages import Tenant
 from api.sources.status import notify_available, notify_unavailable, send_status
@@ -124,7 +124,7 @@ class TestQueueing:
         notify_unavailable(tenant=TENANT, application_id=11, error="why")
         notify_available(tenant=TENANT, application_id=12)
         assert len(queued) == 3
-        assert sorted(errand.args[2:] for errand in Errand.objects.all()) == [
+        assert sorted(entry.args[2:] for entry in OutboxEntry.objects.all()) == [
             [11, "unavailable", "why"],
             [12, "available", ""],
         ]

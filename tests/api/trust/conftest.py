@@ -3,7 +3,7 @@
 import pytest
 import time_machine
 
-from tests.api.metering.conftest import World
+from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at
 from tests.api.public.callers import caller_for
 
@@ -11,7 +11,7 @@ from tests.api.public.callers import caller_for
 class Asker:
     """Asks the public API on 12 March 2023, in the name of a customer."""
 
-    def __init__(self, customer: World, now: str = "12T02") -> None:
+    def __init__(self, customer: Environment, now: str = "12T02") -> None:
         self.caller = caller_for(customer.user)
         self.now = now
 
@@ -23,12 +23,12 @@ class Asker:
 
 
 @pytest.fixture
-def world(db, queued):
+def environment(db, queued):
     """A customer without instances."""
-    return World()
+    return Environment()
 
 
 @pytest.fixture
-def ask(world):
+def ask(environment):
     """Whoever speaks for the customer."""
-    return Asker(world)
+    return Asker(environment)

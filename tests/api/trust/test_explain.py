@@ -19,7 +19,7 @@ from api.models import (
 )
 from tests import factories
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.metering.conftest import World
+from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import SERVER, at, day
 from tests.api.trust.conftest import Asker
 
@@ -30,11 +30,11 @@ def cloud_ids(explained):
     return [run["instance"]["instance_id"] for run in explained["data"]]
 
 
-def test_acceptance_1_w5(world, ask):
-    one = world.instance("on 09T22, off 10T00")
-    two = world.instance("on 09T23, off 10T05")
-    world.instance("on 10T00, off 10T06")
-    world.recalculate(since="08T00")
+def test_acceptance_1_w5(environment, ask):
+    one = environment.instance("on 09T22, off 10T00")
+    two = environment.instance("on 09T23, off 10T05")
+    environment.instance("on 10T00, off 10T06")
+    environment.recalculate(since="08T00")
     explained = ask.get("/explain/?date=2023-03-10")
     assert explained["meta"] == {"count": 2}
     assert list(explained) == ["meta", "links", "explanation", "data"]
@@ -53,22 +53,22 @@ def test_acceptance_1_w5(world, ask):
     assert cloud_ids(explained) == [one.id, two.id]
 
 
-def test_acceptance_2_w7(world, ask):
-    first = world.instance("on 10T01, off 10T02")
-    world.instance("on 10T02, off 10T03")
-    world.recalculate(since="08T00")
+def test_acceptance_2_w7(environment, ask):
+    first = environment.instance("on 10T01, off 10T02")
+    environment.instance("on 10T02, off 10T03")
+    environment.recalculate(since="08T00")
     explained = ask.get("/explain/?date=2023-03-10")
     assert cloud_ids(explained) == [first.id]
     assert explained["explanation"]["peak_until"] == "2023-03-10T02:00:00Z"
 
 
-def test_a_member_is_explained_down_to_its_events(world, ask):
+def test_a_member_is_explained_down_to_its_events(environment, ask):
     factories.make_definition(instance_type="m5.large", vcpu=2, memory_mib=8192)
-    image = world.image(name="corp-rhel8")
+    image = environment.image(name="corp-rhel8")
     stored_object = IngestObject.objects.create(
         bucket="b", key="k", aws_account_id="1" * 12, outcome="ok"
     )
-    instance = world.instance(
+    instance = environment.instance(
         "on 10T14",
         image=image,
         instance_type="m5.large",
@@ -77,7 +77,7 @@ def test_a_member_is_explained_down_to_its_events(world, ask):
         source_object=stored_object.id,
         source_index=7,
     )
-    world.recalculate(since="08T00")
+    environment.recalculate(since="08T00")
     [run] = ask.get("/explain/?date=2023-03-10")["data"]
     event = InstanceEvent.objects.get()
     assert run.pop("run_id") == Run.objects.get().id
@@ -101,7 +101,7 @@ def test_a_member_is_explained_down_to_its_events(world, ask):
             "cloud_type": "aws",
             "cloud_id": instance.cloud_instance_id,
             "region": instance.region,
-            "cloud_account_id": world.account.id,
+            "cloud_account_id": environment.account.id,
         },
         "image": {
             "image_id": image.id,
@@ -118,16 +118,16 @@ def test_a_member_is_explained_down_to_its_events(world, ask):
     assert [reason["reason"] for reason in reasons] == ["rhel_release_files_found"]
     # Operators see where the log record lies.
     with time_machine.travel(at("12T02"), tick=False):
-        twin = ANYBODY.get(f"{B}/explain/?user_id={world.user.id}&date=2023-03-10").json()
+        twin = ANYBODY.get(f"{B}/explain/?user_id={environment.user.id}&date=2023-03-10").json()
     source = twin["data"][0]["opened_by"]["source"]
     assert (source["bucket"], source["key"], source["index"]) == ("b", "k", 7)
 
 
-def fleet(world, seed=1):
+def fleet(environment, seed=1):
     """Store a month of runs of many kinds of images, as whole hours so that many coincide."""
     rng = random.Random(seed)
     images = [
-        world.image(
+        environment.image(
             result={
                 "rhel_release_files_found": True,
                 "syspurpose": {"role": role, "service_level_agreement": sla, "usage": use},
@@ -140,7 +140,7 @@ def fleet(world, seed=1):
             ("", "", "", "x86_64"),
             ("Workstation", "Premium", "", None),
         )
-    ] + [world.plain_image()]
+    ] + [environment.plain_image()]
     for _ in range(60):
         hour = rng.randrange(0, 240)
         texts = []
@@ -151,13 +151,13 @@ def fleet(world, seed=1):
             hour += length + rng.randrange(1, 30)
             if hour > 250:
                 break
-        world.instance(", ".join(texts), image=rng.choice(images))
+        environment.instance(", ".join(texts), image=rng.choice(images))
 
 
-def test_acceptance_3_members_are_as_many_as_the_number_of_every_key(world, ask):
+def test_acceptance_3_members_are_as_many_as_the_number_of_every_key(environment, ask):
     """Every day, all keys that there are, some that there are not."""
-    fleet(world)
-    world.recalculate(since="01T00")
+    fleet(environment)
+    environment.recalculate(since="01T00")
     before = REGISTRY.get_sample_value("cloudigrade_explain_mismatch_total")
     rng = random.Random(2)
     explained = 0
@@ -177,20 +177,20 @@ def test_acceptance_3_members_are_as_many_as_the_number_of_every_key(world, ask)
     assert REGISTRY.get_sample_value("cloudigrade_explain_mismatch_total") == before
 
 
-def test_acceptance_4_three_runs_without_length(world, ask):
+def test_acceptance_4_three_runs_without_length(environment, ask):
     for _ in range(3):
-        world.instance("on 10T05, off 10T05")
-    world.recalculate(since="08T00")
+        environment.instance("on 10T05, off 10T05")
+    environment.recalculate(since="08T00")
     assert ask.get("/explain/?date=2023-03-10")["meta"]["count"] == 1
 
 
-def test_acceptance_5_a_late_power_off_is_a_change(world, ask):
-    instance = world.instance("on 09T05")
-    world.instance("on 10T01, off 10T02")
-    world.recalculate(since="08T00")
+def test_acceptance_5_a_late_power_off_is_a_change(environment, ask):
+    instance = environment.instance("on 09T05")
+    environment.instance("on 10T01, off 10T02")
+    environment.recalculate(since="08T00")
     assert ask.get("/explain/?date=2023-03-10")["explanation"]["revision"] == 1
-    world.store(instance, "off 09T06")
-    world.recalculate(now="12T01:30")
+    environment.store(instance, "off 09T06")
+    environment.recalculate(now="12T01:30")
     explained = ask.get("/explain/?date=2023-03-10")
     assert (explained["meta"]["count"], explained["explanation"]["revision"]) == (1, 2)
     changes = ask.get("/usage-changes/?start_date=2023-03-10&end_date=2023-03-11")
@@ -205,11 +205,11 @@ def test_acceptance_5_a_late_power_off_is_a_change(world, ask):
     assert (first["causes"], first["keys"], first["changed_keys"]) == ([], [], 0)
 
 
-def test_acceptance_6_nothing_of_another_customer_appears(world, ask):
-    stranger = World()
+def test_acceptance_6_nothing_of_another_customer_appears(environment, ask):
+    stranger = Environment()
     theirs = stranger.instance("on 10T01, off 10T05")
-    mine = world.instance("on 10T02, off 10T05")
-    world.recalculate(since="08T00")
+    mine = environment.instance("on 10T02, off 10T05")
+    environment.recalculate(since="08T00")
     assert cloud_ids(ask.get("/explain/?date=2023-03-10")) == [mine.id]
     assert cloud_ids(Asker(stranger).get("/explain/?date=2023-03-10")) == [theirs.id]
     assert ask.get(f"/instances/{theirs.id}/timeline/", status=404) == {"detail": "Not found."}
@@ -218,12 +218,12 @@ def test_acceptance_6_nothing_of_another_customer_appears(world, ask):
         assert change["after"] <= 1
 
 
-def test_acceptance_8_reasons_have_a_beginning_and_changes_a_cause(world, ask):
+def test_acceptance_8_reasons_have_a_beginning_and_changes_a_cause(environment, ask):
     with time_machine.travel(at("09T00"), tick=False):
         image = factories.make_aws_image()
         ImageFact.objects.filter(machine_image=image).delete()
-    world.instance("on 09T05", image=image)
-    world.recalculate(now="11T01", since="08T00")
+    environment.instance("on 09T05", image=image)
+    environment.recalculate(now="11T01", since="08T00")
     assert ask.get("/explain/?date=2023-03-10")["meta"]["count"] == 0
 
     def inspect(found):
@@ -235,7 +235,7 @@ def test_acceptance_8_reasons_have_a_beginning_and_changes_a_cause(world, ask):
             image_ids=[image.id], change=inspect, reason=ImageFact.Reason.INSPECTION, ref="1"
         )
     assert ask.get("/explain/?date=2023-03-10", status=425)["detail"]
-    world.settle(now="11T03")
+    environment.settle(now="11T03")
     with time_machine.travel(at("11T04"), tick=False):
         change_images(
             image_ids=[image.id],
@@ -270,16 +270,16 @@ def test_acceptance_8_reasons_have_a_beginning_and_changes_a_cause(world, ask):
         ("sla=a%00b", {"sla": ["Null characters are not allowed."]}),
     ],
 )
-def test_acceptance_9_what_makes_no_sense_is_refused(world, ask, query, error):
+def test_acceptance_9_what_makes_no_sense_is_refused(environment, ask, query, error):
     assert ask.get(f"/explain/?{query}", status=400) == error
 
 
-def test_acceptance_9_an_empty_value_is_one(world, ask):
-    world.instance(
-        "on 10T01, off 10T05", image=world.image(result={"rhel_release_files_found": True})
+def test_acceptance_9_an_empty_value_is_one(environment, ask):
+    environment.instance(
+        "on 10T01, off 10T05", image=environment.image(result={"rhel_release_files_found": True})
     )
-    world.instance("on 10T01, off 10T05")
-    world.recalculate(since="08T00")
+    environment.instance("on 10T01, off 10T05")
+    environment.recalculate(since="08T00")
     assert ask.get("/explain/?date=2023-03-10")["meta"]["count"] == 2
     assert ask.get("/explain/?date=2023-03-10&sla=")["meta"]["count"] == 1
     assert ask.get("/explain/?date=2023-03-10&sla=Premium")["meta"]["count"] == 1
@@ -288,28 +288,28 @@ def test_acceptance_9_an_empty_value_is_one(world, ask):
     assert unknown["explanation"]["peak_from"] is None
 
 
-def test_days_that_are_not_calculated_are_not_explained(world, ask):
+def test_days_that_are_not_calculated_are_not_explained(environment, ask):
     assert "unavailable" in ask.get("/explain/?date=2023-03-10", status=425)["detail"]
-    world.recalculate(since="08T00")
-    factories.make_stale(user=world.user, first_day=day(10), last_day=day(10))
+    environment.recalculate(since="08T00")
+    factories.make_stale(user=environment.user, first_day=day(10), last_day=day(10))
     ask.get("/explain/?date=2023-03-10", status=425)
 
 
-def test_a_number_that_its_runs_do_not_make_is_calculated_again(world, ask):
-    world.instance("on 10T01, off 10T05")
-    world.recalculate(since="08T00")
+def test_a_number_that_its_runs_do_not_make_is_calculated_again(environment, ask):
+    environment.instance("on 10T01, off 10T05")
+    environment.recalculate(since="08T00")
     ConcurrentUsage.objects.filter(date=day(10)).update(maximum_counts=[[ANY] * 5 + [7]])
     before = REGISTRY.get_sample_value("cloudigrade_explain_mismatch_total")
     ask.get("/explain/?date=2023-03-10", status=425)
     assert REGISTRY.get_sample_value("cloudigrade_explain_mismatch_total") == before + 1
-    assert world.is_withdrawn(10)
-    world.settle()
+    assert environment.is_withdrawn(10)
+    environment.settle()
     assert ask.get("/explain/?date=2023-03-10")["meta"]["count"] == 1
 
 
-def test_pages_and_number_of_statements(world, ask, django_assert_max_num_queries):
-    world.many(30, "on 10T01, off 10T05")
-    world.recalculate(since="08T00")
+def test_pages_and_number_of_statements(environment, ask, django_assert_max_num_queries):
+    environment.many(30, "on 10T01, off 10T05")
+    environment.recalculate(since="08T00")
     with django_assert_max_num_queries(6):
         page = ask.get("/explain/?date=2023-03-10&limit=20&offset=20")
     assert page["meta"]["count"] == 30
@@ -317,44 +317,44 @@ def test_pages_and_number_of_statements(world, ask, django_assert_max_num_querie
     assert "date=2023-03-10" in page["links"]["previous"]
 
 
-def test_the_runs_of_a_number_are_looked_for_once(world, ask, django_assert_num_queries):
+def test_the_runs_of_a_number_are_looked_for_once(environment, ask, django_assert_num_queries):
     """Kept per user, date, key and revision, and for one calculation of the day."""
-    first = world.instance("on 10T01, off 10T02")
-    world.recalculate(since="08T00")
+    first = environment.instance("on 10T01, off 10T02")
+    environment.recalculate(since="08T00")
     path = "/explain/?date=2023-03-10"
     assert cloud_ids(ask.get(path)) == [first.id]
     with django_assert_num_queries(5):
         assert cloud_ids(ask.get(path)) == [first.id]
     assert cloud_ids(ask.get(f"{path}&sla=Premium")) == [first.id]
     assert cloud_ids(ask.get(f"{path}&sla=nobody")) == []
-    world.store(first, "on 10T00, off 10T00:30")
-    second = world.instance("on 10T00:30, off 10T00:40")
+    environment.store(first, "on 10T00, off 10T00:30")
+    second = environment.instance("on 10T00:30, off 10T00:40")
     Run.objects.all().delete()
-    world.recalculate(since="08T00", now="12T01:30")
+    environment.recalculate(since="08T00", now="12T01:30")
     assert cloud_ids(ask.get(path)) == [first.id]
-    factories.make_stale(user=world.user, first_day=day(10), last_day=day(10))
-    world.settle(now="12T01:40")
+    factories.make_stale(user=environment.user, first_day=day(10), last_day=day(10))
+    environment.settle(now="12T01:40")
     found = ask.get(path)
     assert found["explanation"]["revision"] == 1
     assert found["explanation"]["peak_from"] == "2023-03-10T00:00:00Z"
     assert second.id not in cloud_ids(found)
 
 
-def test_operators_may_ask_for_today_and_must_name_a_user(world):
-    world.instance("on 12T00, off 12T01")
-    world.recalculate(since="08T00", now="12T02")
+def test_operators_may_ask_for_today_and_must_name_a_user(environment):
+    environment.instance("on 12T00, off 12T01")
+    environment.recalculate(since="08T00", now="12T02")
     with time_machine.travel(at("12T03"), tick=False):
-        today = ANYBODY.get(f"{B}/explain/?user_id={world.user.id}&date=2023-03-12")
+        today = ANYBODY.get(f"{B}/explain/?user_id={environment.user.id}&date=2023-03-12")
         assert today.json()["meta"]["count"] == 1
         for query in ("", "user_id=", "user_id=x", "user_id=99999999", "user_id=" + "9" * 30):
             answer = ANYBODY.get(f"{B}/explain/?{query}")
             assert (answer.status_code, list(answer.json())) == (400, ["user_id"]), query
 
 
-def test_the_timeline_of_an_instance(world, ask):
-    image = world.image()
-    instance = world.instance("on 10T01, off 10T05", image=image, instance_type="t2.micro")
-    world.recalculate(since="08T00")
+def test_the_timeline_of_an_instance(environment, ask):
+    image = environment.image()
+    instance = environment.instance("on 10T01, off 10T05", image=image, instance_type="t2.micro")
+    environment.recalculate(since="08T00")
     timeline = ask.get(f"/instances/{instance.id}/timeline/?limit=100")
     kinds = [item["kind"] for item in timeline["data"]]
     assert kinds[-4:] == ["event", "run_ended", "event", "run_started"]

@@ -25,23 +25,27 @@ def explain(*arguments, output=None):
 
 
 @pytest.fixture
-def instance(world):
-    instance = world.instance("on 10T01, off 10T05", instance_type="m5.large")
-    world.recalculate(since="08T00")
+def instance(environment):
+    instance = environment.instance("on 10T01, off 10T05", instance_type="m5.large")
+    environment.recalculate(since="08T00")
     return instance
 
 
 @pytest.mark.parametrize("by", ["org", "user"])
-def test_json_lines(world, instance, by):
-    name = ["--org-id", world.user.org_id] if by == "org" else ["--user-id", str(world.user.id)]
+def test_json_lines(environment, instance, by):
+    name = (
+        ["--org-id", environment.user.org_id]
+        if by == "org"
+        else ["--user-id", str(environment.user.id)]
+    )
     head, *runs = map(json.loads, explain(*name, "--json").splitlines())
     assert (head["date"], head["instances_count"], head["carried_over"]) == ("2023-03-10", 1, 0)
     assert [run["instance"]["instance_id"] for run in runs] == [instance.id]
     assert explain(*name, "--sla", "nobody").count("\n") == 1
 
 
-def test_a_table_on_a_terminal(world, instance):
-    text = explain("--user-id", str(world.user.id), "--date", "2023-03-10", output=Terminal())
+def test_a_table_on_a_terminal(environment, instance):
+    text = explain("--user-id", str(environment.user.id), "--date", "2023-03-10", output=Terminal())
     assert "1 at once on 2023-03-10, from 2023-03-10 01:00:00+00:00" in text
     assert instance.cloud_instance_id in text
     assert "rhel_release_files_found" in text
@@ -56,8 +60,8 @@ def test_a_table_on_a_terminal(world, instance):
         (("--user-id", "USER", "--date", "2023-01-01"), 1),
     ],
 )
-def test_what_there_is_not(world, instance, arguments, code):
-    arguments = [str(world.user.id) if one == "USER" else one for one in arguments]
+def test_what_there_is_not(environment, instance, arguments, code):
+    arguments = [str(environment.user.id) if one == "USER" else one for one in arguments]
     with pytest.raises(CommandError) as caught:
         explain(*arguments)
     assert caught.value.returncode == code

@@ -30,12 +30,12 @@ def s3(aws, monkeypatch):
 
 
 @pytest.fixture
-def event(world):
+def event(environment):
     """An event from the second record of a log file."""
     file = IngestObject.objects.create(
         bucket=BUCKET, key=KEY, aws_account_id="1" * 12, outcome="ok"
     )
-    world.instance("on 10T14", source_object=file.id, source_index=1)
+    environment.instance("on 10T14", source_object=file.id, source_index=1)
     return InstanceEvent.objects.get()
 
 
@@ -72,8 +72,8 @@ def test_a_file_that_is_gone_or_archived(s3, event):
     assert (answer.status_code, answer.json()) == (409, {"detail": "Archived."})
 
 
-def test_events_from_no_log(world):
-    world.instance("on 10T14", origin="describe_reconcile", source_id="7")
+def test_events_from_no_log(environment):
+    environment.instance("on 10T14", origin="describe_reconcile", source_id="7")
     assert get(InstanceEvent.objects.get().id).status_code == 404
     for unknown in ("0", "99999999", "9" * 30, "9" * 5000, "x", "-1"):
         assert get(unknown).status_code == 404

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from api.clouds.aws.arn import Arn, parse_arn
-from api.clouds.aws.cloudtrail.filter import Admitted
-from api.clouds.aws.cloudtrail.records import Sighting
+from api.clouds.aws.cloudtrail.filter import RelevantRecords
+from api.clouds.aws.cloudtrail.records import InstanceRecord
 from api.clouds.aws.describe.ec2 import (
     RUNNING,
     DescribedImage,
@@ -38,7 +38,7 @@ PLACES_AT_ONCE = 8
 Answer = TypeVar("Answer")
 
 
-class Place(NamedTuple):
+class AccountRegion(NamedTuple):
     """An account and one of its regions."""
 
     account: Account
@@ -49,11 +49,11 @@ class Found(NamedTuple):
     """An image as EC2 described it, and to whom."""
 
     image: DescribedImage
-    place: Place
+    where: AccountRegion
 
 
 @dataclass(slots=True)
-class Lookup:
+class Enrichment:
     """What EC2 said, and the record of each question for instances (09 P4).
 
     What it does not show, and what it could not be asked for, is absent. Times are PostgreSQL's
@@ -88,104 +88,112 @@ class Lookup:
         return max(run.finished_at for run in self.good_runs() if run.finished_at)
 
 
-def look_up(files: Sequence[Admitted]) -> Lookup:
+def enrich(files: Sequence[RelevantRecords]) -> Enrichment:
     """Ask EC2 for the instances and images of which neither the logs nor we know enough.
 
     Never raises for what AWS answers, or that it does not. No database transaction may be open.
     """
-    lookup = Lookup()
-    mentions = [mention for one in files for mention in one.mentions]
-    known = load_instances(sighting.instance_id for _, sighting in mentions)
-    _ask_instances(lookup, missing_instances(mentions, known))
-    used = used_images(mentions, known, lookup.instances)
+    enrichment = Enrichment()
+    records = [record for one in files for record in one.all_records]
+    known = load_instances(instance_record.instance_id for _, instance_record in records)
+    _ask_instances(enrichment, missing_instances(records, known))
+    used = used_images(records, known, enrichment.instances)
     tagged = [
-        (Place(account, change.region), change.image_id)
+        (AccountRegion(account, change.region), change.image_id)
         for one in files
         for account, change in one.tag_changes
     ]
     images = load_images(
-        [ami_id for _, ami_id in [*used, *tagged]], {place.account.id for place, _ in used}
+        [ami_id for _, ami_id in [*used, *tagged]], {where.account.id for where, _ in used}
     )
-    _ask_images(lookup, missing_images(used, tagged, images))
-    return lookup
+    _ask_images(enrichment, missing_images(used, tagged, images))
+    return enrichment
 
 
 def missing_instances(
-    mentions: Iterable[tuple[Account, Sighting]], known: Mapping[str, KnownInstance]
-) -> dict[Place, set[str]]:
-    """Select the instances of which type or image can not be told. Pure."""
+    records: Iterable[tuple[Account, InstanceRecord]], known: Mapping[str, KnownInstance]
+) -> dict[AccountRegion, set[str]]:
+    """Select the instances of which type or image cannot be told. Pure."""
     complete, missing = set(), defaultdict(set)
-    for account, sighting in mentions:
-        stored = known.get(sighting.instance_id.lower())
+    for account, instance_record in records:
+        stored = known.get(instance_record.instance_id.lower())
         if stored and stored.stored.account_id != account.id:
             continue
-        if _is_complete(sighting, stored):
-            complete.add(sighting.instance_id)
+        if _is_complete(instance_record, stored):
+            complete.add(instance_record.instance_id)
         else:
-            missing[Place(account, sighting.region)].add(sighting.instance_id)
-    return {place: rest for place, ids in missing.items() if (rest := ids - complete)}
+            missing[AccountRegion(account, instance_record.region)].add(instance_record.instance_id)
+    return {where: rest for where, ids in missing.items() if (rest := ids - complete)}
 
 
-def _is_complete(sighting: Sighting, stored: KnownInstance | None) -> bool:
-    if sighting.instance_type and sighting.image_id:
+def _is_complete(instance_record: InstanceRecord, stored: KnownInstance | None) -> bool:
+    if instance_record.instance_type and instance_record.image_id:
         return True
     return bool(stored and stored.stored.image_id and stored.typed_since)
 
 
 def used_images(
-    mentions: Iterable[tuple[Account, Sighting]],
+    records: Iterable[tuple[Account, InstanceRecord]],
     known: Mapping[str, KnownInstance],
     described: Mapping[str, DescribedInstance],
-) -> set[tuple[Place, str]]:
+) -> set[tuple[AccountRegion, str]]:
     """Return the images that instances were launched from, and where. Pure."""
     used = set()
-    for account, sighting in mentions:
-        stored, told = known.get(sighting.instance_id.lower()), described.get(sighting.instance_id)
-        ami_id = sighting.image_id or (told and told.image_id) or (stored and stored.ami_id) or None
+    for account, instance_record in records:
+        stored, told = (
+            known.get(instance_record.instance_id.lower()),
+            described.get(instance_record.instance_id),
+        )
+        ami_id = (
+            instance_record.image_id
+            or (told and told.image_id)
+            or (stored and stored.ami_id)
+            or None
+        )
         if ami_id:
-            used.add((Place(account, sighting.region), ami_id))
+            used.add((AccountRegion(account, instance_record.region), ami_id))
     return used
 
 
 def missing_images(
-    used: Iterable[tuple[Place, str]],
-    tagged: Iterable[tuple[Place, str]],
+    used: Iterable[tuple[AccountRegion, str]],
+    tagged: Iterable[tuple[AccountRegion, str]],
     known: Mapping[str, KnownImage],
-) -> dict[Place, set[str]]:
+) -> dict[AccountRegion, set[str]]:
     """Select the images to ask for.
 
     Those that are known are not asked for again, unless AWS did not show them then and an instance
     uses them now (README decision 9), or an account uses them for the first time, which may have
     tags of its own on them (decision 34). Pure.
     """
-    missing: dict[Place, set[str]] = defaultdict(set)
-    for place, ami_id in used:
+    missing: dict[AccountRegion, set[str]] = defaultdict(set)
+    for where, ami_id in used:
         image = known.get(ami_id)
         if (
             image is None
             or image.status == MachineImage.Status.UNAVAILABLE
-            or place.account.id not in image.described_to
+            or where.account.id not in image.described_to
         ):
-            missing[place].add(ami_id)
-    for place, ami_id in tagged:
+            missing[where].add(ami_id)
+    for where, ami_id in tagged:
         if ami_id not in known:
-            missing[place].add(ami_id)
+            missing[where].add(ami_id)
     return missing
 
 
-def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
+def _ask_instances(enrichment: Enrichment, missing: Mapping[AccountRegion, set[str]]) -> None:
     if not missing:
         return
     clock = DatabaseClock()
 
-    def ask(place: Place) -> tuple[DescribeRun, list[DescribedInstance] | Exception]:
+    def ask(where: AccountRegion) -> tuple[DescribeRun, list[DescribedInstance] | Exception]:
         run = DescribeRun(
-            cloud_account_id=place.account.id,
-            region=place.region,
+            cloud_account_id=where.account.id,
+            region=where.region,
             kind=DescribeRun.Kind.ON_DEMAND,
             started_at=clock.now(),
         )
-        answer = _answer(place, missing[place], describe_instances)
+        answer = _answer(where, missing[where], describe_instances)
         run.finished_at = clock.now()
         run.outcome, run.error_code = outcome_of(answer), error_code(answer)
         if not isinstance(answer, Exception):
@@ -194,61 +202,63 @@ def _ask_instances(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
         return run, answer
 
     for run, answer in _everywhere(ask, missing).values():
-        lookup.runs.append(run)
+        enrichment.runs.append(run)
         if not isinstance(answer, Exception):
-            lookup.instances |= {one.instance_id: one for one in answer}
+            enrichment.instances |= {one.instance_id: one for one in answer}
 
 
-def _ask_images(lookup: Lookup, missing: Mapping[Place, set[str]]) -> None:
+def _ask_images(enrichment: Enrichment, missing: Mapping[AccountRegion, set[str]]) -> None:
     if not missing:
         return
     asked_at = DatabaseClock().now()
 
-    def ask(place: Place) -> list[DescribedImage] | Exception:
-        return _answer(place, missing[place], describe_images)
+    def ask(where: AccountRegion) -> list[DescribedImage] | Exception:
+        return _answer(where, missing[where], describe_images)
 
-    for place, answer in _everywhere(ask, missing).items():
+    for where, answer in _everywhere(ask, missing).items():
         if not isinstance(answer, Exception):
             found = {image.image_id: image for image in answer}
             for ami_id, image in found.items():
-                lookup.images.setdefault(ami_id, Found(image, place))
-            lookup.shown += [
-                ShownImage(place.account, ami_id, found.get(ami_id), asked_at)
-                for ami_id in sorted(missing[place])
+                enrichment.images.setdefault(ami_id, Found(image, where))
+            enrichment.shown += [
+                ShownImage(where.account, ami_id, found.get(ami_id), asked_at)
+                for ami_id in sorted(missing[where])
             ]
 
 
-def _everywhere(ask: Callable[[Place], Answer], places: Iterable[Place]) -> dict[Place, Answer]:
+def _everywhere(
+    ask: Callable[[AccountRegion], Answer], places: Iterable[AccountRegion]
+) -> dict[AccountRegion, Answer]:
     wanted = list(places)
     if len(wanted) < 2:
-        return {place: ask(place) for place in wanted}
+        return {where: ask(where) for where in wanted}
     with ThreadPoolExecutor(min(PLACES_AT_ONCE, len(wanted)), "describe") as pool:
         return dict(zip(wanted, pool.map(ask, wanted), strict=True))
 
 
 def _answer(
-    place: Place,
+    where: AccountRegion,
     ids: Iterable[str],
     describe: Callable[[Arn, str, Iterable[str]], Iterable[Answer]],
 ) -> list[Answer] | Exception:
-    """Ask one place, and return why there is no answer if there is none (decision 47)."""
+    """Ask in one account and region; return the answer, or why there is none (decision 47)."""
     try:
-        return list(describe(parse_arn(place.account.arn), place.region, ids))
+        return list(describe(parse_arn(where.account.arn), where.region, ids))
     except (ClientError, BotoCoreError) as error:
         level = logging.WARNING if is_access_denied(error) else logging.ERROR
-        _report(level, place, error)
+        _report(level, where, error)
         return error
     except Exception as error:
-        _report(logging.ERROR, place, error, exc_info=True)
+        _report(logging.ERROR, where, error, exc_info=True)
         return error
 
 
-def _report(level: int, place: Place, error: Exception, **options: Any) -> None:
+def _report(level: int, where: AccountRegion, error: Exception, **options: Any) -> None:
     logger.log(
         level,
         "AWS account %s cannot be asked in %s: %s",
-        place.account.aws_account_id,
-        place.region,
+        where.account.aws_account_id,
+        where.region,
         error,
         **options,
     )
@@ -266,7 +276,7 @@ def outcome_of(answer: object) -> str:
 
 
 def error_code(answer: object) -> str:
-    """Give AWS's code of an error, or the name of any other; empty if there was none."""
+    """Return AWS's code of an error, or the name of any other; empty if there was none."""
     if not isinstance(answer, Exception):
         return ""
     return code_of(answer) or type(answer).__name__

@@ -7,76 +7,77 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from api.clouds.aws.cloudtrail.records import Log, Sighting, Skip, TagChange, UnreadRecord
+from api.clouds.aws.cloudtrail.records import InstanceRecord, Log, Skip, TagChange, UnreadRecord
 from api.clouds.aws.selectors import Account
 
 
 @dataclass(slots=True)
-class Admitted:
-    """What of a file is for us. Each record is relevant, or counted in ``skipped``.
+class RelevantRecords:
+    """The relevant records of a file; all others are counted in ``skipped``.
 
-    ``unseen`` are sightings of instances that we are to know, whose events are not to count.
+    ``before_registration`` are records of instances that become known, but whose events do not
+    count, since they happened before the account was registered.
     ``unread`` are the accounts that have to be described, since records that were skipped do not
     name the instances that they are about (decision 46).
     """
 
-    sightings: list[tuple[Account, Sighting]] = field(default_factory=list)
-    unseen: list[tuple[Account, Sighting]] = field(default_factory=list)
+    instance_records: list[tuple[Account, InstanceRecord]] = field(default_factory=list)
+    before_registration: list[tuple[Account, InstanceRecord]] = field(default_factory=list)
     tag_changes: list[tuple[Account, TagChange]] = field(default_factory=list)
     unread: set[Account] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
-    relevant: int = 0
+    relevant_count: int = 0
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to store."""
-        return bool(self.sightings or self.unseen or self.tag_changes)
+        """Return whether there is anything to store."""
+        return bool(self.instance_records or self.before_registration or self.tag_changes)
 
     @property
-    def mentions(self) -> list[tuple[Account, Sighting]]:
-        """All sightings, whether their events count or not."""
-        return self.sightings + self.unseen
+    def all_records(self) -> list[tuple[Account, InstanceRecord]]:
+        """All instance records, whether their events count or not."""
+        return self.instance_records + self.before_registration
 
     @property
     def accounts(self) -> set[Account]:
         """The accounts that it is for."""
-        return {account for account, _ in self.mentions} | {
+        return {account for account, _ in self.all_records} | {
             account for account, _ in self.tag_changes
         }
 
 
-def admit(log: Log, accounts: Mapping[str, Account]) -> Admitted:
+def select_relevant(log: Log, accounts: Mapping[str, Account]) -> RelevantRecords:
     """Select what a log tells of accounts that were metered at the time."""
-    admitted = Admitted(skipped=Counter(log.skipped))
+    relevant = RelevantRecords(skipped=Counter(log.skipped))
     reasons: dict[int, Skip] = {}
-    relevant: set[int] = set()
-    for sighting in log.sightings:
-        account = _metered(accounts, sighting)
+    relevant_indexes: set[int] = set()
+    for instance_record in log.instance_records:
+        account = _metered(accounts, instance_record)
         if isinstance(account, Skip):
-            reasons[sighting.place] = account
-        elif sighting.occurred_at < account.created_at:
-            reasons[sighting.place] = Skip.BEFORE_CREATED
-            admitted.unseen.append((account, sighting))
+            reasons[instance_record.record_index] = account
+        elif instance_record.occurred_at < account.created_at:
+            reasons[instance_record.record_index] = Skip.BEFORE_CREATED
+            relevant.before_registration.append((account, instance_record))
         else:
-            relevant.add(sighting.place)
-            admitted.sightings.append((account, sighting))
+            relevant_indexes.add(instance_record.record_index)
+            relevant.instance_records.append((account, instance_record))
     for change in log.tag_changes:
         account = _metered(accounts, change)
         if isinstance(account, Skip):
-            reasons[change.place] = account
+            reasons[change.record_index] = account
         else:
-            relevant.add(change.place)
-            admitted.tag_changes.append((account, change))
+            relevant_indexes.add(change.record_index)
+            relevant.tag_changes.append((account, change))
     for record in log.unread:
         account = _metered(accounts, record)
         if not isinstance(account, Skip):
-            admitted.unread.add(account)
-    admitted.skipped.update(reasons.values())
-    admitted.relevant = len(relevant)
-    return admitted
+            relevant.unread.add(account)
+    relevant.skipped.update(reasons.values())
+    relevant.relevant_count = len(relevant_indexes)
+    return relevant
 
 
 def _metered(
-    accounts: Mapping[str, Account], thing: Sighting | TagChange | UnreadRecord
+    accounts: Mapping[str, Account], thing: InstanceRecord | TagChange | UnreadRecord
 ) -> Account | Skip:
     account = accounts.get(thing.account_id)
     if account is None:

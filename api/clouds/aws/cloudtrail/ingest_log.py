@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from api.clouds.aws.cloudtrail.filter import Admitted
+from api.clouds.aws.cloudtrail.filter import RelevantRecords
 from api.clouds.aws.cloudtrail.read import LogFile
 from api.clouds.aws.cloudtrail.records import Skip
 from api.clouds.aws.provisioning.queues import Message
@@ -92,25 +92,25 @@ SET files = known.files + EXCLUDED.files,
 
 
 @dataclass(slots=True)
-class Entry:
-    """A file, the first message that announced it, and what was found to be for us in it."""
+class FileResult:
+    """A file, the first message that notified it, and which of its records are relevant."""
 
     file: LogFile
     message: Message
-    admitted: Admitted = field(default_factory=Admitted)
+    relevant: RelevantRecords = field(default_factory=RelevantRecords)
     object_id: int | None = None
     stored: int = 0
 
     @property
     def user_ids(self) -> set[int]:
         """The users whose accounts it is for."""
-        return {account.user_id for account in self.admitted.accounts}
+        return {account.user_id for account in self.relevant.accounts}
 
     @property
     def event_times(self) -> list[datetime]:
         """When the things happened that are for us."""
-        return [one.occurred_at for _, one in self.admitted.sightings] + [
-            one.occurred_at for _, one in self.admitted.tag_changes
+        return [one.occurred_at for _, one in self.relevant.instance_records] + [
+            one.occurred_at for _, one in self.relevant.tag_changes
         ]
 
 
@@ -134,12 +134,12 @@ class _Count:
     seen: list[str] = field(default_factory=list)
 
 
-def save_objects(entries: Iterable[Entry]) -> None:
-    """Store a row for each file that is for us, or failed, and note its id in the entry."""
+def save_objects(file_results: Iterable[FileResult]) -> None:
+    """Store a row for each file that is for us, or failed, and note its id in the result."""
     wanted = {
-        (one.file.announced.bucket, one.file.announced.key): one
-        for one in entries
-        if one.file.outcome and (one.admitted or one.file.outcome != IngestObject.Outcome.OK)
+        (one.file.notified.bucket, one.file.notified.key): one
+        for one in file_results
+        if one.file.outcome and (one.relevant or one.file.outcome != IngestObject.Outcome.OK)
     }
     if not wanted:
         return
@@ -150,45 +150,45 @@ def save_objects(entries: Iterable[Entry]) -> None:
         wanted[bucket, key].object_id = object_id
 
 
-def _object_row(entry: Entry) -> tuple[Any, ...]:
-    file, times = entry.file, entry.event_times
-    announced, key = file.announced, file.key
+def _object_row(file_result: FileResult) -> tuple[Any, ...]:
+    file, times = file_result.file, file_result.event_times
+    notified, key = file.notified, file.key
     return (
-        announced.bucket,
-        announced.key,
-        file.etag or announced.etag,
-        announced.size if file.size is None else file.size,
+        notified.bucket,
+        notified.key,
+        file.etag or notified.etag,
+        notified.size if file.size is None else file.size,
         key.account_id if key else "",
         key.region if key else "",
         key.delivered_at if key else None,
-        announced.announced_at,
-        entry.message.sent_at,
+        notified.announced_at,
+        file_result.message.sent_at,
         str(file.outcome),
         file.log.records if file.log else 0,
-        entry.admitted.relevant,
+        file_result.relevant.relevant_count,
         min(times, default=None),
         max(times, default=None),
     )
 
 
-def add_stored(entries: Iterable[Entry]) -> None:
+def add_stored(file_results: Iterable[FileResult]) -> None:
     """Add to the files' rows how many events each of them has stored now."""
-    counts = {one.object_id: one.stored for one in entries if one.object_id and one.stored}
+    counts = {one.object_id: one.stored for one in file_results if one.object_id and one.stored}
     if counts:
         with connection.cursor() as cursor:
             cursor.execute(_ADD_STORED, [list(counts), list(counts.values())])
 
 
-def count_files(entries: Sequence[Entry]) -> None:
+def count_files(file_results: Sequence[FileResult]) -> None:
     """Count files and what was in them, by account, region and hour of delivery.
 
     Files of AWS accounts that we do not know are only counted in metrics: they would fill the
     table for whoever delivers them.
     """
-    hours: dict[_Hour, list[Entry]] = {}
-    for entry in entries:
-        if _is_counted(entry.file):
-            hours.setdefault(_hour(entry), []).append(entry)
+    hours: dict[_Hour, list[FileResult]] = {}
+    for file_result in file_results:
+        if _is_counted(file_result.file):
+            hours.setdefault(_hour(file_result), []).append(file_result)
     if not hours:
         return
     seen = _seen(hours)
@@ -196,8 +196,8 @@ def count_files(entries: Sequence[Entry]) -> None:
     for hour in sorted(hours):
         count = _Count()
         names = seen.get(hour, set())
-        for entry in hours[hour]:
-            _add(count, entry, names)
+        for file_result in hours[hour]:
+            _add(count, file_result, names)
         rows.append((*hour, *_count_row(count)))
     columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
@@ -210,13 +210,13 @@ def _is_counted(file: LogFile) -> bool:
     return bool(file.outcome or file.skip)
 
 
-def _hour(entry: Entry) -> _Hour:
-    key = entry.file.key
+def _hour(file_result: FileResult) -> _Hour:
+    key = file_result.file.key
     assert key is not None
     moment = (
         key.delivered_at
-        or entry.file.announced.announced_at
-        or entry.message.sent_at
+        or file_result.file.notified.announced_at
+        or file_result.message.sent_at
         or clock.now()
     )
     return _Hour(key.account_id, key.region, moment.replace(minute=0, second=0, microsecond=0))
@@ -227,30 +227,30 @@ def _seen(hours: Iterable[_Hour]) -> dict[_Hour, set[str]]:
     return {_Hour(*row[:3]): set(row[3].splitlines()) for row in _fetch(_SEEN, columns)}
 
 
-def _add(count: _Count, entry: Entry, names: set[str]) -> None:
-    file, admitted = entry.file, entry.admitted
+def _add(count: _Count, file_result: FileResult, names: set[str]) -> None:
+    file, relevant = file_result.file, file_result.relevant
     assert file.key is not None
-    count.stored += entry.stored
-    count.duplicates += len(admitted.sightings) - entry.stored
+    count.stored += file_result.stored
+    count.duplicates += len(relevant.instance_records) - file_result.stored
     name = file.key.packed_name
     if name in names:
         return
     names.add(name)
     count.seen.append(name)
     count.files += 1
-    count.relevant += admitted.relevant
-    count.skipped.update(admitted.skipped)
+    count.relevant += relevant.relevant_count
+    count.skipped.update(relevant.skipped)
     if file.log:
         count.records += file.log.records
     if file.skip:
         count.skipped[file.skip] += 1
     now = clock.now()
-    if times := entry.event_times:
+    if times := file_result.event_times:
         count.newest_event_at = max(filter(None, (count.newest_event_at, *times)))
         age = (now - min(times)).total_seconds()
         count.event_age = max(age, count.event_age or age)
-    if entry.message.sent_at:
-        wait = (now - entry.message.sent_at).total_seconds()
+    if file_result.message.sent_at:
+        wait = (now - file_result.message.sent_at).total_seconds()
         count.queue_wait = max(wait, count.queue_wait or wait)
 
 
@@ -269,21 +269,21 @@ def _count_row(count: _Count) -> tuple[Any, ...]:
     )
 
 
-def save_digests(entries: Iterable[Entry]) -> None:
+def save_digests(file_results: Iterable[FileResult]) -> None:
     """Store what digests say, each once."""
     digests = [
         TrailDigest(
-            aws_account_id=entry.file.key.account_id,
-            region=entry.file.key.region,
+            aws_account_id=file_result.file.key.account_id,
+            region=file_result.file.key.region,
             start=digest.start,
             end=digest.end,
-            bucket=entry.file.announced.bucket,
-            key=entry.file.announced.key,
+            bucket=file_result.file.notified.bucket,
+            key=file_result.file.notified.key,
             previous_key=digest.previous_key,
             file_names=digest.file_names,
         )
-        for entry in entries
-        if entry.file.key and (digest := entry.file.digest)
+        for file_result in file_results
+        if file_result.file.key and (digest := file_result.file.digest)
     ]
     if digests:
         TrailDigest.objects.bulk_create(digests, ignore_conflicts=True)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from api.clouds.aws.cloudtrail import ingest_log
-from api.clouds.aws.cloudtrail.enrich import Lookup, used_images
-from api.clouds.aws.cloudtrail.filter import admit
-from api.clouds.aws.cloudtrail.ingest_log import Entry
-from api.clouds.aws.cloudtrail.records import POWER_ON, Sighting
+from api.clouds.aws.cloudtrail.enrich import Enrichment, used_images
+from api.clouds.aws.cloudtrail.filter import select_relevant
+from api.clouds.aws.cloudtrail.ingest_log import FileResult
+from api.clouds.aws.cloudtrail.records import POWER_ON, InstanceRecord
 from api.clouds.aws.describe.ec2 import DescribedInstance
 from api.clouds.aws.describe.requests import request_describes
 from api.clouds.aws.images import (
@@ -28,7 +28,7 @@ from api.clouds.aws.images import (
     store_tags,
 )
 from api.clouds.aws.selectors import Account, KnownInstance, load_accounts, load_instances
-from api.clouds.corrections import Contradiction, save_corrections
+from api.clouds.corrections import NewCorrection, save_corrections
 from api.clouds.facts import Observation, save_facts
 from api.clouds.load import (
     FoundInstance,
@@ -59,12 +59,12 @@ SOURCE = "cloudtrail"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class Mention(NamedTuple):
-    """A sighting, its account, and the file it is from; only some count as events."""
+class FileRecord(NamedTuple):
+    """An instance record, its account, and its file; only some count as events."""
 
     account: Account
-    sighting: Sighting
-    entry: Entry
+    instance_record: InstanceRecord
+    file_result: FileResult
     counts: bool
 
 
@@ -72,26 +72,28 @@ class Mention(NamedTuple):
 class _Batch:
     """What is to be stored, in the order of time, and what has been stored of it so far."""
 
-    entries: Sequence[Entry]
-    lookup: Lookup
-    mentions: list[Mention]
+    file_results: Sequence[FileResult]
+    enrichment: Enrichment
+    file_records: list[FileRecord]
     known: Mapping[str, KnownInstance]
     images: SavedImages = field(default_factory=SavedImages)
     instances: SavedInstances = field(default_factory=SavedInstances)
     events: list[StoredEvent] = field(default_factory=list)
     filled_types: list[NewEvent] = field(default_factory=list)
 
-    def ours(self) -> Iterator[tuple[Mention, int]]:
-        """Give the mentions of instances that are the mentioning account's, with their ids."""
-        for mention in self.mentions:
-            stored = self.instances.of(mention.account.id, mention.sighting.instance_id)
+    def ours(self) -> Iterator[tuple[FileRecord, int]]:
+        """Yield the records of instances that belong to the record's account, with their ids."""
+        for file_record in self.file_records:
+            stored = self.instances.of(
+                file_record.account.id, file_record.instance_record.instance_id
+            )
             if stored:
-                yield mention, stored.id
+                yield file_record, stored.id
 
 
-def store_entries(
-    entries: Sequence[Entry], lookup: Lookup, *, wait: bool, lock_seconds: float
-) -> list[Entry]:
+def store_file_results(
+    file_results: Sequence[FileResult], enrichment: Enrichment, *, wait: bool, lock_seconds: float
+) -> list[FileResult]:
     """Store what files say of accounts that are metered, and count the files; return what is left.
 
     Holds the task locks of the users concerned, and looks again under them at what has become of
@@ -101,20 +103,22 @@ def store_entries(
     """
     with transaction.atomic():
         wait_for_locks(connection, lock_seconds)
-        users = {user_id for entry in entries for user_id in entry.user_ids}
+        users = {user_id for file_result in file_results for user_id in file_result.user_ids}
         with _held(users, wait=wait) as held:
-            possible = [entry for entry in entries if wait or entry.user_ids <= held]
-            accounts = _admit_again(possible)
-            stored = [entry for entry in possible if entry.user_ids <= held]
+            possible = [
+                file_result for file_result in file_results if wait or file_result.user_ids <= held
+            ]
+            accounts = _select_again(possible)
+            stored = [file_result for file_result in possible if file_result.user_ids <= held]
             runs = [
                 run
-                for run in lookup.runs
+                for run in enrichment.runs
                 if (account := accounts.get(run.cloud_account_id)) and account.user_id in held
             ]
-            _store(stored, lookup, runs)
-    lookup.note_stored(runs)
-    done = {id(entry) for entry in stored}
-    return [entry for entry in entries if id(entry) not in done]
+            _store(stored, enrichment, runs)
+    enrichment.note_stored(runs)
+    done = {id(file_result) for file_result in stored}
+    return [file_result for file_result in file_results if id(file_result) not in done]
 
 
 @contextmanager
@@ -127,32 +131,36 @@ def _held(user_ids: Iterable[int], *, wait: bool) -> Iterator[set[int]]:
             yield set(try_lock_metering_of_accounts(users))
 
 
-def _store(entries: Sequence[Entry], lookup: Lookup, runs: Iterable[DescribeRun]) -> None:
+def _store(
+    file_results: Sequence[FileResult], enrichment: Enrichment, runs: Iterable[DescribeRun]
+) -> None:
     for run in runs:
         run.save(force_insert=True)
-    ingest_log.save_objects(entries)
-    _store_batch(_gather(entries, lookup))
-    ingest_log.add_stored(entries)
-    ingest_log.save_digests(entries)
-    ingest_log.count_files(entries)
-    _request_describes(entries)
+    ingest_log.save_objects(file_results)
+    _store_batch(_gather(file_results, enrichment))
+    ingest_log.add_stored(file_results)
+    ingest_log.save_digests(file_results)
+    ingest_log.count_files(file_results)
+    _request_describes(file_results)
 
 
-def _admit_again(entries: Sequence[Entry]) -> dict[int, Account]:
-    """Look again at what files are for us; return all accounts that they mention, by their ids."""
-    for entry in entries:
+def _select_again(file_results: Sequence[FileResult]) -> dict[int, Account]:
+    """Look again at what files are for us; return all accounts that they name, by id."""
+    for file_result in file_results:
         # Of an attempt that was rolled back nothing is left.
-        entry.object_id, entry.stored = None, 0
-    logs = [(entry, entry.file.log) for entry in entries if entry.file.log]
+        file_result.object_id, file_result.stored = None, 0
+    logs = [
+        (file_result, file_result.file.log) for file_result in file_results if file_result.file.log
+    ]
     accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
-    for entry, log in logs:
-        entry.admitted = admit(log, accounts)
+    for file_result, log in logs:
+        file_result.relevant = select_relevant(log, accounts)
     return {account.id: account for account in accounts.values()}
 
 
-def _request_describes(entries: Sequence[Entry]) -> None:
+def _request_describes(file_results: Sequence[FileResult]) -> None:
     """Have EC2 asked for what the logs leave out, once for each account (decision 46)."""
-    accounts = {account for entry in entries for account in entry.admitted.unread}
+    accounts = {account for file_result in file_results for account in file_result.relevant.unread}
     for account in sorted(accounts, key=lambda one: one.aws_account_id):
         logger.warning(
             "AWS account %s is described: its logs leave out which instances were meant",
@@ -162,74 +170,85 @@ def _request_describes(entries: Sequence[Entry]) -> None:
         request_describes(account.id for account in accounts)
 
 
-def _gather(entries: Sequence[Entry], lookup: Lookup) -> _Batch:
-    mentions = [
-        Mention(account, sighting, entry, counts)
-        for entry in entries
-        for counts, group in ((True, entry.admitted.sightings), (False, entry.admitted.unseen))
-        for account, sighting in group
+def _gather(file_results: Sequence[FileResult], enrichment: Enrichment) -> _Batch:
+    file_records = [
+        FileRecord(account, instance_record, file_result, counts)
+        for file_result in file_results
+        for counts, group in (
+            (True, file_result.relevant.instance_records),
+            (False, file_result.relevant.before_registration),
+        )
+        for account, instance_record in group
     ]
-    mentions.sort(key=_in_order)
+    file_records.sort(key=_in_order)
     return _Batch(
-        entries=entries,
-        lookup=lookup,
-        mentions=mentions,
-        known=load_instances(one.sighting.instance_id for one in mentions),
+        file_results=file_results,
+        enrichment=enrichment,
+        file_records=file_records,
+        known=load_instances(one.instance_record.instance_id for one in file_records),
     )
 
 
-def _in_order(mention: Mention) -> tuple[datetime, int, datetime]:
+def _in_order(file_record: FileRecord) -> tuple[datetime, int, datetime]:
     """Order what happened; of one instant, as it is counted, and as it was delivered and written.
 
     Python's sorting keeps the order of a file.
     """
-    sighting, key = mention.sighting, mention.entry.file.key
+    instance_record, key = file_record.instance_record, file_record.file_result.file.key
     delivered_at = key and key.delivered_at
-    return sighting.occurred_at, event_rank(sighting.event_name), delivered_at or LONG_AGO
+    return (
+        instance_record.occurred_at,
+        event_rank(instance_record.event_name),
+        delivered_at or LONG_AGO,
+    )
 
 
 def _store_batch(batch: _Batch) -> None:
-    changes = [one for entry in batch.entries for one in entry.admitted.tag_changes]
-    if not batch.mentions and not changes:
+    changes = [
+        one for file_result in batch.file_results for one in file_result.relevant.tag_changes
+    ]
+    if not batch.file_records and not changes:
         return
     batch.images = save_images(_wanted_images(batch))
-    untagged = store_tags(batch.images, changes=changes, shown=batch.lookup.shown)
+    untagged = store_tags(batch.images, changes=changes, shown=batch.enrichment.shown)
     batch.instances = save_instances(
-        cloud_type=str(CloudType.AWS), found=[_found(batch, one) for one in batch.mentions]
+        cloud_type=str(CloudType.AWS), found=[_found(batch, one) for one in batch.file_records]
     )
     _note_strangers(batch)
     batch.events = save_events(_events(batch))
     _count_stored(batch)
     save_facts(_observations(batch))
-    if batch.lookup.instances:
-        save_corrections(_contradictions(batch), before=batch.lookup.asked_at)
+    if batch.enrichment.instances:
+        save_corrections(_corrections(batch), before=batch.enrichment.asked_at)
     _recalculate(batch)
     _start_inspections(batch)
     inspect_after_all(batch.images, untagged, changes=changes)
 
 
 def _wanted_images(batch: _Batch) -> Iterator[WantedImage]:
-    mentions = [(one.account, one.sighting) for one in batch.mentions]
-    ami_ids = {ami_id for _, ami_id in used_images(mentions, batch.known, batch.lookup.instances)}
-    for entry in batch.entries:
-        ami_ids |= {change.image_id for _, change in entry.admitted.tag_changes}
+    file_records = [(one.account, one.instance_record) for one in batch.file_records]
+    ami_ids = {
+        ami_id for _, ami_id in used_images(file_records, batch.known, batch.enrichment.instances)
+    }
+    for file_result in batch.file_results:
+        ami_ids |= {change.image_id for _, change in file_result.relevant.tag_changes}
     for ami_id in ami_ids:
-        found = batch.lookup.images.get(ami_id)
+        found = batch.enrichment.images.get(ami_id)
         if found:
-            image, place = found
-            yield WantedImage(ami_id, image, place.region, image.is_windows)
+            image, where = found
+            yield WantedImage(ami_id, image, where.region, image.is_windows)
         else:
             yield WantedImage(ami_id, None, None, is_windows=False)
 
 
-def _found(batch: _Batch, mention: Mention) -> FoundInstance:
-    sighting = mention.sighting
-    described = batch.lookup.instances.get(sighting.instance_id)
-    ami_id = sighting.image_id or (described.image_id if described else None)
+def _found(batch: _Batch, file_record: FileRecord) -> FoundInstance:
+    instance_record = file_record.instance_record
+    described = batch.enrichment.instances.get(instance_record.instance_id)
+    ami_id = instance_record.image_id or (described.image_id if described else None)
     return FoundInstance(
-        cloud_instance_id=sighting.instance_id,
-        account_id=mention.account.id,
-        region=sighting.region,
+        cloud_instance_id=instance_record.instance_id,
+        account_id=file_record.account.id,
+        region=instance_record.region,
         image_id=batch.images.id_of(ami_id),
     )
 
@@ -242,28 +261,31 @@ def _note_strangers(batch: _Batch) -> None:
 
 
 def _events(batch: _Batch) -> list[NewEvent]:
-    types = _Types(batch.known, batch.lookup.instances)
+    types = _Types(batch.known, batch.enrichment.instances)
     events = []
-    for mention, instance_id in batch.ours():
-        if not mention.counts:
+    for file_record, instance_id in batch.ours():
+        if not file_record.counts:
             continue
-        sighting = mention.sighting
-        instance_type = types.of(sighting)
+        instance_record = file_record.instance_record
+        instance_type = types.of(instance_record)
         event = NewEvent(
             instance_id=instance_id,
-            account_id=mention.account.id,
-            event_type=sighting.event_type,
-            occurred_at=sighting.occurred_at,
+            account_id=file_record.account.id,
+            event_type=instance_record.event_type,
+            occurred_at=instance_record.occurred_at,
             instance_type=instance_type,
-            subnet=sighting.subnet,
+            subnet=instance_record.subnet,
             origin=InstanceEvent.Origin.CLOUDTRAIL,
-            source_id=sighting.event_id,
-            source_name=sighting.event_name,
-            source_object=mention.entry.object_id,
-            source_index=sighting.place,
+            source_id=instance_record.event_id,
+            source_name=instance_record.event_name,
+            source_object=file_record.file_result.object_id,
+            source_index=instance_record.record_index,
         )
         events.append(event)
-        if instance_type != sighting.instance_type and instance_id not in batch.instances.added:
+        if (
+            instance_type != instance_record.instance_type
+            and instance_id not in batch.instances.added
+        ):
             batch.filled_types.append(event)
     return events
 
@@ -285,74 +307,78 @@ class _Types:
             name: one.instance_type for name, one in described.items() if one.instance_type
         }
 
-    def of(self, sighting: Sighting) -> str | None:
-        """Give the type of the next event of an instance."""
-        name = sighting.instance_id
-        instance_type = sighting.instance_type
-        if instance_type is None and sighting.event_type == POWER_ON:
+    def of(self, instance_record: InstanceRecord) -> str | None:
+        """Return the type of the next event of an instance."""
+        name = instance_record.instance_id
+        instance_type = instance_record.instance_type
+        if instance_type is None and instance_record.event_type == POWER_ON:
             described = self._described.pop(name, None)
             since = self._typed_since.get(name.lower())
-            if since is None or since > sighting.occurred_at:
+            if since is None or since > instance_record.occurred_at:
                 instance_type = described
         if instance_type is not None:
-            since = self._typed_since.get(name.lower(), sighting.occurred_at)
-            self._typed_since[name.lower()] = min(since, sighting.occurred_at)
+            since = self._typed_since.get(name.lower(), instance_record.occurred_at)
+            self._typed_since[name.lower()] = min(since, instance_record.occurred_at)
         return instance_type
 
 
 def _count_stored(batch: _Batch) -> None:
-    by_object = {entry.object_id: entry for entry in batch.entries if entry.object_id}
+    by_object = {
+        file_result.object_id: file_result
+        for file_result in batch.file_results
+        if file_result.object_id
+    }
     for event in batch.events:
         if event.source_object in by_object:
             by_object[event.source_object].stored += 1
 
 
 def _observations(batch: _Batch) -> Iterator[Observation]:
-    for mention, instance_id in batch.ours():
-        sighting = mention.sighting
-        if sighting.instance_type is None:
+    for file_record, instance_id in batch.ours():
+        instance_record = file_record.instance_record
+        if instance_record.instance_type is None:
             continue
-        traits = sighting.traits._asdict() if sighting.traits else {}
+        traits = instance_record.traits._asdict() if instance_record.traits else {}
         yield Observation(
             instance_id,
-            sighting.occurred_at,
+            instance_record.occurred_at,
             SOURCE,
-            {"instance_type": sighting.instance_type, **traits},
+            {"instance_type": instance_record.instance_type, **traits},
         )
     for instance_id, described in _described(batch).items():
-        seen_at = batch.lookup.read_at
+        seen_at = batch.enrichment.read_at
         yield Observation(instance_id, seen_at, DescribeRun.Kind.ON_DEMAND, described.facts)
 
 
 def _described(batch: _Batch) -> dict[int, DescribedInstance]:
     return {
         instance_id: described
-        for mention, instance_id in batch.ours()
-        if (described := batch.lookup.instances.get(mention.sighting.instance_id))
+        for file_record, instance_id in batch.ours()
+        if (described := batch.enrichment.instances.get(file_record.instance_record.instance_id))
     }
 
 
-def _contradictions(batch: _Batch) -> list[Contradiction]:
-    """Tell what EC2 knew of instances that we knew less of."""
-    runs = {(run.cloud_account_id, run.region): run.id for run in batch.lookup.good_runs()}
+def _corrections(batch: _Batch) -> list[NewCorrection]:
+    """Return what EC2 knew of instances that we knew less of."""
+    runs = {(run.cloud_account_id, run.region): run.id for run in batch.enrichment.good_runs()}
     account_of = {row.id: row for row in batch.instances.known.values()}
     described = _described(batch)
     ids = {_identity(one): one.id for one in batch.events}
-    seen_at = batch.lookup.read_at
+    seen_at = batch.enrichment.read_at
 
-    def contradiction(instance_id: int, kind: str, event_id: int | None) -> Contradiction:
+    def correction(instance_id: int, kind: str, event_id: int | None) -> NewCorrection:
         row = account_of[instance_id]
         run_id = runs.get((row.account_id, row.region))
-        return Contradiction(instance_id, row.account_id, kind, seen_at, event_id, run_id)
+        return NewCorrection(instance_id, row.account_id, kind, seen_at, event_id, run_id)
 
     found = [
-        contradiction(instance_id, Correction.Kind.IMAGE_FILLED, None)
+        correction(instance_id, Correction.Kind.IMAGE_FILLED, None)
         for instance_id in sorted(batch.instances.image_filled & described.keys())
     ]
     for event in batch.filled_types:
         event_id = ids.get(_identity(event))
         if event_id is not None:
-            found.append(contradiction(event.instance_id, Correction.Kind.TYPE_FILLED, event_id))
+            found.append(correction(event.instance_id, Correction.Kind.TYPE_FILLED, event_id))
     return found
 
 
@@ -362,7 +388,7 @@ def _identity(event: NewEvent | StoredEvent) -> tuple[object, ...]:
 
 def _recalculate(batch: _Batch) -> None:
     """Make the runs right of all instances with new events, or with an image at last."""
-    users = {one.account.id: one.account.user_id for one in batch.mentions}
+    users = {one.account.id: one.account.user_id for one in batch.file_records}
     account_of = {row.id: row.account_id for row in batch.instances.known.values()}
     touched: dict[int, set[int]] = {}
     for instance_id in {event.instance_id for event in batch.events} | batch.instances.image_filled:
@@ -375,8 +401,8 @@ def _start_inspections(batch: _Batch) -> None:
     """Queue the inspection of new images."""
     wanted = []
     for ami_id in sorted(batch.images.new):
-        found, image = batch.lookup.images.get(ami_id), batch.images.known[ami_id]
+        found, image = batch.enrichment.images.get(ami_id), batch.images.known[ami_id]
         if found and image.status == MachineImage.Status.PENDING:
-            wanted.append([found.place.account.arn, ami_id, found.place.region])
+            wanted.append([found.where.account.arn, ami_id, found.where.region])
     if wanted:
         enqueue(START_INSPECTIONS, wanted)

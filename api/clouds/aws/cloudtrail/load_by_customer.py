@@ -11,9 +11,9 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from api.clouds.aws.cloudtrail.enrich import Lookup
-from api.clouds.aws.cloudtrail.ingest_log import Entry
-from api.clouds.aws.cloudtrail.load import store_entries
+from api.clouds.aws.cloudtrail.enrich import Enrichment
+from api.clouds.aws.cloudtrail.ingest_log import FileResult
+from api.clouds.aws.cloudtrail.load import store_file_results
 from api.models import IngestObject
 from util import postgres
 from util.transaction_limits import is_lock_timeout
@@ -54,61 +54,65 @@ class _Busy:
 _busy = _Busy()
 
 
-def store_files(entries: Sequence[Entry], lookup: Lookup) -> None:
+def store_files(file_results: Sequence[FileResult], enrichment: Enrichment) -> None:
     """Store what files say; why one could not be stored is noted in the file.
 
     Raises the error of a database that is away, which is no fault of a file (decision 44).
     """
-    groups = _by_customers(entries)
+    groups = _by_customers(file_results)
     late = [group for group in groups if _busy.holds(group[0].user_ids)]
-    now = [entry for group in groups if group not in late for entry in group]
-    for group in [*_by_customers(_store_free(now, lookup)), *late]:
-        _store_group(group, lookup)
+    now = [file_result for group in groups if group not in late for file_result in group]
+    for group in [*_by_customers(_store_free(now, enrichment)), *late]:
+        _store_group(group, enrichment)
 
 
-def _by_customers(entries: Iterable[Entry]) -> list[list[Entry]]:
-    groups: dict[frozenset[int], list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(frozenset(entry.user_ids), []).append(entry)
+def _by_customers(file_results: Iterable[FileResult]) -> list[list[FileResult]]:
+    groups: dict[frozenset[int], list[FileResult]] = {}
+    for file_result in file_results:
+        groups.setdefault(frozenset(file_result.user_ids), []).append(file_result)
     return list(groups.values())
 
 
-def _store_free(entries: Sequence[Entry], lookup: Lookup) -> Sequence[Entry]:
+def _store_free(file_results: Sequence[FileResult], enrichment: Enrichment) -> Sequence[FileResult]:
     """Store at once all files for which nobody has to be waited for; return the others."""
-    if not entries:
+    if not file_results:
         return []
     try:
-        return store_entries(entries, lookup, wait=False, lock_seconds=PATIENCE)
+        return store_file_results(file_results, enrichment, wait=False, lock_seconds=PATIENCE)
     except Exception as error:
         if postgres.is_away(error):
             raise
-        logger.warning("A batch of %s files failed and is taken apart: %r", len(entries), error)
-        return entries
+        logger.warning(
+            "A batch of %s files failed and is taken apart: %r", len(file_results), error
+        )
+        return file_results
 
 
-def _store_group(entries: Sequence[Entry], lookup: Lookup) -> None:
+def _store_group(file_results: Sequence[FileResult], enrichment: Enrichment) -> None:
     """Store the files of one customer or, if that fails, each for itself."""
-    user_ids = set().union(*(entry.user_ids for entry in entries))
+    user_ids = set().union(*(file_result.user_ids for file_result in file_results))
     seconds = HASTE if _busy.holds(user_ids) else PATIENCE
     try:
-        left = store_entries(entries, lookup, wait=True, lock_seconds=seconds)
+        left = store_file_results(file_results, enrichment, wait=True, lock_seconds=seconds)
     except Exception as error:
         if is_lock_timeout(error):
             _busy.add(user_ids)
-            _note(entries, CustomerBusyError(str(error)))
+            _note(file_results, CustomerBusyError(str(error)))
         elif postgres.is_away(error):
             raise
-        elif len(entries) == 1:
-            _note(entries, error, IngestObject.Outcome.REJECTED)
+        elif len(file_results) == 1:
+            _note(file_results, error, IngestObject.Outcome.REJECTED)
         else:
-            logger.warning("%s files failed and are taken apart: %r", len(entries), error)
-            for entry in entries:
-                _store_group([entry], lookup)
+            logger.warning("%s files failed and are taken apart: %r", len(file_results), error)
+            for file_result in file_results:
+                _store_group([file_result], enrichment)
     else:
         _busy.remove(user_ids)
         _note(left, CustomerBusyError("an account was given to another user meanwhile"))
 
 
-def _note(entries: Iterable[Entry], problem: Exception, outcome: str | None = None) -> None:
-    for entry in entries:
-        entry.file.problem, entry.file.outcome = problem, outcome
+def _note(
+    file_results: Iterable[FileResult], problem: Exception, outcome: str | None = None
+) -> None:
+    for file_result in file_results:
+        file_result.file.problem, file_result.file.outcome = problem, outcome

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from api.clouds.aws.cloudtrail.ingest_log import Entry
+from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError
 from api.clouds.aws.cloudtrail.read import Delivery
 from api.clouds.aws.cloudtrail.s3_notifications import Form
@@ -43,28 +43,30 @@ def _outcome(delivery: Delivery) -> str:
     return "dead" if last else "failed"
 
 
-def count_files(entries: Sequence[Entry]) -> None:
+def count_files(file_results: Sequence[FileResult]) -> None:
     """Count the files of a batch and what is in them, and name the records that were odd."""
-    for entry in entries:
-        _count_file(entry)
+    for file_result in file_results:
+        _count_file(file_result)
 
 
-def _count_file(entry: Entry) -> None:
-    file, admitted = entry.file, entry.admitted
+def _count_file(file_result: FileResult) -> None:
+    file, relevant = file_result.file, file_result.relevant
     failure = "busy" if isinstance(file.problem, CustomerBusyError) else "failed"
     outcome = str(file.skip or (failure if file.problem else file.outcome))
-    counter(f"{PREFIX}_files", "announced files", ("outcome",)).labels(outcome).inc()
+    counter(f"{PREFIX}_files", "notified files", ("outcome",)).labels(outcome).inc()
     if file.log is None or file.problem:
         return
     records = counter(f"{PREFIX}_records", "records of log files", ("outcome",))
-    records.labels("relevant").inc(admitted.relevant)
-    for reason, number in admitted.skipped.items():
+    records.labels("relevant").inc(relevant.relevant_count)
+    for reason, number in relevant.skipped.items():
         records.labels(str(reason)).inc(number)
-    counter(f"{PREFIX}_events", "events stored").inc(entry.stored)
-    for place in file.log.malformed[:LOGGED_RECORDS]:
-        logger.warning("Record %s of %s is malformed and skipped", place, file.announced)
-    for place in file.log.omitted[:LOGGED_RECORDS]:
-        logger.warning("Record %s of %s is skipped: CloudTrail omitted it", place, file.announced)
+    counter(f"{PREFIX}_events", "events stored").inc(file_result.stored)
+    for record_index in file.log.malformed[:LOGGED_RECORDS]:
+        logger.warning("Record %s of %s is malformed and skipped", record_index, file.notified)
+    for record_index in file.log.omitted[:LOGGED_RECORDS]:
+        logger.warning(
+            "Record %s of %s is skipped: CloudTrail omitted it", record_index, file.notified
+        )
     lag = histogram(f"{PREFIX}_lag_seconds", "age of events when they are stored")
-    if times := entry.event_times:
+    if times := file_result.event_times:
         lag.observe((clock.now() - min(times)).total_seconds())

@@ -1,7 +1,8 @@
 """Take CloudTrail's logs from the queue and store what they say (spec 04 §8).
 
-Get (``deliveries``, ``lookup``) -> transform (``records``, ``admission``) -> load (``store``). No
-database transaction is open while AWS is asked, and no lock is held but while rows are written. One
+Read (``read``, ``parse``, ``records``) -> select (``filter``) -> ask EC2 (``enrich``) -> store
+(``load_by_customer``, ``load``), and record what became of each file (``ingest_log``). No database
+transaction is open while AWS is asked, and no lock is held but while rows are written. One
 bad record, file, message or account never stops the others.
 """
 
@@ -17,14 +18,14 @@ from django.db import transaction
 from api.clouds.aws import backlog
 from api.clouds.aws.cloudtrail import ingest_log
 from api.clouds.aws.cloudtrail import metrics as metrics
-from api.clouds.aws.cloudtrail.enrich import look_up
-from api.clouds.aws.cloudtrail.filter import admit
-from api.clouds.aws.cloudtrail.ingest_log import Entry
+from api.clouds.aws.cloudtrail.enrich import enrich
+from api.clouds.aws.cloudtrail.filter import select_relevant
+from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError, store_files
 from api.clouds.aws.cloudtrail.read import Delivery, read_deliveries
 from api.clouds.aws.errors import is_access_denied
 from api.clouds.aws.provisioning import queues
-from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.selectors import load_accounts
 from api.models import IngestObject
@@ -62,10 +63,10 @@ def analyze_log() -> Result:
     """
     cache.delete(FOLLOWER)
     result = Result()
-    pipe = trail_pipe()
+    notifying = trail_bucket()
     limit = settings.AWS_SQS_MAX_YIELD_COUNT
-    for messages in queues.receive(pipe, limit=limit):
-        with queues.held(pipe, messages, seconds=queues.hold_seconds(pipe)):
+    for messages in queues.receive(notifying, limit=limit):
+        with queues.held(notifying, messages, seconds=queues.hold_seconds(notifying)):
             deliveries = work_on(messages)
         done = [one.message for one in deliveries if one.trouble is None]
         _delete(done)
@@ -99,7 +100,7 @@ def _put_back(messages: Sequence[Message]) -> None:
     if not messages:
         return
     try:
-        queues.put_back(trail_pipe(), messages, seconds=PUT_BACK_SECONDS)
+        queues.put_back(trail_bucket(), messages, seconds=PUT_BACK_SECONDS)
     except (ClientError, BotoCoreError) as error:
         logger.warning("Messages of busy customers are shown again when SQS will: %s", error)
         return
@@ -109,7 +110,7 @@ def _put_back(messages: Sequence[Message]) -> None:
 
 def _delete(messages: Sequence[Message]) -> None:
     try:
-        queues.delete(trail_pipe(), messages)
+        queues.delete(trail_bucket(), messages)
     except (ClientError, BotoCoreError) as error:
         # They will be shown again, and change nothing then.
         logger.warning("Messages that were worked on stay on the queue: %s", error)
@@ -133,34 +134,34 @@ def work_on(messages: Sequence[Message]) -> list[Delivery]:
 
 def store_deliveries(deliveries: Sequence[Delivery]) -> None:
     """Store what files say that were read; what fails is noted in its file, and in the ledger."""
-    entries = _entries(deliveries)
-    _store(entries)
-    if any(entry.file.problem is None for entry in entries):
+    file_results = _file_results(deliveries)
+    _store(file_results)
+    if any(file_result.file.problem is None for file_result in file_results):
         backlog.note_ingest()
     _record_failures(deliveries)
-    metrics.count_files(entries)
+    metrics.count_files(file_results)
 
 
-def _entries(deliveries: Sequence[Delivery]) -> list[Entry]:
-    """Give each file once, with the first message that announced it."""
-    files: dict[int, Entry] = {}
+def _file_results(deliveries: Sequence[Delivery]) -> list[FileResult]:
+    """Return each file once, with the first message that notified it."""
+    files: dict[int, FileResult] = {}
     for delivery in deliveries:
         for file in delivery.files:
-            files.setdefault(id(file), Entry(file, delivery.message))
+            files.setdefault(id(file), FileResult(file, delivery.message))
     return list(files.values())
 
 
-def _store(entries: Sequence[Entry]) -> None:
+def _store(file_results: Sequence[FileResult]) -> None:
     """Store what files say; what cannot be stored is noted in its file.
 
     A database that is away is no fault of a file: raises its error (decision 44).
     """
-    whole = [entry for entry in entries if entry.file.problem is None]
+    whole = [file_result for file_result in file_results if file_result.file.problem is None]
     if not whole:
         return
     try:
-        _admit(whole)
-        lookup = look_up([entry.admitted for entry in whole])
+        _select(whole)
+        enrichment = enrich([file_result.relevant for file_result in whole])
     except Exception as error:
         if postgres.is_away(error):
             raise
@@ -169,23 +170,25 @@ def _store(entries: Sequence[Entry]) -> None:
             whole[0].file.outcome = IngestObject.Outcome.REJECTED
             return
         logger.warning("A batch of %s files failed and is taken apart: %r", len(whole), error)
-        for entry in whole:
-            _store([entry])
+        for file_result in whole:
+            _store([file_result])
     else:
-        store_files(whole, lookup)
+        store_files(whole, enrichment)
 
 
-def _admit(entries: Sequence[Entry]) -> None:
+def _select(file_results: Sequence[FileResult]) -> None:
     """See what is for us."""
-    logs = [(entry, entry.file.log) for entry in entries if entry.file.log]
+    logs = [
+        (file_result, file_result.file.log) for file_result in file_results if file_result.file.log
+    ]
     accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
-    for entry, log in logs:
-        entry.admitted = admit(log, accounts)
+    for file_result, log in logs:
+        file_result.relevant = select_relevant(log, accounts)
 
 
 def _record_failures(deliveries: Sequence[Delivery]) -> None:
     failed = [
-        Entry(file, delivery.message)
+        FileResult(file, delivery.message)
         for delivery in deliveries
         for file in delivery.files
         if file.problem and file.outcome
@@ -215,6 +218,6 @@ def _report(delivery: Delivery) -> None:
                 "Message %s %s because of %s: %r",
                 message.id,
                 after,
-                file.announced,
+                file.notified,
                 file.problem,
             )

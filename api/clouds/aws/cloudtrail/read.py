@@ -18,8 +18,8 @@ from api.clouds.aws.cloudtrail.object_keys import Kind, TrailKey, parse_key
 from api.clouds.aws.cloudtrail.parse import TextTooLongError, UnreadableTextError, gunzip
 from api.clouds.aws.cloudtrail.records import Log, Skip, read_log
 from api.clouds.aws.cloudtrail.s3_notifications import (
-    Announced,
     Form,
+    NotifiedObject,
     UnreadableBodyError,
     parse_notification,
 )
@@ -50,13 +50,13 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class LogFile:
-    """An announced object and what became of it.
+    """An object that a notification named, and what became of it.
 
     ``problem`` is what may be gone at the next attempt: the message has to stay on the queue.
     ``outcome`` is set as soon as anything is known of the object's content.
     """
 
-    announced: Announced
+    notified: NotifiedObject
     key: TrailKey | None = None
     etag: str = ""
     size: int | None = None
@@ -81,7 +81,7 @@ class Delivery:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why the message can not be done with, if anything."""
+        """Why the message cannot be done with, if anything."""
         return self.problem or next((one.problem for one in self.files if one.problem), None)
 
 
@@ -99,32 +99,31 @@ def read_deliveries(messages: Sequence[Message]) -> list[Delivery]:
 
     A file that two messages announce is read once, and shared by both.
     """
-    deliveries = [_announcements_of(message) for message in messages]
+    deliveries = [_files_of(message) for message in messages]
     read_files(deliveries)
     return deliveries
 
 
 def read_files(deliveries: Sequence[Delivery]) -> None:
-    """Read the announced files that can be of use."""
+    """Read the files that can be of use."""
     files: dict[tuple[str, str], LogFile] = {}
     for delivery in deliveries:
         delivery.files = [
-            files.setdefault((one.announced.bucket, one.announced.key), one)
-            for one in delivery.files
+            files.setdefault((one.notified.bucket, one.notified.key), one) for one in delivery.files
         ]
     _read_files(_worth_reading(files.values()))
 
 
-def _announcements_of(message: Message) -> Delivery:
+def _files_of(message: Message) -> Delivery:
     delivery = Delivery(message)
     try:
-        delivery.form, announced = parse_notification(message.body)
+        delivery.form, notified = parse_notification(message.body)
     except UnreadableBodyError as error:
         delivery.problem = error
         return delivery
-    if not announced and delivery.form is not Form.TEST:
+    if not notified and delivery.form is not Form.TEST:
         logger.warning("Message %s announces nothing: %.200s", message.id, message.body)
-    delivery.files = [LogFile(one, parse_key(one.key)) for one in announced]
+    delivery.files = [LogFile(one, parse_key(one.key)) for one in notified]
     return delivery
 
 
@@ -135,9 +134,9 @@ def _worth_reading(files: Iterable[LogFile]) -> list[LogFile]:
     for one in found:
         one.skip = _reason_to_skip(one.key, accounts)
         if one.skip is Skip.UNKNOWN_KEY:
-            logger.warning("%r is not read: CloudTrail writes no such key", str(one.announced))
+            logger.warning("%r is not read: CloudTrail writes no such key", str(one.notified))
         elif one.skip is Skip.UNKNOWN_ACCOUNT:
-            logger.info("%s is not read: its AWS account is unknown", one.announced)
+            logger.info("%s is not read: its AWS account is unknown", one.notified)
     return [one for one in found if one.skip in (None, Skip.DIGEST)]
 
 
@@ -150,13 +149,13 @@ def _reason_to_skip(key: TrailKey | None, accounts: Container[str]) -> Skip | No
 
 
 def _read_files(files: Sequence[LogFile]) -> None:
-    for one, fetched in _in_parallel(lambda file: _fetch(file.announced), files):
+    for one, fetched in _in_parallel(lambda file: _fetch(file.notified), files):
         try:
             _take(one, fetched.result())
         except ClientError as error:
             _refused(one, error)
         except UnreadableTextError as error:
-            logger.error("%s is no log and never will be: %s", one.announced, error)
+            logger.error("%s is no log and never will be: %s", one.notified, error)
             one.outcome = Outcome.UNREADABLE
         except TextTooLongError as error:
             one.outcome, one.problem = Outcome.REJECTED, error
@@ -164,8 +163,8 @@ def _read_files(files: Sequence[LogFile]) -> None:
             one.outcome, one.problem = Outcome.UNREADABLE, error
 
 
-def _fetch(announced: Announced) -> Content:
-    answer = s3().get_object(Bucket=announced.bucket, Key=announced.key)
+def _fetch(notified: NotifiedObject) -> Content:
+    answer = s3().get_object(Bucket=notified.bucket, Key=notified.key)
     size = answer["ContentLength"]
     if size > MAX_OBJECT:
         raise TextTooLongError(f"{size} bytes")
@@ -179,7 +178,7 @@ def _fetch(announced: Announced) -> Content:
 
 def _take(one: LogFile, content: Content) -> None:
     one.etag, one.size = content.etag, content.size
-    packed = one.announced.key.endswith(".gz") or content.content_type == GZIP_TYPE
+    packed = one.notified.key.endswith(".gz") or content.content_type == GZIP_TYPE
     text = gunzip(content.data) if packed else content.data
     if one.skip is Skip.DIGEST:
         one.digest = read_digest(text)
@@ -199,7 +198,7 @@ def _refused(one: LogFile, error: ClientError) -> None:
         "InvalidObjectState": Outcome.ARCHIVED,
     }.get(code, Outcome.UNREADABLE)
     level = logging.WARNING if is_access_denied(error) else logging.ERROR
-    logger.log(level, "%s can not be read and is given up: %s", one.announced, error)
+    logger.log(level, "%s cannot be read and is given up: %s", one.notified, error)
 
 
 def _in_parallel(

@@ -76,10 +76,10 @@ class Traits(NamedTuple):
     threads_per_core: int | None
 
 
-class Sighting(NamedTuple):
+class InstanceRecord(NamedTuple):
     """One instance in one record: what happened to it, when, and what the record knows of it."""
 
-    place: int
+    record_index: int
     event_id: str
     event_name: str
     event_type: str
@@ -96,7 +96,7 @@ class Sighting(NamedTuple):
 class TagChange(NamedTuple):
     """One of our tags put on an image or taken off it."""
 
-    place: int
+    record_index: int
     event_id: str
     event_name: str
     occurred_at: datetime
@@ -110,7 +110,7 @@ class TagChange(NamedTuple):
 class UnreadRecord(NamedTuple):
     """A skipped record about instances that it does not name; EC2 has to be asked for them."""
 
-    place: int
+    record_index: int
     account_id: str
     occurred_at: datetime
 
@@ -120,7 +120,7 @@ class Log:
     """What one log file says. A record is either relevant or skipped for a reason."""
 
     records: int = 0
-    sightings: list[Sighting] = field(default_factory=list)
+    instance_records: list[InstanceRecord] = field(default_factory=list)
     tag_changes: list[TagChange] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     malformed: list[int] = field(default_factory=list)
@@ -132,17 +132,17 @@ class Log:
         """The AWS accounts that it says something of."""
         return {
             one.account_id
-            for things in (self.sightings, self.tag_changes, self.unread)
+            for things in (self.instance_records, self.tag_changes, self.unread)
             for one in things
         }
 
-    def skip(self, place: int, reason: Skip) -> None:
+    def skip(self, record_index: int, reason: Skip) -> None:
         """Count a record that yields nothing."""
         self.skipped[reason] += 1
         if reason is Skip.MALFORMED:
-            self.malformed.append(place)
+            self.malformed.append(record_index)
         elif reason is Skip.OMITTED:
-            self.omitted.append(place)
+            self.omitted.append(record_index)
 
 
 class _Skipped(Exception):
@@ -159,34 +159,34 @@ def read_log(text: bytes | bytearray) -> Log:
     records = read_records(text)
     log = Log(records=len(records))
     other_sources = other_events = 0
-    for place, record in enumerate(records):
+    for record_index, record in enumerate(records):
         if record is None:
-            log.skip(place, Skip.MALFORMED)
+            log.skip(record_index, Skip.MALFORMED)
         elif record.source != EC2:
             other_sources += 1
         elif not isinstance(record.name, str) or record.name not in EVENTS:
             other_events += 1
         else:
-            _read_record(place, record, log)
+            _read_record(record_index, record, log)
     log.skipped += Counter({Skip.OTHER_SOURCE: other_sources, Skip.OTHER_EVENT: other_events})
     return log
 
 
-def _read_record(place: int, record: Record, log: Log) -> None:
+def _read_record(record_index: int, record: Record, log: Log) -> None:
     try:
         if decoded(record.error_code):
             raise _Skipped(Skip.ERROR_CODE)
         if record.name in TAG_EVENTS:
-            log.tag_changes += _tag_changes(place, record)
+            log.tag_changes += _tag_changes(record_index, record)
         else:
-            log.sightings += _sightings(place, record, log)
+            log.instance_records += _instance_records(record_index, record, log)
     except _Skipped as skipped:
-        log.skip(place, skipped.reason)
+        log.skip(record_index, skipped.reason)
     except UnreadableTextError:
-        log.skip(place, Skip.MALFORMED)
+        log.skip(record_index, Skip.MALFORMED)
 
 
-def _sightings(place: int, record: Record, log: Log) -> list[Sighting]:
+def _instance_records(record_index: int, record: Record, log: Log) -> list[InstanceRecord]:
     name, event_id = record.name, _event_id(record)
     account_id, occurred_at = _account_id(record), _time(record)
     if name == SPOT_INTERRUPTION:
@@ -195,21 +195,21 @@ def _sightings(place: int, record: Record, log: Log) -> list[Sighting]:
         call = _Call(decoded(record.request), decoded(record.response))
         requested, items = call.instance_type, call.instances()
         if not items and (call.is_omitted or name == LAUNCH):
-            log.unread.append(UnreadRecord(place, account_id, occurred_at))
+            log.unread.append(UnreadRecord(record_index, account_id, occurred_at))
         call.check(items)
     if not items:
         raise _Skipped(Skip.MALFORMED)
     region = _region(record)
-    sightings = []
+    instance_records = []
     for instance_id, item in items.items():
         instance_type = requested
         if name == LAUNCH and instance_type is None:
             instance_type = _text(item.get("instanceType"), MAX_TYPE)
         if instance_type is None and name in NEED_A_TYPE:
             continue
-        sightings.append(
-            Sighting(
-                place=place,
+        instance_records.append(
+            InstanceRecord(
+                record_index=record_index,
                 event_id=event_id,
                 event_name=name,
                 event_type=EVENT_TYPES[name],
@@ -223,9 +223,9 @@ def _sightings(place: int, record: Record, log: Log) -> list[Sighting]:
                 traits=_traits(item) if name == LAUNCH else None,
             )
         )
-    if not sightings:
+    if not instance_records:
         raise _Skipped(Skip.NO_TYPE)
-    return sightings
+    return instance_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +307,7 @@ def _traits(item: dict[str, Any]) -> Traits:
     )
 
 
-def _tag_changes(place: int, record: Record) -> list[TagChange]:
+def _tag_changes(record_index: int, record: Record) -> list[TagChange]:
     request = decoded(record.request)
     if _is_omitted(request):
         raise _Skipped(Skip.OMITTED)
@@ -324,7 +324,7 @@ def _tag_changes(place: int, record: Record) -> list[TagChange]:
     region, event_id = _region(record), _event_id(record)
     return [
         TagChange(
-            place=place,
+            record_index=record_index,
             event_id=event_id,
             event_name=record.name,
             occurred_at=occurred_at,
@@ -397,7 +397,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any, limit: int = MAX_NAME) -> str | None:
-    """Give a text as AWS names things, and as our tables can hold it, else None."""
+    """Return a text as AWS names things, and as our tables can hold it, else None."""
     if not isinstance(value, str) or not 0 < len(value) <= limit:
         return None
     return value if value.isascii() and value.isprintable() else None

@@ -1,7 +1,7 @@
 """Work again on logs that are in the bucket, whether or not a queue tells of them (08 DR-12).
 
 For what happened between a back-up of the database and its loss. CloudTrail's files lie in a folder
-for each account, region and day of delivery; they are ingested as if they had just been announced,
+for each account, region and day of delivery; they are ingested as if they had just been notified,
 so all of it may be repeated. Files that the ledger knows are left out: an interrupted replay goes
 on where it was.
 """
@@ -16,8 +16,8 @@ from typing import Any
 from api.clouds.aws.cloudtrail.object_keys import ROOT, parse_key
 from api.clouds.aws.cloudtrail.pipeline import store_deliveries
 from api.clouds.aws.cloudtrail.read import Delivery, LogFile, read_files
-from api.clouds.aws.cloudtrail.s3_notifications import Announced
-from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.cloudtrail.s3_notifications import NotifiedObject
+from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.session import s3
 from api.models import CloudAccount, CloudType, IngestHour, IngestObject
@@ -60,13 +60,13 @@ class Report:
 
 
 def aws_account_ids() -> list[str]:
-    """Give the ids of all accounts that we have; logs of others would not be stored."""
+    """Return the ids of all accounts that we have; logs of others would not be stored."""
     accounts = CloudAccount.objects.filter(cloud_type=CloudType.AWS, is_synthetic=False)
     return list(accounts.order_by("aws_account_id").values_list("aws_account_id", flat=True))
 
 
 def days_between(since: date, until: date) -> list[date]:
-    """Give all days from the one to the other, both included."""
+    """Return all days from the one to the other, both included."""
     return [since + timedelta(days=number) for number in range((until - since).days + 1)]
 
 
@@ -80,7 +80,7 @@ class Replay:
     def __init__(
         self, account_ids: Iterable[str], *, force: bool = False, dry_run: bool = False
     ) -> None:
-        self._bucket = trail_pipe().bucket
+        self._bucket = trail_bucket().bucket
         self._force = force
         self._dry_run = dry_run
         self._places = [
@@ -112,7 +112,7 @@ class Replay:
         yield from s3().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **options)
 
     def _wanted(self, folder: Folder, report: Report) -> Iterator[LogFile]:
-        """Give the files of a folder that are to be worked on; counts all of them."""
+        """Return the files of a folder that are to be worked on; counts all of them."""
         done = set() if self._force else _done(self._bucket, folder)
         for page in self._pages(Prefix=folder.prefix):
             for listed in page.get("Contents", ()):
@@ -124,14 +124,14 @@ class Replay:
                     yield file
 
     def _file(self, listed: dict[str, Any]) -> LogFile:
-        announced = Announced(
+        notified = NotifiedObject(
             bucket=self._bucket,
             key=listed["Key"],
             etag=listed["ETag"].strip('"'),
             size=listed["Size"],
             announced_at=listed["LastModified"],
         )
-        return LogFile(announced, parse_key(announced.key))
+        return LogFile(notified, parse_key(notified.key))
 
 
 def _trail(account_id: str) -> str:
@@ -139,7 +139,7 @@ def _trail(account_id: str) -> str:
 
 
 def _done(bucket: str, folder: Folder) -> set[tuple[datetime | None, str]]:
-    """Give the names of the files that were stored or found to be of no use, with their hours."""
+    """Return the names of the files that were stored or found to be of no use, with their hours."""
     midnight = datetime.combine(folder.day, time(), UTC)
     hours = IngestHour.objects.filter(
         aws_account_id=folder.aws_account_id,
@@ -159,7 +159,7 @@ def _done(bucket: str, folder: Folder) -> set[tuple[datetime | None, str]]:
 
 
 def _name(file: LogFile) -> tuple[datetime | None, str]:
-    return _name_of(file.announced.key)
+    return _name_of(file.notified.key)
 
 
 def _name_of(text: str) -> tuple[datetime | None, str]:
@@ -177,7 +177,7 @@ def _work_on(files: Iterable[LogFile], report: Report) -> None:
     for delivery in deliveries:
         [file] = delivery.files
         if file.problem:
-            logger.error("%s was not replayed: %r", file.announced, file.problem)
+            logger.error("%s was not replayed: %r", file.notified, file.problem)
             report.failed += 1
         elif file.outcome == IngestObject.Outcome.ARCHIVED:
             report.archived += 1
@@ -187,4 +187,4 @@ def _work_on(files: Iterable[LogFile], report: Report) -> None:
 
 def _message(file: LogFile) -> Message:
     """Stand in for the message that would announce a file."""
-    return Message(id=file.announced.key, receipt="", body="", sent_at=None, receives=1)
+    return Message(id=file.notified.key, receipt="", body="", sent_at=None, receives=1)

@@ -36,7 +36,7 @@ class UnknownFormError(UnreadableBodyError):
     """The message is a JSON object, but of none of the forms that we know."""
 
 
-class Announced(NamedTuple):
+class NotifiedObject(NamedTuple):
     """A new object; what was not said of it is None or empty."""
 
     bucket: str
@@ -53,7 +53,7 @@ class Notification(NamedTuple):
     """What a message says: which objects are new, in their order."""
 
     form: Form
-    objects: list[Announced]
+    objects: list[NotifiedObject]
 
 
 def parse_notification(body: str) -> Notification:
@@ -81,7 +81,7 @@ def _read(document: Mapping[str, Any]) -> Notification:
         return Notification(Form.EVENTBRIDGE, [_of_eventbridge(document)])
     if "s3Bucket" in document and "s3ObjectKey" in document:
         bucket, keys = document["s3Bucket"], _list(document["s3ObjectKey"])
-        return Notification(Form.CLOUDTRAIL, [_announced(bucket, key) for key in keys])
+        return Notification(Form.CLOUDTRAIL, [_notified_object(bucket, key) for key in keys])
     raise UnknownFormError(f"members {', '.join(sorted(document))[:200]}")
 
 
@@ -101,7 +101,7 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _of_s3(record: Any) -> Announced:
+def _of_s3(record: Any) -> NotifiedObject:
     try:
         s3 = record["s3"]
         bucket, key = s3["bucket"]["name"], s3["object"]["key"]
@@ -110,24 +110,24 @@ def _of_s3(record: Any) -> Announced:
         etag, size, at = s3["object"].get("eTag"), s3["object"].get("size"), record.get("eventTime")
     except (AttributeError, LookupError, TypeError) as error:
         raise UnreadableBodyError("a record names no object") from error
-    return _announced(bucket, key, etag, size, at)
+    return _notified_object(bucket, key, etag, size, at)
 
 
-def _of_eventbridge(event: Mapping[str, Any]) -> Announced:
+def _of_eventbridge(event: Mapping[str, Any]) -> NotifiedObject:
     try:
         bucket, found = event["detail"]["bucket"]["name"], event["detail"]["object"]
         key, etag, size = found["key"], found.get("etag"), found.get("size")
     except (AttributeError, LookupError, TypeError) as error:
         raise UnreadableBodyError("the event names no object") from error
-    return _announced(bucket, key, etag, size, event.get("time"))
+    return _notified_object(bucket, key, etag, size, event.get("time"))
 
 
-def _announced(
+def _notified_object(
     bucket: Any, key: Any, etag: Any = None, size: Any = None, announced_at: Any = None
-) -> Announced:
+) -> NotifiedObject:
     if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
         raise UnreadableBodyError("no bucket or key")
-    return Announced(
+    return NotifiedObject(
         bucket=bucket,
         key=key,
         etag=etag if isinstance(etag, str) else "",

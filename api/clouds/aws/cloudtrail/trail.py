@@ -12,7 +12,7 @@ from api import outbox
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
 from api.clouds.aws.provisioning.buckets import ensure_bucket
-from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.session import clients
 from api.clouds.provider import TransientCloudError
 from api.models import CloudAccount
@@ -31,12 +31,12 @@ CHECK = "api.tasks.enable_account"
 
 
 def trail_name(aws_account_id: str) -> str:
-    """Give the name of our trail in an account."""
+    """Return the name of our trail in an account."""
     return f"{settings.AWS_CLOUDTRAIL_NAME_PREFIX}{aws_account_id}"
 
 
 def removal_key(aws_account_id: str) -> str:
-    """Name the errand that deletes the trail of an account."""
+    """Name the entry that deletes the trail of an account."""
     return f"trail of {aws_account_id}"
 
 
@@ -66,7 +66,7 @@ def _configure(arn: Arn) -> None:
     except ClientError as error:
         if code_of(error) != BUCKET_MISSING:
             raise
-        ensure_bucket(trail_pipe())
+        ensure_bucket(trail_bucket())
         _write(write, name)
     cloudtrail.put_event_selectors(TrailName=name, EventSelectors=[{"ReadWriteType": "WriteOnly"}])
     cloudtrail.start_logging(Name=name)
@@ -78,13 +78,13 @@ def _configure(arn: Arn) -> None:
 def _write(write: Callable[..., Any], name: str) -> None:
     write(
         Name=name,
-        S3BucketName=trail_pipe().bucket,
+        S3BucketName=trail_bucket().bucket,
         IncludeGlobalServiceEvents=True,
         IsMultiRegionTrail=True,
     )
 
 
-def remove_trail(*, arn: str, aws_account_id: str, tie: outbox.Tie | None) -> None:
+def remove_trail(*, arn: str, aws_account_id: str, link: outbox.TaskLink | None) -> None:
     """Delete our trail once for all that asked for it. Raises ``TransientCloudError``.
 
     An account that was enabled meanwhile may have lost the trail that it needs, so it is checked
@@ -92,7 +92,7 @@ def remove_trail(*, arn: str, aws_account_id: str, tie: outbox.Tie | None) -> No
     (``last_removal``): one of us notices the other.
     """
     removed = delete_trail(arn=arn, aws_account_id=aws_account_id)
-    outbox.finish(tie)
+    outbox.finish(link)
     if removed:
         for account_id in _enabled(aws_account_id).values_list("id", flat=True):
             enqueue(CHECK, account_id)
@@ -125,7 +125,7 @@ def _enabled(aws_account_id: str) -> QuerySet[CloudAccount]:
 
 
 def _names_without_zeros(aws_account_id: str) -> list[str]:
-    """Give the name that an older version gave the trail, if it was another one (decision 2)."""
+    """Return the name that an older version gave the trail, if it was another one (decision 2)."""
     shorter = aws_account_id.lstrip("0")
     return [trail_name(shorter)] if shorter != aws_account_id else []
 

@@ -1,4 +1,4 @@
-"""Compare what a look at an account's regions shows with what we know of them. Pure.
+"""Compare what a scan of an account's regions shows with what we know of them. Pure.
 
 Spec 04 §7.3, README decisions 30 to 32. ``pending`` proves nothing. What was missed happened when
 EC2 says, if that fits what we know; else it is dated at the moment when the page that showed it was
@@ -29,7 +29,7 @@ _OUR_OWN_DOING = frozenset(
         InstanceEvent.Origin.ACCOUNT_CHANGE,
     }
 )
-"""Origins of events that told nothing of the instance, so that no look contradicts them."""
+"""Origins of events that told nothing of the instance, so that no scan contradicts them."""
 
 _SECOND = timedelta(seconds=1)
 """EC2 and CloudTrail tell whole seconds, cut off: what they tell of happened within one."""
@@ -44,11 +44,11 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Look:
+class RegionScan:
     """One region as it was read, or why it could not be; times are PostgreSQL's (decision 41).
 
     Where it is not complete, nothing can be concluded from what is not listed: an entry could not
-    be read, or it is ``by_ids``, that is a look at some instances that we know. ``asked_images``
+    be read, or it is ``by_ids``, that is a scan of some instances that we know. ``asked_images``
     are AMIs of instances that need not be listed.
     """
 
@@ -81,9 +81,9 @@ class Look:
 class Rules(NamedTuple):
     """What decides how things are dated.
 
-    The first look since the account was enabled dates by its own time. A later one believes what
+    The first scan since the account was enabled dates by its own time. A later one believes what
     EC2 tells, but nothing before ``enabled_at``. An instance whose newest event is younger than
-    ``grace`` when a look begins may not be listed yet (decision 32).
+    ``grace`` when a scan begins may not be listed yet (decision 32).
     """
 
     is_first: bool
@@ -91,8 +91,8 @@ class Rules(NamedTuple):
     grace: timedelta
 
 
-class Switch(NamedTuple):
-    """A power event that a look shows to be missing; ``missed`` is the kind of correction it is.
+class MissedPowerEvent(NamedTuple):
+    """A power event that a scan shows to be missing; ``missed`` is the kind of correction it is.
 
     It happened at ``at``, exactly or at the latest; ``asked_at`` is when AWS was asked for what
     shows it.
@@ -100,7 +100,7 @@ class Switch(NamedTuple):
 
     cloud_instance_id: str
     event_type: str
-    look: Look
+    scan: RegionScan
     instance: DescribedInstance | None
     missed: str | None
     at: datetime
@@ -113,81 +113,81 @@ class _Dated(NamedTuple):
     is_exact: bool
 
 
-def by_name(looks: Iterable[Look]) -> dict[str, Seen]:
+def by_name(scans: Iterable[RegionScan]) -> dict[str, Seen]:
     """Return all instances that are listed, in whatever region, by their ids in lower case.
 
     Of one that was listed twice, the later page counts.
     """
     found: dict[str, Seen] = {}
-    for one in (seen for look in looks for seen in look.seen):
+    for one in (seen for scan in scans for seen in scan.seen):
         name = one.instance.instance_id.lower()
         if name not in found or found[name].read_at <= one.read_at:
             found[name] = one
     return found
 
 
-def switches(
-    looks: Iterable[Look],
+def missed_power_events(
+    scans: Iterable[RegionScan],
     known: Mapping[str, PowerState],
     *,
     seen: Mapping[str, Seen],
     rules: Rules,
-) -> Iterator[Switch]:
-    """Yield the power events that are missing: first those that switch off, then the others.
+) -> Iterator[MissedPowerEvent]:
+    """Yield the power events that are missing: first those that event off, then the others.
 
     ``seen`` are all instances of the account that are listed, as ``by_name`` returns them. Where
     something newer than the page is known, nothing is missing.
     """
-    by_region = {look.region: look for look in looks}
+    by_region = {scan.region: scan for scan in scans}
     for name in sorted(known):
-        look = by_region.get(known[name].region)
-        if look and known[name].event_type == POWER_ON:
-            yield from _missed_end(name, known[name], look, seen.get(name), rules)
-    for look in by_region.values():
-        for one in look.seen:
+        scan = by_region.get(known[name].region)
+        if scan and known[name].event_type == POWER_ON:
+            yield from _missed_end(name, known[name], scan, seen.get(name), rules)
+    for scan in by_region.values():
+        for one in scan.seen:
             name = one.instance.instance_id.lower()
             state = known.get(name)
             if seen[name] is one and (state is None or state.event_type != POWER_ON):
-                yield from _missed_start(name, state, look, one, rules)
+                yield from _missed_start(name, state, scan, one, rules)
 
 
 def _missed_end(
-    name: str, state: PowerState, look: Look, seen: Seen | None, rules: Rules
-) -> Iterator[Switch]:
+    name: str, state: PowerState, scan: RegionScan, seen: Seen | None, rules: Rules
+) -> Iterator[MissedPowerEvent]:
     missed = str(Correction.Kind.MISSED_OFF)
     if seen is None:
-        if look.finished_at and _is_absent(state, look, rules):
-            at = _not_before_newest(look.finished_at, state)
-            yield Switch(name, POWER_OFF, look, None, missed, at, False, look.started_at)
+        if scan.finished_at and _is_absent(state, scan, rules):
+            at = _not_before_newest(scan.finished_at, state)
+            yield MissedPowerEvent(name, POWER_OFF, scan, None, missed, at, False, scan.started_at)
     elif seen.instance.state in OFF and not _is_newer(state, seen.asked_at):
         dated = _end(state, seen, rules)
-        yield Switch(name, POWER_OFF, look, None, missed, *dated, seen.asked_at)
+        yield MissedPowerEvent(name, POWER_OFF, scan, None, missed, *dated, seen.asked_at)
 
 
-def _is_absent(state: PowerState, look: Look, rules: Rules) -> bool:
+def _is_absent(state: PowerState, scan: RegionScan, rules: Rules) -> bool:
     """Check whether an instance that is not listed has ended, as far as we can tell.
 
     We cannot where not all was asked for, or its entry may be one that could not be read, or where
     it is so young that EC2 may not list it yet.
     """
-    if not look.is_complete or _is_newer(state, look.started_at):
+    if not scan.is_complete or _is_newer(state, scan.started_at):
         return False
-    return state.newest_at is None or look.started_at - state.newest_at >= rules.grace
+    return state.newest_at is None or scan.started_at - state.newest_at >= rules.grace
 
 
 def _missed_start(
-    name: str, state: PowerState | None, look: Look, seen: Seen, rules: Rules
-) -> Iterator[Switch]:
+    name: str, state: PowerState | None, scan: RegionScan, seen: Seen, rules: Rules
+) -> Iterator[MissedPowerEvent]:
     if state and _is_newer(state, seen.asked_at):
         return
     if seen.instance.state == RUNNING:
         dated = _start(state, seen, rules)
         missed = _missed_on(state, rules)
-        yield Switch(name, POWER_ON, look, seen.instance, missed, *dated, seen.asked_at)
+        yield MissedPowerEvent(name, POWER_ON, scan, seen.instance, missed, *dated, seen.asked_at)
     elif run := _missed_run(state, seen, rules):
         on, off = str(Correction.Kind.MISSED_ON), str(Correction.Kind.MISSED_OFF)
-        yield Switch(name, POWER_ON, look, seen.instance, on, *run[0], seen.asked_at)
-        yield Switch(name, POWER_OFF, look, None, off, *run[1], seen.asked_at)
+        yield MissedPowerEvent(name, POWER_ON, scan, seen.instance, on, *run[0], seen.asked_at)
+        yield MissedPowerEvent(name, POWER_OFF, scan, None, off, *run[1], seen.asked_at)
 
 
 def _start(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated:
@@ -225,7 +225,7 @@ def _after(moment: datetime, state: PowerState | None) -> _Dated | None:
     """
     if state is None or state.occurred_at is None or state.occurred_at < moment:
         return _Dated(moment, True)
-    at_the_earliest = min(state.looked_at or state.occurred_at, state.occurred_at)
+    at_the_earliest = min(state.scanned_at or state.occurred_at, state.occurred_at)
     if moment < state.occurred_at and at_the_earliest < moment + _SECOND:
         return _Dated(state.occurred_at, True)
     return None
@@ -260,7 +260,7 @@ def _not_before_newest(moment: datetime, state: PowerState | None) -> datetime:
 
 
 def _missed_on(state: PowerState | None, rules: Rules) -> str | None:
-    """Tell whether a power-on had been missed, or we had no reason to expect it."""
+    """Return whether a power-on had been missed, or we had no reason to expect it."""
     if state and state.event_type and state.origin in _OUR_OWN_DOING:
         return None
     if (state and state.event_type) or not rules.is_first:

@@ -1,6 +1,6 @@
 """Which accounts could not be looked at for a while, for metrics and alerts (fault 25).
 
-A few rows of the index of looks for each account. A single region that the customer denies us is
+A few rows of the index of scans for each account. A single region that the customer denies us is
 left out: organizations often close regions for everybody, and nobody can mend that.
 """
 
@@ -33,7 +33,7 @@ ORDER BY seen.at, a.id
 LIMIT %s
 """  # noqa: S608 - made of constants
 
-# Of each account the newest looks are read, about three at each region. A look at no region, since
+# Of each account the newest scans are read, about three at each region. A scan of no region, since
 # EC2 did not tell them, counts until there is a good one at any.
 _FAILING = f"""
 SELECT a.aws_account_id, count(*)
@@ -49,11 +49,11 @@ FROM api_cloudaccount a CROSS JOIN LATERAL (
               AND started_at >= coalesce(a.enabled_at, '-infinity')
             ORDER BY started_at DESC LIMIT 100
         ) newest
-    ) look
+    ) scan
     ORDER BY region, started_at DESC, id DESC
-) look
+) scan
 WHERE {_METERED}
-  AND (look.outcome IN ('failed', 'throttled') AND (look.region IS NOT NULL OR look.is_newest))
+  AND (scan.outcome IN ('failed', 'throttled') AND (scan.region IS NOT NULL OR scan.is_newest))
 GROUP BY a.id
 ORDER BY count(*) DESC, a.id
 LIMIT %s
@@ -68,9 +68,9 @@ class Trouble(NamedTuple):
 
 
 def unseen_accounts() -> list[Trouble]:
-    """Return the metered accounts that nobody could look at for long, with seconds since then.
+    """Return the metered accounts that nobody could scan for long, with seconds since then.
 
-    At most 50, those unseen for the longest time first. None where looks are switched off.
+    At most 50, those unseen for the longest time first. None where scans are switched off.
     """
     if not settings.AWS_RECONCILE_SCHEDULE:
         return []
@@ -79,7 +79,7 @@ def unseen_accounts() -> list[Trouble]:
 
 
 def failing_accounts() -> list[Trouble]:
-    """Return the metered accounts whose newest look failed, with the number of regions.
+    """Return the metered accounts whose newest scan failed, with the number of regions.
 
     Failed or throttled; at most 50 accounts, those with the most regions first.
     """

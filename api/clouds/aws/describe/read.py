@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.cloudtrail.enrich import error_code, outcome_of
-from api.clouds.aws.describe.diff import Look, Seen
+from api.clouds.aws.describe.diff import RegionScan, Seen
 from api.clouds.aws.describe.ec2 import Page, describe_images
 from api.clouds.aws.errors import AwsError, is_access_denied, is_transient
 from api.clouds.aws.images import ShownImage
@@ -34,29 +34,29 @@ def read_regions(
     clock: DatabaseClock,
     *,
     by_ids: bool = False,
-) -> list[Look]:
-    """Read regions in parallel; returns one look each, which holds the problem if there was any.
+) -> list[RegionScan]:
+    """Read regions in parallel; returns one scan each, which holds the problem if there was any.
 
     ``by_ids`` says that the pages list only some instances, which we know.
     """
     arn = parse_arn(account.arn)
 
-    def read(region: str) -> Look:
-        look = Look(region, clock.now(), is_complete=not by_ids, by_ids=by_ids)
-        asked_at = look.started_at
+    def read(region: str) -> RegionScan:
+        scan = RegionScan(region, clock.now(), is_complete=not by_ids, by_ids=by_ids)
+        asked_at = scan.started_at
         try:
             for page in pages(arn, region):
                 read_at = clock.now()
-                look.seen += [Seen(instance, asked_at, read_at) for instance in page.instances]
+                scan.seen += [Seen(instance, asked_at, read_at) for instance in page.instances]
                 if page.unreadable:
-                    look.is_complete = False
+                    scan.is_complete = False
                     _warn_of_unreadable(account, region, page.unreadable)
                 asked_at = read_at
         except Exception as error:
             # Whatever it is, other regions have nothing to do with it.
-            look.problem = error
-        look.finished_at = clock.now()
-        return look
+            scan.problem = error
+        scan.finished_at = clock.now()
+        return scan
 
     with ThreadPoolExecutor(REGIONS_AT_ONCE, thread_name_prefix="describe") as pool:
         return list(pool.map(read, regions))
@@ -71,14 +71,16 @@ def _warn_of_unreadable(account: Account, region: str, count: int) -> None:
     )
 
 
-def read_images(account: Account, looks: Iterable[Look], clock: DatabaseClock) -> list[ShownImage]:
+def read_images(
+    account: Account, scans: Iterable[RegionScan], clock: DatabaseClock
+) -> list[ShownImage]:
     """Describe the images that we do not know, or that AWS did not show us before.
 
     Others are described to each account once as well, since it may have put tags on them that no
     other account sees (decision 34). A region whose question is not answered costs only its own
     answers: they are asked for again later (decision 47).
     """
-    used = {look.region: look.ami_ids for look in looks}
+    used = {scan.region: scan.ami_ids for scan in scans}
     known = load_images({ami_id for ami_ids in used.values() for ami_id in ami_ids}, [account.id])
     settled = {
         ami_id
@@ -106,29 +108,29 @@ def read_images(account: Account, looks: Iterable[Look], clock: DatabaseClock) -
     return shown
 
 
-def record_failures(account: Account, kind: str, looks: Iterable[Look]) -> None:
-    """Record the looks that showed nothing (09 P4)."""
+def record_failures(account: Account, kind: str, scans: Iterable[RegionScan]) -> None:
+    """Record the scans that showed nothing (09 P4)."""
     DescribeRun.objects.bulk_create(
         DescribeRun(
             cloud_account_id=account.id,
-            region=look.region or None,
+            region=scan.region or None,
             kind=kind,
-            started_at=look.started_at,
-            finished_at=look.finished_at,
-            outcome=outcome_of(look.problem),
-            error_code=error_code(look.problem),
+            started_at=scan.started_at,
+            finished_at=scan.finished_at,
+            outcome=outcome_of(scan.problem),
+            error_code=error_code(scan.problem),
         )
-        for look in looks
-        if look.problem
+        for scan in scans
+        if scan.problem
     )
 
 
-def raise_for(account: Account, looks: Iterable[Look]) -> None:
+def raise_for(account: Account, scans: Iterable[RegionScan]) -> None:
     """Raise what keeps regions from being read, unless the customer does not let us.
 
     Raises ``TransientCloudError`` for trouble that may pass, ``AwsError`` for other trouble.
     """
-    problems = [(look.region or "any", look.problem) for look in looks if look.problem]
+    problems = [(scan.region or "any", scan.problem) for scan in scans if scan.problem]
     for region, problem in problems:
         logger.warning(
             "AWS account %s cannot be described in %s: %s", account.aws_account_id, region, problem

@@ -1,4 +1,4 @@
-"""What a look leaves behind: events, facts and corrections (spec 04 §7.3; 09 P1, P5, P8). Pure.
+"""What a scan leaves behind: events, facts and corrections (spec 04 §7.3; 09 P1, P5, P8). Pure.
 
 All of it is dated by PostgreSQL's clock, or by what EC2 tells (decisions 31 and 41).
 """
@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.clouds.aws.cloudtrail.records import ATTRIBUTE_CHANGE
-from api.clouds.aws.describe.diff import Look, Rules, Seen, Switch
+from api.clouds.aws.describe.diff import MissedPowerEvent, RegionScan, Rules, Seen
 from api.clouds.aws.describe.ec2 import DescribedImage
 from api.clouds.aws.images import ShownImage
 from api.clouds.aws.selectors import Account
-from api.clouds.corrections import Contradiction
+from api.clouds.corrections import NewCorrection
 from api.clouds.facts import Observation
 from api.clouds.load import NewEvent, StoredEvent
 from api.models import Correction, DescribeRun, InstanceEvent
@@ -28,8 +28,8 @@ _ORIGINS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """A look at a whole account, of which some regions are to be stored.
+class AccountScan:
+    """A scan of a whole account, of which some regions are to be stored.
 
     ``seen`` are all instances that are listed in any region, by their ids in lower case. ``shown``
     are the images that were asked for, and ``images`` those of them that EC2 described.
@@ -44,12 +44,12 @@ class Survey:
 
     @property
     def origin(self) -> str:
-        """Where the events of this look come from."""
+        """Where the events of this scan come from."""
         return str(_ORIGINS[DescribeRun.Kind(self.kind)])
 
 
 class Stored(NamedTuple):
-    """What is stored of the looks: describe runs by region, the account's instances by name."""
+    """What is stored of the scans: describe runs by region, the account's instances by name."""
 
     run_ids: Mapping[str, int]
     ids: Mapping[str, int]
@@ -63,31 +63,36 @@ class Typed(NamedTuple):
     seen: Seen
 
 
-def listed_ids(looks: Iterable[Look], stored: Stored) -> set[int]:
+def listed_ids(scans: Iterable[RegionScan], stored: Stored) -> set[int]:
     """Return the ids of the listed instances that are the account's."""
-    return {instance_id for _, _, instance_id in _ours(looks, stored)}
+    return {instance_id for _, _, instance_id in _ours(scans, stored)}
 
 
-def events_of(survey: Survey, missing: Iterable[Switch], stored: Stored) -> Iterator[NewEvent]:
+def events_of(
+    account_scan: AccountScan, missing: Iterable[MissedPowerEvent], stored: Stored
+) -> Iterator[NewEvent]:
     """Yield the power events that were missing, of instances that are the account's."""
-    for switch in missing:
-        instance = switch.instance
-        if switch.cloud_instance_id in stored.ids:
+    for event in missing:
+        instance = event.instance
+        if event.cloud_instance_id in stored.ids:
             yield NewEvent(
-                instance_id=stored.ids[switch.cloud_instance_id],
-                account_id=survey.account.id,
-                event_type=switch.event_type,
-                occurred_at=switch.at,
+                instance_id=stored.ids[event.cloud_instance_id],
+                account_id=account_scan.account.id,
+                event_type=event.event_type,
+                occurred_at=event.at,
                 instance_type=instance.instance_type if instance else None,
                 subnet=instance.subnet if instance else None,
-                origin=survey.origin,
-                source_id=str(stored.run_ids[switch.look.region]),
+                origin=account_scan.origin,
+                source_id=str(stored.run_ids[event.scan.region]),
                 source_name=SOURCE_NAME,
             )
 
 
 def types_of(
-    survey: Survey, looks: Iterable[Look], stored: Stored, untyped: Mapping[int, datetime]
+    account_scan: AccountScan,
+    scans: Iterable[RegionScan],
+    stored: Stored,
+    untyped: Mapping[int, datetime],
 ) -> list[Typed]:
     """Return the types of instances whose events were stored without any (decision 47).
 
@@ -95,92 +100,96 @@ def types_of(
     its type since then.
     """
     typed = {}
-    for look, one, instance_id in _ours(looks, stored):
+    for scan, one, instance_id in _ours(scans, stored):
         if instance_id in untyped and one.instance.instance_type:
             event = NewEvent(
                 instance_id=instance_id,
-                account_id=survey.account.id,
+                account_id=account_scan.account.id,
                 event_type=ATTRIBUTE_CHANGE,
                 occurred_at=untyped[instance_id],
                 instance_type=one.instance.instance_type,
                 subnet=None,
-                origin=survey.origin,
-                source_id=str(stored.run_ids[look.region]),
+                origin=account_scan.origin,
+                source_id=str(stored.run_ids[scan.region]),
                 source_name=SOURCE_NAME,
             )
             typed[instance_id] = Typed(event, one)
     return list(typed.values())
 
 
-def observations_of(survey: Survey, looks: Iterable[Look], stored: Stored) -> Iterator[Observation]:
+def observations_of(
+    account_scan: AccountScan, scans: Iterable[RegionScan], stored: Stored
+) -> Iterator[Observation]:
     """Yield what the pages said of instances, when they had been read."""
-    for _, one, instance_id in _ours(looks, stored):
-        yield Observation(instance_id, one.read_at, survey.origin, one.instance.facts)
+    for _, one, instance_id in _ours(scans, stored):
+        yield Observation(instance_id, one.read_at, account_scan.origin, one.instance.facts)
 
 
-def contradictions_of(
-    survey: Survey,
-    looks: Iterable[Look],
-    missing: Iterable[Switch],
+def corrections_of(
+    account_scan: AccountScan,
+    scans: Iterable[RegionScan],
+    missing: Iterable[MissedPowerEvent],
     typed: Iterable[Typed],
     stored: Stored,
     events: Iterable[StoredEvent],
-) -> list[Contradiction]:
+) -> list[NewCorrection]:
     """Return what had been missed."""
     event_ids = {(event.instance_id, event.event_type): event.id for event in events}
     return [
-        *_missed(survey, missing, stored, event_ids),
-        *_filled(survey, looks, stored),
+        *_missed(account_scan, missing, stored, event_ids),
+        *_filled(account_scan, scans, stored),
         *_typed(typed, event_ids),
     ]
 
 
-def _filled(survey: Survey, looks: Iterable[Look], stored: Stored) -> list[Contradiction]:
+def _filled(
+    account_scan: AccountScan, scans: Iterable[RegionScan], stored: Stored
+) -> list[NewCorrection]:
     """Return the instances of which we had not known the image, once each."""
     found = {
-        instance_id: Contradiction(
+        instance_id: NewCorrection(
             instance_id,
-            survey.account.id,
+            account_scan.account.id,
             Correction.Kind.IMAGE_FILLED,
             one.read_at,
-            describe_run_id=stored.run_ids[look.region],
+            describe_run_id=stored.run_ids[scan.region],
             asked_at=one.asked_at,
         )
-        for look, one, instance_id in _ours(looks, stored)
+        for scan, one, instance_id in _ours(scans, stored)
         if instance_id in stored.image_filled
     }
     return list(found.values())
 
 
 def _missed(
-    survey: Survey,
-    missing: Iterable[Switch],
+    account_scan: AccountScan,
+    missing: Iterable[MissedPowerEvent],
     stored: Stored,
     event_ids: Mapping[tuple[int, str], int],
-) -> Iterator[Contradiction]:
+) -> Iterator[NewCorrection]:
     """Yield the power events that had been missed."""
-    for switch in missing:
-        instance_id = stored.ids.get(switch.cloud_instance_id, 0)
-        event_id = event_ids.get((instance_id, switch.event_type))
-        if switch.missed and event_id:
-            yield Contradiction(
+    for event in missing:
+        instance_id = stored.ids.get(event.cloud_instance_id, 0)
+        event_id = event_ids.get((instance_id, event.event_type))
+        if event.missed and event_id:
+            yield NewCorrection(
                 instance_id,
-                survey.account.id,
-                switch.missed,
-                switch.at,
+                account_scan.account.id,
+                event.missed,
+                event.at,
                 event_id,
-                stored.run_ids[switch.look.region],
-                is_exact=switch.is_exact,
-                asked_at=switch.asked_at,
+                stored.run_ids[event.scan.region],
+                is_exact=event.is_exact,
+                asked_at=event.asked_at,
             )
 
 
 def _typed(
     typed: Iterable[Typed], event_ids: Mapping[tuple[int, str], int]
-) -> Iterator[Contradiction]:
+) -> Iterator[NewCorrection]:
     """Yield the instances of which we had not known the type."""
     for event, one in typed:
-        yield Contradiction(
+        yield NewCorrection(
             event.instance_id,
             event.account_id,
             Correction.Kind.TYPE_FILLED,
@@ -191,10 +200,10 @@ def _typed(
         )
 
 
-def _ours(looks: Iterable[Look], stored: Stored) -> Iterator[tuple[Look, Seen, int]]:
+def _ours(scans: Iterable[RegionScan], stored: Stored) -> Iterator[tuple[RegionScan, Seen, int]]:
     """Yield the listed instances that are the account's, with their ids."""
-    for look in looks:
-        for one in look.listed:
+    for scan in scans:
+        for one in scan.listed:
             instance_id = stored.ids.get(one.instance.instance_id.lower())
             if instance_id is not None:
-                yield look, one, instance_id
+                yield scan, one, instance_id

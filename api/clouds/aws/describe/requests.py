@@ -8,7 +8,7 @@ DESCRIBE = "api.clouds.aws.tasks.initial_aws_describe_instances"
 
 
 def discovery_key(account_id: int) -> str:
-    """Return the key of the errand to describe an account."""
+    """Return the key of the entry to describe an account."""
     return f"discovery of account {account_id}"
 
 

@@ -1,4 +1,4 @@
-"""Look at all instances of an account: at first, and regularly again (spec 04 §7).
+"""Scan all instances of an account: at first, and regularly again (spec 04 §7).
 
 Get all regions in parallel, with nothing of the database open; compare with what we know; load a
 few regions at a time. A region that cannot be read, or stored, spoils no other one, and its
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from api.clouds.aws.arn import Arn, parse_arn
-from api.clouds.aws.describe.diff import Look, Rules, by_name
+from api.clouds.aws.describe.diff import RegionScan, Rules, by_name
 from api.clouds.aws.describe.ec2 import (
     Page,
     describe_all_instances,
@@ -25,7 +25,7 @@ from api.clouds.aws.describe.ec2 import (
 from api.clouds.aws.describe.gaps import accounts_with_gaps, missing_images, missing_instances
 from api.clouds.aws.describe.load import store_all
 from api.clouds.aws.describe.read import raise_for, read_images, read_regions, record_failures
-from api.clouds.aws.describe.records import Survey
+from api.clouds.aws.describe.records import AccountScan
 from api.clouds.aws.describe.requests import DESCRIBE
 from api.clouds.aws.errors import AwsError
 from api.clouds.aws.selectors import Account, load_metered, metered_accounts
@@ -63,13 +63,13 @@ def describe_account(*, account_id: int, resume: bool = False) -> None:
     if regions is None:
         return
     asked = _not_read_lately(account, regions, clock) if resume else regions
-    looks = read_regions(account, asked, describe_all_instances, clock)
+    scans = read_regions(account, asked, describe_all_instances, clock)
     if not resume:
-        looks += _closed_regions(account, regions, clock)
+        scans += _closed_regions(account, regions, clock)
     ami_ids = missing_images(account.id)
-    for look in looks:
-        look.asked_images = ami_ids.get(look.region, set())
-    _finish(account, kind, looks, clock)
+    for scan in scans:
+        scan.asked_images = ami_ids.get(scan.region, set())
+    _finish(account, kind, scans, clock)
 
 
 def describe_missing(*, account_id: int) -> None:
@@ -89,17 +89,17 @@ def describe_missing(*, account_id: int) -> None:
             yield Page(list(describe_instances(arn, region, wanted)), 0)
 
     regions = sorted(ami_ids.keys() | instance_ids.keys())
-    looks = read_regions(account, regions, pages, clock, by_ids=True)
-    for look in looks:
-        look.asked_images = ami_ids.get(look.region, set())
-    _finish(account, DescribeRun.Kind.ON_DEMAND, looks, clock)
+    scans = read_regions(account, regions, pages, clock, by_ids=True)
+    for scan in scans:
+        scan.asked_images = ami_ids.get(scan.region, set())
+    _finish(account, DescribeRun.Kind.ON_DEMAND, scans, clock)
 
 
-def _finish(account: Account, kind: str, looks: list[Look], clock: DatabaseClock) -> None:
+def _finish(account: Account, kind: str, scans: list[RegionScan], clock: DatabaseClock) -> None:
     """Describe the images of what was read, store all, and raise for what could not be read."""
-    read = [look for look in looks if not look.problem]
+    read = [scan for scan in scans if not scan.problem]
     shown = read_images(account, read, clock)
-    survey = Survey(
+    account_scan = AccountScan(
         account=account,
         kind=str(kind),
         rules=Rules(
@@ -111,60 +111,60 @@ def _finish(account: Account, kind: str, looks: list[Look], clock: DatabaseClock
         shown=shown,
         images={one.image_id: one.described for one in shown if one.described},
     )
-    store_all(survey, read)
-    failed = [look for look in looks if look.problem]
+    store_all(account_scan, read)
+    failed = [scan for scan in scans if scan.problem]
     record_failures(account, str(kind), failed)
     raise_for(account, failed)
 
 
 def _was_described(account: Account) -> bool:
-    """Check whether there was a look since the account was enabled."""
-    return _good_looks(account).exists()
+    """Check whether there was a scan since the account was enabled."""
+    return _successful_scans(account).exists()
 
 
-def _good_looks(account: Account) -> QuerySet[DescribeRun]:
-    looks = DescribeRun.objects.filter(
+def _successful_scans(account: Account) -> QuerySet[DescribeRun]:
+    scans = DescribeRun.objects.filter(
         cloud_account_id=account.id,
         kind__in=(DescribeRun.Kind.INITIAL, DescribeRun.Kind.RECONCILE),
         outcome=DescribeRun.Outcome.OK,
     )
-    return looks.filter(finished_at__gte=account.enabled_at) if account.enabled_at else looks
+    return scans.filter(finished_at__gte=account.enabled_at) if account.enabled_at else scans
 
 
 def _regions(account: Account, kind: str, clock: DatabaseClock) -> list[str] | None:
     """Return the account's enabled regions, or None if the customer does not let us see them."""
-    look = Look(region="", started_at=clock.now())
+    scan = RegionScan(region="", started_at=clock.now())
     try:
         regions = describe_regions(parse_arn(account.arn))
         if not regions:
             # Taken for true, it would end everything that runs.
             raise AwsError("EC2 tells of no region")
     except (ClientError, BotoCoreError, AwsError) as error:
-        look.problem, look.finished_at = error, clock.now()
-        record_failures(account, str(kind), [look])
-        raise_for(account, [look])
+        scan.problem, scan.finished_at = error, clock.now()
+        record_failures(account, str(kind), [scan])
+        raise_for(account, [scan])
         return None
     return regions
 
 
 def _not_read_lately(account: Account, regions: Iterable[str], clock: DatabaseClock) -> list[str]:
-    lately = _good_looks(account).filter(finished_at__gte=clock.now() - RESUME_WITHIN)
+    lately = _successful_scans(account).filter(finished_at__gte=clock.now() - RESUME_WITHIN)
     read = set(lately.values_list("region", flat=True))
     return [region for region in regions if region not in read]
 
 
-def _closed_regions(account: Account, listed: list[str], clock: DatabaseClock) -> list[Look]:
-    """Look at regions that were enabled once: what is there is as absent as what is terminated."""
+def _closed_regions(account: Account, listed: list[str], clock: DatabaseClock) -> list[RegionScan]:
+    """Return scans of regions that were enabled once: what is there counts as terminated."""
     known = Instance.objects.filter(cloud_account_id=account.id).exclude(region__in=listed)
     now = clock.now()
     return [
-        Look(region=region, started_at=now, finished_at=now)
+        RegionScan(region=region, started_at=now, finished_at=now)
         for region in known.values_list("region", flat=True).distinct().order_by("region")
     ]
 
 
 def reconcile_accounts() -> int:
-    """Queue a look at every account that is metered, spread over time; returns how many.
+    """Queue a scan of every account that is metered, spread over time; returns how many.
 
     Stopping from inside, failing hosts and the like leave no trace in logs (spec 04 §7.5).
     """

@@ -49,22 +49,22 @@ class SnapshotFailedError(RuntimeError):
 
 
 def customer_ec2(arn: str, region: str) -> Any:
-    """Give an EC2 client inside a customer's account."""
+    """Return an EC2 client inside a customer's account."""
     return clients.of_customer(parse_arn(arn), "ec2", region)
 
 
 def own_ec2() -> Any:
-    """Give our own EC2 client, in the region where inspections happen."""
+    """Return our own EC2 client, in the region where inspections happen."""
     return clients.own("ec2", settings.AWS_DEFAULT_REGION)
 
 
 def is_not_found(error: ClientError) -> bool:
-    """Tell whether AWS says that something does not exist, or no more."""
+    """Return whether AWS says that something does not exist, or no more."""
     return code_of(error).endswith((".NotFound", "AMIID.Unavailable"))
 
 
 def load_image(ec2: Any, ami_id: str) -> Description | None:
-    """Describe an AMI; gives None if it can not be loaded and never will be.
+    """Describe an AMI; gives None if it cannot be loaded and never will be.
 
     Raises NotReadyError for one that is neither available nor failed.
     """
@@ -83,7 +83,7 @@ def load_image(ec2: Any, ami_id: str) -> Description | None:
 
 
 def root_snapshot_id(image: Description) -> str | None:
-    """Give the snapshot behind an AMI's root device, if it has one."""
+    """Return the snapshot behind an AMI's root device, if it has one."""
     root = image.get("RootDeviceName")
     for mapping in image.get("BlockDeviceMappings", ()):
         if mapping.get("DeviceName") == root:
@@ -92,7 +92,7 @@ def root_snapshot_id(image: Description) -> str | None:
 
 
 def load_snapshot(ec2: Any, snapshot_id: str) -> Description | None:
-    """Describe a snapshot; gives None if the account of the client can not see it."""
+    """Describe a snapshot; gives None if the account of the client cannot see it."""
     try:
         found = ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
     except ClientError as error:
@@ -165,7 +165,7 @@ def find_or_copy_snapshot(*, snapshot_id: str, region: str, ami_id: str, attempt
 
 
 def is_copied(snapshot_copy_id: str) -> bool:
-    """Tell whether our copy is whole; False if it exists no more.
+    """Return whether our copy is whole; False if it exists no more.
 
     Raises NotReadyError while it is made, SnapshotFailedError if AWS failed to.
     """

@@ -13,7 +13,7 @@ COPY = "cloudigrade-snapshot-copy"
 
 
 def specification(kind: str, tags: Mapping[str, str]) -> dict[str, Any]:
-    """Give the tags of a resource that is about to be made."""
+    """Return the tags of a resource that is about to be made."""
     mine = {ENVIRONMENT: settings.CLOUDIGRADE_ENVIRONMENT, **tags}
     return {
         "ResourceType": kind,
@@ -22,11 +22,11 @@ def specification(kind: str, tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def ours() -> dict[str, Any]:
-    """Give the filter for whatever this environment has made."""
+    """Return the filter for whatever this environment has made."""
     return {"Name": f"tag:{ENVIRONMENT}", "Values": [settings.CLOUDIGRADE_ENVIRONMENT]}
 
 
 def value_of(resource: Mapping[str, Any], key: str) -> str:
-    """Give the value of a described resource's tag, or an empty text."""
+    """Return the value of a described resource's tag, or an empty text."""
     tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", ())}
     return str(tags.get(key, ""))

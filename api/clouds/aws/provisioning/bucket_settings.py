@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.errors import code_of
-from api.clouds.aws.provisioning.notifying_buckets import Pipe, trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import NotifyingBucket, trail_bucket
 from api.clouds.aws.provisioning.queues import queue_arn
 from api.clouds.aws.session import s3
 
@@ -31,68 +31,70 @@ _NOTHING_PUBLIC = dict.fromkeys(
 )
 
 
-def are_right(pipe: Pipe) -> bool:
-    """Tell whether the bucket of a pipe is configured as it has to be; changes nothing."""
-    return all(right(pipe) for right, _ in _ASPECTS)
+def are_right(notifying: NotifyingBucket) -> bool:
+    """Return whether a notifying bucket is configured as it has to be; changes nothing."""
+    return all(right(notifying) for right, _ in _ASPECTS)
 
 
-def mend(pipe: Pipe) -> None:
-    """Mend what is wrong with the bucket of a pipe; its queue is made if it does not exist."""
+def mend(notifying: NotifyingBucket) -> None:
+    """Mend what is wrong with a notifying bucket; its queue is made if it does not exist."""
     for right, put in _ASPECTS:
-        if not right(pipe):
-            put(pipe)
+        if not right(notifying):
+            put(notifying)
 
 
-def _read(call: Callable[..., dict[str, Any]], pipe: Pipe) -> dict[str, Any]:
-    """Give what a bucket's configuration of some kind is, nothing where there is none."""
+def _read(call: Callable[..., dict[str, Any]], notifying: NotifyingBucket) -> dict[str, Any]:
+    """Return what a bucket's configuration of some kind is, nothing where there is none."""
     try:
-        return call(Bucket=pipe.bucket)
+        return call(Bucket=notifying.bucket)
     except ClientError as error:
         if code_of(error) in _UNSET:
             return {}
         raise
 
 
-def _is_private(pipe: Pipe) -> bool:
-    found = _read(s3().get_public_access_block, pipe)
+def _is_private(notifying: NotifyingBucket) -> bool:
+    found = _read(s3().get_public_access_block, notifying)
     return found.get("PublicAccessBlockConfiguration") == _NOTHING_PUBLIC
 
 
-def _make_private(pipe: Pipe) -> None:
-    s3().put_public_access_block(Bucket=pipe.bucket, PublicAccessBlockConfiguration=_NOTHING_PUBLIC)
-
-
-def _is_encrypted(pipe: Pipe) -> bool:
-    # With whose key is for the account's owner to say.
-    return bool(_read(s3().get_bucket_encryption, pipe))
-
-
-def _encrypt(pipe: Pipe) -> None:
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    s3().put_bucket_encryption(
-        Bucket=pipe.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+def _make_private(notifying: NotifyingBucket) -> None:
+    s3().put_public_access_block(
+        Bucket=notifying.bucket, PublicAccessBlockConfiguration=_NOTHING_PUBLIC
     )
 
 
-def _has_policy(pipe: Pipe) -> bool:
-    found = json.loads(_read(s3().get_bucket_policy, pipe).get("Policy", "null"))
-    return bool(found == _policy(pipe))
+def _is_encrypted(notifying: NotifyingBucket) -> bool:
+    # With whose key is for the account's owner to say.
+    return bool(_read(s3().get_bucket_encryption, notifying))
 
 
-def _put_policy(pipe: Pipe) -> None:
-    if policy := _policy(pipe):
-        s3().put_bucket_policy(Bucket=pipe.bucket, Policy=json.dumps(policy))
+def _encrypt(notifying: NotifyingBucket) -> None:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    s3().put_bucket_encryption(
+        Bucket=notifying.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+    )
+
+
+def _has_policy(notifying: NotifyingBucket) -> bool:
+    found = json.loads(_read(s3().get_bucket_policy, notifying).get("Policy", "null"))
+    return bool(found == _policy(notifying))
+
+
+def _put_policy(notifying: NotifyingBucket) -> None:
+    if policy := _policy(notifying):
+        s3().put_bucket_policy(Bucket=notifying.bucket, Policy=json.dumps(policy))
     else:
-        s3().delete_bucket_policy(Bucket=pipe.bucket)
+        s3().delete_bucket_policy(Bucket=notifying.bucket)
 
 
-def _policy(pipe: Pipe) -> dict[str, Any] | None:
+def _policy(notifying: NotifyingBucket) -> dict[str, Any] | None:
     """Let CloudTrail, acting for a trail that has the name of ours, deliver logs that we then own.
 
     Trails of other names are not ours, whoever's account they are in; a customer's account may be
     in any partition. To the other bucket nobody but its owner has access, which needs no policy.
     """
-    if pipe != trail_pipe():
+    if notifying != trail_bucket():
         return None
     cloudtrail = {"Service": "cloudtrail.amazonaws.com"}
     of_our_trails = {
@@ -109,7 +111,7 @@ def _policy(pipe: Pipe) -> dict[str, Any] | None:
                 "Effect": "Allow",
                 "Principal": cloudtrail,
                 "Action": "s3:GetBucketAcl",
-                "Resource": pipe.bucket_arn,
+                "Resource": notifying.bucket_arn,
                 "Condition": {"ArnLike": of_our_trails},
             },
             {
@@ -117,7 +119,7 @@ def _policy(pipe: Pipe) -> dict[str, Any] | None:
                 "Effect": "Allow",
                 "Principal": cloudtrail,
                 "Action": "s3:PutObject",
-                "Resource": f"{pipe.bucket_arn}/{pipe.prefix}*",
+                "Resource": f"{notifying.bucket_arn}/{notifying.prefix}*",
                 "Condition": {
                     "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"},
                     "ArnLike": of_our_trails,
@@ -127,15 +129,15 @@ def _policy(pipe: Pipe) -> dict[str, Any] | None:
     }
 
 
-def _notifies(pipe: Pipe) -> bool:
-    found = _read(s3().get_bucket_notification_configuration, pipe)
+def _notifies(notifying: NotifyingBucket) -> bool:
+    found = _read(s3().get_bucket_notification_configuration, notifying)
     # Only its region and name count, so that the queue need not exist for this.
-    wanted = pipe.notification(f"arn:aws:sqs:{settings.SQS_DEFAULT_REGION}::{pipe.queue}")
+    wanted = notifying.notification(f"arn:aws:sqs:{settings.SQS_DEFAULT_REGION}::{notifying.queue}")
     return _essence(found) == _essence(wanted)
 
 
 def _essence(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Give what a configuration says: S3 tells of filters in another order and spelling."""
+    """Return what a configuration says: S3 tells of filters in another order and spelling."""
     rules = []
     for rule in configuration.get("QueueConfigurations", ()):
         arn = rule["QueueArn"].split(":")
@@ -147,9 +149,10 @@ def _essence(configuration: dict[str, Any]) -> dict[str, Any]:
     return {"queues": rules, **others}
 
 
-def _notify(pipe: Pipe) -> None:
+def _notify(notifying: NotifyingBucket) -> None:
     s3().put_bucket_notification_configuration(
-        Bucket=pipe.bucket, NotificationConfiguration=pipe.notification(queue_arn(pipe))
+        Bucket=notifying.bucket,
+        NotificationConfiguration=notifying.notification(queue_arn(notifying)),
     )
 
 
@@ -166,22 +169,24 @@ def _lifecycle() -> dict[str, Any]:
     }
 
 
-def _has_lifecycle(pipe: Pipe) -> bool:
-    found = _read(s3().get_bucket_lifecycle_configuration, pipe).get("Rules", [])
+def _has_lifecycle(notifying: NotifyingBucket) -> bool:
+    found = _read(s3().get_bucket_lifecycle_configuration, notifying).get("Rules", [])
     # S3 may tell more of a rule than was put, and of an empty prefix nothing.
     told = [{**rule, "Filter": rule.get("Filter") or {"Prefix": ""}} for rule in found]
     return len(told) == 1 and _lifecycle().items() <= told[0].items()
 
 
-def put_lifecycle(pipe: Pipe) -> None:
-    """Put our lifecycle rule on a pipe's bucket, in place of all others."""
+def put_lifecycle(notifying: NotifyingBucket) -> None:
+    """Put our lifecycle rule on a notifying bucket, in place of all others."""
     s3().put_bucket_lifecycle_configuration(
-        Bucket=pipe.bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
+        Bucket=notifying.bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
     )
-    logger.info("Put the lifecycle of bucket %s in place", pipe.bucket)
+    logger.info("Put the lifecycle of bucket %s in place", notifying.bucket)
 
 
-_ASPECTS: tuple[tuple[Callable[[Pipe], bool], Callable[[Pipe], None]], ...] = (
+_ASPECTS: tuple[
+    tuple[Callable[[NotifyingBucket], bool], Callable[[NotifyingBucket], None]], ...
+] = (
     (_is_private, _make_private),
     (_is_encrypted, _encrypt),
     (_has_policy, _put_policy),

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from api.clouds.aws.errors import code_of
 from api.clouds.aws.provisioning import bucket_settings
-from api.clouds.aws.provisioning.notifying_buckets import Pipe, pipes
+from api.clouds.aws.provisioning.notifying_buckets import NotifyingBucket, notifying_buckets
 from api.clouds.aws.session import s3
 from util.locks import LeaderRun
 
@@ -24,9 +24,9 @@ def sync_lifecycle() -> None:
     leader = LeaderRun(LEADER_FEATURE)
     with leader.lead() as wanted:
         if wanted:
-            for pipe in pipes():
-                ensure_bucket(pipe)
-                bucket_settings.put_lifecycle(pipe)
+            for notifying in notifying_buckets():
+                ensure_bucket(notifying)
+                bucket_settings.put_lifecycle(notifying)
             return
     if leader.completed_at():
         logger.info("The buckets' lifecycle was put in place a moment ago")
@@ -35,16 +35,16 @@ def sync_lifecycle() -> None:
         leader.wait()
 
 
-def ensure_bucket(pipe: Pipe) -> None:
-    """Make a pipe's bucket with all it needs; one that exists is left alone."""
-    if not exists(pipe):
-        _create_bucket(pipe)
+def ensure_bucket(notifying: NotifyingBucket) -> None:
+    """Make a notifying bucket with all it needs; one that exists is left alone."""
+    if not exists(notifying):
+        _create_bucket(notifying)
 
 
-def exists(pipe: Pipe) -> bool:
-    """Tell whether a pipe's bucket exists; raises ``ClientError`` if it is not ours."""
+def exists(notifying: NotifyingBucket) -> bool:
+    """Return whether a notifying bucket exists; raises ``ClientError`` if it is not ours."""
     try:
-        s3().head_bucket(Bucket=pipe.bucket)
+        s3().head_bucket(Bucket=notifying.bucket)
     except ClientError as error:
         if code_of(error) in _MISSING:
             return False
@@ -52,47 +52,47 @@ def exists(pipe: Pipe) -> bool:
     return True
 
 
-def _create_bucket(pipe: Pipe) -> None:
-    logger.warning("Bucket %s does not exist and is created", pipe.bucket)
+def _create_bucket(notifying: NotifyingBucket) -> None:
+    logger.warning("Bucket %s does not exist and is created", notifying.bucket)
     location: dict[str, Any] = {}
     if settings.S3_DEFAULT_REGION != _DEFAULT_LOCATION:
         location = {"CreateBucketConfiguration": {"LocationConstraint": settings.S3_DEFAULT_REGION}}
     try:
-        s3().create_bucket(Bucket=pipe.bucket, **location)
+        s3().create_bucket(Bucket=notifying.bucket, **location)
     except ClientError as error:
         # Another process was faster.
         if code_of(error) != "BucketAlreadyOwnedByYou":
             raise
     try:
-        bucket_settings.mend(pipe)
+        bucket_settings.mend(notifying)
     except Exception:
         # Half a bucket would pass for a whole one the next time.
-        s3().delete_bucket(Bucket=pipe.bucket)
+        s3().delete_bucket(Bucket=notifying.bucket)
         raise
 
 
-def is_right(pipe: Pipe) -> bool | None:
-    """Tell whether a pipe's bucket is as it has to be, None where there is none; only reads."""
-    return bucket_settings.are_right(pipe) if exists(pipe) else None
+def is_right(notifying: NotifyingBucket) -> bool | None:
+    """Return whether a bucket is as it has to be, None where there is none; only reads."""
+    return bucket_settings.are_right(notifying) if exists(notifying) else None
 
 
-def configure_bucket(pipe: Pipe) -> None:
-    """Make sure that a pipe's bucket exists and is as it has to be."""
-    if exists(pipe):
-        bucket_settings.mend(pipe)
+def configure_bucket(notifying: NotifyingBucket) -> None:
+    """Make sure that a notifying bucket exists and is as it has to be."""
+    if exists(notifying):
+        bucket_settings.mend(notifying)
     else:
-        _create_bucket(pipe)
+        _create_bucket(notifying)
 
 
-def remove_bucket(pipe: Pipe) -> None:
-    """Delete a pipe's bucket with all that is in it."""
-    if not exists(pipe):
+def remove_bucket(notifying: NotifyingBucket) -> None:
+    """Delete a notifying bucket with all that is in it."""
+    if not exists(notifying):
         return
-    for page in s3().get_paginator("list_object_versions").paginate(Bucket=pipe.bucket):
+    for page in s3().get_paginator("list_object_versions").paginate(Bucket=notifying.bucket):
         objects = [
             {"Key": one["Key"], "VersionId": one["VersionId"]}
             for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
         ]
         if objects:
-            s3().delete_objects(Bucket=pipe.bucket, Delete={"Objects": objects, "Quiet": True})
-    s3().delete_bucket(Bucket=pipe.bucket)
+            s3().delete_objects(Bucket=notifying.bucket, Delete={"Objects": objects, "Quiet": True})
+    s3().delete_bucket(Bucket=notifying.bucket)

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from api.clouds.aws.provisioning import queues
-from api.clouds.aws.provisioning.notifying_buckets import Pipe, pipes
+from api.clouds.aws.provisioning.notifying_buckets import NotifyingBucket, notifying_buckets
 from api.clouds.aws.session import sqs
 from util import postgres
 from util.metrics import counter
@@ -53,22 +53,22 @@ class Redrive:
 
 def redrive_all() -> list[Redrive]:
     """Move back what may be moved back by itself, of all queues."""
-    return [redrive(pipe) for pipe in pipes()]
+    return [redrive(notifying) for notifying in notifying_buckets()]
 
 
-def redrive(pipe: Pipe, *, everything: bool = False) -> Redrive:
-    """Move the dead letters of a pipe's queue back to it.
+def redrive(notifying: NotifyingBucket, *, everything: bool = False) -> Redrive:
+    """Move the dead letters of a bucket's queue back to it.
 
     Those that were moved back ``MOST_REDRIVES`` times stay, unless ``everything`` is to be moved:
     an operator knows that the cause has passed, and the letters count from nothing again. Nothing
     is moved while the database is away, since that is a cause that has not passed: raises what the
     database and SQS raise.
     """
-    result = Redrive(pipe.queue, pipe.dead_letter_queue)
-    url = queues.find(pipe.dead_letter_queue)
+    result = Redrive(notifying.queue, notifying.dead_letter_queue)
+    url = queues.find(notifying.dead_letter_queue)
     if url is None:
         return result
-    target = queues.queue_url(pipe)
+    target = queues.queue_url(notifying)
     staying: dict[str, str] = {}
     try:
         for letters in _letters(url):
@@ -84,9 +84,9 @@ def redrive(pipe: Pipe, *, everything: bool = False) -> Redrive:
     return result
 
 
-def count(pipe: Pipe) -> int:
-    """Return about how many dead letters a pipe's queue has."""
-    url = queues.find(pipe.dead_letter_queue)
+def count(notifying: NotifyingBucket) -> int:
+    """Return about how many dead letters a bucket's queue has."""
+    url = queues.find(notifying.dead_letter_queue)
     return queues.length_of(url) if url else 0
 
 

@@ -54,7 +54,7 @@ class Identity:
         self._iam = clients.own("iam", settings.AWS_DEFAULT_REGION)
 
     def exists(self) -> bool:
-        """Tell whether IAM knows it."""
+        """Return whether IAM knows it."""
         try:
             if self.kind == "user":
                 self._iam.get_user(UserName=self.name)
@@ -80,7 +80,7 @@ class Identity:
         return dict(found["PolicyDocument"])
 
     def put(self) -> None:
-        """Give it the policy."""
+        """Return it the policy."""
         policy = {"PolicyName": policy_name(), "PolicyDocument": json.dumps(policy_document())}
         if self.kind == "user":
             self._iam.put_user_policy(UserName=self.name, **policy)
@@ -117,7 +117,7 @@ def parse_identity(arn: str) -> tuple[str, str] | None:
 
 
 def is_right() -> bool | None:
-    """Tell whether we have the policy; True, too, where it is not for us to change that."""
+    """Return whether we have the policy; True, too, where it is not for us to change that."""
     try:
         identity = own_identity()
         if identity is None:
@@ -133,7 +133,7 @@ def is_right() -> bool | None:
 
 
 def ensure() -> None:
-    """Give ourselves the policy, if we may."""
+    """Return ourselves the policy, if we may."""
     identity = own_identity()
     if identity is None:
         return

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.errors import code_of
-from api.clouds.aws.provisioning.notifying_buckets import inspection_pipe
+from api.clouds.aws.provisioning.notifying_buckets import results_bucket
 from api.clouds.aws.session import clients
 
 IMAGE_PARAMETER = "/aws/service/ecs/optimized-ami/amazon-linux-2/recommended/image_id"
@@ -43,22 +43,22 @@ def _iam() -> Any:
 
 
 def key_name() -> str:
-    """Give the name of the key pair. Nobody has its private half: nobody logs in."""
+    """Return the name of the key pair. Nobody has its private half: nobody logs in."""
     return f"cloudigrade-ecs-ssh-{settings.CLOUDIGRADE_ENVIRONMENT}"
 
 
 def group_name() -> str:
-    """Give the name of the security group."""
+    """Return the name of the security group."""
     return f"cloudigrade-sg-{settings.CLOUDIGRADE_ENVIRONMENT}"
 
 
 def template_name() -> str:
-    """Give the name of the launch template."""
+    """Return the name of the launch template."""
     return str(settings.AWS_INSPECTION_LAUNCH_TEMPLATE_NAME)
 
 
 def role_name() -> str:
-    """Give the name of the role, and of the instance profile that hands it to instances."""
+    """Return the name of the role, and of the instance profile that hands it to instances."""
     return f"{template_name()}-role"
 
 
@@ -80,23 +80,23 @@ _TRUST = _policy(
 
 
 def role_policies() -> dict[str, dict[str, Any]]:
-    """Give the role's policies by name: put results into their bucket, write logs."""
-    pipe = inspection_pipe()
+    """Return the role's policies by name: put results into their bucket, write logs."""
+    notifying = results_bucket()
     logs = (
         *("CreateLogGroup", "CreateLogStream", "PutLogEvents", "PutRetentionPolicy"),
         *("DescribeLogGroups", "DescribeLogStreams"),
     )
     return {
         f"{template_name()}-policy": _policy(
-            _allow(["s3:ListBucket"], pipe.bucket_arn),
-            _allow(["s3:PutObject"], f"{pipe.bucket_arn}/{pipe.prefix}*"),
+            _allow(["s3:ListBucket"], notifying.bucket_arn),
+            _allow(["s3:PutObject"], f"{notifying.bucket_arn}/{notifying.prefix}*"),
         ),
         f"{template_name()}-cw-policy": _policy(_allow([f"logs:{name}" for name in logs], "*")),
     }
 
 
 def key_is_right() -> bool | None:
-    """Tell whether the key pair exists; it can not be wrong."""
+    """Return whether the key pair exists; it cannot be wrong."""
     found = _unless_missing(lambda: _ec2().describe_key_pairs(KeyNames=[key_name()]))
     return True if found else None
 
@@ -118,7 +118,7 @@ def _group() -> dict[str, Any] | None:
 
 
 def group_is_right() -> bool | None:
-    """Tell whether the security group lets nothing in."""
+    """Return whether the security group lets nothing in."""
     group = _group()
     return None if group is None else not group["IpPermissions"]
 
@@ -144,7 +144,7 @@ def remove_group() -> None:
 
 
 def role_is_right() -> bool | None:
-    """Tell whether the role, its policies and its instance profile are as they have to be."""
+    """Return whether the role, its policies and its instance profile are as they have to be."""
     trust, profile = _trust(), _profile_roles()
     if trust is None and profile is None:
         return None
@@ -167,13 +167,13 @@ def ensure_role() -> None:
 
 
 def _trust() -> Any:
-    """Give who may assume the role, None where there is no role."""
+    """Return who may assume the role, None where there is no role."""
     found = _unless_missing(lambda: _iam().get_role(RoleName=role_name()))
     return found and found["Role"]["AssumeRolePolicyDocument"]
 
 
 def _wrong_policies() -> dict[str, dict[str, Any]]:
-    """Give those of the role's policies that it has not, or has with another content."""
+    """Return those of the role's policies that it has not, or has with another content."""
     return {
         name: document
         for name, document in role_policies().items()
@@ -187,7 +187,7 @@ def _role_policy(name: str) -> Any:
 
 
 def _profile_roles() -> list[str] | None:
-    """Give the roles in the instance profile, None where there is no profile."""
+    """Return the roles in the instance profile, None where there is no profile."""
     found = _unless_missing(lambda: _iam().get_instance_profile(InstanceProfileName=role_name()))
     return found and [role["RoleName"] for role in found["InstanceProfile"]["Roles"]]
 
@@ -225,7 +225,7 @@ def remove_role() -> None:
 
 
 def template_data() -> dict[str, Any]:
-    """Give what instances are started with. The image is the one that AWS recommends today."""
+    """Return what instances are started with. The image is the one that AWS recommends today."""
     parameter = clients.own("ssm", settings.AWS_DEFAULT_REGION).get_parameter(Name=IMAGE_PARAMETER)
     group = _group()
     return {
@@ -249,7 +249,7 @@ def _default_version() -> dict[str, Any] | None:
 
 
 def template_is_right() -> bool | None:
-    """Tell whether the default version of the launch template says what it has to."""
+    """Return whether the default version of the launch template says what it has to."""
     present = _default_version()
     if present is None:
         return None
@@ -257,7 +257,7 @@ def template_is_right() -> bool | None:
 
 
 def _says(present: Any, wanted: Any) -> bool:
-    """Tell whether something is as it has to be; EC2 may tell more than was put."""
+    """Return whether something is as it has to be; EC2 may tell more than was put."""
     if isinstance(wanted, dict) and isinstance(present, dict):
         return all(_says(present.get(key), value) for key, value in wanted.items())
     return bool(present == wanted)

@@ -1,4 +1,4 @@
-"""The two pipes through which files reach us: a bucket, and the queue that hears of new objects.
+"""The two buckets through which files reach us, each with a queue that hears of its new objects.
 
 Names and rules are those of spec 04 §1.1 and §5.3; a dead letter queue takes what a queue's reader
 failed at too often.
@@ -15,7 +15,7 @@ NOTIFICATION_ID = "Notifications"
 
 
 @dataclass(frozen=True, slots=True)
-class Pipe:
+class NotifyingBucket:
     """A bucket, its queue, and which objects are announced."""
 
     bucket: str
@@ -73,13 +73,13 @@ class Pipe:
 
 
 def dead_letter_name(queue: str) -> str:
-    """Give the name of a queue's dead letter queue, no longer than SQS allows."""
+    """Return the name of a queue's dead letter queue, no longer than SQS allows."""
     return queue[: MAX_QUEUE_NAME - len(DEAD_LETTER_SUFFIX)] + DEAD_LETTER_SUFFIX
 
 
-def trail_pipe() -> Pipe:
-    """Give the pipe of CloudTrail's log files."""
-    return Pipe(
+def trail_bucket() -> NotifyingBucket:
+    """Return the bucket of CloudTrail's log files."""
+    return NotifyingBucket(
         bucket=settings.AWS_CLOUDTRAIL_BUCKET_NAME,
         queue=settings.AWS_CLOUDTRAIL_QUEUE_NAME,
         prefix="AWSLogs/",
@@ -87,9 +87,9 @@ def trail_pipe() -> Pipe:
     )
 
 
-def inspection_pipe() -> Pipe:
-    """Give the pipe of inspection results."""
-    return Pipe(
+def results_bucket() -> NotifyingBucket:
+    """Return the bucket of inspection results."""
+    return NotifyingBucket(
         bucket=settings.AWS_INSPECTION_BUCKET_NAME,
         queue=settings.AWS_INSPECTION_QUEUE_NAME,
         prefix="InspectionResults/",
@@ -97,6 +97,6 @@ def inspection_pipe() -> Pipe:
     )
 
 
-def pipes() -> tuple[Pipe, Pipe]:
-    """Give both pipes."""
-    return inspection_pipe(), trail_pipe()
+def notifying_buckets() -> tuple[NotifyingBucket, NotifyingBucket]:
+    """Return both buckets."""
+    return results_bucket(), trail_bucket()

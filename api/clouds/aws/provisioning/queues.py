@@ -17,11 +17,11 @@ from django.core.cache import cache
 from api.clouds.aws import backlog
 from api.clouds.aws.errors import code_of
 from api.clouds.aws.provisioning.notifying_buckets import (
-    Pipe,
+    NotifyingBucket,
     dead_letter_name,
-    inspection_pipe,
-    pipes,
-    trail_pipe,
+    notifying_buckets,
+    results_bucket,
+    trail_bucket,
 )
 from api.clouds.aws.session import sqs
 from util import clock, postgres
@@ -87,16 +87,16 @@ class _Urls:
 urls = _Urls()
 
 
-def queue_url(pipe: Pipe) -> str:
-    """Find a pipe's queue by its name; one that does not exist is made, with all it needs."""
-    return urls.get(pipe.queue) or urls.remember(
-        pipe.queue, find(pipe.queue) or _create_queue(pipe)
+def queue_url(notifying: NotifyingBucket) -> str:
+    """Find a bucket's queue by its name; one that does not exist is made, with all it needs."""
+    return urls.get(notifying.queue) or urls.remember(
+        notifying.queue, find(notifying.queue) or _create_queue(notifying)
     )
 
 
-def queue_arn(pipe: Pipe) -> str:
-    """Give the ARN of a pipe's queue, made if it does not exist."""
-    return _attributes(queue_url(pipe), "QueueArn")["QueueArn"]
+def queue_arn(notifying: NotifyingBucket) -> str:
+    """Return the ARN of a bucket's queue, made if it does not exist."""
+    return _attributes(queue_url(notifying), "QueueArn")["QueueArn"]
 
 
 def find(name: str) -> str | None:
@@ -110,14 +110,14 @@ def find(name: str) -> str | None:
 
 
 def is_missing_queue(error: ClientError) -> bool:
-    """Tell whether SQS says that there is no such queue."""
+    """Return whether SQS says that there is no such queue."""
     return code_of(error).endswith((".NonExistentQueue", "QueueDoesNotExist"))
 
 
-def _create_queue(pipe: Pipe) -> str:
-    logger.warning("SQS queue %s does not exist and is created", pipe.queue)
-    url = _create(pipe.queue, RETENTION)
-    _configure(pipe, url)
+def _create_queue(notifying: NotifyingBucket) -> str:
+    logger.warning("SQS queue %s does not exist and is created", notifying.queue)
+    url = _create(notifying.queue, RETENTION)
+    _configure(notifying, url)
     return url
 
 
@@ -126,50 +126,50 @@ def _create(name: str, retention: int) -> str:
     return str(sqs().create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
-def is_right(pipe: Pipe) -> bool | None:
-    """Tell whether a pipe's queue is as it has to be, None where there is none; only reads."""
-    url = find(pipe.queue)
+def is_right(notifying: NotifyingBucket) -> bool | None:
+    """Return whether a bucket's queue is as it has to be, None where there is none; only reads."""
+    url = find(notifying.queue)
     if url is None:
-        return False if find(pipe.dead_letter_queue) else None
-    return _is_configured(pipe, _present(url))
+        return False if find(notifying.dead_letter_queue) else None
+    return _is_configured(notifying, _present(url))
 
 
-def configure_queue(pipe: Pipe) -> None:
-    """Make sure that a pipe's queue exists and is as it has to be (spec 04 §10.2).
+def configure_queue(notifying: NotifyingBucket) -> None:
+    """Make sure that a bucket's queue exists and is as it has to be (spec 04 §10.2).
 
     What is right already is left alone. Raises what AWS raises, after logging it.
     """
     url = None
     try:
-        url = find(pipe.queue) or _create_queue(pipe)
-        _configure(pipe, url)
+        url = find(notifying.queue) or _create_queue(notifying)
+        _configure(notifying, url)
     except (ClientError, BotoCoreError):
-        logger.exception("Could not configure SQS queue %s (%s)", pipe.queue, url)
+        logger.exception("Could not configure SQS queue %s (%s)", notifying.queue, url)
         raise
 
 
-def remove_queue(pipe: Pipe) -> None:
-    """Delete a pipe's queue and its dead letter queue, with all messages."""
-    for name in (pipe.queue, pipe.dead_letter_queue):
+def remove_queue(notifying: NotifyingBucket) -> None:
+    """Delete a bucket's queue and its dead letter queue, with all messages."""
+    for name in (notifying.queue, notifying.dead_letter_queue):
         if url := find(name):
             sqs().delete_queue(QueueUrl=url)
     urls.forget()
 
 
-def _configure(pipe: Pipe, url: str) -> None:
+def _configure(notifying: NotifyingBucket, url: str) -> None:
     present = _present(url)
-    if _is_configured(pipe, present):
+    if _is_configured(notifying, present):
         return
     if not _redrives(present):
-        present["RedrivePolicy"] = _redrive_policy(pipe, present["QueueArn"])
-        if not find(pipe.dead_letter_queue):
-            _create(pipe.dead_letter_queue, DEAD_LETTER_RETENTION)
+        present["RedrivePolicy"] = _redrive_policy(notifying, present["QueueArn"])
+        if not find(notifying.dead_letter_queue):
+            _create(notifying.dead_letter_queue, DEAD_LETTER_RETENTION)
     sqs().set_queue_attributes(
         QueueUrl=url,
         Attributes={
-            "Policy": json.dumps(pipe.queue_policy(present["QueueArn"])),
+            "Policy": json.dumps(notifying.queue_policy(present["QueueArn"])),
             "RedrivePolicy": present["RedrivePolicy"],
-            "VisibilityTimeout": _visibility_timeout(pipe) or present["VisibilityTimeout"],
+            "VisibilityTimeout": _visibility_timeout(notifying) or present["VisibilityTimeout"],
         },
     )
 
@@ -178,17 +178,17 @@ def _present(url: str) -> dict[str, str]:
     return _attributes(url, "QueueArn", "Policy", "RedrivePolicy", "VisibilityTimeout")
 
 
-def _is_configured(pipe: Pipe, present: dict[str, str]) -> bool:
+def _is_configured(notifying: NotifyingBucket, present: dict[str, str]) -> bool:
     return (
-        json.loads(present.get("Policy") or "{}") == pipe.queue_policy(present["QueueArn"])
+        json.loads(present.get("Policy") or "{}") == notifying.queue_policy(present["QueueArn"])
         and _redrives(present)
-        and _visibility_timeout(pipe) in (None, present["VisibilityTimeout"])
+        and _visibility_timeout(notifying) in (None, present["VisibilityTimeout"])
     )
 
 
-def _visibility_timeout(pipe: Pipe) -> str | None:
-    """Give what the timeout has to be, None where SQS's own will do."""
-    if pipe != trail_pipe():
+def _visibility_timeout(notifying: NotifyingBucket) -> str | None:
+    """Return what the timeout has to be, None where SQS's own will do."""
+    if notifying != trail_bucket():
         return None
     return str(settings.AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT)
 
@@ -200,23 +200,23 @@ def _attributes(url: str, *names: str) -> dict[str, str]:
 
 
 def _redrives(present: dict[str, str]) -> bool:
-    """Tell whether a queue's redrive policy has our count, and a dead letter queue that exists."""
+    """Check whether a queue's redrive policy has our count and a queue that exists."""
     target, count = _parse_redrive(present.get("RedrivePolicy", ""))
     return count == settings.AWS_SQS_MAX_RECEIVE_COUNT and bool(target and find(target))
 
 
-def _redrive_policy(pipe: Pipe, queue_arn: str) -> str:
+def _redrive_policy(notifying: NotifyingBucket, queue_arn: str) -> str:
     place = queue_arn.rpartition(":")[0]
     return json.dumps(
         {
-            "deadLetterTargetArn": f"{place}:{pipe.dead_letter_queue}",
+            "deadLetterTargetArn": f"{place}:{notifying.dead_letter_queue}",
             "maxReceiveCount": settings.AWS_SQS_MAX_RECEIVE_COUNT,
         }
     )
 
 
 def _parse_redrive(text: str) -> tuple[str, int]:
-    """Give the name of a policy's dead letter queue, and its count; empty where it has none."""
+    """Return the name of a policy's dead letter queue, and its count; empty where it has none."""
     try:
         policy = json.loads(text)
         arn, count = str(policy["deadLetterTargetArn"]), int(policy["maxReceiveCount"])
@@ -229,17 +229,19 @@ def _parse_redrive(text: str) -> tuple[str, int]:
 
 def configure_queues() -> Iterator[str]:
     """Configure both queues, giving the name of each before it is worked on."""
-    for pipe in pipes():
-        yield pipe.queue
-        configure_queue(pipe)
+    for notifying in notifying_buckets():
+        yield notifying.queue
+        configure_queue(notifying)
 
 
-def hold_seconds(pipe: Pipe) -> int:
+def hold_seconds(notifying: NotifyingBucket) -> int:
     """Tell for how long a queue shows a message that was taken to nobody else."""
-    return int(_attributes(queue_url(pipe), "VisibilityTimeout")["VisibilityTimeout"])
+    return int(_attributes(queue_url(notifying), "VisibilityTimeout")["VisibilityTimeout"])
 
 
-def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[list[Message]]:
+def receive(
+    notifying: NotifyingBucket, *, limit: int, seconds: int | None = None
+) -> Iterator[list[Message]]:
     """Take messages in batches until the queue shows none, or as many as the limit were taken.
 
     They are shown to nobody else for some seconds, by default as many as the queue says, and are
@@ -247,7 +249,7 @@ def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[l
     warning. None is taken while the database is away, since SQS counts how often it hands a message
     out (decision 44): raises what the database raises.
     """
-    url = queue_url(pipe)
+    url = queue_url(notifying)
     hold = {} if seconds is None else {"VisibilityTimeout": seconds}
     while limit > 0:
         postgres.require_writable()
@@ -263,7 +265,7 @@ def receive(pipe: Pipe, *, limit: int, seconds: int | None = None) -> Iterator[l
         except ClientError as error:
             if not is_missing_queue(error):
                 raise
-            logger.warning("SQS queue %s does not exist", pipe.queue)
+            logger.warning("SQS queue %s does not exist", notifying.queue)
             urls.forget()
             return
         messages = [_message(raw) for raw in answer.get("Messages", ())]
@@ -287,14 +289,16 @@ def _message(raw: dict[str, Any]) -> Message:
 
 
 @contextmanager
-def held(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> Iterator[None]:
+def held(
+    notifying: NotifyingBucket, messages: Sequence[Message], *, seconds: int
+) -> Iterator[None]:
     """Keep messages from being shown to others while the block works on them.
 
     ``seconds`` is for how long they are held already, and how long at a time they will be. Where
     the block fails as a whole they are given back at once.
     """
     done = threading.Event()
-    url, receipts = queue_url(pipe), [message.receipt for message in messages]
+    url, receipts = queue_url(notifying), [message.receipt for message in messages]
 
     def renew() -> None:
         while not done.wait(max(seconds / 3, 1)):
@@ -314,7 +318,7 @@ def held(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> Iterator[N
 
 
 def show_again(url: str, receipts: Sequence[str]) -> None:
-    """Give messages of a queue back that were not worked on: others may take them at once."""
+    """Return messages of a queue back that were not worked on: others may take them at once."""
     _hold_for(url, receipts, 0)
 
 
@@ -333,13 +337,13 @@ def _hold_for(url: str, receipts: Sequence[str], seconds: int) -> None:
             logger.warning("Messages of %s may be shown again at another time: %s", url, error)
 
 
-def put_back(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> None:
+def put_back(notifying: NotifyingBucket, messages: Sequence[Message], *, seconds: int) -> None:
     """Let messages be shown again after some seconds, as if nobody had received them yet.
 
     SQS counts each receive, and sets a message aside after a few; so a new message with the same
     body takes the place of the old one, and remembers when that was sent.
     """
-    url = queue_url(pipe)
+    url = queue_url(notifying)
     for first in range(0, len(messages), BATCH):
         batch = messages[first : first + BATCH]
         answer = sqs().send_message_batch(
@@ -357,7 +361,7 @@ def put_back(pipe: Pipe, messages: Sequence[Message], *, seconds: int) -> None:
         for failure in answer.get("Failed", ()):
             message = batch[int(failure["Id"])]
             logger.warning("SQS refused to put back %s: %s", message.id, failure.get("Message"))
-        delete(pipe, [batch[int(sent["Id"])] for sent in answer.get("Successful", ())])
+        delete(notifying, [batch[int(sent["Id"])] for sent in answer.get("Successful", ())])
 
 
 def _remember(sent_at: datetime | None) -> dict[str, Any]:
@@ -367,13 +371,13 @@ def _remember(sent_at: datetime | None) -> dict[str, Any]:
     return {FIRST_SENT: {"DataType": "Number", "StringValue": milliseconds}}
 
 
-def delete(pipe: Pipe, messages: Sequence[Message]) -> list[Message]:
+def delete(notifying: NotifyingBucket, messages: Sequence[Message]) -> list[Message]:
     """Delete messages that are done with; gives those that SQS kept, which will be shown again."""
     kept: list[Message] = []
     for first in range(0, len(messages), BATCH):
         batch = messages[first : first + BATCH]
         answer = sqs().delete_message_batch(
-            QueueUrl=queue_url(pipe),
+            QueueUrl=queue_url(notifying),
             Entries=[
                 {"Id": str(number), "ReceiptHandle": one.receipt}
                 for number, one in enumerate(batch)
@@ -387,8 +391,8 @@ def delete(pipe: Pipe, messages: Sequence[Message]) -> list[Message]:
 
 
 def labelled_queues() -> dict[str, str]:
-    """Give the names of all queues by the labels that the metrics know them by."""
-    results, trails = inspection_pipe(), trail_pipe()
+    """Return the names of all queues by the labels that the metrics know them by."""
+    results, trails = results_bucket(), trail_bucket()
     return {
         "houndigrade_results": results.queue,
         "houndigrade_results_dlq": dead_letter_name(results.queue),
@@ -411,12 +415,12 @@ def _lengths_of(url: str) -> tuple[int, int]:
 def cache_lengths() -> None:
     """Remember how many messages each queue holds (spec 04 §10.4).
 
-    A queue that can not be read keeps its old value, and is never made by this.
+    A queue that cannot be read keeps its old value, and is never made by this.
     """
     for label, name in labelled_queues().items():
         try:
             length, in_flight = _lengths_of(sqs().get_queue_url(QueueName=name)["QueueUrl"])
-            if name == trail_pipe().queue:
+            if name == trail_bucket().queue:
                 backlog.note_queue(length + in_flight)
             key = LENGTH_KEY.format(label=label)
             cache.set(key, length, settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL)

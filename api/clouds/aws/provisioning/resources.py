@@ -10,7 +10,7 @@ from functools import partial
 from django.conf import settings
 
 from api.clouds.aws.provisioning import buckets, direct_rights, launch_template, queues
-from api.clouds.aws.provisioning.notifying_buckets import pipes
+from api.clouds.aws.provisioning.notifying_buckets import notifying_buckets
 
 
 @dataclass(frozen=True)
@@ -34,26 +34,26 @@ class Outcome:
 
 
 def resources() -> list[Resource]:
-    """Give all resources, each after those that it needs."""
+    """Return all resources, each after those that it needs."""
     host = launch_template
     return [
         *(
             Resource(
-                f"SQS queue {pipe.queue}",
-                partial(queues.is_right, pipe),
-                partial(queues.configure_queue, pipe),
-                partial(queues.remove_queue, pipe),
+                f"SQS queue {notifying.queue}",
+                partial(queues.is_right, notifying),
+                partial(queues.configure_queue, notifying),
+                partial(queues.remove_queue, notifying),
             )
-            for pipe in pipes()
+            for notifying in notifying_buckets()
         ),
         *(
             Resource(
-                f"S3 bucket {pipe.bucket}",
-                partial(buckets.is_right, pipe),
-                partial(buckets.configure_bucket, pipe),
-                partial(buckets.remove_bucket, pipe),
+                f"S3 bucket {notifying.bucket}",
+                partial(buckets.is_right, notifying),
+                partial(buckets.configure_bucket, notifying),
+                partial(buckets.remove_bucket, notifying),
             )
-            for pipe in pipes()
+            for notifying in notifying_buckets()
         ),
         Resource(
             f"EC2 key pair {host.key_name()}", host.key_is_right, host.ensure_key, host.remove_key

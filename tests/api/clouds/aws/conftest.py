@@ -9,7 +9,7 @@ from api.clouds.aws.cloudtrail import enrich, read
 from api.clouds.aws.provisioning import queues
 from api.clouds.aws.session import clients
 from deployment.local.aws import AwsControl
-from tests.api.clouds.aws.testbed import BUCKET, LogsInMemory, Scene, make_account
+from tests.api.clouds.aws.testbed import BUCKET, LogsInMemory, Testbed, make_account
 from tests.celery_fixtures import Queued
 
 
@@ -64,14 +64,14 @@ def pipes_ready(aws: AwsControl) -> AwsControl:
 
 
 @pytest.fixture
-def scene(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) -> Scene:
+def testbed(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) -> Testbed:
     """An account that has been metered since the beginning of 2020, and the way to its logs."""
     monkeypatch.setattr(queues, "LONG_POLL", 0)
     # The tests announce by themselves what they put into the bucket.
     pipes_ready.client("s3").put_bucket_notification_configuration(
         Bucket=BUCKET, NotificationConfiguration={}
     )
-    return Scene(pipes_ready, make_account())
+    return Testbed(pipes_ready, make_account())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from api.clouds.provider import (
     TransientCloudError,
     VerificationFailedError,
 )
-from api.models import Errand
+from api.models import OutboxEntry
 from tests.api.clouds.aws.testbed import ACCOUNT, trails
 from tests.factories import make_aws_account
 
@@ -262,9 +262,9 @@ def test_releasing_and_discovering_are_queued(queued):
 def test_last_removal_is_known(bucket, queued):
     assert provider.last_removal(ref()) is None
     provider.release(ref())
-    errand = Errand.objects.get()
-    tie = outbox.Tie(errand.key, str(errand.ticket))
-    remove_trail(arn=errand.args[0], aws_account_id=ACCOUNT, tie=tie)
+    entry = OutboxEntry.objects.get()
+    tie = outbox.TaskLink(entry.key, str(entry.ticket))
+    remove_trail(arn=entry.args[0], aws_account_id=ACCOUNT, tie=tie)
     assert provider.last_removal(ref()) is not None
 
 

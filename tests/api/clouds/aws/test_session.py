@@ -109,14 +109,14 @@ def hanging(monkeypatch):
 def test_who_we_are_is_asked_in_a_hurry(aws, hanging, monkeypatch):
     """A customer waits for the answer, and gunicorn ends whoever takes 30 seconds."""
     monkeypatch.delenv("AWS_MAX_ATTEMPTS")
-    config = clients.own("sts", "us-east-1", hurried=True).meta.config
+    config = clients.own("sts", "us-east-1", short_timeout=True).meta.config
     assert (config.connect_timeout, config.read_timeout) == (3, 5)
     assert config.retries["total_max_attempts"] == 2
-    patient = clients.own("sts", "us-east-1").meta.config
-    assert patient.read_timeout > config.read_timeout
+    retry_transient = clients.own("sts", "us-east-1").meta.config
+    assert retry_transient.read_timeout > config.read_timeout
 
     clients._clients.clear()
-    monkeypatch.setattr(session, "HURRIED_READ", 0.1)
+    monkeypatch.setattr(session, "SHORT_READ_TIMEOUT", 0.1)
     with pytest.raises(ReadTimeoutError):
         session.primary_account_id()
     assert len(hanging) == 2

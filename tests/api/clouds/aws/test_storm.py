@@ -184,7 +184,7 @@ def test_everything_at_once(logs, clocks, monkeypatch, seed):
     monkeypatch.setattr(load_by_customer, "PATIENCE", 0.5)
     monkeypatch.setattr(load_by_customer, "HASTE", 0.2)
     storm = Storm(seed)
-    queue = Queue(logs.announced(storm.files))
+    queue = Queue(logs.notified(storm.files))
     monkeypatch.setattr(ingest_module, "_put_back", lambda _messages: None)
     operator = Trigger("operator")
     disabled, deleted = storm.accounts[DISABLED], storm.accounts[DELETED]

@@ -46,7 +46,7 @@ class LogsInMemory:
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
 
-    def announced(self, files: Iterable[LogFile]) -> list[Message]:
+    def notified(self, files: Iterable[LogFile]) -> list[Message]:
         """Put log files into the bucket; gives a message for each."""
         messages = []
         for file in files:
@@ -55,14 +55,14 @@ class LogsInMemory:
             messages.append(Message(f"m{number()}", "r", body, datetime.now(UTC), 1))
         return messages
 
-    def fetch(self, announced: read.Announced) -> read.Content:
+    def fetch(self, notified: read.NotifiedObject) -> read.Content:
         """Read an object."""
-        data = self._objects[announced.key]
+        data = self._objects[notified.key]
         return read.Content(data, "", "", len(data))
 
 
 @dataclass
-class Scene(QueueStage):
+class Testbed(QueueStage):
     """The fake AWS of the product and of one customer."""
 
     queue = QUEUE
@@ -137,7 +137,7 @@ class Scene(QueueStage):
 
 
 def events(instance_id: str | None = None) -> list[tuple[str, str, datetime, str | None]]:
-    """Give the stored events: instance, what, when, type."""
+    """Return the stored events: instance, what, when, type."""
     rows = InstanceEvent.objects.order_by("id")
     if instance_id:
         rows = rows.filter(instance__cloud_instance_id=instance_id)
@@ -146,20 +146,20 @@ def events(instance_id: str | None = None) -> list[tuple[str, str, datetime, str
 
 
 def runs() -> list[tuple[str, datetime, datetime | None, str | None]]:
-    """Give the stored runs: instance, start, end, type."""
+    """Return the stored runs: instance, start, end, type."""
     rows = Run.objects.order_by("instance__cloud_instance_id", "start_time")
     columns = ("instance__cloud_instance_id", "start_time", "end_time", "instance_type")
     return list(rows.values_list(*columns))
 
 
 def trails(aws: AwsControl, number: str = ACCOUNT) -> list[str]:
-    """Give the names of an account's trails."""
+    """Return the names of an account's trails."""
     found = aws.client("cloudtrail", account_id=number).describe_trails()["trailList"]
     return [trail["Name"] for trail in found]
 
 
 def bodies(messages: Sequence[dict[str, str]]) -> list[str]:
-    """Give the bodies of a result's messages."""
+    """Return the bodies of a result's messages."""
     return [message["body"] for message in messages]
 
 

@@ -134,7 +134,7 @@ class World:
         return set(self.placed(events.values_list("instance__cloud_instance_id", "id")))
 
     def placed(self, rows: Iterable[tuple[str, Any]]) -> dict[Place, Any]:
-        """Give values by the places of the machines whose resource ids they come with."""
+        """Return values by the places of the machines whose resource ids they come with."""
         places = {self.resource_id(place): place for place in PLACES}
         return {places[name]: value for name, value in rows}
 

@@ -12,7 +12,7 @@ from api.clouds.aws.cloudtrail import load_by_customer
 from api.clouds.aws.cloudtrail import pipeline as ingest_module
 from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.provisioning import queues
-from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.metering.locking import lock_metering
 from api.models import DescribeRun, IngestObject, UserTaskLock
 from api.models.locking import lock_users
@@ -136,7 +136,7 @@ def stored():
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_others_are_stored_at_once_and_the_busy_one_later(logs, accounts, lock):
-    messages = logs.announced(file_of(number) for number in (OTHER, BUSY, THIRD, BUSY))
+    messages = logs.notified(file_of(number) for number in (OTHER, BUSY, THIRD, BUSY))
     with held(LOCKS[lock], accounts[BUSY]):
         assert ingest(messages) == [messages[0], messages[2]]
         assert stored() == {f"i-{OTHER}", f"i-{THIRD}"}
@@ -151,7 +151,7 @@ def test_others_are_stored_at_once_and_the_busy_one_later(logs, accounts, lock):
 
 def test_a_file_of_two_customers_waits_for_both(logs, accounts):
     """A file of an organization's trail tells of several accounts."""
-    messages = logs.announced([file_of(OTHER, BUSY), file_of(OTHER, hour=2)])
+    messages = logs.notified([file_of(OTHER, BUSY), file_of(OTHER, hour=2)])
     with held(task_lock, accounts[BUSY]):
         assert ingest(messages) == messages[1:]
         assert len(events()) == 1
@@ -162,7 +162,7 @@ def test_a_file_of_two_customers_waits_for_both(logs, accounts):
 def test_who_is_busy_only_for_a_moment_is_waited_for(logs, accounts, monkeypatch):
     """Workers that store logs of one customer take turns."""
     monkeypatch.setattr(load_by_customer, "PATIENCE", 60)
-    messages = logs.announced([file_of(BUSY), file_of(OTHER)])
+    messages = logs.notified([file_of(BUSY), file_of(OTHER)])
     with held(task_lock, accounts[BUSY]):
         working = in_thread(lambda: ingest(messages))
         while f"i-{OTHER}" not in stored():
@@ -176,38 +176,38 @@ def test_who_is_busy_only_for_a_moment_is_waited_for(logs, accounts, monkeypatch
 
 def test_who_was_busy_is_waited_for_shortly_and_after_all_others(logs, accounts, monkeypatch):
     waits = []
-    original = load_by_customer.store_entries
+    original = load_by_customer.store_file_results
 
-    def store_entries(entries, lookup, *, wait, lock_seconds):
-        waits.append((sorted(e.file.key.account_id for e in entries), wait, lock_seconds))
-        return original(entries, lookup, wait=wait, lock_seconds=lock_seconds)
+    def store_file_results(file_results, enrichment, *, wait, lock_seconds):
+        waits.append((sorted(e.file.key.account_id for e in file_results), wait, lock_seconds))
+        return original(file_results, enrichment, wait=wait, lock_seconds=lock_seconds)
 
-    monkeypatch.setattr(load_by_customer, "store_entries", store_entries)
+    monkeypatch.setattr(load_by_customer, "store_file_results", store_file_results)
     with held(lock_of_instances, accounts[BUSY]):
-        ingest(logs.announced([file_of(BUSY)]))
+        ingest(logs.notified([file_of(BUSY)]))
         assert [wait[1:] for wait in waits] == [(False, 0.3), (True, 0.3)]
         waits.clear()
-        ingest(logs.announced([file_of(BUSY), file_of(OTHER)]))
+        ingest(logs.notified([file_of(BUSY), file_of(OTHER)]))
         assert waits == [([OTHER], False, 0.3), ([BUSY], True, 0.1)]
     waits.clear()
-    ingest(logs.announced([file_of(BUSY), file_of(OTHER, hour=2)]))
+    ingest(logs.notified([file_of(BUSY), file_of(OTHER, hour=2)]))
     assert waits == [([OTHER], False, 0.3), ([BUSY], True, 0.1)]
     waits.clear()
-    ingest(logs.announced([file_of(BUSY, hour=2), file_of(OTHER, hour=3)]))
+    ingest(logs.notified([file_of(BUSY, hour=2), file_of(OTHER, hour=3)]))
     assert waits == [([BUSY, OTHER], False, 0.3)]
 
 
 def test_what_is_at_fault_is_found_beside_who_is_busy(logs, accounts, monkeypatch, caplog):
     bad = file_of(OTHER)
-    messages = logs.announced([file_of(BUSY), bad, file_of(OTHER, hour=2), file_of(THIRD)])
-    original = load_by_customer.store_entries
+    messages = logs.notified([file_of(BUSY), bad, file_of(OTHER, hour=2), file_of(THIRD)])
+    original = load_by_customer.store_file_results
 
-    def store_entries(entries, lookup, **options):
-        if any(entry.file.announced.key == bad.key for entry in entries):
+    def store_file_results(file_results, enrichment, **options):
+        if any(file_result.file.notified.key == bad.key for file_result in file_results):
             raise ZeroDivisionError("odd")
-        return original(entries, lookup, **options)
+        return original(file_results, enrichment, **options)
 
-    monkeypatch.setattr(load_by_customer, "store_entries", store_entries)
+    monkeypatch.setattr(load_by_customer, "store_file_results", store_file_results)
     with held(task_lock, accounts[BUSY]), caplog.at_level(logging.WARNING):
         assert ingest(messages) == messages[2:]
     assert len(events()) == 2
@@ -220,21 +220,21 @@ def test_what_is_at_fault_is_found_beside_who_is_busy(logs, accounts, monkeypatc
 def test_an_account_that_changes_hands_meanwhile_is_left_for_later(logs, accounts, monkeypatch):
     """Its new customer's locks are not held."""
     account, other = accounts[BUSY], accounts[OTHER]
-    original = load_by_customer.store_entries
+    original = load_by_customer.store_file_results
 
-    def store_entries(entries, lookup, **options):
+    def store_file_results(file_results, enrichment, **options):
         type(account).objects.filter(id=account.id).update(user_id=other.user_id)
-        return original(entries, lookup, **options)
+        return original(file_results, enrichment, **options)
 
-    monkeypatch.setattr(load_by_customer, "store_entries", store_entries)
-    messages = logs.announced([file_of(BUSY)])
+    monkeypatch.setattr(load_by_customer, "store_file_results", store_file_results)
+    messages = logs.notified([file_of(BUSY)])
     assert ingest(messages) == messages
     assert [run[0] for run in runs()] == [f"i-{BUSY}"]
 
 
 def test_a_customer_without_a_lock_row_gets_one(logs, accounts):
     UserTaskLock.objects.all().delete()
-    messages = logs.announced([file_of(BUSY), file_of(OTHER)])
+    messages = logs.notified([file_of(BUSY), file_of(OTHER)])
     assert ingest(messages) == messages
     assert UserTaskLock.objects.filter(locked=False).count() == 2
 
@@ -248,7 +248,7 @@ def test_questions_to_ec2_are_recorded_with_what_they_were_for(logs, accounts):
         )
         for number in (BUSY, OTHER)
     }
-    messages = logs.announced(unknown.values())
+    messages = logs.notified(unknown.values())
 
     def asked():
         return sorted(DescribeRun.objects.values_list("cloud_account__aws_account_id", flat=True))
@@ -262,58 +262,58 @@ def test_questions_to_ec2_are_recorded_with_what_they_were_for(logs, accounts):
 
 class TestQueue:
     @pytest.fixture
-    def late(self, scene, monkeypatch, settings):
+    def late(self, testbed, monkeypatch, settings):
         monkeypatch.setattr(ingest_module, "PUT_BACK_SECONDS", 0)
         # A message that comes back at once would be taken until so many were.
         settings.AWS_SQS_MAX_YIELD_COUNT = 2
-        UserTaskLock.objects.get_or_create(user_id=scene.account.user_id)
-        return scene
+        UserTaskLock.objects.get_or_create(user_id=testbed.account.user_id)
+        return testbed
 
     def test_a_busy_message_is_put_back_as_often_as_it_takes(self, late, queued, caplog):
         """SQS would set it aside after five receives."""
-        scene = late
-        scene.deliver(trail.run_instances(launched("i-1"), at=at(1)))
+        testbed = late
+        testbed.deliver(trail.run_instances(launched("i-1"), at=at(1)))
         other = make_account(OTHER)
         ids = set()
-        with held(task_lock, scene.account):
+        with held(task_lock, testbed.account):
             for _ in range(7):
-                successes, failures = scene.run()
-                assert (successes, scene.left) == ([], 1)
+                successes, failures = testbed.run()
+                assert (successes, testbed.left) == ([], 1)
                 ids |= {failure["message_id"] for failure in failures}
             key = trail.log_key(account=OTHER, name="other")
             record = trail.run_instances(launched("i-2"), account=OTHER, at=at(1))
-            scene.put(key=key, body=trail.log_file([record]))
-            scene.announce(key)
-            assert scene.run()[0]
+            testbed.put(key=key, body=trail.log_file([record]))
+            testbed.announce(key)
+            assert testbed.run()[0]
             assert [event[0] for event in events()] == ["i-2"]
             assert other.instances.count() == 1
         assert len(ids) >= 7
         assert queued.named("api.clouds.aws.tasks.analyze_log")[0].countdown == 1
-        assert [len(part) for part in scene.run()] == [1, 0]
+        assert [len(part) for part in testbed.run()] == [1, 0]
         assert {event[0] for event in events()} == {"i-1", "i-2"}
-        assert scene.left == 0
+        assert testbed.left == 0
         assert "dead letter" not in caplog.text
 
     def test_what_is_known_of_it_stays(self, late):
         """When it was sent first, and how often it was moved back (decision 44)."""
-        scene = late
+        testbed = late
         redrives = {"redrives": {"DataType": "Number", "StringValue": "7"}}
-        scene.sqs.send_message(QueueUrl=scene.url, MessageBody="x", MessageAttributes=redrives)
-        pipe = trail_pipe()
-        ((before,),) = queues.receive(pipe, limit=1)
-        queues.put_back(pipe, [before], seconds=0)
-        ((after,),) = queues.receive(pipe, limit=1)
+        testbed.sqs.send_message(QueueUrl=testbed.url, MessageBody="x", MessageAttributes=redrives)
+        notifying = trail_bucket()
+        ((before,),) = queues.receive(notifying, limit=1)
+        queues.put_back(notifying, [before], seconds=0)
+        ((after,),) = queues.receive(notifying, limit=1)
         assert after.id != before.id
         assert (after.body, after.sent_at, after.receives) == ("x", before.sent_at, 1)
         assert after.attributes["redrives"]["StringValue"] == "7"
-        queues.delete(pipe, [after])
-        assert scene.left == 0
+        queues.delete(notifying, [after])
+        assert testbed.left == 0
 
     def test_where_sqs_refuses_the_message_stays(self, late, caplog):
-        scene = late
-        scene.deliver(trail.run_instances(launched("i-1"), at=at(1)))
-        scene.aws.refuse("sqs", "SendMessageBatch", "AccessDenied")
-        with held(task_lock, scene.account):
-            successes, failures = scene.run()
-        assert (successes, len(failures), scene.left) == ([], 1, 1)
+        testbed = late
+        testbed.deliver(trail.run_instances(launched("i-1"), at=at(1)))
+        testbed.aws.refuse("sqs", "SendMessageBatch", "AccessDenied")
+        with held(task_lock, testbed.account):
+            successes, failures = testbed.run()
+        assert (successes, len(failures), testbed.left) == ([], 1, 1)
         assert "shown again when SQS will" in caplog.text

@@ -32,7 +32,7 @@ def in_batches(messages, size=5):
 def test_the_same_logs_at_the_same_time(logs):
     make_account(trail.ACCOUNT)
     fleet = Fleet(1, noise=1).live(40)
-    messages = logs.announced(fleet.files())
+    messages = logs.notified(fleet.files())
     work_at_once([in_batches(messages) for _ in range(WORKERS)])
     assert InstanceEvent.objects.count() == len(fleet.expected.events)
     assert runs() == fleet.spans
@@ -49,7 +49,7 @@ def test_the_logs_of_several_customers_that_share_images(logs):
         account = make_account(f"{place + 1:012}")
         order = images[place * 7 :] + images[: place * 7]
         fleets.append(Fleet(50 + place, account=account.aws_account_id, images=order).live(40))
-    messages = logs.announced([file for fleet in fleets for file in fleet.files()])
+    messages = logs.notified([file for fleet in fleets for file in fleet.files()])
     work_at_once([in_batches(messages[place::WORKERS]) for place in range(WORKERS)])
     assert runs() == sorted(span for fleet in fleets for span in fleet.spans)
     owners = Instance.objects.values_list("cloud_instance_id", "cloud_account__aws_account_id")

@@ -27,7 +27,7 @@ def test_a_worker_whose_clock_is_wrong_changes_no_dates(logs, monkeypatch, minut
     )
     monkeypatch.setattr(enrich, "describe_instances", lambda *_: iter([shown]))
     record = trail.start_instances(known.cloud_instance_id, at=at(3))
-    messages = logs.announced([LogFile(trail.log_key(at=at(3)), [record])])
+    messages = logs.notified([LogFile(trail.log_key(at=at(3)), [record])])
     before = postgres.now()
     with time_machine.travel(before + timedelta(minutes=minutes)):
         assert ingest(messages) == messages

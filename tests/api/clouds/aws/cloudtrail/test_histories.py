@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def deliver(logs, files, *, at_once=10):
-    messages = logs.announced(files)
+    messages = logs.notified(files)
     for first in range(0, len(messages), at_once):
         some = messages[first : first + at_once]
         assert ingest(some) == some

@@ -23,22 +23,22 @@ from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
 
 
-def key_at(scene, hour, minute=0, name="Name", **options):
-    account = scene.account.aws_account_id
+def key_at(testbed, hour, minute=0, name="Name", **options):
+    account = testbed.account.aws_account_id
     return trail.log_key(account=account, at=at(hour, minute), name=name, **options)
 
 
-def test_each_event_knows_its_record(scene, queued):
+def test_each_event_knows_its_record(testbed, queued):
     made = [
         trail.noise(1),
-        trail.run_instances(launched("i-1", image=scene.image()), at=at(1)),
+        trail.run_instances(launched("i-1", image=testbed.image()), at=at(1)),
         trail.stop_instances("i-1", at=at(2)),
     ]
-    key = scene.deliver(*made)
-    scene.run()
+    key = testbed.deliver(*made)
+    testbed.run()
     stored = IngestObject.objects.get()
     assert (stored.bucket, stored.key) == (BUCKET, key)
-    body = scene.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    body = testbed.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
     for event in InstanceEvent.objects.all():
         record = unpacked(body)["Records"][event.source_index]
         assert event.origin == "cloudtrail"
@@ -46,20 +46,20 @@ def test_each_event_knows_its_record(scene, queued):
         assert (event.source_id, event.source_name) == (record["eventID"], record["eventName"])
 
 
-def test_a_duplicate_never_overwrites_the_first_origin(scene):
+def test_a_duplicate_never_overwrites_the_first_origin(testbed):
     record = trail.stop_instances("i-1", at=at(2))
-    first = scene.deliver(record)
-    scene.run()
-    scene.ingest(trail.noise(1), record)
+    first = testbed.deliver(record)
+    testbed.run()
+    testbed.ingest(trail.noise(1), record)
     event = InstanceEvent.objects.get()
     assert event.source_object == IngestObject.objects.get(key=first).id
     assert event.source_index == 0
 
 
-def test_the_row_of_a_file(scene, settings):
+def test_the_row_of_a_file(testbed, settings):
     settings.CLOUDIGRADE_VERSION = "1.2.3"
-    key = key_at(scene, 3, 5)
-    scene.ingest(
+    key = key_at(testbed, 3, 5)
+    testbed.ingest(
         trail.noise(1),
         trail.stop_instances("i-1", "i-2", at=at(2)),
         trail.start_instances("i-1", at=at(3)),
@@ -67,7 +67,7 @@ def test_the_row_of_a_file(scene, settings):
     )
     row = IngestObject.objects.get()
     assert (row.outcome, row.records, row.relevant, row.stored) == ("ok", 3, 2, 3)
-    assert (row.aws_account_id, row.region) == (scene.account.aws_account_id, "us-east-1")
+    assert (row.aws_account_id, row.region) == (testbed.account.aws_account_id, "us-east-1")
     assert row.delivered_at == at(3, 5)
     assert row.announced_at == trail.NOON
     assert row.enqueued_at is not None
@@ -77,15 +77,15 @@ def test_the_row_of_a_file(scene, settings):
     assert row.size
 
 
-def test_a_file_without_anything_for_us_has_no_row_but_is_counted(scene):
-    scene.ingest(trail.noise(1), trail.noise(5), key=key_at(scene, 3))
+def test_a_file_without_anything_for_us_has_no_row_but_is_counted(testbed):
+    testbed.ingest(trail.noise(1), trail.noise(5), key=key_at(testbed, 3))
     assert not IngestObject.objects.exists()
     hour = IngestHour.objects.get()
     assert (hour.files, hour.records, hour.relevant, hour.stored) == (1, 2, 0, 0)
 
 
-def test_hours_add_up_files_and_reasons(scene):
-    scene.deliver(
+def test_hours_add_up_files_and_reasons(testbed):
+    testbed.deliver(
         trail.stop_instances("i-1", at=at(2)),
         trail.noise(0),
         trail.noise(3),
@@ -94,15 +94,15 @@ def test_hours_add_up_files_and_reasons(scene):
         trail.start_instances("i", requestParameters=None),
         trail.stop_instances("i", account="444444444444"),
         trail.stop_instances("i-1", at=at(2, day=1) - timedelta(days=30)),
-        key=key_at(scene, 3, 5, "A"),
+        key=key_at(testbed, 3, 5, "A"),
     )
-    scene.deliver(
-        trail.stop_instances("i-1", at=at(2)), trail.noise(3), key=key_at(scene, 3, 55, "B")
+    testbed.deliver(
+        trail.stop_instances("i-1", at=at(2)), trail.noise(3), key=key_at(testbed, 3, 55, "B")
     )
-    scene.deliver(trail.noise(3), key=key_at(scene, 4, 0, "C"))
-    scene.run()
+    testbed.deliver(trail.noise(3), key=key_at(testbed, 4, 0, "C"))
+    testbed.run()
     hour, later = IngestHour.objects.order_by("hour")
-    assert (hour.aws_account_id, hour.region) == (scene.account.aws_account_id, "us-east-1")
+    assert (hour.aws_account_id, hour.region) == (testbed.account.aws_account_id, "us-east-1")
     assert (hour.hour, later.hour) == (at(3), at(4))
     assert (hour.files, hour.records, hour.relevant) == (2, 10, 2)
     assert (hour.stored, hour.duplicates) == (1, 1)
@@ -127,26 +127,26 @@ def test_hours_add_up_files_and_reasons(scene):
     ("columns", "reason"),
     [({"is_enabled": False}, "disabled"), ({"platform_application_is_paused": True}, "paused")],
 )
-def test_reasons_of_accounts(scene, columns, reason):
-    type(scene.account).objects.update(**columns)
-    scene.ingest(trail.stop_instances("i-1"))
+def test_reasons_of_accounts(testbed, columns, reason):
+    type(testbed.account).objects.update(**columns)
+    testbed.ingest(trail.stop_instances("i-1"))
     assert IngestHour.objects.get().skipped == {reason: 1}
 
 
-def test_events_before_the_account_was_made(scene):
-    type(scene.account).objects.update(created_at=at(3))
-    scene.ingest(trail.stop_instances("i-1", at=at(2)))
+def test_events_before_the_account_was_made(testbed):
+    type(testbed.account).objects.update(created_at=at(3))
+    testbed.ingest(trail.stop_instances("i-1", at=at(2)))
     assert IngestHour.objects.get().skipped == {"before_created": 1}
 
 
-def test_a_file_that_comes_again_is_counted_once(scene):
-    key = scene.deliver(trail.stop_instances("i-1"), trail.noise(1))
-    scene.run()
-    scene.announce(key)
-    scene.announce(key)
-    scene.run()
-    scene.announce(key)
-    scene.run()
+def test_a_file_that_comes_again_is_counted_once(testbed):
+    key = testbed.deliver(trail.stop_instances("i-1"), trail.noise(1))
+    testbed.run()
+    testbed.announce(key)
+    testbed.announce(key)
+    testbed.run()
+    testbed.announce(key)
+    testbed.run()
     hour = IngestHour.objects.get()
     assert (hour.files, hour.records, hour.relevant, hour.stored) == (1, 2, 1, 1)
     assert hour.duplicates == 2
@@ -155,7 +155,7 @@ def test_a_file_that_comes_again_is_counted_once(scene):
     assert (row.attempts, row.stored) == (3, 1)
 
 
-def test_what_is_not_read_is_counted(scene, caplog):
+def test_what_is_not_read_is_counted(testbed, caplog):
     """Files of unknown accounts, and of no known form, leave no rows (fault 11)."""
 
     def counted(outcome):
@@ -164,12 +164,12 @@ def test_what_is_not_read_is_counted(scene, caplog):
 
     outcomes = ("unknown_account", "unknown_key", "insight")
     before = [counted(one) for one in outcomes]
-    account = scene.account.aws_account_id
-    scene.announce(trail.log_key(account="999999999999"))
-    scene.announce(f"AWSLogs/{account}/x\nforged.json.gz")
-    scene.announce(f"AWSLogs/{account}/CloudTrail-Insight/us-east-1/2020/01/02/x.json.gz")
+    account = testbed.account.aws_account_id
+    testbed.announce(trail.log_key(account="999999999999"))
+    testbed.announce(f"AWSLogs/{account}/x\nforged.json.gz")
+    testbed.announce(f"AWSLogs/{account}/CloudTrail-Insight/us-east-1/2020/01/02/x.json.gz")
     with caplog.at_level(logging.INFO):
-        assert len(scene.run()[0]) == 3
+        assert len(testbed.run()[0]) == 3
     assert [counted(one) for one in outcomes] == [number + 1 for number in before]
     hours = dict(IngestHour.objects.values_list("aws_account_id", "skipped"))
     assert hours == {account: {"insight": 1}}
@@ -178,16 +178,16 @@ def test_what_is_not_read_is_counted(scene, caplog):
     assert f"'{BUCKET}/AWSLogs/{account}/x\\nforged.json.gz' is not read" in caplog.text
 
 
-def test_digests_are_neither_logs_nor_poison(scene):
-    account = scene.account.aws_account_id
-    logs = [key_at(scene, 3, 5, "A"), key_at(scene, 3, 10, "B")]
+def test_digests_are_neither_logs_nor_poison(testbed):
+    account = testbed.account.aws_account_id
+    logs = [key_at(testbed, 3, 5, "A"), key_at(testbed, 3, 10, "B")]
     key = trail.digest_key(account=account, at=at(4))
     body = trail.digest_file(
         bucket=BUCKET, log_keys=logs, account=account, end=at(4), previous="before.gz"
     )
     for _ in range(2):
-        scene.announce(scene.put(key=key, body=body))
-        assert [len(part) for part in scene.run()] == [1, 0]
+        testbed.announce(testbed.put(key=key, body=body))
+        assert [len(part) for part in testbed.run()] == [1, 0]
     digest = TrailDigest.objects.get()
     assert (digest.aws_account_id, digest.region) == (account, "us-east-1")
     assert (digest.start, digest.end) == (at(3), at(4))
@@ -196,9 +196,9 @@ def test_digests_are_neither_logs_nor_poison(scene):
     assert IngestHour.objects.get().skipped == {"digest": 1}
 
 
-def test_questions_to_ec2_are_recorded(scene, queued):
-    instance_id = scene.instance(scene.image())
-    scene.ingest(trail.start_instances(instance_id, "i-gone"))
+def test_questions_to_ec2_are_recorded(testbed, queued):
+    instance_id = testbed.instance(testbed.image())
+    testbed.ingest(trail.start_instances(instance_id, "i-gone"))
     run = DescribeRun.objects.get()
     assert (run.kind, run.region, run.outcome) == ("on_demand", "us-east-1", "ok")
     assert (run.listed, run.running) == (1, 1)
@@ -209,20 +209,20 @@ def test_questions_to_ec2_are_recorded(scene, queued):
     ("code", "outcome"),
     [("UnauthorizedOperation", "denied"), ("RequestLimitExceeded", "throttled"), ("X", "failed")],
 )
-def test_questions_without_answer_are_recorded(scene, code, outcome):
-    scene.aws.refuse("ec2", "DescribeInstances", code)
-    scene.deliver(trail.start_instances("i-1"))
-    scene.run()
+def test_questions_without_answer_are_recorded(testbed, code, outcome):
+    testbed.aws.refuse("ec2", "DescribeInstances", code)
+    testbed.deliver(trail.start_instances("i-1"))
+    testbed.run()
     run = DescribeRun.objects.get()
     assert (run.outcome, run.error_code) == (outcome, code)
 
 
-def test_what_ec2_knew_better_is_a_correction(scene, queued, one_clock):
-    instance_id = scene.instance(scene.image(), "c5.large")
-    known = make_instance(account=scene.account, cloud_instance_id=instance_id)
+def test_what_ec2_knew_better_is_a_correction(testbed, queued, one_clock):
+    instance_id = testbed.instance(testbed.image(), "c5.large")
+    known = make_instance(account=testbed.account, cloud_instance_id=instance_id)
     make_event(instance=known, event_type="power_off", occurred_at=at(1), instance_type=None)
     with time_machine.travel(at(9), tick=False):
-        scene.ingest(trail.start_instances(instance_id, at=at(5)))
+        testbed.ingest(trail.start_instances(instance_id, at=at(5)))
     event = InstanceEvent.objects.get(event_type="power_on")
     image, size = Correction.objects.order_by("kind")
     assert (image.kind, image.event_id) == ("image_filled", None)
@@ -234,16 +234,16 @@ def test_what_ec2_knew_better_is_a_correction(scene, queued, one_clock):
     assert event.instance_type == "c5.large"
 
 
-def test_facts_of_instances_are_kept_on_change(scene, queued):
+def test_facts_of_instances_are_kept_on_change(testbed, queued):
     image = make_aws_image()
     spot = launched("i-1", image=image.cloud_image_id, instanceLifecycle="spot")
-    scene.ingest(trail.run_instances(spot, at=at(1)))
-    scene.ingest(
+    testbed.ingest(trail.run_instances(spot, at=at(1)))
+    testbed.ingest(
         trail.stop_instances("i-1", at=at(2)),
         trail.modify_instance("i-1", "m5.large", at=at(3)),
         trail.modify_instance("i-1", "c5.large", at=at(4)),
     )
-    scene.ingest(trail.run_instances(spot, at=at(1)))
+    testbed.ingest(trail.run_instances(spot, at=at(1)))
     first, second = InstanceFact.objects.order_by("observed_at")
     assert (first.observed_at, first.source) == (at(1), "cloudtrail")
     assert (first.instance_type, first.lifecycle, first.tenancy) == ("m5.large", "spot", "default")
@@ -255,13 +255,13 @@ def test_facts_of_instances_are_kept_on_change(scene, queued):
     )
 
 
-def test_changes_by_tags_leave_their_evidence(scene):
+def test_changes_by_tags_leave_their_evidence(testbed):
     known = make_aws_image()
     record = trail.create_tags(known.cloud_image_id, at=at(2))
-    scene.ingest(record)
+    testbed.ingest(record)
     fact = MachineImage.objects.get().facts.get()
     assert (fact.reason, fact.is_rhel) == ("tag", True)
-    assert fact.user == scene.account.user
+    assert fact.user == testbed.account.user
     assert [fact.evidence[name] for name in ("rule", "tag", "at")] == [
         "CreateTags",
         trail.RHEL_TAG,
@@ -269,7 +269,7 @@ def test_changes_by_tags_leave_their_evidence(scene):
     ]
 
 
-def test_what_is_read_is_counted_in_metrics(scene, queued):
+def test_what_is_read_is_counted_in_metrics(testbed, queued):
     def value(name, **labels):
         return REGISTRY.get_sample_value(f"cloudigrade_cloudtrail_{name}", labels) or 0
 
@@ -285,11 +285,11 @@ def test_what_is_read_is_counted_in_metrics(scene, queued):
         }
 
     before = read()
-    scene.deliver(
+    testbed.deliver(
         trail.stop_instances("i-1", "i-2"), trail.start_instances("i", requestParameters=None)
     )
-    scene.announce(body="nonsense")
-    scene.run()
+    testbed.announce(body="nonsense")
+    testbed.run()
     after = read()
     assert {name: after[name] - before[name] for name in before} == {
         "done": 1,

@@ -50,7 +50,7 @@ def deliver(logs, account):
 
     def deliver(*files):
         texts = [one if isinstance(one, str) else trail.log_text(one).decode() for one in files]
-        messages = logs.announced(map(Text, texts))
+        messages = logs.notified(map(Text, texts))
         assert ingest(messages) == messages
 
     return deliver

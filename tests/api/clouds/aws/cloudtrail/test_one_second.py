@@ -31,7 +31,7 @@ def deliver(logs):
             LogFile(key or trail.log_key(at=at(13), name=f"N{uuid.uuid4().hex}"), records)
             for key, records in zip(keys or [None] * len(files), files, strict=True)
         ]
-        messages = logs.announced(delivered)
+        messages = logs.notified(delivered)
         for first in range(0, len(messages), at_once):
             some = messages[first : first + at_once]
             assert ingest(some) == some
@@ -40,7 +40,7 @@ def deliver(logs):
 
 
 def unique(record):
-    """Give a record an id of its own, as CloudTrail does."""
+    """Return a record an id of its own, as CloudTrail does."""
     return record | {"eventID": str(uuid.uuid4())}
 
 

@@ -31,29 +31,29 @@ def database_that_goes_away(monkeypatch):
         fail()
 
     with monkeypatch.context() as patch:
-        patch.setattr(load_by_customer, "store_entries", go_away)
+        patch.setattr(load_by_customer, "store_file_results", go_away)
         yield
 
 
-def deliver(scene, *instances):
+def deliver(testbed, *instances):
     for name in instances:
-        scene.deliver(trail.run_instances(launched(name, image=scene.image())))
+        testbed.deliver(trail.run_instances(launched(name, image=testbed.image())))
 
 
-def test_messages_in_hand_are_given_back(scene, monkeypatch, queued):
-    deliver(scene, "i-1", "i-2", "i-3")
+def test_messages_in_hand_are_given_back(testbed, monkeypatch, queued):
+    deliver(testbed, "i-1", "i-2", "i-3")
     with database_that_goes_away(monkeypatch), pytest.raises(OperationalError):
-        scene.run()
+        testbed.run()
     assert not IngestObject.objects.exists(), "it is no fault of a file"
-    successes, failures = scene.run()
+    successes, failures = testbed.run()
     assert (len(successes), failures) == (3, [])
     assert {instance for instance, *_ in events()} == {"i-1", "i-2", "i-3"}
-    assert scene.left == 0
+    assert testbed.left == 0
 
 
-def test_one_lost_connection_is_no_outage(scene, monkeypatch, queued):
-    deliver(scene, "i-1", "i-2")
-    store, lost = load_by_customer.store_entries, []
+def test_one_lost_connection_is_no_outage(testbed, monkeypatch, queued):
+    deliver(testbed, "i-1", "i-2")
+    store, lost = load_by_customer.store_file_results, []
 
     def lose_a_connection(*arguments, **options):
         if not lost:
@@ -61,7 +61,7 @@ def test_one_lost_connection_is_no_outage(scene, monkeypatch, queued):
             fail()
         return store(*arguments, **options)
 
-    monkeypatch.setattr(load_by_customer, "store_entries", lose_a_connection)
-    successes, failures = scene.run()
+    monkeypatch.setattr(load_by_customer, "store_file_results", lose_a_connection)
+    successes, failures = testbed.run()
     assert (len(successes), failures) == (2, [])
     assert {instance for instance, *_ in events()} == {"i-1", "i-2"}

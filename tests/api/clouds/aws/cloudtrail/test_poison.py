@@ -95,48 +95,50 @@ POISON = {
 
 
 @pytest.mark.parametrize(("poison", "outcome"), POISON.values(), ids=POISON)
-def test_poison_between_good_messages(scene, queued, poison, outcome):
-    scene.deliver(trail.stop_instances("i-before"))
-    deliver(scene, poison)
-    scene.deliver(trail.stop_instances("i-after"))
-    successes, failures = scene.run()
+def test_poison_between_good_messages(testbed, queued, poison, outcome):
+    testbed.deliver(trail.stop_instances("i-before"))
+    deliver(testbed, poison)
+    testbed.deliver(trail.stop_instances("i-after"))
+    successes, failures = testbed.run()
     assert (len(successes), len(failures)) == ((3, 0) if outcome == DONE else (2, 1))
-    assert scene.left == len(failures)
+    assert testbed.left == len(failures)
     assert {event[0] for event in events()} == GOOD | poison.get("also", set())
 
 
-def deliver(scene, poison):
+def deliver(testbed, poison):
     if "message" in poison:
-        scene.announce(body=poison["message"])
+        testbed.announce(body=poison["message"])
     elif "records" in poison:
-        scene.deliver(*poison["records"])
+        testbed.deliver(*poison["records"])
     else:
-        key = poison["key"].format(account=scene.account.aws_account_id)
+        key = poison["key"].format(account=testbed.account.aws_account_id)
         if "body" in poison:
-            scene.put(key=key, body=poison["body"])
-        scene.announce(key)
+            testbed.put(key=key, body=poison["body"])
+        testbed.announce(key)
 
 
-def test_one_bad_file_of_a_message_does_not_stop_its_siblings(scene, queued):
+def test_one_bad_file_of_a_message_does_not_stop_its_siblings(testbed, queued):
     """The message stays for the sake of the bad one; coming again changes nothing."""
-    first, last = scene.put(trail.stop_instances("i-1")), scene.put(trail.stop_instances("i-2"))
-    bad = scene.put(key=trail.log_key(account=scene.account.aws_account_id, name="Bad"), body=b"x")
-    scene.announce(first, bad, last)
-    successes, failures = scene.run()
+    first, last = testbed.put(trail.stop_instances("i-1")), testbed.put(trail.stop_instances("i-2"))
+    bad = testbed.put(
+        key=trail.log_key(account=testbed.account.aws_account_id, name="Bad"), body=b"x"
+    )
+    testbed.announce(first, bad, last)
+    successes, failures = testbed.run()
     assert (successes, len(failures)) == ([], 1)
     assert {event[0] for event in events()} == {"i-1", "i-2"}
-    scene.announce(first, bad, last)
-    scene.run()
+    testbed.announce(first, bad, last)
+    testbed.run()
     assert len(events()) == 2
     assert IngestObject.objects.get(key=bad).outcome == "unreadable"
     assert IngestObject.objects.get(key=bad).attempts == 2
 
 
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
-def test_s3_in_trouble_keeps_the_message(scene, monkeypatch, code):
-    scene.deliver(trail.stop_instances("i-1"))
+def test_s3_in_trouble_keeps_the_message(testbed, monkeypatch, code):
+    testbed.deliver(trail.stop_instances("i-1"))
     monkeypatch.setattr(read, "_fetch", refusing(code))
-    assert [len(part) for part in scene.run()] == [0, 1]
+    assert [len(part) for part in testbed.run()] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -148,17 +150,17 @@ def test_s3_in_trouble_keeps_the_message(scene, monkeypatch, code):
         ("Weird", "unreadable", logging.ERROR),
     ],
 )
-def test_what_s3_refuses_is_given_up(scene, monkeypatch, caplog, code, outcome, level):
-    key = scene.deliver(trail.stop_instances("i-1"))
+def test_what_s3_refuses_is_given_up(testbed, monkeypatch, caplog, code, outcome, level):
+    key = testbed.deliver(trail.stop_instances("i-1"))
     monkeypatch.setattr(read, "_fetch", refusing(code))
-    assert [len(part) for part in scene.run()] == [1, 0]
+    assert [len(part) for part in testbed.run()] == [1, 0]
     assert IngestObject.objects.get(key=key).outcome == outcome
     (line,) = [record for record in caplog.records if key in record.getMessage()]
     assert line.levelno == level
 
 
 def refusing(code):
-    def fetch(announced):
+    def fetch(notified):
         raise ClientError({"Error": {"Code": code}}, "GetObject")
 
     return fetch
@@ -169,11 +171,11 @@ REFUSALS = ["UnauthorizedOperation", "RequestLimitExceeded", "InternalError"]
 
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("action", ["DescribeInstances", "DescribeImages", "AssumeRole"])
-def test_what_aws_does_not_answer_keeps_no_message(scene, queued, caplog, action, code):
+def test_what_aws_does_not_answer_keeps_no_message(testbed, queued, caplog, action, code):
     """Decision 47; fault 4: what needs no answer is stored at once, and so is the rest."""
     known = make_aws_image()
-    scene.aws.refuse("sts" if action == "AssumeRole" else "ec2", action, code)
-    scene.deliver(
+    testbed.aws.refuse("sts" if action == "AssumeRole" else "ec2", action, code)
+    testbed.deliver(
         trail.run_instances(launched("i-1", image=known.cloud_image_id), at=at(1)),
         trail.run_instances(launched("i-2", image="ami-unknown"), at=at(1)),
         trail.start_instances("i-unknown", at=at(1)),
@@ -181,7 +183,7 @@ def test_what_aws_does_not_answer_keeps_no_message(scene, queued, caplog, action
         trail.stop_instances("i-1", "i-2", "i-unknown", at=at(2)),
     )
     with caplog.at_level(logging.WARNING):
-        successes, failures = scene.run()
+        successes, failures = testbed.run()
     assert (len(successes), failures) == (1, [])
     assert runs() == [
         ("i-1", at(1), at(2), "m5.large"),
@@ -197,41 +199,43 @@ def test_what_aws_does_not_answer_keeps_no_message(scene, queued, caplog, action
         ("ami-tagged", "unavailable", True),
         ("ami-unknown", "unavailable", False),
     ]
-    assert f"AWS account {scene.account.aws_account_id} cannot be asked in us-east-1" in caplog.text
+    assert (
+        f"AWS account {testbed.account.aws_account_id} cannot be asked in us-east-1" in caplog.text
+    )
 
 
-def test_what_was_not_answered_is_asked_again_with_the_next_log(scene, queued):
+def test_what_was_not_answered_is_asked_again_with_the_next_log(testbed, queued):
     """Decision 47: what was missing is filled in as if it had been answered the first time."""
-    ami = scene.image()
-    instance_id = scene.instance(ami, "c5.large")
-    scene.aws.refuse("ec2", "DescribeInstances", "UnauthorizedOperation", times=1)
-    scene.aws.refuse("ec2", "DescribeImages", "UnauthorizedOperation", times=1)
-    scene.ingest(trail.start_instances(instance_id, at=at(1)))
-    scene.ingest(trail.run_instances(launched("i-2", image=ami), at=at(1)))
+    ami = testbed.image()
+    instance_id = testbed.instance(ami, "c5.large")
+    testbed.aws.refuse("ec2", "DescribeInstances", "UnauthorizedOperation", times=1)
+    testbed.aws.refuse("ec2", "DescribeImages", "UnauthorizedOperation", times=1)
+    testbed.ingest(trail.start_instances(instance_id, at=at(1)))
+    testbed.ingest(trail.run_instances(launched("i-2", image=ami), at=at(1)))
     assert MachineImage.objects.get().status == "unavailable"
-    scene.ingest(trail.stop_instances(instance_id, at=at(2)))
+    testbed.ingest(trail.stop_instances(instance_id, at=at(2)))
     assert MachineImage.objects.get().status == "pending"
     assert Instance.objects.filter(machine_image__cloud_image_id=ami).count() == 2
 
 
-def test_an_answer_of_another_kind_keeps_no_message(scene, queued, monkeypatch, caplog):
+def test_an_answer_of_another_kind_keeps_no_message(testbed, queued, monkeypatch, caplog):
     """Decision 47."""
 
     def broken(*_):
         raise KeyError("InstanceId")
 
     monkeypatch.setattr(enrich, "describe_instances", broken)
-    scene.deliver(trail.stop_instances("i-1"))
-    assert [len(part) for part in scene.run()] == [1, 0]
+    testbed.deliver(trail.stop_instances("i-1"))
+    assert [len(part) for part in testbed.run()] == [1, 0]
     assert [event[0] for event in events()] == ["i-1"]
     assert "cannot be asked in us-east-1: 'InstanceId'" in caplog.text
 
 
-def test_what_the_database_refuses_is_taken_apart(scene, queued, monkeypatch, caplog):
-    """One file that can not be stored does not keep its batch from being stored."""
-    scene.deliver(trail.stop_instances("i-1"))
-    bad = scene.deliver(trail.stop_instances("i-bad"))
-    scene.deliver(trail.stop_instances("i-2"))
+def test_what_the_database_refuses_is_taken_apart(testbed, queued, monkeypatch, caplog):
+    """One file that cannot be stored does not keep its batch from being stored."""
+    testbed.deliver(trail.stop_instances("i-1"))
+    bad = testbed.deliver(trail.stop_instances("i-bad"))
+    testbed.deliver(trail.stop_instances("i-2"))
     original = load.save_instances
 
     def save(*, cloud_type, found):
@@ -242,7 +246,7 @@ def test_what_the_database_refuses_is_taken_apart(scene, queued, monkeypatch, ca
         return original(cloud_type=cloud_type, found=wanted)
 
     monkeypatch.setattr(load, "save_instances", save)
-    successes, failures = scene.run()
+    successes, failures = testbed.run()
     assert (len(successes), len(failures)) == (2, 1)
     assert bad in bodies(failures)[0]
     assert {event[0] for event in events()} == {"i-1", "i-2"}
@@ -251,74 +255,74 @@ def test_what_the_database_refuses_is_taken_apart(scene, queued, monkeypatch, ca
     assert "division by zero" in caplog.text
 
 
-def test_what_can_not_be_processed_ends_in_the_dead_letter_queue(scene, queued):
-    scene.show_again_at_once()
-    scene.announce(body="hello world")
-    scene.deliver(trail.stop_instances("i-1"))
-    successes, failures = scene.run()
+def test_what_can_not_be_processed_ends_in_the_dead_letter_queue(testbed, queued):
+    testbed.show_again_at_once()
+    testbed.announce(body="hello world")
+    testbed.deliver(trail.stop_instances("i-1"))
+    successes, failures = testbed.run()
     assert (len(successes), len(failures)) == (1, 5)
-    assert scene.left == 0
-    dead = scene.sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"]
-    (message,) = scene.sqs.receive_message(QueueUrl=dead)["Messages"]
+    assert testbed.left == 0
+    dead = testbed.sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"]
+    (message,) = testbed.sqs.receive_message(QueueUrl=dead)["Messages"]
     assert message["Body"] == "hello world"
 
 
-def test_the_last_chance_of_a_message_is_told(scene, caplog, settings):
+def test_the_last_chance_of_a_message_is_told(testbed, caplog, settings):
     settings.AWS_SQS_MAX_RECEIVE_COUNT = 1
-    scene.announce(body="hello world")
-    scene.run()
+    testbed.announce(body="hello world")
+    testbed.run()
     assert "goes to the dead letter queue" in caplog.text
 
 
-def test_odd_records_are_named_in_the_log(scene, caplog):
-    key = scene.deliver(trail.noise(1), trail.start_instances("i", requestParameters=None))
+def test_odd_records_are_named_in_the_log(testbed, caplog):
+    key = testbed.deliver(trail.noise(1), trail.start_instances("i", requestParameters=None))
     with caplog.at_level(logging.WARNING):
-        scene.run()
+        testbed.run()
     assert f"Record 1 of {BUCKET}/{key} is malformed" in caplog.text
 
 
-def test_a_file_too_large_is_kept_for_an_operator(scene, monkeypatch):
+def test_a_file_too_large_is_kept_for_an_operator(testbed, monkeypatch):
     monkeypatch.setattr(read, "MAX_OBJECT", 10)
-    key = scene.deliver(trail.stop_instances("i-1"))
-    assert [len(part) for part in scene.run()] == [0, 1]
+    key = testbed.deliver(trail.stop_instances("i-1"))
+    assert [len(part) for part in testbed.run()] == [0, 1]
     assert IngestObject.objects.get(key=key).outcome == "rejected"
 
 
-def test_a_file_that_failed_and_then_is_read_is_fine(scene, monkeypatch):
-    key = scene.put(trail.stop_instances("i-1"))
-    scene.announce(key)
+def test_a_file_that_failed_and_then_is_read_is_fine(testbed, monkeypatch):
+    key = testbed.put(trail.stop_instances("i-1"))
+    testbed.announce(key)
     with monkeypatch.context() as broken:
         broken.setattr(read, "gunzip", lambda data: 1 / 0)
-        scene.run()
+        testbed.run()
     assert IngestObject.objects.get(key=key).outcome == "unreadable"
-    scene.announce(key)
-    scene.run()
+    testbed.announce(key)
+    testbed.run()
     found = IngestObject.objects.get(key=key)
     assert (found.outcome, found.attempts, found.stored) == ("ok", 2, 1)
 
 
-def test_plain_files_and_files_packed_by_type(scene):
-    folder = f"AWSLogs/{scene.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
-    text = trail.log_text([scene.mine(trail.stop_instances("i-plain"))])
-    scene.announce(scene.put(key=f"{folder}/plain.json", body=text))
-    packed = trail.log_file([scene.mine(trail.stop_instances("i-packed"))])
-    scene.aws.client("s3").put_object(
+def test_plain_files_and_files_packed_by_type(testbed):
+    folder = f"AWSLogs/{testbed.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
+    text = trail.log_text([testbed.mine(trail.stop_instances("i-plain"))])
+    testbed.announce(testbed.put(key=f"{folder}/plain.json", body=text))
+    packed = trail.log_file([testbed.mine(trail.stop_instances("i-packed"))])
+    testbed.aws.client("s3").put_object(
         Bucket=BUCKET,
         Key=f"{folder}/packed",
         Body=packed,
         ContentType="application/x-gzip",
     )
-    scene.announce(f"{folder}/packed")
-    assert len(scene.run()[0]) == 2
+    testbed.announce(f"{folder}/packed")
+    assert len(testbed.run()[0]) == 2
     assert set(Instance.objects.values_list("cloud_instance_id", flat=True)) == {
         "i-plain",
         "i-packed",
     }
 
 
-def test_keys_are_decoded(scene):
-    folder = f"AWSLogs/{scene.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
-    scene.ingest(trail.stop_instances("i-1"), key=f"{folder}/a copy+y=z%2F.json.gz")
+def test_keys_are_decoded(testbed):
+    folder = f"AWSLogs/{testbed.account.aws_account_id}/CloudTrail/us-east-1/2020/01/02"
+    testbed.ingest(trail.stop_instances("i-1"), key=f"{folder}/a copy+y=z%2F.json.gz")
     assert [event[0] for event in events()] == ["i-1"]
 
 
@@ -326,43 +330,43 @@ def test_keys_are_decoded(scene):
 @pytest.mark.parametrize(
     "announce", [trail.notification, trail.eventbridge_event, trail.cloudtrail_notice]
 )
-def test_forms_of_notifications(scene, wrap, announce):
+def test_forms_of_notifications(testbed, wrap, announce):
     """Issue 14, item 28: those that AWS documents."""
-    scene.announce(body=wrap(announce(BUCKET, scene.put(trail.stop_instances("i-1")))))
-    assert [len(part) for part in scene.run()] == [1, 0]
+    testbed.announce(body=wrap(announce(BUCKET, testbed.put(trail.stop_instances("i-1")))))
+    assert [len(part) for part in testbed.run()] == [1, 0]
     assert len(events()) == 1
 
 
-def test_notifications_of_unknown_form_are_counted_until_they_are_dead_letters(scene):
+def test_notifications_of_unknown_form_are_counted_until_they_are_dead_letters(testbed):
     """Issue 14, item 28."""
 
     def counted(form):
         name = "cloudigrade_cloudtrail_notifications_total"
         return REGISTRY.get_sample_value(name, {"form": form}) or 0
 
-    scene.announce(body=trail.s3_test_event(BUCKET))
-    scene.run()
+    testbed.announce(body=trail.s3_test_event(BUCKET))
+    testbed.run()
     unknown, tests = counted("unknown"), counted("test")
-    scene.show_again_at_once()
-    scene.announce(body='{"version": "9", "detail": {}}')
-    assert [len(part) for part in scene.run()] == [0, 5]
+    testbed.show_again_at_once()
+    testbed.announce(body='{"version": "9", "detail": {}}')
+    assert [len(part) for part in testbed.run()] == [0, 5]
     assert (counted("unknown") - unknown, counted("test") - tests) == (5, 0)
-    assert scene.left == 0
-    dead = scene.sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"]
-    (message,) = scene.sqs.receive_message(QueueUrl=dead)["Messages"]
+    assert testbed.left == 0
+    dead = testbed.sqs.get_queue_url(QueueName=f"{QUEUE}-dlq")["QueueUrl"]
+    (message,) = testbed.sqs.receive_message(QueueUrl=dead)["Messages"]
     assert message["Body"] == '{"version": "9", "detail": {}}'
 
 
 @pytest.mark.parametrize("step", ["gunzip", "load_accounts"])
-def test_a_time_limit_is_no_fault_of_the_file(scene, queued, monkeypatch, reach_time_limit, step):
+def test_a_time_limit_is_no_fault_of_the_file(testbed, queued, monkeypatch, reach_time_limit, step):
     """Nothing is recorded of the file, and its message comes again (fault 11)."""
-    scene.show_again_at_once()
-    scene.deliver(trail.stop_instances("i-1"))
+    testbed.show_again_at_once()
+    testbed.deliver(trail.stop_instances("i-1"))
     with monkeypatch.context() as patch:
         patch.setattr(read, step, lambda *_: reach_time_limit())
         with pytest.raises(SoftTimeLimitExceeded):
-            scene.run()
+            testbed.run()
     assert not IngestObject.objects.exists()
     assert not IngestHour.objects.exists()
-    assert [len(part) for part in scene.run()] == [1, 0]
+    assert [len(part) for part in testbed.run()] == [1, 0]
     assert [event[0] for event in events()] == ["i-1"]

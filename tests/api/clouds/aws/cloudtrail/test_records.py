@@ -20,27 +20,27 @@ def read(*made):
 
 
 def seen(log):
-    return [(one.instance_id, one.event_type, one.instance_type) for one in log.sightings]
+    return [(one.instance_id, one.event_type, one.instance_type) for one in log.instance_records]
 
 
 def reasons(*made):
     log = read(*made)
-    assert not log.sightings
+    assert not log.instance_records
     assert not log.tag_changes
     return dict(log.skipped)
 
 
 def test_a_launch():
     item = launched("i-1", image="ami-1", type="t3.nano", subnet="subnet-9")
-    (sighting,) = read(trail.noise(1), trail.run_instances(item, at=NOON)).sightings
-    assert sighting.place == 1
-    assert (sighting.event_name, sighting.event_type) == ("RunInstances", "power_on")
-    assert sighting.occurred_at == NOON
-    assert (sighting.region, sighting.account_id) == ("us-east-1", "123456789012")
-    assert (sighting.instance_id, sighting.image_id) == ("i-1", "ami-1")
-    assert (sighting.instance_type, sighting.subnet) == ("m5.large", "subnet-9")
-    assert sighting.event_id == trail.run_instances(item, at=NOON)["eventID"]
-    assert sighting.traits == Traits(None, None, "default", "us-east-1a", 1, 2)
+    (instance_record,) = read(trail.noise(1), trail.run_instances(item, at=NOON)).instance_records
+    assert instance_record.record_index == 1
+    assert (instance_record.event_name, instance_record.event_type) == ("RunInstances", "power_on")
+    assert instance_record.occurred_at == NOON
+    assert (instance_record.region, instance_record.account_id) == ("us-east-1", "123456789012")
+    assert (instance_record.instance_id, instance_record.image_id) == ("i-1", "ami-1")
+    assert (instance_record.instance_type, instance_record.subnet) == ("m5.large", "subnet-9")
+    assert instance_record.event_id == trail.run_instances(item, at=NOON)["eventID"]
+    assert instance_record.traits == Traits(None, None, "default", "us-east-1a", 1, 2)
 
 
 def test_a_launch_tells_of_market_and_product():
@@ -49,16 +49,18 @@ def test_a_launch_tells_of_market_and_product():
         instanceLifecycle="spot",
         productCodes={"items": [{"productCode": "abc", "type": "marketplace"}]},
     )
-    (sighting,) = read(trail.run_instances(item)).sightings
-    assert sighting.traits.lifecycle == "spot"
-    assert sighting.traits.product_codes == [
+    (instance_record,) = read(trail.run_instances(item)).instance_records
+    assert instance_record.traits.lifecycle == "spot"
+    assert instance_record.traits.product_codes == [
         {"ProductCodeId": "abc", "ProductCodeType": "marketplace"}
     ]
 
 
 def test_several_instances_in_one_launch():
     log = read(trail.run_instances(*(launched(f"i-{number}") for number in range(20))))
-    assert [one.instance_id for one in log.sightings] == [f"i-{number}" for number in range(20)]
+    assert [one.instance_id for one in log.instance_records] == [
+        f"i-{number}" for number in range(20)
+    ]
 
 
 def test_scenario_36_the_type_of_a_launch_template_is_in_the_response():
@@ -119,13 +121,13 @@ def test_scenario_08_another_attribute_is_no_event():
 def test_an_instance_is_seen_once_per_record():
     made = trail.stop_instances("i-1", "i-1")
     made["requestParameters"]["instanceId"] = "i-1"
-    assert len(read(made).sightings) == 1
+    assert len(read(made).instance_records) == 1
 
 
 def test_a_spot_interruption_switches_off():
     log = read(trail.spot_interruption("i-1", "i-2"))
     assert seen(log) == [("i-1", "power_off", None), ("i-2", "power_off", None)]
-    assert log.sightings[0].account_id == "123456789012"
+    assert log.instance_records[0].account_id == "123456789012"
 
 
 @pytest.mark.parametrize("code", ["Client.InstanceLimitExceeded", "Client.DryRunOperation"])
@@ -135,7 +137,7 @@ def test_scenario_09_failed_calls(code):
 
 @pytest.mark.parametrize("code", [None, ""])
 def test_an_empty_error_code_is_none(code):
-    assert len(read(trail.run_instances(launched("i-1"), errorCode=code)).sightings) == 1
+    assert len(read(trail.run_instances(launched("i-1"), errorCode=code)).instance_records) == 1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_other_sources():
 @pytest.mark.parametrize("spelling", ["12345678901", "012345678901", 12345678901])
 def test_spellings_of_the_account(spelling):
     made = trail.run_instances(launched("i-1"), identity={"accountId": spelling})
-    assert read(made).sightings[0].account_id == "012345678901"
+    assert read(made).instance_records[0].account_id == "012345678901"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_spellings_of_the_account(spelling):
 )
 def test_a_record_without_account_is_its_recipients(identity):
     made = trail.run_instances(launched("i-1"), identity=identity)
-    assert read(made).sightings[0].account_id == "123456789012"
+    assert read(made).instance_records[0].account_id == "123456789012"
 
 
 def test_an_account_that_is_none():
@@ -212,7 +214,7 @@ ODD = {
 def test_scenario_35_an_odd_record_does_not_stop_its_neighbours(changes):
     odd = trail.run_instances(launched("i-odd")) | changes
     log = read(trail.run_instances(launched("i-1")), odd, trail.run_instances(launched("i-2")))
-    assert [one.instance_id for one in log.sightings] == ["i-1", "i-2"]
+    assert [one.instance_id for one in log.instance_records] == ["i-1", "i-2"]
     assert log.skipped == {Skip.MALFORMED: 1}
     assert log.malformed == [1]
 
@@ -227,15 +229,15 @@ def test_a_missing_member_is_like_null(member):
 @pytest.mark.parametrize("odd", [None, 1, "text", [], True])
 def test_records_that_are_no_objects(odd):
     log = read(trail.run_instances(launched("i-1")), odd)
-    assert len(log.sightings) == 1
+    assert len(log.instance_records) == 1
     assert log.skipped == {Skip.MALFORMED: 1}
 
 
 def test_odd_optional_members_are_unknown():
     item = launched("i-1", imageId=7, subnetId=["x"], placement="x", cpuOptions={"coreCount": "1"})
-    (sighting,) = read(trail.run_instances(item)).sightings
-    assert (sighting.image_id, sighting.subnet) == (None, None)
-    assert sighting.traits == Traits(None, None, None, None, None, None)
+    (instance_record,) = read(trail.run_instances(item)).instance_records
+    assert (instance_record.image_id, instance_record.subnet) == (None, None)
+    assert instance_record.traits == Traits(None, None, None, None, None, None)
 
 
 def test_a_type_that_is_too_long_is_unknown():
@@ -245,9 +247,9 @@ def test_a_type_that_is_too_long_is_unknown():
 
 def test_times_of_other_zones():
     made = trail.run_instances(launched("i-1"), eventTime="2020-01-02T14:00:00+02:00")
-    (sighting,) = read(made).sightings
-    assert sighting.occurred_at == datetime(2020, 1, 2, 12, tzinfo=UTC)
-    assert sighting.occurred_at.utcoffset() == timedelta(0)
+    (instance_record,) = read(made).instance_records
+    assert instance_record.occurred_at == datetime(2020, 1, 2, 12, tzinfo=UTC)
+    assert instance_record.occurred_at.utcoffset() == timedelta(0)
 
 
 def test_scenario_15_tags_of_images():
@@ -255,7 +257,7 @@ def test_scenario_15_tags_of_images():
         trail.create_tags("ami-1", "i-1", "ami-2", tags=["x", trail.OPENSHIFT_TAG]),
         trail.delete_tags("ami-1", tags=[trail.RHEL_TAG, trail.OPENSHIFT_TAG]),
     )
-    assert [(one.place, one.image_id, one.tag, one.present) for one in log.tag_changes] == [
+    assert [(one.record_index, one.image_id, one.tag, one.present) for one in log.tag_changes] == [
         (0, "ami-1", records.OPENSHIFT_TAG, True),
         (0, "ami-2", records.OPENSHIFT_TAG, True),
         (1, "ami-1", records.RHEL_TAG, False),
@@ -317,7 +319,7 @@ OMITTED = {"reason": "responseElements too large", "omitted": True, "originalSiz
 
 
 def unread(log):
-    return [(one.place, one.account_id, one.occurred_at) for one in log.unread]
+    return [(one.record_index, one.account_id, one.occurred_at) for one in log.unread]
 
 
 def test_a_launch_whose_response_was_omitted_is_to_be_asked_for():
@@ -362,7 +364,7 @@ def test_what_names_no_instance_anywhere_is_to_be_asked_for(response):
     log = read(
         trail.stop_instances("i-1") | {"requestParameters": OMITTED, "responseElements": response}
     )
-    assert (log.sightings, log.skipped) == ([], {Skip.OMITTED: 1})
+    assert (log.instance_records, log.skipped) == ([], {Skip.OMITTED: 1})
     assert unread(log) == [(0, "123456789012", NOON)]
 
 
@@ -372,7 +374,7 @@ def test_what_names_no_instance_anywhere_is_to_be_asked_for(response):
 def test_a_launch_without_a_readable_response_is_malformed_and_to_be_asked_for(response):
     """Decision 52, to 46."""
     log = read(trail.run_instances(launched("i-1")) | {"responseElements": response})
-    assert (log.sightings, log.skipped, log.malformed) == ([], {Skip.MALFORMED: 1}, [0])
+    assert (log.instance_records, log.skipped, log.malformed) == ([], {Skip.MALFORMED: 1}, [0])
     assert unread(log) == [(0, "123456789012", NOON)]
 
 
@@ -386,7 +388,7 @@ def test_nothing_is_asked_for_without_need():
         trail.stop_instances("i-1") | unanswered,
         trail.run_instances(launched("i-1", instanceType=None), type=None),
     )
-    assert (log.sightings, log.unread) == ([], [])
+    assert (log.instance_records, log.unread) == ([], [])
     assert log.skipped == {
         Skip.ERROR_CODE: 1,
         Skip.UNKNOWN_ACCOUNT: 1,
@@ -425,16 +427,20 @@ good = st.sampled_from(
 def damaged_records(draw):
     """A good record with something inside replaced by anything."""
     made = json.loads(json.dumps(draw(good)))
-    place = made
+    record_index = made
     for _ in range(draw(st.integers(0, 5))):
-        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+        keys = (
+            sorted(record_index)
+            if isinstance(record_index, dict)
+            else list(range(len(record_index)))
+        )
         if not keys:
             break
         key = draw(st.sampled_from(keys))
-        if isinstance(place[key], dict | list) and draw(st.booleans()):
-            place = place[key]
+        if isinstance(record_index[key], dict | list) and draw(st.booleans()):
+            record_index = record_index[key]
         else:
-            place[key] = draw(json_values)
+            record_index[key] = draw(json_values)
             break
     return made
 
@@ -443,12 +449,14 @@ def damaged_records(draw):
 @given(st.lists(damaged_records() | json_values, max_size=6))
 def test_no_record_raises_and_each_is_relevant_or_skipped(made):
     log = read_log(json.dumps({"Records": made}).encode())
-    places = {one.place for one in log.sightings} | {one.place for one in log.tag_changes}
+    places = {one.record_index for one in log.instance_records} | {
+        one.record_index for one in log.tag_changes
+    }
     assert log.records == len(made) == len(places) + log.skipped.total()
-    for sighting in log.sightings:
-        assert sighting.occurred_at.tzinfo is UTC
-        assert len(sighting.account_id) == 12
-        assert sighting.instance_id
+    for instance_record in log.instance_records:
+        assert instance_record.occurred_at.tzinfo is UTC
+        assert len(instance_record.account_id) == 12
+        assert instance_record.instance_id
 
 
 @settings(max_examples=300)

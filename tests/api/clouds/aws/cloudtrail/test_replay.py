@@ -51,7 +51,7 @@ class Night(NamedTuple):
 
 
 @pytest.fixture
-def night(scene):
+def night(testbed):
     """A night whose logs are in the bucket; nobody announces them."""
     fleets = [
         Fleet(number, account=ACCOUNT, region=region, start=at(20), noise=1).live(25)
@@ -59,7 +59,7 @@ def night(scene):
     ]
     files = [file for fleet in fleets for file in fleet.files()]
     for file in files:
-        scene.aws.client("s3").put_object(Bucket=BUCKET, Key=file.key, Body=file.body)
+        testbed.aws.client("s3").put_object(Bucket=BUCKET, Key=file.key, Body=file.body)
     return Night(fleets, [file.key for file in files])
 
 
@@ -69,12 +69,12 @@ def lose_everything():
         model.objects.all().delete()
 
 
-def test_after_a_lost_database_all_is_as_it_was(scene, night):
+def test_after_a_lost_database_all_is_as_it_was(testbed, night):
     """Twice nothing is doubled: the second time, and by force, nothing changes."""
     for first in range(0, len(night.keys), 10):
-        scene.announce(*night.keys[first : first + 10])
-    while scene.left:
-        scene.run()
+        testbed.announce(*night.keys[first : first + 10])
+    while testbed.left:
+        testbed.run()
     before = sorted(events()), runs()
     assert before[1] == night.spans
     lose_everything()
@@ -102,7 +102,7 @@ def test_after_a_lost_database_all_is_as_it_was(scene, night):
     )
 
 
-def test_a_dry_run_only_counts(scene, night):
+def test_a_dry_run_only_counts(testbed, night):
     assert command(*DAYS, "--dry-run") == [
         line(day, files=night.files(day), left=night.files(day)) for day in (2, 3)
     ]
@@ -110,7 +110,7 @@ def test_a_dry_run_only_counts(scene, night):
     assert not IngestHour.objects.exists()
 
 
-def test_an_interrupted_replay_goes_on_where_it_was(scene, night, monkeypatch):
+def test_an_interrupted_replay_goes_on_where_it_was(testbed, night, monkeypatch):
     store, batches = replay.store_deliveries, []
 
     def stop_at_the_third(deliveries):
@@ -130,20 +130,20 @@ def test_an_interrupted_replay_goes_on_where_it_was(scene, night, monkeypatch):
     assert runs() == night.spans
 
 
-def test_only_what_live_ingest_has_not_done_is_replayed(scene):
-    scene.ingest(trail.terminate_instances("i-1", at=at(3)), key=trail.log_key(account=ACCOUNT))
+def test_only_what_live_ingest_has_not_done_is_replayed(testbed):
+    testbed.ingest(trail.terminate_instances("i-1", at=at(3)), key=trail.log_key(account=ACCOUNT))
     late = trail.log_key(account=ACCOUNT, name="Late", at=at(13))
-    scene.put(trail.terminate_instances("i-2", at=at(4)), key=late)
+    testbed.put(trail.terminate_instances("i-2", at=at(4)), key=late)
     assert command()[0] == line(2, files=2, known=1, replayed=1)
     assert [event[0] for event in events()] == ["i-1", "i-2"]
 
 
-def test_some_accounts_only(scene):
+def test_some_accounts_only(testbed):
     other = make_account("000000000042")
     make_aws_account(aws_account_id="999999999999", is_synthetic=True)
     for account in (ACCOUNT, other.aws_account_id, "888888888888"):
         record = trail.terminate_instances(f"i-{account}", at=at(3), account=account)
-        scene.put(record, key=trail.log_key(account=account))
+        testbed.put(record, key=trail.log_key(account=account))
     assert replay.aws_account_ids() == ["000000000042", ACCOUNT]
     assert command(*DAYS, "--account", "42")[0] == line(2, files=1, replayed=1)
     assert [event[0] for event in events()] == ["i-000000000042"]
@@ -152,21 +152,21 @@ def test_some_accounts_only(scene):
         command(*DAYS, "--account", "888888888888")
 
 
-def test_an_account_that_is_not_metered_is_left_as_it_is(scene):
-    scene.put(trail.terminate_instances("i-1", at=at(3)), key=trail.log_key(account=ACCOUNT))
-    type(scene.account).objects.update(is_enabled=False)
+def test_an_account_that_is_not_metered_is_left_as_it_is(testbed):
+    testbed.put(trail.terminate_instances("i-1", at=at(3)), key=trail.log_key(account=ACCOUNT))
+    type(testbed.account).objects.update(is_enabled=False)
     assert command()[0] == line(2, files=1, replayed=1)
-    type(scene.account).objects.update(is_enabled=True)
+    type(testbed.account).objects.update(is_enabled=True)
     assert command()[0] == line(2, files=1, known=1)
     assert events() == []
     assert command(*DAYS, "--force")[0] == line(2, files=1, replayed=1)
     assert [event[0] for event in events()] == ["i-1"]
 
 
-def test_what_can_not_be_read_now_is_tried_the_next_time(scene, monkeypatch, caplog):
+def test_what_can_not_be_read_now_is_tried_the_next_time(testbed, monkeypatch, caplog):
     good, odd = (trail.log_key(account=ACCOUNT, name=name) for name in ("Good", "Odd"))
-    scene.put(trail.terminate_instances("i-1", at=at(3)), key=good)
-    scene.put(trail.terminate_instances("i-2", at=at(3)), key=odd)
+    testbed.put(trail.terminate_instances("i-1", at=at(3)), key=good)
+    testbed.put(trail.terminate_instances("i-2", at=at(3)), key=odd)
     with monkeypatch.context() as patch:
         store = replay.read_files
 
@@ -174,7 +174,7 @@ def test_what_can_not_be_read_now_is_tried_the_next_time(scene, monkeypatch, cap
             store(deliveries)
             for delivery in deliveries:
                 for file in delivery.files:
-                    if file.announced.key == odd:
+                    if file.notified.key == odd:
                         file.problem = OSError("away")
 
         patch.setattr(replay, "read_files", fail_at_one)
@@ -185,10 +185,10 @@ def test_what_can_not_be_read_now_is_tried_the_next_time(scene, monkeypatch, cap
     assert {event[0] for event in events()} == {"i-1", "i-2"}
 
 
-def test_archived_files_are_told_and_replayed_once_they_are_back(scene):
+def test_archived_files_are_told_and_replayed_once_they_are_back(testbed):
     key = trail.log_key(account=ACCOUNT)
-    body = trail.log_file([scene.mine(trail.terminate_instances("i-1", at=at(3)))])
-    s3 = scene.aws.client("s3")
+    body = trail.log_file([testbed.mine(trail.terminate_instances("i-1", at=at(3)))])
+    s3 = testbed.aws.client("s3")
     s3.put_object(Bucket=BUCKET, Key=key, Body=body, StorageClass="GLACIER")
     assert command()[0] == line(2, files=1, archived=1)
     s3.put_object(Bucket=BUCKET, Key=key, Body=body)
@@ -196,7 +196,7 @@ def test_archived_files_are_told_and_replayed_once_they_are_back(scene):
     assert [event[0] for event in events()] == ["i-1"]
 
 
-def test_days(scene, caplog):
+def test_days(testbed, caplog):
     assert replay.days_between(date(2020, 2, 28), date(2020, 3, 1)) == [
         date(2020, 2, 28),
         date(2020, 2, 29),
@@ -207,10 +207,10 @@ def test_days(scene, caplog):
         command("--since", "2020-01-03", "--until", "2020-01-02")
 
 
-def test_files_are_in_memory_a_few_at_a_time(scene, monkeypatch):
+def test_files_are_in_memory_a_few_at_a_time(testbed, monkeypatch):
     moments = [at(0, 5) + timedelta(minutes=5 * number) for number in range(25)]
     for moment in moments:
-        scene.put(
+        testbed.put(
             trail.run_instances(launched(f"i-{moment:%H%M}"), at=moment),
             key=trail.log_key(account=ACCOUNT, at=moment),
         )

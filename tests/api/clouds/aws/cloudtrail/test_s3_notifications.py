@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from api.clouds.aws.cloudtrail.s3_notifications import (
     VALIDATION,
-    Announced,
     Form,
+    NotifiedObject,
     UnknownFormError,
     UnreadableBodyError,
     parse_notification,
@@ -28,8 +28,8 @@ def test_what_s3_announces(wrap):
     assert parse_notification(wrap(body)) == (
         Form.S3,
         [
-            Announced("b", "AWSLogs/1/x.gz", "0" * 32, 7, MOMENT),
-            Announced("b", "AWSLogs/2/y.gz", "0" * 32, 7, MOMENT),
+            NotifiedObject("b", "AWSLogs/1/x.gz", "0" * 32, 7, MOMENT),
+            NotifiedObject("b", "AWSLogs/2/y.gz", "0" * 32, 7, MOMENT),
         ],
     )
 
@@ -39,7 +39,7 @@ def test_what_eventbridge_tells_of_s3(wrap):
     body = trail.eventbridge_event("b", KEY, at=MOMENT, size=7)
     assert parse_notification(wrap(body)) == (
         Form.EVENTBRIDGE,
-        [Announced("b", KEY, "0" * 32, 7, MOMENT)],
+        [NotifiedObject("b", KEY, "0" * 32, 7, MOMENT)],
     )
 
 
@@ -48,7 +48,7 @@ def test_what_cloudtrail_itself_announces(wrap):
     body = trail.cloudtrail_notice("b", "AWSLogs/1/x.gz", KEY)
     assert parse_notification(wrap(body)) == (
         Form.CLOUDTRAIL,
-        [Announced("b", "AWSLogs/1/x.gz"), Announced("b", KEY)],
+        [NotifiedObject("b", "AWSLogs/1/x.gz"), NotifiedObject("b", KEY)],
     )
 
 
@@ -71,10 +71,12 @@ def test_messages_about_nothing(body):
 
 def test_what_is_left_out_is_unknown():
     body = json.dumps({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}]})
-    assert parse_notification(body).objects == [Announced("b", "k", "", None, None)]
+    assert parse_notification(body).objects == [NotifiedObject("b", "k", "", None, None)]
     event = {"source": "aws.s3", "detail-type": "Object Created"}
     event["detail"] = {"bucket": {"name": "b"}, "object": {"key": "k"}}
-    assert parse_notification(json.dumps(event)).objects == [Announced("b", "k", "", None, None)]
+    assert parse_notification(json.dumps(event)).objects == [
+        NotifiedObject("b", "k", "", None, None)
+    ]
 
 
 @WRAPS
@@ -149,7 +151,7 @@ values = st.recursive(
 @given(values | st.fixed_dictionaries({"Records": st.lists(values, max_size=3)}))
 def test_any_body_is_read_or_refused(document):
     try:
-        announced = parse_notification(json.dumps(document)).objects
+        notified = parse_notification(json.dumps(document)).objects
     except UnreadableBodyError:
         return
-    assert all(one.bucket and isinstance(one.key, str) for one in announced)
+    assert all(one.bucket and isinstance(one.key, str) for one in notified)

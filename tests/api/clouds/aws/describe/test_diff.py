@@ -1,4 +1,4 @@
-"""How what a look shows is dated (spec 04 §7.3, README decisions 30 to 32). No database."""
+"""How what a scan shows is dated (spec 04 §7.3, README decisions 30 to 32). No database."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.clouds.aws.describe.diff import Look, Rules, Seen, by_name, switches
+from api.clouds.aws.describe.diff import RegionScan, Rules, Seen, by_name, missed_power_events
 from api.clouds.aws.describe.ec2 import (
     PENDING,
     RUNNING,
@@ -36,19 +36,21 @@ def described(state=RUNNING, launched_at=None, ended_at=None, name="i-1"):
     )
 
 
-def look(*instances, is_complete=True, region="a"):
+def scan(*instances, is_complete=True, region="a"):
     seen = [Seen(one, ASKED, READ) for one in instances]
-    return Look(region, at(11, 59), FINISHED, seen, is_complete)
+    return RegionScan(region, at(11, 59), FINISHED, seen, is_complete)
 
 
-def known(event_type, occurred_at, origin="cloudtrail", newest_at=None, looked_at=None, region="a"):
+def known(
+    event_type, occurred_at, origin="cloudtrail", newest_at=None, scanned_at=None, region="a"
+):
     newest_at = newest_at or occurred_at
-    return {"i-1": PowerState(1, region, event_type, occurred_at, origin, looked_at, newest_at)}
+    return {"i-1": PowerState(1, region, event_type, occurred_at, origin, scanned_at, newest_at)}
 
 
-def found(looks, states=None, rules=RULES):
-    looks = looks if isinstance(looks, list) else [looks]
-    missing = switches(looks, states or {}, seen=by_name(looks), rules=rules)
+def found(scans, states=None, rules=RULES):
+    scans = scans if isinstance(scans, list) else [scans]
+    missing = missed_power_events(scans, states or {}, seen=by_name(scans), rules=rules)
     return [(one.event_type, one.at, one.is_exact) for one in missing]
 
 
@@ -59,11 +61,11 @@ class TestPendingProvesNothing:
     @pytest.mark.parametrize("states", [{}, known("power_on", at(3)), known("power_off", at(3))])
     @pytest.mark.parametrize("rules", [RULES, FIRST])
     def test_it_neither_starts_nor_ends_a_run(self, state, states, rules):
-        assert found(look(described(state, launched_at=at(5))), states, rules) == []
+        assert found(scan(described(state, launched_at=at(5))), states, rules) == []
 
     @pytest.mark.parametrize("state", [STOPPING, SHUTTING_DOWN, STOPPED, TERMINATED])
     def test_these_are_off(self, state):
-        assert found(look(described(state)), known("power_on", at(3))) == [
+        assert found(scan(described(state)), known("power_on", at(3))) == [
             ("power_off", READ, False)
         ]
 
@@ -75,7 +77,7 @@ class TestMissedStarts:
         "states", [{}, known(None, None, newest_at=at(6)), known("power_off", at(3))]
     )
     def test_are_dated_at_the_launch(self, states):
-        assert found(look(described(launched_at=at(5))), states) == [("power_on", at(5), True)]
+        assert found(scan(described(launched_at=at(5))), states) == [("power_on", at(5), True)]
 
     @pytest.mark.parametrize(
         "launched_at",
@@ -86,24 +88,24 @@ class TestMissedStarts:
         ],
     )
     def test_or_else_when_the_page_had_been_read(self, launched_at):
-        shown = look(described(launched_at=launched_at))
+        shown = scan(described(launched_at=launched_at))
         assert found(shown, known("power_off", at(3))) == [("power_on", READ, False)]
 
     def test_nothing_before_the_account_was_enabled_counts(self):
         before = BEGINNING - timedelta(seconds=1)
-        assert found(look(described(launched_at=before))) == [("power_on", READ, False)]
-        assert found(look(described(launched_at=BEGINNING))) == [("power_on", BEGINNING, True)]
+        assert found(scan(described(launched_at=before))) == [("power_on", READ, False)]
+        assert found(scan(described(launched_at=BEGINNING))) == [("power_on", BEGINNING, True)]
 
     def test_the_first_look_dates_by_its_own_time(self):
-        assert found(look(described(launched_at=at(5))), {}, FIRST) == [("power_on", READ, False)]
+        assert found(scan(described(launched_at=at(5))), {}, FIRST) == [("power_on", READ, False)]
 
     def test_never_before_the_newest_event(self):
         """Decision 41."""
         states = known("power_off", at(3), newest_at=at(12, 30))
-        assert found(look(described()), states) == [("power_on", at(12, 30), False)]
+        assert found(scan(described()), states) == [("power_on", at(12, 30), False)]
 
     def test_of_what_is_on_are_none(self):
-        assert found(look(described(launched_at=at(5))), known("power_on", at(3))) == []
+        assert found(scan(described(launched_at=at(5))), known("power_on", at(3))) == []
 
 
 class TestMissedEnds:
@@ -111,38 +113,38 @@ class TestMissedEnds:
 
     @pytest.mark.parametrize("state", [STOPPING, STOPPED])
     def test_are_dated_as_the_reason_tells(self, state):
-        shown = look(described(state, ended_at=at(5)))
+        shown = scan(described(state, ended_at=at(5)))
         assert found(shown, known("power_on", at(3))) == [("power_off", at(5), True)]
 
     @pytest.mark.parametrize("state", [SHUTTING_DOWN, TERMINATED])
     def test_by_termination_too_but_it_may_have_been_stopped_before(self, state):
-        shown = look(described(state, ended_at=at(5)))
+        shown = scan(described(state, ended_at=at(5)))
         exact = state == SHUTTING_DOWN
         assert found(shown, known("power_on", at(3))) == [("power_off", at(5), exact)]
 
     @pytest.mark.parametrize("ended_at", [None, at(2), at(3), READ + timedelta(seconds=1)])
     def test_or_else_when_the_page_had_been_read(self, ended_at):
-        shown = look(described(STOPPED, ended_at=ended_at))
+        shown = scan(described(STOPPED, ended_at=ended_at))
         assert found(shown, known("power_on", at(3))) == [("power_off", READ, False)]
 
     def test_the_first_look_dates_by_its_own_time(self):
-        shown = look(described(STOPPED, ended_at=at(5)))
+        shown = scan(described(STOPPED, ended_at=at(5)))
         assert found(shown, known("power_on", at(3)), FIRST) == [("power_off", READ, False)]
 
     def test_of_what_is_not_listed_when_the_last_page_had_been_read(self):
-        assert found(look(), known("power_on", at(3))) == [("power_off", FINISHED, False)]
+        assert found(scan(), known("power_on", at(3))) == [("power_off", FINISHED, False)]
 
     def test_not_because_another_region_does_not_list_it(self):
-        looks = [look(), look(described(), region="b")]
-        assert found(looks, known("power_on", at(3))) == []
+        scans = [scan(), scan(described(), region="b")]
+        assert found(scans, known("power_on", at(3))) == []
 
     def test_not_where_entries_could_not_be_read(self):
-        assert found(look(is_complete=False), known("power_on", at(3))) == []
+        assert found(scan(is_complete=False), known("power_on", at(3))) == []
 
 
 class TestMissedRuns:
     def test_a_stopped_instance_tells_its_whole_last_run(self):
-        shown = look(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        shown = scan(described(STOPPED, launched_at=at(5), ended_at=at(6)))
         for states in ({}, known("power_off", at(3))):
             assert found(shown, states) == [("power_on", at(5), True), ("power_off", at(6), True)]
 
@@ -158,11 +160,11 @@ class TestMissedRuns:
         ],
     )
     def test_but_only_if_it_tells_all_of_it(self, state, launched_at, ended_at):
-        shown = look(described(state, launched_at=launched_at, ended_at=ended_at))
+        shown = scan(described(state, launched_at=launched_at, ended_at=ended_at))
         assert found(shown, known("power_off", at(3))) == []
 
     def test_not_at_the_first_look(self):
-        shown = look(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        shown = scan(described(STOPPED, launched_at=at(5), ended_at=at(6)))
         assert found(shown, {}, FIRST) == []
 
 
@@ -171,16 +173,16 @@ class TestGrace:
 
     def test_what_is_young_may_not_be_listed_yet(self):
         young = at(11, 59) - RULES.grace + timedelta(seconds=1)
-        assert found(look(), known("power_on", young)) == []
-        assert found(look(), known("power_on", at(3), newest_at=young)) == []
+        assert found(scan(), known("power_on", young)) == []
+        assert found(scan(), known("power_on", at(3), newest_at=young)) == []
 
     def test_what_is_not_young_has_ended(self):
         old = at(11, 59) - RULES.grace
-        assert found(look(), known("power_on", old)) == [("power_off", FINISHED, False)]
+        assert found(scan(), known("power_on", old)) == [("power_off", FINISHED, False)]
 
     def test_what_is_listed_as_off_is(self):
         young = at(11, 59)
-        assert found(look(described(STOPPED)), known("power_on", young)) == [
+        assert found(scan(described(STOPPED)), known("power_on", young)) == [
             ("power_off", READ, False)
         ]
 
@@ -192,49 +194,49 @@ class TestWhatHappenedMeanwhile:
     @pytest.mark.parametrize("origin", ["cloudtrail", "describe_reconcile"])
     def test_newer_events_stay(self, seconds, origin):
         when = ASKED + timedelta(seconds=seconds, microseconds=1)
-        assert found(look(described()), known("power_off", when, origin)) == []
-        assert found(look(described(STOPPED)), known("power_on", when, origin)) == []
+        assert found(scan(described()), known("power_off", when, origin)) == []
+        assert found(scan(described(STOPPED)), known("power_on", when, origin)) == []
 
     def test_a_log_tells_whole_seconds(self):
         when = ASKED - timedelta(milliseconds=999)
-        assert found(look(described(STOPPED)), known("power_on", when)) == []
-        assert found(look(described(STOPPED)), known("power_on", when, "describe_reconcile"))
+        assert found(scan(described(STOPPED)), known("power_on", when)) == []
+        assert found(scan(described(STOPPED)), known("power_on", when, "describe_reconcile"))
 
     @pytest.mark.parametrize("origin", ["disable", "pause", "account_change"])
     def test_what_we_did_ourselves_told_nothing(self, origin):
         states = known("power_off", at(12, 0, 2) + timedelta(minutes=5), origin)
-        assert found(look(described()), states, FIRST) == [("power_on", at(12, 5), False)]
+        assert found(scan(described()), states, FIRST) == [("power_on", at(12, 5), False)]
 
     def test_what_followed_while_the_page_was_read_comes_after_what_it_showed(self):
         """Seen to be on at 12:01, by a page that was asked for at 12:00; stopped at 12:00:30."""
-        states = known("power_on", at(12, 1), "describe_reconcile", looked_at=at(12))
+        states = known("power_on", at(12, 1), "describe_reconcile", scanned_at=at(12))
         later = Seen(described(STOPPED, ended_at=at(12, 0) + timedelta(seconds=30)), at(18), at(18))
-        shown = Look("a", at(18), at(18), [later])
+        shown = RegionScan("a", at(18), at(18), [later])
         assert found(shown, states) == [("power_off", at(12, 1), True)]
 
     def test_what_followed_within_the_second_too(self):
         seen_off = at(12) + timedelta(microseconds=500)
-        states = known("power_off", seen_off, "describe_reconcile", looked_at=seen_off)
+        states = known("power_off", seen_off, "describe_reconcile", scanned_at=seen_off)
         later = Seen(described(launched_at=at(12)), at(18), at(18))
-        shown = Look("a", at(18), at(18), [later])
+        shown = RegionScan("a", at(18), at(18), [later])
         assert found(shown, states) == [("power_on", seen_off, True)]
 
 
 def test_of_an_instance_that_is_listed_twice_the_later_page_counts():
-    first = look(described(RUNNING))
+    first = scan(described(RUNNING))
     first.seen.append(Seen(described(STOPPED, name="I-1"), READ, FINISHED))
     assert found(first, known("power_on", at(3))) == [("power_off", FINISHED, False)]
     assert found(first) == []
 
 
 class Event(NamedTuple):
-    """What we know of, since when we know it, and the look that showed it."""
+    """What we know of, since when we know it, and the scan that showed it."""
 
     at: datetime
     event_type: str
     source_name: str
     stored_at: datetime
-    looked_at: datetime | None = None
+    scanned_at: datetime | None = None
 
 
 @dataclass
@@ -244,7 +246,7 @@ class World:
     life: Life = field(default_factory=Life)
     events: list[Event] = field(default_factory=list)
     unsure: list[tuple[datetime, datetime]] = field(default_factory=list)
-    looks: list[tuple[datetime, datetime]] = field(default_factory=list)
+    scans: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     @property
     def newest(self):
@@ -254,9 +256,9 @@ class World:
     def known(self):
         if self.newest is None:
             return {}
-        at, event_type, _, _, looked_at = self.newest
-        origin = "describe_reconcile" if looked_at else "cloudtrail"
-        states = known(event_type, at, origin, looked_at=looked_at)
+        at, event_type, _, _, scanned_at = self.newest
+        origin = "describe_reconcile" if scanned_at else "cloudtrail"
+        states = known(event_type, at, origin, scanned_at=scanned_at)
         return {self.life.instance_id: states["i-1"]}
 
     def log(self, change, now):
@@ -264,30 +266,30 @@ class World:
         self.events.append(Event(whole(change.at), event_type, LOGGED[change.kind], now))
 
     def scan(self, asked_at, took):
-        """Look; returns how much was missing."""
+        """RegionScan; returns how much was missing."""
         seen_at, read_at = asked_at + took / 2, asked_at + took
         instance = self.life.described(seen_at)
-        shown = Look("a", asked_at, read_at)
+        shown = RegionScan("a", asked_at, read_at)
         if instance:
             shown.seen.append(Seen(instance, asked_at, read_at))
-        rules = RULES._replace(is_first=not self.looks)
-        missing = list(switches([shown], self.known, seen=by_name([shown]), rules=rules))
+        rules = RULES._replace(is_first=not self.scans)
+        missing = list(missed_power_events([shown], self.known, seen=by_name([shown]), rules=rules))
         since = self._sure_until()
         for one in missing:
             self.unsure.append((one.at if one.is_exact else min(since, one.at), one.at))
             event = Event(one.at, one.event_type, "DescribeInstances", read_at, asked_at)
             self.events.append(event)
         self.unsure.append((asked_at, read_at))
-        self.looks.append((asked_at, read_at))
+        self.scans.append((asked_at, read_at))
         return len(missing)
 
     def _sure_until(self):
-        """Return the newest event, or the end of the last look that knew it, as 09 P5 has it."""
+        """Return the newest event, or the end of the last scan that knew it, as 09 P5 has it."""
         newest = self.newest
         knowing = [
             finished
-            for started, finished in self.looks
-            if newest is None or newest.stored_at < started or newest.looked_at == started
+            for started, finished in self.scans
+            if newest is None or newest.stored_at < started or newest.scanned_at == started
         ]
         return max([*knowing[-1:], newest.at if newest else BEGINNING])
 
@@ -388,7 +390,7 @@ class Teller:
             self.world.log(change, self.now)
 
     def settle(self, took):
-        """Let a look see what nobody else tells."""
+        """Let a scan see what nobody else tells."""
         self.go_on(timedelta(seconds=60))
         self.scan(took)
 

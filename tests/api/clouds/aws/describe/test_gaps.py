@@ -19,7 +19,7 @@ from api.models import (
     MachineImage,
     Run,
 )
-from tests.api.clouds.aws.testbed import Scene, at, make_account
+from tests.api.clouds.aws.testbed import Testbed, at, make_account
 from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
 from tests.generators import cloudtrail as trail
 from tests.threads import NoThreads
@@ -31,18 +31,18 @@ TAG = [{"Key": trail.RHEL_TAG, "Value": "x"}]
 
 
 @pytest.fixture
-def scene(aws, db, queued, monkeypatch):
+def testbed(aws, db, queued, monkeypatch):
     """An account, of which one region is looked at."""
     monkeypatch.setattr(sync, "DatabaseClock", lambda: clock)
     monkeypatch.setattr(sync, "describe_regions", lambda arn: ["us-east-1"])
     with time_machine.travel(NOW, tick=False):
-        yield Scene(aws, make_account())
+        yield Testbed(aws, make_account())
 
 
-def ask_again(scene, hours=6):
+def ask_again(testbed, hours=6):
     with time_machine.travel(NOW + timedelta(hours=hours), tick=False):
         assert complete_accounts() == 1
-        describe_missing(account_id=scene.account.id)
+        describe_missing(account_id=testbed.account.id)
 
 
 def image(ami):
@@ -50,69 +50,69 @@ def image(ami):
 
 
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "RequestLimitExceeded", "Weird"])
-def test_an_image_that_a_look_was_refused(scene, queued, code):
-    ami = scene.image()
-    scene.instance(ami)
-    scene.aws.refuse("ec2", "DescribeImages", code, times=2)
-    describe_account(account_id=scene.account.id)
-    ask_again(scene)
+def test_an_image_that_a_look_was_refused(testbed, queued, code):
+    ami = testbed.image()
+    testbed.instance(ami)
+    testbed.aws.refuse("ec2", "DescribeImages", code, times=2)
+    describe_account(account_id=testbed.account.id)
+    ask_again(testbed)
     assert image(ami).status == "unavailable"
     assert queued.named(INSPECT) == []
-    ask_again(scene, hours=12)
+    ask_again(testbed, hours=12)
     assert image(ami).status == "pending"
     assert [task.args for task in queued.named(INSPECT)] == [
-        ([[scene.account.account_arn, ami, "us-east-1"]],)
+        ([[testbed.account.account_arn, ami, "us-east-1"]],)
     ]
     assert accounts_with_gaps() == []
 
 
-def test_an_image_whose_instance_is_gone(scene, queued):
+def test_an_image_whose_instance_is_gone(testbed, queued):
     """What it was counts for the days on which the instance ran."""
-    ami = scene.image()
-    scene.aws.client("ec2", account_id=scene.account.aws_account_id).create_tags(
+    ami = testbed.image()
+    testbed.aws.client("ec2", account_id=testbed.account.aws_account_id).create_tags(
         Resources=[ami], Tags=TAG
     )
     stub = make_aws_image(cloud_image_id=ami, status="unavailable", name=None)
-    make_instance(account=scene.account, image=stub)
-    ask_again(scene)
+    make_instance(account=testbed.account, image=stub)
+    ask_again(testbed)
     assert (image(ami).status, image(ami).is_rhel) == ("pending", True)
     assert not InstanceEvent.objects.exists()
     assert not DescribeRun.objects.exists()
 
 
-def test_so_does_every_look_at_the_account(scene, queued):
-    ami = scene.image()
+def test_so_does_every_look_at_the_account(testbed, queued):
+    ami = testbed.image()
     stub = make_aws_image(cloud_image_id=ami, status="unavailable", name=None)
-    make_instance(account=scene.account, image=stub)
-    describe_account(account_id=scene.account.id)
+    make_instance(account=testbed.account, image=stub)
+    describe_account(account_id=testbed.account.id)
     assert image(ami).status == "pending"
     assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
 
 
-def test_an_image_of_windows(scene, queued):
-    ami = scene.image("Windows")
+def test_an_image_of_windows(testbed, queued):
+    ami = testbed.image("Windows")
     stub = make_aws_image(cloud_image_id=ami, status="unavailable", name=None)
-    make_instance(account=scene.account, image=stub)
-    ask_again(scene)
+    make_instance(account=testbed.account, image=stub)
+    ask_again(testbed)
     assert (image(ami).status, image(ami).platform) == ("inspected", "windows")
     assert queued.named(INSPECT) == []
 
 
-def test_an_image_that_is_gone_stays_unavailable(scene, queued):
+def test_an_image_that_is_gone_stays_unavailable(testbed, queued):
     stub = make_aws_image(cloud_image_id="ami-00000000", status="unavailable", name=None)
-    make_instance(account=scene.account, image=stub)
-    ask_again(scene)
+    make_instance(account=testbed.account, image=stub)
+    ask_again(testbed)
     assert image("ami-00000000").status == "unavailable"
-    assert scene.asked("DescribeImages", "DescribeInstances") == ["DescribeImages"]
+    assert testbed.asked("DescribeImages", "DescribeInstances") == ["DescribeImages"]
 
 
-def test_an_instance_that_was_not_described(scene, queued):
+def test_an_instance_that_was_not_described(testbed, queued):
     """Its image and its type are filled in, with the runs that had neither."""
-    ami = scene.image()
-    instance_id = scene.instance(ami, "c5.large")
-    known = make_instance(account=scene.account, cloud_instance_id=instance_id, image=None)
+    ami = testbed.image()
+    instance_id = testbed.instance(ami, "c5.large")
+    known = make_instance(account=testbed.account, cloud_instance_id=instance_id, image=None)
     make_event(instance=known, occurred_at=at(3), instance_type=None)
-    ask_again(scene)
+    ask_again(testbed)
     assert Instance.objects.get().machine_image.cloud_image_id == ami
     assert [(run.start_time, run.instance_type) for run in Run.objects.all()] == [
         (at(3), "c5.large")
@@ -127,24 +127,24 @@ def test_an_instance_that_was_not_described(scene, queued):
     assert accounts_with_gaps() == []
 
 
-def test_an_instance_that_was_never_on_needs_no_type(scene, queued):
-    instance_id = scene.instance(scene.image())
-    known = make_instance(account=scene.account, cloud_instance_id=instance_id, image=None)
+def test_an_instance_that_was_never_on_needs_no_type(testbed, queued):
+    instance_id = testbed.instance(testbed.image())
+    known = make_instance(account=testbed.account, cloud_instance_id=instance_id, image=None)
     make_event(instance=known, event_type="power_off", occurred_at=at(3), instance_type=None)
-    ask_again(scene)
+    ask_again(testbed)
     assert set(InstanceEvent.objects.values_list("event_type", flat=True)) == {
         "power_off",
         "power_on",
     }
 
 
-def test_an_instance_that_was_terminated_meanwhile(scene, queued, monkeypatch):
+def test_an_instance_that_was_terminated_meanwhile(testbed, queued, monkeypatch):
     """EC2 knows it for an hour: which image it had, and when it ended."""
-    ami = scene.image()
-    known = make_instance(account=scene.account, cloud_instance_id="i-1", image=None)
+    ami = testbed.image()
+    known = make_instance(account=testbed.account, cloud_instance_id="i-1", image=None)
     make_event(instance=known, occurred_at=at(11, 30), instance_type="m5.large")
     DescribeRun.objects.create(
-        cloud_account=scene.account,
+        cloud_account=testbed.account,
         kind="initial",
         outcome="ok",
         region="us-east-1",
@@ -155,26 +155,26 @@ def test_an_instance_that_was_terminated_meanwhile(scene, queued, monkeypatch):
         "i-1", ami, "m5.large", None, TERMINATED, False, {}, ended_at=at(11, 45)
     )
     monkeypatch.setattr(sync, "describe_instances", lambda *_: iter([gone]))
-    ask_again(scene, hours=0)
+    ask_again(testbed, hours=0)
     assert Instance.objects.get().machine_image.cloud_image_id == ami
     assert [(run.start_time, run.end_time) for run in Run.objects.all()] == [
         (at(11, 30), at(11, 45))
     ]
 
 
-def test_nothing_is_concluded_from_what_is_not_listed(scene, queued):
+def test_nothing_is_concluded_from_what_is_not_listed(testbed, queued):
     for name in ("i-1", "i-2"):
-        known = make_instance(account=scene.account, cloud_instance_id=name, image=None)
+        known = make_instance(account=testbed.account, cloud_instance_id=name, image=None)
         make_event(instance=known, occurred_at=at(3))
-    ask_again(scene)
+    ask_again(testbed)
     assert set(InstanceEvent.objects.values_list("event_type", flat=True)) == {"power_on"}
 
 
-def test_a_region_that_fails_spoils_no_other_one(scene, queued, monkeypatch):
-    ami = scene.image()
-    instance_id = scene.instance(ami)
-    make_instance(account=scene.account, cloud_instance_id=instance_id, image=None)
-    make_instance(account=scene.account, cloud_instance_id="i-2", image=None, region="eu-west-1")
+def test_a_region_that_fails_spoils_no_other_one(testbed, queued, monkeypatch):
+    ami = testbed.image()
+    instance_id = testbed.instance(ami)
+    make_instance(account=testbed.account, cloud_instance_id=instance_id, image=None)
+    make_instance(account=testbed.account, cloud_instance_id="i-2", image=None, region="eu-west-1")
     original = sync.describe_instances
 
     def describe(arn, region, ids):
@@ -185,7 +185,7 @@ def test_a_region_that_fails_spoils_no_other_one(scene, queued, monkeypatch):
     monkeypatch.setattr(sync, "describe_instances", describe)
     monkeypatch.setattr(read, "ThreadPoolExecutor", NoThreads)
     with pytest.raises(TransientCloudError, match="eu-west-1: later"):
-        describe_missing(account_id=scene.account.id)
+        describe_missing(account_id=testbed.account.id)
     filled = Instance.objects.get(cloud_instance_id=instance_id)
     assert filled.machine_image.cloud_image_id == ami
     assert DescribeRun.objects.get(outcome="failed").region == "eu-west-1"
@@ -210,8 +210,8 @@ def test_only_accounts_that_miss_something_are_asked(db, queued, settings):
     ]
 
 
-def test_an_account_that_is_disabled_meanwhile(scene):
-    make_instance(account=scene.account, image=None)
+def test_an_account_that_is_disabled_meanwhile(testbed):
+    make_instance(account=testbed.account, image=None)
     CloudAccount.objects.update(is_enabled=False)
-    describe_missing(account_id=scene.account.id)
-    assert scene.aws.calls() == []
+    describe_missing(account_id=testbed.account.id)
+    assert testbed.aws.calls() == []

@@ -1,4 +1,4 @@
-"""Accounts that looks cannot read are told (fault 25)."""
+"""Accounts that scans cannot read are told (fault 25)."""
 
 from datetime import timedelta
 
@@ -31,10 +31,10 @@ def account():
 
 
 @pytest.fixture
-def look(account, monkeypatch):
-    """Look at the account; a region may raise something, and so may the question for regions."""
+def scan(account, monkeypatch):
+    """Scan the account; a region may raise something, and so may the question for regions."""
 
-    def look(problems=None, regions=REGIONS):
+    def scan(problems=None, regions=REGIONS):
         def listed(arn):
             if isinstance(regions, Exception):
                 raise regions
@@ -54,7 +54,7 @@ def look(account, monkeypatch):
             return False
         return True
 
-    return look
+    return scan
 
 
 def ran(account, outcome, *, hours=0, region="us-east-1", kind="reconcile"):
@@ -70,30 +70,30 @@ def ran(account, outcome, *, hours=0, region="us-east-1", kind="reconcile"):
 
 
 class TestFailingAccounts:
-    def test_of_which_a_region_fails(self, look):
-        assert not look({"eu-west-1": ValueError("odd")})
+    def test_of_which_a_region_fails(self, scan):
+        assert not scan({"eu-west-1": ValueError("odd")})
         assert failing_accounts() == [(ACCOUNT, 1)]
-        assert not look({"eu-west-1": THROTTLED, "us-east-1": THROTTLED})
+        assert not scan({"eu-west-1": THROTTLED, "us-east-1": THROTTLED})
         assert failing_accounts() == [(ACCOUNT, 2)]
-        assert look()
+        assert scan()
         assert failing_accounts() == []
 
-    def test_of_which_aws_tells_no_regions(self, look):
-        assert not look(regions=THROTTLED)
+    def test_of_which_aws_tells_no_regions(self, scan):
+        assert not scan(regions=THROTTLED)
         assert failing_accounts() == [(ACCOUNT, 1)]
-        assert look()
+        assert scan()
         assert failing_accounts() == []
 
-    def test_a_region_that_the_customer_closes_is_not_told(self, look):
-        assert look({"eu-west-1": DENIED})
+    def test_a_region_that_the_customer_closes_is_not_told(self, scan):
+        assert scan({"eu-west-1": DENIED})
         assert failing_accounts() == []
 
     @pytest.mark.parametrize(
         "columns",
         [{"is_enabled": False}, {"platform_application_is_paused": True}, {"is_synthetic": True}],
     )
-    def test_of_accounts_that_are_not_looked_at_nothing_is_told(self, account, look, columns):
-        look({"eu-west-1": THROTTLED})
+    def test_of_accounts_that_are_not_looked_at_nothing_is_told(self, account, scan, columns):
+        scan({"eu-west-1": THROTTLED})
         CloudAccount.objects.update(**columns, enabled_at=clock.now() - timedelta(days=3))
         assert failing_accounts() == unseen_accounts() == []
 
@@ -140,11 +140,11 @@ class TestUnseenAccounts:
         assert [one.number for one in told] == sorted((one.number for one in told), reverse=True)
 
 
-def test_metrics_name_the_accounts(account, look, monkeypatch):
+def test_metrics_name_the_accounts(account, scan, monkeypatch):
     monkeypatch.setattr(metrics, "_system", gauges.SystemCollector())
-    look({"eu-west-1": THROTTLED})
-    unseen = make_aws_account(enabled_at=clock.now() - timedelta(hours=50))
+    scan({"eu-west-1": THROTTLED})
+    before_registration = make_aws_account(enabled_at=clock.now() - timedelta(hours=50))
     told = scrape()
     assert told["cloudigrade_aws_failing_regions"] == {(ACCOUNT,): 1}
     [((name,), seconds)] = told["cloudigrade_aws_unseen_seconds"].items()
-    assert (name, round(seconds / 3600)) == (unseen.aws_account_id, 50)
+    assert (name, round(seconds / 3600)) == (before_registration.aws_account_id, 50)

@@ -1,7 +1,7 @@
 """Lives of instances, of whose logs some are lost and some late, and whose regions may fail.
 
 Through the real ingest, the real describe and PostgreSQL; the reference are the true lives. After
-all looks, and when all late logs have arrived, runs are the truth but where corrections say that it
+all scans, and when all late logs have arrived, runs are the truth but where corrections say that it
 is unsure (README decisions 30 to 32, 41; 09 P5).
 """
 
@@ -31,7 +31,7 @@ from util import clock
 REGIONS = ("us-east-1", "eu-west-1")
 BETWEEN = timedelta(hours=6)
 MARGIN = timedelta(minutes=2)
-"""Before and after a look nothing happens for so long."""
+"""Before and after a scan nothing happens for so long."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Cloud:
             ]
 
     def live(self, start, end):
-        """Let things happen until the next look, which fails in some regions."""
+        """Let things happen until the next scan, which fails in some regions."""
         self.failing = {region for region in REGIONS if self.random.random() < 0.2}
         for region, lives in self.lives.items():
             for life in lives:
@@ -78,7 +78,7 @@ class Cloud:
         return self.random.choice(["stop", "terminate"]) if life.is_on else "start"
 
     def _unlogged(self, life, region, changes):
-        """Lose the logs of the last changes, where the next look can tell; returns how many.
+        """Lose the logs of the last changes, where the next scan can tell; returns how many.
 
         What is lost after something that is late cannot be noticed, so all before is in time.
         """
@@ -137,13 +137,13 @@ def account(monkeypatch):
     return make_account(trail.ACCOUNT)
 
 
-def look(account):
+def scan(account):
     with contextlib.suppress(AwsError):
         sync.describe_account(account_id=account.id)
 
 
 def deliver(logs, files):
-    messages = logs.announced(files)
+    messages = logs.notified(files)
     assert ingest(messages) == messages
 
 
@@ -154,19 +154,19 @@ def test_lives_with_lost_and_late_logs(logs, account, monkeypatch, seed):
     monkeypatch.setattr(sync, "describe_all_instances", lambda _, region: cloud.pages(region))
     now = BEGINNING + timedelta(seconds=5)
     with time_machine.travel(now, tick=False):
-        look(account)
+        scan(account)
     for _ in range(10):
         cloud.live(now, now + BETWEEN)
         now += BETWEEN
         with time_machine.travel(now, tick=False):
             deliver(logs, cloud.arrived(now))
-            look(account)
+            scan(account)
     cloud.failing = set()
     for days in (0, 10, 11):
         with time_machine.travel(now + timedelta(days=days, minutes=1), tick=False):
             deliver(logs, cloud.arrived(clock.now()))
             before = InstanceEvent.objects.count()
-            look(account)
+            scan(account)
             new = InstanceEvent.objects.count() - before
     assert new == 0
     assert not cloud.on_their_way
@@ -182,18 +182,18 @@ def test_lives_with_looks_and_logs_at_the_same_time(logs, account, monkeypatch, 
     monkeypatch.setattr(sync, "describe_all_instances", lambda _, region: cloud.pages(region))
     now = BEGINNING + timedelta(seconds=5)
     with time_machine.travel(now, tick=False):
-        look(account)
+        scan(account)
     for _ in range(6):
         cloud.live(now, now + BETWEEN)
         now += BETWEEN
         with time_machine.travel(now, tick=False):
             files = cloud.arrived(now)
             works = [partial(deliver, logs, files[place::2]) for place in range(2)]
-            in_threads(*works, *[partial(look, account)] * 2)
+            in_threads(*works, *[partial(scan, account)] * 2)
     cloud.failing = set()
     with time_machine.travel(now + timedelta(days=10), tick=False):
         deliver(logs, cloud.arrived(clock.now()))
-        look(account)
+        scan(account)
     assert not cloud.on_their_way
     check(cloud)
 

@@ -22,7 +22,7 @@ from api.models import (
     InstanceFact,
     MachineImage,
 )
-from tests.api.clouds.aws.testbed import Scene, at, events, make_account, runs
+from tests.api.clouds.aws.testbed import Testbed, at, events, make_account, runs
 from tests.deployment.processes import wait_for
 from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
 from tests.threads import NoThreads
@@ -34,9 +34,9 @@ STOPPED = 80
 
 
 @pytest.fixture
-def scene(aws, db, queued):
+def testbed(aws, db, queued):
     """An account, with two regions only: all would take their time."""
-    found = Scene(aws, make_account())
+    found = Testbed(aws, make_account())
     with time_machine.travel(NOW, tick=False):
         yield found
 
@@ -59,50 +59,50 @@ def regions(monkeypatch):
     return listed
 
 
-def describe(scene, **options):
-    describe_account(account_id=scene.account.id, **options)
+def describe(testbed, **options):
+    describe_account(account_id=testbed.account.id, **options)
 
 
-def ec2(scene, region="us-east-1"):
-    return scene.aws.client("ec2", account_id=scene.account.aws_account_id, region=region)
+def ec2(testbed, region="us-east-1"):
+    return testbed.aws.client("ec2", account_id=testbed.account.aws_account_id, region=region)
 
 
 def later(**options):
     return time_machine.travel(NOW + timedelta(**options), tick=False)
 
 
-def test_scenario_28_five_instances(scene, queued):
-    ami = scene.image()
-    on = [scene.instance(ami), scene.instance(ami, "c5.large")]
-    off = [scene.instance(ami), scene.instance(ami)]
-    gone = scene.instance(ami)
-    ec2(scene).stop_instances(InstanceIds=off)
-    ec2(scene).terminate_instances(InstanceIds=[gone])
-    describe(scene)
+def test_scenario_28_five_instances(testbed, queued):
+    ami = testbed.image()
+    on = [testbed.instance(ami), testbed.instance(ami, "c5.large")]
+    off = [testbed.instance(ami), testbed.instance(ami)]
+    gone = testbed.instance(ami)
+    ec2(testbed).stop_instances(InstanceIds=off)
+    ec2(testbed).terminate_instances(InstanceIds=[gone])
+    describe(testbed)
     assert set(Instance.objects.values_list("cloud_instance_id", flat=True)) == {*on, *off}
     assert sorted(events()) == sorted(
         [(on[0], "power_on", NOW, "m5.large"), (on[1], "power_on", NOW, "c5.large")]
     )
     assert len(runs()) == 2
     assert [task.args for task in queued.named(INSPECT)] == [
-        ([[scene.account.account_arn, ami, "us-east-1"]],)
+        ([[testbed.account.account_arn, ami, "us-east-1"]],)
     ]
     with later(hours=1):
-        describe(scene)
+        describe(testbed)
     assert len(events()) == 2
-    ec2(scene).terminate_instances(InstanceIds=[on[0]])
+    ec2(testbed).terminate_instances(InstanceIds=[on[0]])
     with later(hours=2):
-        describe(scene)
+        describe(testbed)
     assert events()[2:] == [(on[0], "power_off", NOW + timedelta(hours=2), None)]
     assert [run[2] for run in runs() if run[0] == on[0]] == [NOW + timedelta(hours=2)]
     assert len(queued.named(INSPECT)) == 1
 
 
-def test_subnets_are_stored(scene):
-    instance_id = scene.instance(scene.image())
-    described = ec2(scene).describe_instances(InstanceIds=[instance_id])
+def test_subnets_are_stored(testbed):
+    instance_id = testbed.instance(testbed.image())
+    described = ec2(testbed).describe_instances(InstanceIds=[instance_id])
     subnet = described["Reservations"][0]["Instances"][0]["SubnetId"]
-    describe(scene)
+    describe(testbed)
     assert InstanceEvent.objects.get().subnet == subnet
 
 
@@ -110,51 +110,51 @@ def test_subnets_are_stored(scene):
     "columns",
     [{"is_enabled": False}, {"platform_application_is_paused": True}, {"is_synthetic": True}],
 )
-def test_scenario_29_accounts_that_are_not_described(scene, columns):
+def test_scenario_29_accounts_that_are_not_described(testbed, columns):
     CloudAccount.objects.update(**columns)
-    describe(scene)
-    assert scene.aws.calls() == []
+    describe(testbed)
+    assert testbed.aws.calls() == []
     assert not DescribeRun.objects.exists()
 
 
-def test_an_account_that_is_gone(scene):
+def test_an_account_that_is_gone(testbed):
     describe_account(account_id=999_999)
-    assert scene.aws.calls() == []
+    assert testbed.aws.calls() == []
 
 
 @pytest.mark.parametrize("action", ["DescribeRegions", "DescribeInstances"])
-def test_scenario_30_throttling_is_retried(scene, action):
-    scene.instance(scene.image())
-    scene.aws.refuse("ec2", action, "RequestLimitExceeded")
+def test_scenario_30_throttling_is_retried(testbed, action):
+    testbed.instance(testbed.image())
+    testbed.aws.refuse("ec2", action, "RequestLimitExceeded")
     with pytest.raises(TransientCloudError):
-        describe(scene)
+        describe(testbed)
     assert not Instance.objects.exists()
     assert {run.outcome for run in DescribeRun.objects.all()} == {"throttled"}
 
 
-def test_access_denied_ends_quietly(scene):
-    scene.aws.refuse("ec2", "DescribeRegions", "UnauthorizedOperation")
-    known = make_instance(account=scene.account, cloud_instance_id="i-1")
+def test_access_denied_ends_quietly(testbed):
+    testbed.aws.refuse("ec2", "DescribeRegions", "UnauthorizedOperation")
+    known = make_instance(account=testbed.account, cloud_instance_id="i-1")
     make_event(instance=known, occurred_at=at(1))
-    describe(scene)
+    describe(testbed)
     (run,) = DescribeRun.objects.all()
     assert (run.outcome, run.region, run.error_code) == ("denied", None, "UnauthorizedOperation")
     assert len(events()) == 1
 
 
-def test_other_errors_are_raised(scene):
-    scene.aws.refuse("ec2", "DescribeInstances", "Weird")
+def test_other_errors_are_raised(testbed):
+    testbed.aws.refuse("ec2", "DescribeInstances", "Weird")
     with pytest.raises(AwsError, match=r"us-east-1.*Weird"):
-        describe(scene)
+        describe(testbed)
 
 
-def test_an_account_without_any_region_is_no_answer(scene, regions):
+def test_an_account_without_any_region_is_no_answer(testbed, regions):
     """Taken for true, it would end everything that runs."""
-    known = make_instance(account=scene.account, cloud_instance_id="i-1")
+    known = make_instance(account=testbed.account, cloud_instance_id="i-1")
     make_event(instance=known, occurred_at=at(1))
     regions.clear()
     with pytest.raises(AwsError, match="no region"):
-        describe(scene)
+        describe(testbed)
     assert len(events()) == 1
 
 
@@ -172,15 +172,15 @@ class Broken:
         monkeypatch.setattr(sync, "describe_all_instances", describe)
 
 
-def test_a_region_that_fails_spoils_no_other_one(scene, monkeypatch):
-    ami = scene.image()
-    running = scene.instance(ami)
+def test_a_region_that_fails_spoils_no_other_one(testbed, monkeypatch):
+    ami = testbed.image()
+    running = testbed.instance(ami)
     for name, region in (("i-there", "eu-west-1"), ("i-here", "us-east-1")):
-        known = make_instance(account=scene.account, cloud_instance_id=name, region=region)
+        known = make_instance(account=testbed.account, cloud_instance_id=name, region=region)
         make_event(instance=known, occurred_at=at(1))
     Broken(monkeypatch, "eu-west-1", EndpointConnectionError(endpoint_url="x"))
     with pytest.raises(TransientCloudError, match="eu-west-1"):
-        describe(scene)
+        describe(testbed)
     assert {event[:2] for event in events() if event[2] == NOW} == {
         (running, "power_on"),
         ("i-here", "power_off"),
@@ -191,10 +191,10 @@ def test_a_region_that_fails_spoils_no_other_one(scene, monkeypatch):
     }
 
 
-def test_a_region_that_cannot_be_stored_spoils_no_other_one(scene, monkeypatch, caplog):
+def test_a_region_that_cannot_be_stored_spoils_no_other_one(testbed, monkeypatch, caplog):
     """Decision 47: each region is stored by itself."""
-    running = scene.instance(scene.image())
-    known = make_instance(account=scene.account, cloud_instance_id="i-there", region="eu-west-1")
+    running = testbed.instance(testbed.image())
+    known = make_instance(account=testbed.account, cloud_instance_id="i-there", region="eu-west-1")
     make_event(instance=known, occurred_at=at(1))
     original = load.save_events
 
@@ -205,7 +205,7 @@ def test_a_region_that_cannot_be_stored_spoils_no_other_one(scene, monkeypatch, 
 
     monkeypatch.setattr(load, "save_events", save_events)
     with pytest.raises(AwsError, match=r"eu-west-1.*odd"):
-        describe(scene)
+        describe(testbed)
     assert [event[:2] for event in events() if event[2] == NOW] == [(running, "power_on")]
     assert dict(DescribeRun.objects.values_list("region", "outcome")) == {
         "us-east-1": "ok",
@@ -213,53 +213,53 @@ def test_a_region_that_cannot_be_stored_spoils_no_other_one(scene, monkeypatch, 
     }
 
 
-def test_a_database_that_is_busy_is_no_matter_of_one_region(scene, monkeypatch):
+def test_a_database_that_is_busy_is_no_matter_of_one_region(testbed, monkeypatch):
     def store_looks(*_):
         raise OperationalError("lock timeout")
 
     monkeypatch.setattr(load, "store_looks", store_looks)
     with pytest.raises(OperationalError):
-        describe(scene)
+        describe(testbed)
 
 
-def test_a_region_that_refuses_is_left_out_quietly(scene, monkeypatch, caplog):
+def test_a_region_that_refuses_is_left_out_quietly(testbed, monkeypatch, caplog):
     refusal = ClientError({"Error": {"Code": "AuthFailure"}}, "DescribeInstances")
     Broken(monkeypatch, "eu-west-1", refusal)
     with caplog.at_level(logging.WARNING):
-        describe(scene)
+        describe(testbed)
     assert "eu-west-1" in caplog.text
 
 
-def test_a_repeated_attempt_asks_only_what_was_not_read(scene, monkeypatch):
+def test_a_repeated_attempt_asks_only_what_was_not_read(testbed, monkeypatch):
     with monkeypatch.context() as context:
         Broken(context, "eu-west-1", EndpointConnectionError(endpoint_url="x"))
         with pytest.raises(TransientCloudError):
-            describe(scene)
-    before = len(scene.aws.calls())
+            describe(testbed)
+    before = len(testbed.aws.calls())
     with later(minutes=2):
-        describe(scene, resume=True)
+        describe(testbed, resume=True)
     asked = [
         call["region"]
-        for call in scene.aws.calls()[before:]
+        for call in testbed.aws.calls()[before:]
         if call["action"] == "DescribeInstances"
     ]
     assert asked == ["eu-west-1"]
 
 
-def test_but_not_what_was_read_before_the_account_was_enabled_again(scene):
-    describe(scene)
+def test_but_not_what_was_read_before_the_account_was_enabled_again(testbed):
+    describe(testbed)
     with later(minutes=2):
         CloudAccount.objects.update(enabled_at=NOW + timedelta(minutes=1))
-        describe(scene, resume=True)
+        describe(testbed, resume=True)
     assert DescribeRun.objects.filter(outcome="ok").count() == 4
 
 
-def test_what_is_absent_or_not_running_is_off(scene):
-    ami = scene.image()
-    stopped = scene.instance(ami)
-    ec2(scene).stop_instances(InstanceIds=[stopped])
+def test_what_is_absent_or_not_running_is_off(testbed):
+    ami = testbed.image()
+    stopped = testbed.instance(ami)
+    ec2(testbed).stop_instances(InstanceIds=[stopped])
     for name in (stopped, "i-absent", "i-off"):
-        known = make_instance(account=scene.account, cloud_instance_id=name)
+        known = make_instance(account=testbed.account, cloud_instance_id=name)
         make_event(instance=known, occurred_at=at(1))
     make_event(
         instance=Instance.objects.get(cloud_instance_id="i-off"),
@@ -271,50 +271,50 @@ def test_what_is_absent_or_not_running_is_off(scene):
         event_type="attribute_change",
         occurred_at=at(2),
     )
-    describe(scene)
+    describe(testbed)
     new = {event for event in events() if event[2] == NOW}
     assert new == {(stopped, "power_off", NOW, None), ("i-absent", "power_off", NOW, None)}
 
 
-def test_instances_of_regions_that_are_closed_are_off(scene):
-    known = make_instance(account=scene.account, cloud_instance_id="i-1", region="ap-south-1")
+def test_instances_of_regions_that_are_closed_are_off(testbed):
+    known = make_instance(account=testbed.account, cloud_instance_id="i-1", region="ap-south-1")
     make_event(instance=known, occurred_at=at(1))
-    describe(scene)
+    describe(testbed)
     assert events()[1:] == [("i-1", "power_off", NOW, None)]
 
 
-def test_other_accounts_instances_are_left_alone(scene):
+def test_other_accounts_instances_are_left_alone(testbed):
     other = make_aws_account()
     known = make_instance(account=other, cloud_instance_id="i-1")
     make_event(instance=known, occurred_at=at(1))
-    describe(scene)
+    describe(testbed)
     assert len(events()) == 1
 
 
-def test_an_instance_of_another_account_is_dropped(scene, caplog):
-    instance_id = scene.instance(scene.image())
+def test_an_instance_of_another_account_is_dropped(testbed, caplog):
+    instance_id = testbed.instance(testbed.image())
     other = make_aws_account()
     make_instance(account=other, cloud_instance_id=instance_id)
-    describe(scene)
+    describe(testbed)
     assert events() == []
     assert "another account" in caplog.text
     assert Instance.objects.get().cloud_account == other
 
 
-def test_an_attribute_change_makes_no_second_power_on(scene):
-    instance_id = scene.instance(scene.image())
-    known = make_instance(account=scene.account, cloud_instance_id=instance_id)
+def test_an_attribute_change_makes_no_second_power_on(testbed):
+    instance_id = testbed.instance(testbed.image())
+    known = make_instance(account=testbed.account, cloud_instance_id=instance_id)
     make_event(instance=known, occurred_at=at(1))
     make_event(instance=known, occurred_at=at(2), event_type="attribute_change")
-    describe(scene)
+    describe(testbed)
     assert len(events()) == 2
 
 
-def test_what_is_newer_than_the_look_wins(scene, regions, monkeypatch):
+def test_what_is_newer_than_the_look_wins(testbed, regions, monkeypatch):
     """A log that was stored while the account was being read knows better."""
     # Threads have connections of their own, which do not see what this test stores.
     monkeypatch.setattr(read, "ThreadPoolExecutor", NoThreads)
-    known = make_instance(account=scene.account, cloud_instance_id="i-1")
+    known = make_instance(account=testbed.account, cloud_instance_id="i-1")
     make_event(instance=known, occurred_at=at(1))
 
     def meanwhile(arn, region):
@@ -324,7 +324,7 @@ def test_what_is_newer_than_the_look_wins(scene, regions, monkeypatch):
 
     monkeypatch.setattr(sync, "describe_all_instances", meanwhile)
     regions.remove("eu-west-1")
-    describe(scene)
+    describe(testbed)
     assert NOW not in {event[2] for event in events()}
 
 
@@ -332,90 +332,92 @@ class TestImages:
     def image(self, ami):
         return MachineImage.objects.get(cloud_image_id=ami)
 
-    def test_that_aws_does_not_return(self, scene, queued):
-        ami = scene.image()
-        scene.instance(ami)
-        ec2(scene).deregister_image(ImageId=ami)
-        describe(scene)
+    def test_that_aws_does_not_return(self, testbed, queued):
+        ami = testbed.image()
+        testbed.instance(ami)
+        ec2(testbed).deregister_image(ImageId=ami)
+        describe(testbed)
         stub = self.image(ami)
         assert (stub.status, stub.region, stub.name) == ("unavailable", "us-east-1", None)
         assert INSPECT not in queued.names
 
-    def test_windows_is_told_by_the_instance(self, scene, queued):
-        ami = scene.image("Windows")
-        scene.instance(ami)
-        describe(scene)
+    def test_windows_is_told_by_the_instance(self, testbed, queued):
+        ami = testbed.image("Windows")
+        testbed.instance(ami)
+        describe(testbed)
         assert (self.image(ami).platform, self.image(ami).status) == ("windows", "inspected")
         assert INSPECT not in queued.names
 
-    def test_from_the_marketplace_are_started_all_the_same(self, scene, queued):
-        ami = scene.image()
-        ec2(scene).modify_image_attribute(ImageId=ami, ProductCodes=["abc"])
-        scene.instance(ami)
-        describe(scene)
+    def test_from_the_marketplace_are_started_all_the_same(self, testbed, queued):
+        ami = testbed.image()
+        ec2(testbed).modify_image_attribute(ImageId=ami, ProductCodes=["abc"])
+        testbed.instance(ami)
+        describe(testbed)
         assert (self.image(ami).status, self.image(ami).marketplace) == ("inspected", True)
         assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
 
-    def test_tags_count(self, scene):
-        ami = scene.image()
-        ec2(scene).create_tags(
+    def test_tags_count(self, testbed):
+        ami = testbed.image()
+        ec2(testbed).create_tags(
             Resources=[ami], Tags=[{"Key": "cloudigrade-ocp-present", "Value": "x"}]
         )
-        scene.instance(ami)
-        describe(scene)
+        testbed.instance(ami)
+        describe(testbed)
         assert self.image(ami).openshift_detected
 
-    def test_known_ones_are_described_once_for_the_sake_of_tags(self, scene, queued):
+    def test_known_ones_are_described_once_for_the_sake_of_tags(self, testbed, queued):
         """Each account sees tags of its own (README decision 34)."""
-        ami = scene.image()
+        ami = testbed.image()
         known = make_aws_image(cloud_image_id=ami, name="as it was", architecture="arm64")
-        scene.instance(ami)
-        describe(scene)
-        assert scene.asked("DescribeImages") == ["DescribeImages"]
-        describe(scene)
-        assert scene.asked("DescribeImages") == ["DescribeImages"]
+        testbed.instance(ami)
+        describe(testbed)
+        assert testbed.asked("DescribeImages") == ["DescribeImages"]
+        describe(testbed)
+        assert testbed.asked("DescribeImages") == ["DescribeImages"]
         assert INSPECT not in queued.names
         known.refresh_from_db()
         assert (known.name, known.architecture) == ("as it was", "arm64")
 
-    def test_that_were_not_shown_before_are_filled_in(self, scene, queued):
-        ami = scene.image()
+    def test_that_were_not_shown_before_are_filled_in(self, testbed, queued):
+        ami = testbed.image()
         make_aws_image(cloud_image_id=ami, status="unavailable", name=None)
-        scene.instance(ami)
-        describe(scene)
+        testbed.instance(ami)
+        describe(testbed)
         assert (self.image(ami).status, self.image(ami).name is None) == ("pending", False)
         assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
 
     @pytest.mark.parametrize("code", ["RequestLimitExceeded", "UnauthorizedOperation", "Weird"])
-    def test_that_are_not_described_keep_nothing_else_from_being_stored(self, scene, queued, code):
+    def test_that_are_not_described_keep_nothing_else_from_being_stored(
+        self, testbed, queued, code
+    ):
         """Decision 47: they are stored as unavailable, and filled in when AWS answers."""
-        ami = scene.image()
-        instance_id = scene.instance(ami)
-        known = make_instance(account=scene.account, region="eu-west-1")
+        ami = testbed.image()
+        instance_id = testbed.instance(ami)
+        known = make_instance(account=testbed.account, region="eu-west-1")
         make_event(instance=known, occurred_at=at(1))
-        scene.aws.refuse("ec2", "DescribeImages", code, times=1)
-        describe(scene)
+        testbed.aws.refuse("ec2", "DescribeImages", code, times=1)
+        describe(testbed)
         assert [event[1] for event in events()] == ["power_on", "power_off", "power_on"]
         assert self.image(ami).status == "unavailable"
         assert Instance.objects.get(cloud_instance_id=instance_id).machine_image == self.image(ami)
         assert set(DescribeRun.objects.values_list("outcome", flat=True)) == {"ok"}
         with later(hours=6):
-            describe(scene)
+            describe(testbed)
         assert self.image(ami).status == "pending"
         assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
 
-    def test_that_are_disabled_or_deprecated_are_asked_for(self, scene, requests):
+    def test_that_are_disabled_or_deprecated_are_asked_for(self, testbed, requests):
         """Fault 28: instances of a disabled AMI go on running."""
-        scene.instance(scene.image())
-        describe(scene)
+        testbed.instance(testbed.image())
+        describe(testbed)
         (asked,) = [one for one in requests if one.action == "DescribeImages"]
         assert asked.parameters["IncludeDisabled"] is asked.parameters["IncludeDeprecated"] is True
 
 
 class TestRecords:
-    def test_each_region_is_recorded(self, scene):
-        scene.instance(scene.image())
-        describe(scene)
+    def test_each_region_is_recorded(self, testbed):
+        testbed.instance(testbed.image())
+        describe(testbed)
         rows = DescribeRun.objects.order_by("region").values_list(
             "region", "kind", "outcome", "listed", "running"
         )
@@ -424,29 +426,29 @@ class TestRecords:
             ("us-east-1", "initial", "ok", 1, 1),
         ]
 
-    def test_origins(self, scene):
-        scene.instance(scene.image())
-        describe(scene)
+    def test_origins(self, testbed):
+        testbed.instance(testbed.image())
+        describe(testbed)
         event = InstanceEvent.objects.get()
         run = DescribeRun.objects.get(region="us-east-1")
         assert (event.origin, event.source_id) == ("describe_initial", str(run.id))
         assert event.source_name == "DescribeInstances"
 
-    def test_the_first_look_corrects_nothing(self, scene):
-        scene.instance(scene.image())
-        describe(scene)
+    def test_the_first_look_corrects_nothing(self, testbed):
+        testbed.instance(testbed.image())
+        describe(testbed)
         assert not Correction.objects.exists()
 
-    def test_later_looks_do(self, scene):
-        ami = scene.image()
-        first = scene.instance(ami)
-        describe(scene)
+    def test_later_looks_do(self, testbed):
+        ami = testbed.image()
+        first = testbed.instance(ami)
+        describe(testbed)
         with later(hours=1):
-            second = scene.instance(ami)
-            describe(scene)
+            second = testbed.instance(ami)
+            describe(testbed)
         with later(hours=2):
-            ec2(scene).stop_instances(InstanceIds=[first])
-            describe(scene)
+            ec2(testbed).stop_instances(InstanceIds=[first])
+            describe(testbed)
         on, off = Correction.objects.order_by("unsure_to")
         assert (on.kind, off.kind) == ("missed_on", "missed_off")
         assert (on.instance.cloud_instance_id, off.instance.cloud_instance_id) == (second, first)
@@ -458,36 +460,36 @@ class TestRecords:
         assert InstanceEvent.objects.get(id=on.event_id).origin == "describe_reconcile"
         assert off.describe_run.kind == "reconcile"
 
-    def test_an_event_is_a_later_doubt_than_the_last_look(self, scene):
-        instance_id = scene.instance(scene.image())
-        describe(scene)
+    def test_an_event_is_a_later_doubt_than_the_last_look(self, testbed):
+        instance_id = testbed.instance(testbed.image())
+        describe(testbed)
         known = Instance.objects.get(cloud_instance_id=instance_id)
         make_event(instance=known, event_type="power_off", occurred_at=NOW + timedelta(minutes=30))
         with later(hours=1):
-            describe(scene)
+            describe(testbed)
         assert Correction.objects.get().unsure_from == NOW + timedelta(minutes=30)
 
-    def test_what_we_switched_off_ourselves_was_not_missed(self, scene):
-        instance_id = scene.instance(scene.image())
-        known = make_instance(account=scene.account, cloud_instance_id=instance_id)
+    def test_what_we_switched_off_ourselves_was_not_missed(self, testbed):
+        instance_id = testbed.instance(testbed.image())
+        known = make_instance(account=testbed.account, cloud_instance_id=instance_id)
         make_event(instance=known, event_type="power_off", occurred_at=at(3), origin="disable")
-        describe(scene)
+        describe(testbed)
         assert events()[-1][:2] == (instance_id, "power_on")
         assert [one.kind for one in Correction.objects.all()] == ["image_filled"]
 
-    def test_after_the_account_was_enabled_again_the_look_is_a_first_one(self, scene):
-        describe(scene)
+    def test_after_the_account_was_enabled_again_the_look_is_a_first_one(self, testbed):
+        describe(testbed)
         CloudAccount.objects.update(enabled_at=NOW + timedelta(minutes=1))
         with later(hours=1):
-            scene.instance(scene.image())
-            describe(scene)
+            testbed.instance(testbed.image())
+            describe(testbed)
         assert InstanceEvent.objects.get().origin == "describe_initial"
 
-    def test_facts(self, scene):
-        scene.instance(scene.image(), "c5.large")
-        describe(scene)
+    def test_facts(self, testbed):
+        testbed.instance(testbed.image(), "c5.large")
+        describe(testbed)
         with later(hours=1):
-            describe(scene)
+            describe(testbed)
         fact = InstanceFact.objects.get()
         assert (fact.instance_type, fact.source) == ("c5.large", "describe_initial")
 
@@ -495,8 +497,8 @@ class TestRecords:
 class TestWhileAwsIsAsked:
     """What the lock shows when all is read (spec 04 §7.1)."""
 
-    def disturbed(self, scene, monkeypatch, disturb):
-        scene.instance(scene.image())
+    def disturbed(self, testbed, monkeypatch, disturb):
+        testbed.instance(testbed.image())
         original = sync.read_images
 
         def read(*args):
@@ -504,33 +506,33 @@ class TestWhileAwsIsAsked:
             return original(*args)
 
         monkeypatch.setattr(sync, "read_images", read)
-        describe(scene)
+        describe(testbed)
         assert not Instance.objects.exists()
 
-    def test_the_account_may_vanish(self, scene, monkeypatch):
-        self.disturbed(scene, monkeypatch, lambda: scene.account.delete())
+    def test_the_account_may_vanish(self, testbed, monkeypatch):
+        self.disturbed(testbed, monkeypatch, lambda: testbed.account.delete())
 
-    def test_the_user_may_vanish(self, scene, monkeypatch):
-        self.disturbed(scene, monkeypatch, lambda: scene.account.user.delete())
+    def test_the_user_may_vanish(self, testbed, monkeypatch):
+        self.disturbed(testbed, monkeypatch, lambda: testbed.account.user.delete())
 
-    def test_the_account_may_be_disabled(self, scene, monkeypatch):
+    def test_the_account_may_be_disabled(self, testbed, monkeypatch):
         change = lambda: CloudAccount.objects.update(is_enabled=False)  # noqa: E731
-        self.disturbed(scene, monkeypatch, change)
+        self.disturbed(testbed, monkeypatch, change)
 
-    def test_the_account_may_be_disabled_and_enabled_again(self, scene, monkeypatch):
+    def test_the_account_may_be_disabled_and_enabled_again(self, testbed, monkeypatch):
         change = lambda: CloudAccount.objects.update(enabled_at=NOW)  # noqa: E731
-        self.disturbed(scene, monkeypatch, change)
+        self.disturbed(testbed, monkeypatch, change)
 
-    def test_the_account_may_get_another_role(self, scene, monkeypatch):
+    def test_the_account_may_get_another_role(self, testbed, monkeypatch):
         change = lambda: CloudAccount.objects.update(account_arn="arn:aws:iam::9:role/x")  # noqa: E731
-        self.disturbed(scene, monkeypatch, change)
+        self.disturbed(testbed, monkeypatch, change)
 
 
 class TestDates:
     """When what was missed happened (README decisions 31 and 41)."""
 
     @pytest.fixture
-    def ec2_shows(self, scene, regions, monkeypatch):
+    def ec2_shows(self, testbed, regions, monkeypatch):
         """Show pages of us-east-1, each of which takes some minutes to be read."""
         regions.remove("eu-west-1")
         passed = timedelta()
@@ -559,10 +561,10 @@ class TestDates:
     def unsure(self):
         return list(Correction.objects.order_by("id").values_list("unsure_from", "unsure_to"))
 
-    def test_what_aws_tells_is_exact(self, scene, ec2_shows):
+    def test_what_aws_tells_is_exact(self, testbed, ec2_shows):
         ec2_shows([])
-        describe(scene)
-        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+        describe(testbed)
+        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
         make_event(instance=known, occurred_at=at(13))
         ec2_shows(
             [
@@ -571,7 +573,7 @@ class TestDates:
             ]
         )
         with later(hours=6):
-            describe(scene)
+            describe(testbed)
         assert events()[1:] == [
             ("i-2", "power_off", at(15), None),
             ("i-1", "power_on", at(14), "m5.large"),
@@ -582,34 +584,34 @@ class TestDates:
     def test_what_ec2_itself_tells(self, aws, db, queued, regions):
         """Without anything in the place of EC2's answers."""
         regions.remove("eu-west-1")
-        scene = Scene(aws, make_account(enabled_at=clock.now() - timedelta(hours=1)))
-        describe(scene)
-        instance_id = scene.instance(scene.image())
-        describe(scene)
-        shown = ec2(scene).describe_instances()["Reservations"][0]["Instances"][0]
+        testbed = Testbed(aws, make_account(enabled_at=clock.now() - timedelta(hours=1)))
+        describe(testbed)
+        instance_id = testbed.instance(testbed.image())
+        describe(testbed)
+        shown = ec2(testbed).describe_instances()["Reservations"][0]["Instances"][0]
         assert events() == [(instance_id, "power_on", shown["LaunchTime"], "m5.large")]
         # EC2 tells whole seconds, and so an end within the second of the start is none.
         assert wait_for(lambda: clock.now() > shown["LaunchTime"] + timedelta(seconds=1))
-        ec2(scene).stop_instances(InstanceIds=[instance_id])
+        ec2(testbed).stop_instances(InstanceIds=[instance_id])
         stopped_at = clock.now()
-        describe(scene)
+        describe(testbed)
         (end,) = events()[1:]
         assert end[1] == "power_off"
         assert stopped_at - timedelta(seconds=2) < end[2] <= stopped_at
         assert end[2].microsecond == 0
         assert self.unsure()[-2:] == [(shown["LaunchTime"],) * 2, (end[2], end[2])]
 
-    def test_what_it_does_not_tell_was_when_the_page_had_been_read(self, scene, ec2_shows):
-        """A look that begins at 23:59 sees things of the next day."""
+    def test_what_it_does_not_tell_was_when_the_page_had_been_read(self, testbed, ec2_shows):
+        """A scan that begins at 23:59 sees things of the next day."""
         ec2_shows([])
         with time_machine.travel(at(12), tick=False):
-            describe(scene)
+            describe(testbed)
         for name in ("i-2", "i-3"):
-            known = make_instance(account=scene.account, cloud_instance_id=name)
+            known = make_instance(account=testbed.account, cloud_instance_id=name)
             make_event(instance=known, occurred_at=at(13))
         ec2_shows([self.instance("i-1")], [self.instance("i-2", STOPPED)], [], minutes=2)
         with time_machine.travel(at(23, 59), tick=False):
-            describe(scene)
+            describe(testbed)
         assert events()[2:] == [
             ("i-2", "power_off", at(0, 3, day=3), None),
             ("i-3", "power_off", at(0, 5, day=3), None),
@@ -621,48 +623,48 @@ class TestDates:
             (at(12), at(0, 1, day=3)),
         ]
 
-    def test_a_look_that_did_not_know_of_an_event_confirmed_nothing(self, scene, ec2_shows):
-        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+    def test_a_look_that_did_not_know_of_an_event_confirmed_nothing(self, testbed, ec2_shows):
+        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
         ec2_shows([])
         with time_machine.travel(at(6), tick=False):
-            describe(scene)
+            describe(testbed)
         with time_machine.travel(at(9), tick=False):
             make_event(instance=known, occurred_at=at(5))
         with time_machine.travel(at(12), tick=False):
-            describe(scene)
+            describe(testbed)
         assert self.unsure() == [(at(5), at(12))]
 
-    def test_nothing_is_unsure_before_the_account_was_enabled(self, scene, ec2_shows):
-        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+    def test_nothing_is_unsure_before_the_account_was_enabled(self, testbed, ec2_shows):
+        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
         make_event(instance=known, occurred_at=at(5))
         CloudAccount.objects.update(enabled_at=at(6))
         ec2_shows([])
-        describe(scene)
+        describe(testbed)
         assert self.unsure() == [(at(6), NOW)]
 
-    def test_facts_and_images_are_dated_by_the_page(self, scene, ec2_shows):
-        known = make_instance(account=scene.account, cloud_instance_id="i-1")
+    def test_facts_and_images_are_dated_by_the_page(self, testbed, ec2_shows):
+        known = make_instance(account=testbed.account, cloud_instance_id="i-1")
         make_event(instance=known, occurred_at=at(5))
         shown = self.instance("i-1")._replace(image_id="ami-1", facts={"instance_type": "m5.large"})
         ec2_shows([], [shown], minutes=2)
-        describe(scene)
+        describe(testbed)
         assert InstanceFact.objects.get().observed_at == NOW + timedelta(minutes=4)
         assert self.unsure() == [(at(5), NOW + timedelta(minutes=4))]
 
-    def test_instances_that_are_not_listed_yet_stay_on(self, scene, ec2_shows, settings):
+    def test_instances_that_are_not_listed_yet_stay_on(self, testbed, ec2_shows, settings):
         """Decision 32."""
-        known = make_instance(account=scene.account, cloud_instance_id="i-2")
+        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
         make_event(instance=known, occurred_at=NOW - timedelta(minutes=9))
         ec2_shows([])
-        describe(scene)
+        describe(testbed)
         assert len(events()) == 1
         settings.AWS_DESCRIBE_GRACE = 60
-        describe(scene)
+        describe(testbed)
         assert events()[1:] == [("i-2", "power_off", NOW, None)]
 
     @pytest.mark.parametrize("minutes", [-5, 5])
     def test_a_worker_whose_clock_is_wrong_changes_no_dates(
-        self, scene, ec2_shows, monkeypatch, minutes
+        self, testbed, ec2_shows, monkeypatch, minutes
     ):
         """Decision 41: dates go by PostgreSQL's clock, whatever the worker's says."""
         monkeypatch.setattr(sync, "DatabaseClock", postgres.DatabaseClock)
@@ -671,14 +673,14 @@ class TestDates:
         )
         before = postgres.now()
         with time_machine.travel(before + timedelta(minutes=minutes)):
-            describe(scene)
+            describe(testbed)
         (event,) = events()
         assert before <= event[2] <= postgres.now()
         run = DescribeRun.objects.get()
         assert before <= run.started_at <= event[2] <= run.finished_at <= postgres.now()
 
 
-def test_many_instances_are_read_in_pages_and_stored_in_groups(scene, monkeypatch):
+def test_many_instances_are_read_in_pages_and_stored_in_groups(testbed, monkeypatch):
     made = [
         DescribedInstance(f"i-{place}", None, "m5.large", None, RUNNING, False, {})
         for place in range(50)
@@ -690,7 +692,7 @@ def test_many_instances_are_read_in_pages_and_stored_in_groups(scene, monkeypatc
         "describe_all_instances",
         lambda arn, region: (Page(page, 0) for page in pages[region]),
     )
-    describe(scene)
+    describe(testbed)
     assert Instance.objects.count() == len(runs()) == 50
 
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from api.clouds.aws.cloudtrail.trail import trail_name
 from api.clouds.aws.provisioning import bucket_settings, buckets
-from api.clouds.aws.provisioning.notifying_buckets import trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 
 TRAILS = "test-cloudigrade-trails"
 RESULTS = "test-cloudigrade-inspections"
@@ -50,7 +50,7 @@ def test_it_acts_again_after_a_while_only(pipes_ready, requests):
 
 
 def test_a_failed_run_does_not_count(pipes_ready, monkeypatch):
-    monkeypatch.setattr(bucket_settings, "put_lifecycle", lambda pipe: 1 / 0)
+    monkeypatch.setattr(bucket_settings, "put_lifecycle", lambda notifying: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call_command("syncbucketlifecycle")
     monkeypatch.undo()
@@ -104,7 +104,7 @@ def test_missing_buckets_are_made_with_all_they_need(aws):
 )
 def test_only_our_trails_may_write_into_the_bucket(aws, arn, allowed):
     """Issue 14, item 17: those with the names that we give, in any account and partition."""
-    buckets.ensure_bucket(trail_pipe())
+    buckets.ensure_bucket(trail_bucket())
     policy = json.loads(aws.client("s3").get_bucket_policy(Bucket=TRAILS)["Policy"])
     for statement in policy["Statement"]:
         assert statement["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
@@ -119,18 +119,18 @@ def arn_is_like(arn, pattern):
 
 
 def test_what_is_put_into_a_made_bucket_reaches_the_queue(aws):
-    buckets.ensure_bucket(trail_pipe())
+    buckets.ensure_bucket(trail_bucket())
     aws.client("s3").put_object(Bucket=TRAILS, Key="AWSLogs/1/x.json.gz", Body=b"x")
     sqs = aws.client("sqs")
-    url = sqs.get_queue_url(QueueName=trail_pipe().queue)["QueueUrl"]
+    url = sqs.get_queue_url(QueueName=trail_bucket().queue)["QueueUrl"]
     messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     assert any("x.json.gz" in message["Body"] for message in messages)
 
 
 def test_half_a_bucket_is_taken_back(aws, monkeypatch):
-    monkeypatch.setattr(bucket_settings, "mend", lambda pipe: 1 / 0)
+    monkeypatch.setattr(bucket_settings, "mend", lambda notifying: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        buckets.ensure_bucket(trail_pipe())
+        buckets.ensure_bucket(trail_bucket())
     assert aws.client("s3").list_buckets()["Buckets"] == []
 
 
@@ -141,4 +141,4 @@ def test_a_bucket_that_is_not_ours_is_trouble(aws, monkeypatch):
 
     monkeypatch.setattr(buckets, "s3", Stranger)
     with pytest.raises(ClientError):
-        buckets.ensure_bucket(trail_pipe())
+        buckets.ensure_bucket(trail_bucket())

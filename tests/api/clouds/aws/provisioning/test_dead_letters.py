@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from api.clouds.aws.provisioning import dead_letters, queues
 from api.clouds.aws.provisioning.dead_letters import ATTRIBUTE, MOST_REDRIVES, redrive, redrive_all
-from api.clouds.aws.provisioning.notifying_buckets import inspection_pipe, trail_pipe
+from api.clouds.aws.provisioning.notifying_buckets import results_bucket, trail_bucket
 from api.tasks.aws import redrive_dead_letters
 
 pytestmark = pytest.mark.django_db
@@ -90,20 +90,20 @@ def test_a_letter_that_dies_again_and_again_stays_in_the_end(sqs):
     for times in range(MOST_REDRIVES):
         sqs.let_die(TRAIL)
         assert sqs.length(DEAD) == 1
-        assert redrive(trail_pipe()).moved == 1, times
+        assert redrive(trail_bucket()).moved == 1, times
     sqs.let_die(TRAIL)
     for _ in range(2):
-        result = redrive(trail_pipe())
+        result = redrive(trail_bucket())
         assert (result.moved, result.kept) == (0, 1)
         # It is there for others to see at once, and counted by the alert.
-        assert dead_letters.count(trail_pipe()) == 1
+        assert dead_letters.count(trail_bucket()) == 1
     assert sqs.length(TRAIL) == 0
 
 
 def test_letters_that_stay_keep_no_others(sqs):
     sqs.send(DEAD, *(f"old {number}" for number in range(15)), redrives=MOST_REDRIVES)
     sqs.send(DEAD, *(f"new {number}" for number in range(15)))
-    result = redrive(trail_pipe())
+    result = redrive(trail_bucket())
     assert (result.moved, result.kept) == (15, 15)
     assert set(sqs.take(TRAIL)) == {f"new {number}" for number in range(15)}
 
@@ -111,21 +111,21 @@ def test_letters_that_stay_keep_no_others(sqs):
 def test_a_run_ends_when_letters_that_stay_come_round_again(sqs, monkeypatch):
     monkeypatch.setattr(dead_letters, "HOLD_SECONDS", 0)
     sqs.send(DEAD, *map(str, range(3)), redrives=MOST_REDRIVES)
-    assert redrive(trail_pipe()).moved == 0
+    assert redrive(trail_bucket()).moved == 0
     assert sqs.length(DEAD) == 3
 
 
 @pytest.mark.parametrize("count", ["-1", "x", "", "²", "9" * 20, "1.5"])
 def test_a_count_that_is_none_is_nothing(sqs, count):
     sqs.send(DEAD, "a", redrives=count or " ")
-    assert redrive(trail_pipe()).moved == 1
+    assert redrive(trail_bucket()).moved == 1
     assert sqs.take(TRAIL) == {"a": "1"}
 
 
 def test_other_attributes_are_kept(sqs):
     attributes = {"trace": {"DataType": "String", "StringValue": "1-2"}}
     sqs.sqs.send_message(QueueUrl=sqs.url(DEAD), MessageBody="a", MessageAttributes=attributes)
-    redrive(trail_pipe())
+    redrive(trail_bucket())
     [message] = sqs.sqs.receive_message(QueueUrl=sqs.url(TRAIL), MessageAttributeNames=["All"])[
         "Messages"
     ]
@@ -137,7 +137,7 @@ def test_nothing_is_lost_where_moving_breaks_off(sqs, pipes_ready):
     sqs.send(DEAD, "a")
     pipes_ready.refuse("sqs", "DeleteMessageBatch", "InternalError")
     with pytest.raises(Exception, match="InternalError"):
-        redrive(trail_pipe())
+        redrive(trail_bucket())
     assert sqs.length(DEAD) == 1
     assert sqs.take(TRAIL) == {"a": "1"}
 
@@ -154,7 +154,7 @@ def test_a_letter_that_cannot_be_sent_keeps_no_other(sqs, monkeypatch, caplog):
         return send(**options)
 
     monkeypatch.setattr(dead_letters.sqs(), "send_message", send_few)
-    result = redrive(trail_pipe())
+    result = redrive(trail_bucket())
     assert (result.moved, result.failed) == (1, 1)
     assert sqs.length(DEAD) == 1
     assert "cannot be moved back" in caplog.text
@@ -185,8 +185,8 @@ def test_the_task_tells_of_each_queue_and_runs_alone(sqs, redis_client, monkeypa
 
 
 def test_a_queue_without_dead_letter_queue_has_none(aws):
-    assert redrive(trail_pipe()).moved == 0
-    assert dead_letters.count(inspection_pipe()) == 0
+    assert redrive(trail_bucket()).moved == 0
+    assert dead_letters.count(results_bucket()) == 0
 
 
 class TestCommand:
@@ -239,5 +239,5 @@ class TestCommand:
 def test_a_run_looks_at_so_many_letters_in_vain(sqs, monkeypatch):
     monkeypatch.setattr(dead_letters, "MOST_KEPT", 20)
     sqs.send(DEAD, *map(str, range(35)), redrives=MOST_REDRIVES)
-    assert redrive(trail_pipe()).kept == 20
-    assert dead_letters.count(trail_pipe()) == 35
+    assert redrive(trail_bucket()).kept == 20
+    assert dead_letters.count(trail_bucket()) == 35

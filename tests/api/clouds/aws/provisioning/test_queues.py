@@ -13,8 +13,8 @@ from django.db import OperationalError
 from api.clouds.aws.provisioning import queues
 from api.clouds.aws.provisioning.notifying_buckets import (
     dead_letter_name,
-    inspection_pipe,
-    trail_pipe,
+    results_bucket,
+    trail_bucket,
 )
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
 
@@ -45,7 +45,7 @@ def send(aws, *bodies, queue=TRAIL):
 def receive(limit=25):
     return [
         message
-        for batch in queues.receive(trail_pipe(), limit=limit, seconds=30)
+        for batch in queues.receive(trail_bucket(), limit=limit, seconds=30)
         for message in batch
     ]
 
@@ -103,7 +103,7 @@ def test_the_bucket_may_send_to_its_queue(aws):
 
 def test_a_queue_is_made_when_it_is_looked_up(aws, caplog):
     with caplog.at_level(logging.WARNING):
-        url = queues.queue_url(trail_pipe())
+        url = queues.queue_url(trail_bucket())
     assert url.endswith(TRAIL)
     assert names(aws) == [TRAIL, f"{TRAIL}-dlq"]
     assert "Policy" in attributes(aws, TRAIL)
@@ -112,12 +112,12 @@ def test_a_queue_is_made_when_it_is_looked_up(aws, caplog):
 
 def test_a_url_is_remembered_for_a_moment(pipes_ready, requests, settings):
     for _ in range(3):
-        queues.queue_url(trail_pipe())
+        queues.queue_url(trail_bucket())
     assert len(requests) == 1
     settings.CACHE_TTL_DEFAULT = 0
     queues.urls.forget()
     for _ in range(3):
-        queues.queue_url(trail_pipe())
+        queues.queue_url(trail_bucket())
     assert len(requests) == 4
 
 
@@ -153,7 +153,7 @@ def test_reading_redrive_policies(text, expected):
 
 def test_another_receive_count_reaches_queues_that_exist(pipes_ready, settings):
     settings.AWS_SQS_MAX_RECEIVE_COUNT = 7
-    queues.configure_queue(trail_pipe())
+    queues.configure_queue(trail_bucket())
     assert json.loads(attributes(pipes_ready, TRAIL)["RedrivePolicy"])["maxReceiveCount"] == 7
 
 
@@ -178,12 +178,12 @@ def test_receiving_in_batches(pipes_ready, requests):
 
 
 def test_by_default_the_queue_says_for_how_long_messages_are_held(pipes_ready, requests):
-    queues.configure_queue(trail_pipe())
+    queues.configure_queue(trail_bucket())
     send(pipes_ready, "a")
-    assert len(list(queues.receive(trail_pipe(), limit=10))) == 1
+    assert len(list(queues.receive(trail_bucket(), limit=10))) == 1
     (received, _) = [request for request in requests if request.action == "ReceiveMessage"]
     assert "VisibilityTimeout" not in received.parameters
-    assert queues.hold_seconds(trail_pipe()) == 300
+    assert queues.hold_seconds(trail_bucket()) == 300
 
 
 def test_receiving_no_more_than_the_limit(pipes_ready):
@@ -192,8 +192,8 @@ def test_receiving_no_more_than_the_limit(pipes_ready):
 
 
 def test_receiving_from_a_queue_that_vanished(pipes_ready, caplog):
-    queues.queue_url(trail_pipe())
-    pipes_ready.client("sqs").delete_queue(QueueUrl=queues.queue_url(trail_pipe()))
+    queues.queue_url(trail_bucket())
+    pipes_ready.client("sqs").delete_queue(QueueUrl=queues.queue_url(trail_bucket()))
     assert receive() == []
     assert "does not exist" in caplog.text
     assert queues.urls.get(TRAIL) is None
@@ -208,7 +208,7 @@ def test_other_errors_of_receiving_are_raised(pipes_ready):
 def test_deleting_in_batches(pipes_ready):
     send(pipes_ready, *"abcdefghijklm")
     messages = receive()
-    assert queues.delete(trail_pipe(), messages) == []
+    assert queues.delete(trail_bucket(), messages) == []
     found = attributes(pipes_ready, TRAIL)
     assert found["ApproximateNumberOfMessages"] == "0"
     assert found["ApproximateNumberOfMessagesNotVisible"] == "0"
@@ -223,14 +223,14 @@ def test_messages_that_sqs_keeps_are_told(pipes_ready, monkeypatch, caplog):
             return {"Failed": [{"Id": Entries[1]["Id"], "Message": "no"}]}
 
     monkeypatch.setattr(queues, "sqs", Stubborn)
-    assert queues.delete(trail_pipe(), messages) == [messages[1]]
+    assert queues.delete(trail_bucket(), messages) == [messages[1]]
     assert messages[1].id in caplog.text
 
 
 def test_messages_are_held_while_work_goes_on(pipes_ready, requests):
     send(pipes_ready, "a", "b")
-    (messages,) = queues.receive(trail_pipe(), limit=2, seconds=3)
-    with queues.held(trail_pipe(), messages, seconds=3):
+    (messages,) = queues.receive(trail_bucket(), limit=2, seconds=3)
+    with queues.held(trail_bucket(), messages, seconds=3):
         time.sleep(1.5)
     (prolonged,) = [one for one in requests if one.action == "ChangeMessageVisibilityBatch"]
     assert [entry["VisibilityTimeout"] for entry in prolonged.parameters["Entries"]] == [3, 3]
@@ -239,8 +239,8 @@ def test_messages_are_held_while_work_goes_on(pipes_ready, requests):
 def test_messages_are_given_back_where_the_work_fails_as_a_whole(pipes_ready):
     """Decision 44: not after the minutes for which they were taken."""
     send(pipes_ready, "a", "b")
-    (messages,) = queues.receive(trail_pipe(), limit=2, seconds=300)
-    with pytest.raises(ZeroDivisionError), queues.held(trail_pipe(), messages, seconds=300):
+    (messages,) = queues.receive(trail_bucket(), limit=2, seconds=300)
+    with pytest.raises(ZeroDivisionError), queues.held(trail_bucket(), messages, seconds=300):
         1 / 0  # noqa: B018
     again = receive()
     assert {message.body for message in again} == {"a", "b"}
@@ -256,8 +256,8 @@ def test_a_result_shows_so_much_of_a_message(pipes_ready):
 
 def test_messages_stay_held_where_the_work_ends(pipes_ready):
     send(pipes_ready, "a")
-    (messages,) = queues.receive(trail_pipe(), limit=1, seconds=300)
-    with queues.held(trail_pipe(), messages, seconds=300):
+    (messages,) = queues.receive(trail_bucket(), limit=1, seconds=300)
+    with queues.held(trail_bucket(), messages, seconds=300):
         pass
     assert receive() == []
 
@@ -275,18 +275,18 @@ def test_nothing_is_received_while_the_database_is_away(pipes_ready, requests, m
         with pytest.raises(OperationalError):
             receive()
         assert "ReceiveMessage" not in {request.action for request in requests}
-    received = queues.receive(trail_pipe(), limit=1, seconds=300)
+    received = queues.receive(trail_bucket(), limit=1, seconds=300)
     assert [message.receives for message in next(received)] == [1]
     monkeypatch.setattr(queues.postgres, "require_writable", away)
     with pytest.raises(OperationalError):
-        next(queues.receive(trail_pipe(), limit=25))
+        next(queues.receive(trail_bucket(), limit=25))
 
 
 def test_trouble_with_holding_does_not_disturb_the_work(pipes_ready, caplog):
     send(pipes_ready, "a")
     pipes_ready.refuse("sqs", "ChangeMessageVisibilityBatch", "AccessDenied")
-    (messages,) = queues.receive(trail_pipe(), limit=1, seconds=3)
-    with queues.held(trail_pipe(), messages, seconds=3):
+    (messages,) = queues.receive(trail_bucket(), limit=1, seconds=3)
+    with queues.held(trail_bucket(), messages, seconds=3):
         time.sleep(1.5)
     assert "shown again at another time" in caplog.text
 
@@ -325,7 +325,7 @@ def test_scenario_34_a_missing_queue_leaves_the_others_and_is_not_made(pipes_rea
     assert f"{TRAIL}-dlq" in caplog.text
 
 
-def test_the_inspection_pipe():
-    pipe = inspection_pipe()
-    assert (pipe.bucket, pipe.queue) == ("test-cloudigrade-inspections", RESULTS)
-    assert (pipe.prefix, pipe.suffix) == ("InspectionResults/", ".json")
+def test_the_results_bucket():
+    notifying = results_bucket()
+    assert (notifying.bucket, notifying.queue) == ("test-cloudigrade-inspections", RESULTS)
+    assert (notifying.prefix, notifying.suffix) == ("InspectionResults/", ".json")
