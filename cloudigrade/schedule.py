@@ -118,6 +118,11 @@ ENTRIES: tuple[Entry, ...] = (
         "api.tasks.delete_expired_records",
         "DELETE_EXPIRED_RECORDS_SCHEDULE",
     ),
+    Entry(
+        "summarize_billing_findings",
+        "api.tasks.summarize_billing_findings",
+        "SUMMARIZE_BILLING_FINDINGS_SCHEDULE",
+    ),
     Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
     Entry(
         "publish_usage_changes",

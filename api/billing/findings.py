@@ -65,8 +65,8 @@ billed_registration AS MATERIALIZED (
 FINDINGS = f"""
 WITH {STRETCHES},
 {_REGISTRATIONS},
-stretch AS (
-    SELECT billed.*,
+stretch AS MATERIALIZED (
+    SELECT billed.*, row_number() OVER (ORDER BY billed.instance_id, billed.since) AS number,
            tstzmultirange(tstzrange(date_trunc('second', billed.since),
                                     date_trunc('second', billed.until))) AS whole,
            coalesce(known.registered, '{{}}') AS registered,
@@ -89,9 +89,7 @@ stretch AS (
     LEFT JOIN billed_registration known ON known.instance_id = billed.instance_id
 ),
 piece AS (
-    SELECT found.kind, stretch.instance_id, stretch.machine_image_id, stretch.cloud_account_id,
-           stretch.usage_operation, stretch.licenses, stretch.product_codes, stretch.observed_at,
-           stretch.origin, stretch.billing, {is_told("stretch")} AS is_told,
+    SELECT found.kind, stretch.instance_id, stretch.number, {is_told("stretch")} AS is_told,
            coalesce(stretch.cpu_cores * stretch.threads_per_core, stretch.vcpu) AS vcpu,
            lower(part) AS lo, coalesce(upper(part), 'infinity') AS hi,
            CASE WHEN found.kind = '{Kind.OWN_NOT_REGISTERED}' THEN coalesce(
@@ -102,7 +100,7 @@ piece AS (
 ),
 numbered AS (
     SELECT broken.*, sum(is_first) OVER (
-               PARTITION BY kind, instance_id ORDER BY lo ROWS UNBOUNDED PRECEDING) AS number
+               PARTITION BY kind, instance_id ORDER BY lo ROWS UNBOUNDED PRECEDING) AS place
     FROM (
         SELECT piece.*,
                greatest(0, extract(
@@ -117,17 +115,10 @@ island AS (
     SELECT kind, instance_id, min(lo) AS lo, max(hi) AS hi, sum(seconds)::bigint AS seconds,
            sum(vcpu * seconds)::bigint AS vcpu_seconds, max(registered_last) AS registered_last,
            least(max(hi), %(end)s) AS seen_until,
-           (array_agg(machine_image_id ORDER BY lo DESC))[1] AS machine_image_id,
-           (array_agg(cloud_account_id ORDER BY lo DESC))[1] AS cloud_account_id,
-           (array_agg(usage_operation ORDER BY lo DESC))[1] AS usage_operation,
-           (array_agg(licenses ORDER BY lo DESC))[1] AS licenses,
-           (array_agg(product_codes ORDER BY lo DESC))[1] AS product_codes,
-           (array_agg(observed_at ORDER BY lo DESC))[1] AS observed_at,
-           (array_agg(origin ORDER BY lo DESC))[1] AS origin,
-           (array_agg(billing ORDER BY lo DESC))[1] AS billing,
+           max(number) AS last_number,
            bool_and(is_told) AS is_told
     FROM numbered
-    GROUP BY kind, instance_id, number
+    GROUP BY kind, instance_id, place
 ),
 judged AS (
     SELECT looked_back.*,
@@ -146,7 +137,10 @@ judged AS (
     ) looked_back
 ),
 wrong AS (
-    SELECT * FROM judged
+    SELECT judged.*, stretch.machine_image_id, stretch.cloud_account_id, stretch.usage_operation,
+           stretch.licenses, stretch.product_codes, stretch.observed_at, stretch.origin,
+           stretch.billing
+    FROM judged JOIN stretch ON stretch.number = judged.last_number
     WHERE seconds > 0 AND (kind <> '{Kind.OWN_NOT_REGISTERED}'
         OR on_seconds >= {UNREGISTERED_SECONDS}
            AND recently_registered <= seen_until - %(look_back)s)

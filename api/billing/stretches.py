@@ -78,7 +78,7 @@ billed_part AS (
              AND (fact.after IS NULL OR fact.after > run.start_time)
     ) part
 ),
-billed AS (
+billed AS MATERIALIZED (
     SELECT fact.run_id, fact.instance_id, fact.machine_image_id, fact.cloud_account_id,
            fact.cloud_type, fact.since, coalesce(fact.next_since, fact.end_time) AS until,
            fact.vcpu, fact.cpu_cores, fact.threads_per_core, fact.observed_at,

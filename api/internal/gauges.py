@@ -32,7 +32,7 @@ from api.clouds.azure.health import (
 from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
-from api.models import StaleUsage
+from api.models import BillingFinding, StaleUsage
 from api.push.metrics import figures as push_figures
 from api.sources.inbox_metrics import InboxCollector
 from util import redis
@@ -258,6 +258,19 @@ def set_aside_tasks() -> Iterator[Metric]:
     yield count
 
 
+def billing_findings() -> Iterator[Metric]:
+    """Instances whose RHEL was, yesterday or today, paid twice, not at all, or nobody knows how."""
+    count = _family("billing_findings", "Instances with a finding of yesterday or today", "kind")
+    found = dict(
+        _select(
+            f"SELECT kind, count(*) FROM {BillingFinding._meta.db_table} GROUP BY kind"  # noqa: S608
+        )
+    )
+    for kind in BillingFinding.Kind.values:
+        _add(count, kind, found.get(kind, 0))
+    yield count
+
+
 def problems() -> Iterator[Metric]:
     """Runs that are open although their instance was switched off."""
     with _bounded_cursor():
@@ -337,6 +350,7 @@ class SystemCollector(Collector):
             Source(inspections, DatabaseError, keep=15),
             Source(problems, DatabaseError, keep=60),
             Source(set_aside_tasks, DatabaseError, keep=15),
+            Source(billing_findings, DatabaseError, keep=60),
         ]
 
     def describe(self) -> list[Metric]:

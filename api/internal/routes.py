@@ -8,6 +8,7 @@ from rest_framework.routers import APIRootView, DefaultRouter
 
 from api.internal import records, resources
 from api.internal.accounts import AccountsView, CloudAccountsView
+from api.internal.billing import BillingFindingsView
 from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
 from api.internal.coverage import COVERAGE
@@ -74,6 +75,11 @@ def resource_routes(*, synthetic: bool) -> list[URLPattern]:
         *router.urls,
         path(f"{CONCURRENT}/", ConcurrentView.as_view(), name=_list_name(CONCURRENT)),
         path("explain/", ExplainView.as_view(), name="internal-explain"),
+        path(
+            "billing-findings/",
+            BillingFindingsView.as_view(),
+            name="internal-billing-findings",
+        ),
         path(
             "instanceevents/<str:pk>/record/",
             RecordView.as_view(),

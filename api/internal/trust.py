@@ -57,14 +57,19 @@ class ExplainView(InternalView, trust.ExplainView):
 
     def customer(self, request: Request) -> Any:
         """Return the customer named by ``user_id``. Raises ValidationError."""
-        text = request.query_params.get("user_id", "")
-        if not text:
-            raise ValidationError({"user_id": [REQUIRED]})
-        is_id = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
-        user = User.objects.filter(id=int(text)).first() if is_id else None
-        if user is None:
-            raise ValidationError({"user_id": [UNKNOWN_USER]})
-        return user
+        return customer_of(request)
+
+
+def customer_of(request: Request) -> User:
+    """Return the customer named by ``user_id``. Raises ValidationError."""
+    text = request.query_params.get("user_id", "")
+    if not text:
+        raise ValidationError({"user_id": [REQUIRED]})
+    is_id = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
+    user = User.objects.filter(id=int(text)).first() if is_id else None
+    if user is None:
+        raise ValidationError({"user_id": [UNKNOWN_USER]})
+    return user
 
 
 class RecordView(InternalView):

@@ -216,6 +216,7 @@ _SCHEDULES = _group(
     _schedule("CALCULATE_COVERAGE_SCHEDULE", 3600, "calculating how far days can be trusted"),
     _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
     _schedule("DELETE_EXPIRED_RECORDS_SCHEDULE", DAY, "deleting old records of log files"),
+    _schedule("SUMMARIZE_BILLING_FINDINGS_SCHEDULE", 3600, "looking for what is paid wrongly"),
     _schedule("SWEEP_INBOX_SCHEDULE", 60, "queueing unprocessed sources messages again"),
 )
 

@@ -39,6 +39,7 @@ OURS = {
     "recalculate_stale_usage": 60,
     "calculate_coverage": 3600,
     "delete_expired_records": 86400,
+    "summarize_billing_findings": 3600,
     "sweep_inbox": 60,
     "sweep_inspections": 900,
 }

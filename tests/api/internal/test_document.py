@@ -33,7 +33,7 @@ from util import clock
 
 API = served(openapi.document(), base_url="http://localhost", seed=20220601)
 ADDED = [resource.model for resource in (*records.RESOURCES, COVERAGE)]
-ON_TOP = 4 + 2 * len(ADDED)
+ON_TOP = 5 + 2 * len(ADDED)
 
 AS_SERVICE = service(org_id="200002").headers
 
@@ -80,10 +80,13 @@ def test_whatever_is_sent(case, everything):
     case.call_and_validate(headers=AS_SERVICE, excluded_checks=BY_CONTRACT)
 
 
+OF_A_CUSTOMER = ("/explain/", "/billing-findings/")
+"""Routes that demand a ``user_id``."""
+
 LISTS = sorted(
     path
     for path, operations in openapi.document()["paths"].items()
-    if "get" in operations and "{" not in path and not path.endswith("/explain/")
+    if "get" in operations and "{" not in path and not path.endswith(OF_A_CUSTOMER)
 )
 
 
@@ -132,6 +135,7 @@ def test_scenario_36_paths_and_names():
         "listDailyConcurrentUsages",
         "reinspectMachineImage",
         "explainConcurrentUsageOfUser",
+        "listBillingFindingsOfUser",
         "retrieveInstanceEventRecord",
     }
     components = document["components"]["schemas"]

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from openapi_spec_validator import validate
 
-from api.models import CloudAccount, Instance, MachineImage
+from api.models import CloudAccount, Instance, InstanceFact, MachineImage
 from api.public import schema
 from tests import factories
 from tests.api.documents import BY_CONTRACT, examples, served
@@ -45,6 +45,12 @@ def everything(one_connection, customer_a, own_aws_account):
     for number, image in enumerate(images):
         instance = factories.make_instance(account=accounts[number == 2], image=image)
         factories.make_run(instance=instance, start=clock.now() - timedelta(days=1))
+        InstanceFact.objects.create(
+            instance=instance,
+            observed_at=clock.now(),
+            usage_operation=f"RunInstances:{number}010",
+            product_codes=[{"ProductCodeId": "x", "ProductCodeType": "marketplace"}],
+        )
     factories.make_usage_between(
         user=customer_a,
         first_day=clock.today() - timedelta(days=20),
@@ -100,6 +106,7 @@ OPERATIONS = {
     "/coverage/": ("listCoverage", [], ["start_date", "end_date", "filter", *PAGE]),
     "/explain/": ("explainConcurrentUsage", [], ["date", "arch", *PAGE]),
     "/usage-changes/": ("listUsageChanges", [], ["start_date", "end_date", *PAGE]),
+    "/billing-findings/": ("listBillingFindings", [], ["start_date", "filter", *PAGE]),
     "/images/": ("listMachineImages", ["api-v2"], [*PAGE, "architecture", "status"]),
     "/images/{id}/": ("retrieveMachineImage", ["api-v2"], ["id", "architecture", "status"]),
     "/sysconfig/": ("listSysconfigViewSets", [], []),

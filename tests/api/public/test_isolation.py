@@ -4,11 +4,12 @@ Routes and parameters are those of the OpenAPI document, so new ones are walked 
 """
 
 import itertools
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
-from api.models import User
+from api.models import InstanceFact, Registration, User
 from api.public import schema
 from tests import factories
 from tests.api.public.callers import ANYBODY, Caller, caller_for
@@ -31,6 +32,19 @@ class Belongings:
         ]
         for instance in self.instances:
             factories.make_run(instance=instance, start=factories.utc("2019-04-01"))
+            InstanceFact.objects.create(
+                instance=instance,
+                observed_at=factories.utc("2019-04-01"),
+                usage_operation="RunInstances:0010",
+                licenses=["RHEL_BASE"],
+            )
+            Registration.objects.create(
+                user=user,
+                cloud=instance.cloud_type,
+                cloud_id=instance.cloud_instance_id,
+                registered_from=factories.utc("2019-04-01"),
+                source="file",
+            )
         role = f"role of {user.id}"
         factories.make_usage(user=user, date=day, counts=[["_ANY", role, "", "", "", 1]])
         self.marks = {
@@ -57,9 +71,8 @@ def foreign(customer_a, own):
     return Belongings(customer_a, factories.utc("2019-04-16").date() - timedelta(days=1))
 
 
-def values_of(parameter: dict, foreign: Belongings, own: Belongings) -> list[str]:
+def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) -> list[str]:
     """Return values that would lead to somebody's rows if the filter let them through."""
-    name, described = parameter["name"], parameter["schema"]
     by_name = {
         "cloud_account_id": [account.id for account in (*foreign.accounts, *own.accounts)],
         "machine_image_id": [image.id for image in (*foreign.images, *own.images)],
@@ -75,6 +88,11 @@ def values_of(parameter: dict, foreign: Belongings, own: Belongings) -> list[str
         "sla": ["Premium", ""],
         "usage": ["Production"],
         "service_type": [""],
+        "filter[kind]": ["registered_but_billed"],
+        "filter[account]": [account.id for account in (*foreign.accounts, *own.accounts)],
+        "filter[region]": ["us-east-1,eastus"],
+        "filter[instance]": [instance.id for instance in (*foreign.instances, *own.instances)],
+        "filter[confidence]": ["certain"],
     }
     if name in by_name:
         return [str(value) for value in by_name[name]]
@@ -83,9 +101,21 @@ def values_of(parameter: dict, foreign: Belongings, own: Belongings) -> list[str
     return described["enum"]
 
 
+def parameters_of(operation: dict) -> Iterator[tuple[str, dict]]:
+    """Yield the names of parameters, those in brackets one by one, and their schemas."""
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "query" and parameter.get("style") == "deepObject":
+            for member, described in parameter["schema"]["properties"].items():
+                yield f"{parameter['name']}[{member}]", described
+        elif parameter["in"] == "query":
+            yield parameter["name"], parameter["schema"]
+
+
 def queries_of(operation: dict, foreign: Belongings, own: Belongings) -> list[str]:
-    parameters = [one for one in operation.get("parameters", []) if one["in"] == "query"]
-    options = {one["name"]: values_of(one, foreign, own) for one in parameters}
+    options = {
+        name: values_of(name, described, foreign, own)
+        for name, described in parameters_of(operation)
+    }
     queries = [""]
     queries += [f"?{name}={value}" for name, values in options.items() for value in values]
     for (one, ones), (two, twos) in itertools.combinations(options.items(), 2):
@@ -137,6 +167,9 @@ def test_the_own_is_seen(as_b, own, foreign):
     ):
         assert ids_in(as_b.get(path).json())[key] == own.ids[key]
     assert "role of" in as_b.get("/concurrent/").content.decode()
+    findings = as_b.get("/billing-findings/").json()["data"]
+    shown = {row["instance"]["instance_id"] for row in findings}
+    assert shown == own.ids["instance_id"]
 
 
 def test_an_image_is_seen_as_long_as_an_instance_uses_it(as_b, own, foreign):

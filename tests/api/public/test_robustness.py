@@ -10,7 +10,7 @@ from tests.api.public.callers import Caller
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["/accounts/", "/instances/", "/images/", "/concurrent/"]
+LISTS = ["/accounts/", "/instances/", "/images/", "/concurrent/", "/billing-findings/"]
 
 
 @pytest.mark.parametrize(
