@@ -303,9 +303,13 @@ def test_many_random_instances_against_plain_python(environment, observe):
             length = rng.randrange(1, 100)
             begin = at("01T00") + timedelta(hours=first)
             Registration.objects.create(
-                user=environment.user, cloud="aws", cloud_id=instance.cloud_instance_id, source="file",
-                registered_from=begin, registered_until=begin + timedelta(hours=length),
-            )  # fmt: skip
+                user=environment.user,
+                cloud="aws",
+                cloud_id=instance.cloud_instance_id,
+                source="file",
+                registered_from=begin,
+                registered_until=begin + timedelta(hours=length),
+            )
             registered = set(range(first, first + length))
         window = set(range(48, 216))
         if operation == PAYG:
