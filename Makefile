@@ -47,6 +47,19 @@ lint: setup  ## check style, format, types, who imports whom, and the playbook
 	ANSIBLE_HOME=.venv/ansible PATH="$(CURDIR)/$(VENV_BIN):$$PATH" ansible-lint --offline --profile production \
 	  deployment/playbooks/manage-cloudigrade.yml
 
+.PHONY: format
+format: setup  ## format the code and sort its imports
+	$(VENV_BIN)/ruff check --fix --show-fixes .
+	$(VENV_BIN)/ruff format .
+
+.PHONY: shell
+shell: setup  ## open a Python shell with the models, on the services of `make up`
+	@$(MANAGE) shell
+
+.PHONY: coverage
+coverage: setup  ## run all tests and report which lines they reach; fails below the promise of CONTRIBUTING
+	@$(RUN) -m pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
+
 .PHONY: bench
 bench: setup  ## measure, print a table and write build/bench.json
 	@$(RUN) -m tests.benchmarks
