@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from django.db import connection, transaction
 
@@ -119,7 +119,7 @@ def import_registrations(*, user_id: int, file: TextIO, dry_run: bool = False) -
     return Counts(rows, added, changed)
 
 
-def _stage(cursor, rows: Iterable[Row]) -> int:
+def _stage(cursor: Any, rows: Iterable[Row]) -> int:
     """Copy rows to the temporary table; return how many there were."""
     rows = iter(rows)
     count = 0

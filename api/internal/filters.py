@@ -38,7 +38,9 @@ class InstantField(forms.CharField):
 class NumberFilter(filters.NumberFilter):
     """Equality with a number; one that no row can have gives an empty list."""
 
-    def __init__(self, *args, convert: Callable[[Decimal], object], end: float, **options):
+    def __init__(
+        self, *args: Any, convert: Callable[[Decimal], object], end: float, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self.convert = convert
         self.end = end

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any
+from typing import IO, Any
 
 from django.core.exceptions import SuspiciousOperation
 from rest_framework import parsers
@@ -12,7 +12,12 @@ from rest_framework.exceptions import ParseError
 class StrictJSONParser(parsers.JSONParser):
     """JSON that can be stored and sent back: finite numbers, whole characters, bounded nesting."""
 
-    def parse(self, stream, media_type=None, parser_context=None):
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Any = None,
+    ) -> Any:
         """Read the body. Raises ParseError, whose text begins with ``JSON parse error``."""
         try:
             data = json.loads(

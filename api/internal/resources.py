@@ -64,7 +64,7 @@ def _events_of_cloud(cloud_type: Any) -> QuerySet:
 class RunningSinceFilter(filters.MomentFilter):
     """Instances that are on and were switched on at or before a moment (spec 02 §5.3)."""
 
-    def filter(self, qs: QuerySet, value) -> QuerySet:
+    def filter(self, qs: QuerySet, value: Any) -> QuerySet:
         """Keep the instances whose open run, of which there is at most one, began early enough."""
         if value is None:
             return qs

@@ -1,5 +1,7 @@
 """What all our tables share."""
 
+from typing import Any
+
 from django.db import models
 
 from util import clock
@@ -19,7 +21,7 @@ class Timestamped(models.Model):
     class Meta:
         abstract = True
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the row with a new ``updated_at``, unless only other columns are to be written."""
         if not self._state.adding:
             self.updated_at = clock.now()

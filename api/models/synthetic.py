@@ -1,6 +1,6 @@
 """Requests for made-up customers with usage, for load and end-to-end tests (spec 07 §12)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -14,7 +14,7 @@ POSITIVE = [MinValueValidator(0)]
 CHANCE = [MinValueValidator(0), MaxValueValidator(1)]
 
 
-def tomorrow():
+def tomorrow() -> datetime:
     """Return the moment one day from now."""
     return clock.now() + timedelta(days=1)
 

@@ -1,6 +1,7 @@
 """A customer of Red Hat (spec 03 §10, 01 §2.3) and the lock that serialises work on one."""
 
 import uuid
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -19,7 +20,13 @@ def new_uuid() -> str:
 class UserManager(BaseUserManager["User"]):
     """Makes users; the get-or-create rule of spec 03 §10.1 lives in ``api.accounts.users``."""
 
-    def create_user(self, account_number=None, org_id=None, password=None, **fields):
+    def create_user(
+        self,
+        account_number: str | None = None,
+        org_id: str | None = None,
+        password: str | None = None,
+        **fields: Any,
+    ) -> "User":
         """Create a user together with its task lock; without a password it cannot log in."""
         user = self.model(account_number=account_number, org_id=org_id, **fields)
         if password:
@@ -30,7 +37,9 @@ class UserManager(BaseUserManager["User"]):
         UserTaskLock.objects.using(self._db).create(user=user)
         return user
 
-    def create_superuser(self, account_number, password=None, **fields):
+    def create_superuser(
+        self, account_number: str, password: str | None = None, **fields: Any
+    ) -> "User":
         """Create an operator who may use Django's admin (never mounted in production)."""
         fields |= {"is_superuser": True, "is_active": True, "is_permanent": True}
         return self.create_user(account_number=account_number, password=password, **fields)

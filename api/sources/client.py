@@ -64,7 +64,9 @@ class SourcesRefusedError(SourcesError):
 class _Session(requests.Session):
     """A session that shows our secrets to the sources service alone, whatever it redirects to."""
 
-    def rebuild_auth(self, prepared_request, response):
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
         """Drop our headers from a request that is redirected to another place."""
         super().rebuild_auth(prepared_request, response)
         if self.should_strip_auth(response.request.url, prepared_request.url):
