@@ -153,7 +153,7 @@ OUTBOX_STATES = [(state, state) for state in (WAITING, SET_ASIDE, DONE)]
 
 def _outbox_entries() -> QuerySet:
     set_aside = SetAsideTask.objects.filter(
-        work=Concat(Value("entry-"), Cast(OuterRef("task_id"), TextField())), released_at=None
+        work=Concat(Value("outbox-"), Cast(OuterRef("task_id"), TextField())), released_at=None
     )
     state = Case(
         When(done_at__isnull=False, then=Value(DONE)),
