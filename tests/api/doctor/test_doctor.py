@@ -188,7 +188,7 @@ def test_outbox_entries_that_are_dead_or_stuck():
     assert texts(work.outbox) == []
     OutboxEntry.objects.filter(key=entry("old", minutes=16).key).update(last_error="E: why")
     dead = entry("killed", minutes=1)
-    SetAsideTask.objects.create(work=f"entry-{dead.ticket}", message={}, lost_processes=3)
+    SetAsideTask.objects.create(work=f"outbox-{dead.task_id}", message={}, lost_processes=3)
     assert texts(work.outbox) == [
         "1 outbox entries are dead: killed.",
         "1 outbox entries wait, the oldest for 16 minutes: old; last error of the oldest: E: why.",

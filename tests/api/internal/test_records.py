@@ -257,7 +257,7 @@ def test_states_of_the_outbox(rows):
     OutboxEntry.objects.create(key="done", task="t", args=[], done_at=AT)
     aside = OutboxEntry.objects.create(key="aside", task="t", args=[])
     SetAsideTask.objects.create(
-        work=f"entry-{aside.task_id}", message={}, lost_processes=3, released_at=None
+        work=f"outbox-{aside.task_id}", message={}, lost_processes=3, released_at=None
     )
     for state, key in (("waiting", waiting.key), ("done", "done"), ("set_aside", "aside")):
         assert [row["id"] for row in ANYBODY.rows(f"outboxentries/?state={state}")] == [key]
