@@ -1,8 +1,14 @@
-"""What clouds said of instances, kept on change only (spec 09 P8)."""
+"""What clouds said of instances, kept on change only (spec 09 P8).
+
+Their newest word on how an instance is billed stands with the instance as well, so that lists can
+be filtered by it (spec 11 §3).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+
+from django.db import connection
 
 from api.models import InstanceFact
 
@@ -18,6 +24,21 @@ COLUMNS = (
     "cpu_cores",
     "threads_per_core",
 )
+
+FACTS_AT_ONCE = 1000
+
+_SAVE_NEWEST = """
+UPDATE api_instance instance
+SET usage_operation = newest.usage_operation, product_codes = newest.product_codes,
+    licenses = newest.licenses, cloud_image = newest.image,
+    instance_type = coalesce(instance.instance_type, newest.instance_type)
+FROM (
+    SELECT DISTINCT ON (instance_id) *
+    FROM api_instancefact WHERE instance_id = ANY(%s)
+    ORDER BY instance_id, observed_at DESC, id DESC
+) newest
+WHERE instance.id = newest.instance_id
+"""
 
 
 class Observation(NamedTuple):
@@ -49,8 +70,17 @@ def save_facts(observations: Iterable[Observation]) -> int:
             new.append(fact)
             facts.append(fact)
             facts.sort(key=lambda one: one.observed_at)
-    InstanceFact.objects.bulk_create(new)
+    store_facts(new)
     return len(new)
+
+
+def store_facts(facts: Sequence[InstanceFact]) -> None:
+    """Store new facts, and with their instances what the newest facts of these say."""
+    if not facts:
+        return
+    InstanceFact.objects.bulk_create(facts, batch_size=FACTS_AT_ONCE)
+    with connection.cursor() as cursor:
+        cursor.execute(_SAVE_NEWEST, [sorted({fact.instance_id for fact in facts})])
 
 
 def changed(history: Sequence[InstanceFact], observation: Observation) -> InstanceFact | None:

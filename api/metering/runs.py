@@ -1,4 +1,4 @@
-"""Keep the stored runs of instances equal to what their events say (spec 07 §3, §4).
+"""Keep the stored runs and states of instances equal to what their events say (spec 07 §3, §4).
 
 A batch of instances costs the same few statements however many they are; what is right already is
 not written.
@@ -17,6 +17,7 @@ from api.metering.definitions import Size, sizes_of
 from api.metering.difference import Difference, Facts, StoredRun, WantedRun
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.metrics import RUNS, SECONDS
+from api.metering.power_states import save_latest
 from api.metering.staleness import mark_days_stale
 from api.metering.timeline import PowerRun, runs_from_events
 from api.models import Cause
@@ -40,7 +41,9 @@ GROUP BY instance_id
 """
 
 _INSTANCES = """
-SELECT instance.id, instance.cloud_account_id, instance.machine_image_id, instance.cloud_type
+SELECT instance.id, instance.power_state,
+       (extract(epoch FROM instance.power_changed_at) * 1000000)::bigint, instance.instance_type,
+       instance.cloud_account_id, instance.machine_image_id, instance.cloud_type
 FROM api_instance instance
 JOIN api_cloudaccount account ON account.id = instance.cloud_account_id
 WHERE instance.id = ANY(%s) AND account.user_id = %s
@@ -156,8 +159,11 @@ def _batches(instance_ids: Sequence[int]) -> Iterator[list[int]]:
 @transaction.atomic
 def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
     lock_metering_of_accounts(user_id)
-    instances = {row[0]: row[1:] for row in _fetch(_INSTANCES, [instance_ids, user_id])}
-    power_runs = _power_runs(list(instances))
+    rows = _fetch(_INSTANCES, [instance_ids, user_id])
+    instances = {row[0]: row[4:] for row in rows}
+    events = _events(list(instances))
+    save_latest({row[0]: row[1:4] for row in rows}, events)
+    power_runs = {one: runs_from_events(known) for one, known in events.items()}
     sizes = sizes_of(run.instance_type for runs in power_runs.values() for run in runs)
     stored = _stored_runs(list(instances))
     difference = Difference()
@@ -171,10 +177,10 @@ def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
     return difference
 
 
-def _power_runs(instance_ids: list[int]) -> dict[int, list[PowerRun]]:
+def _events(instance_ids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
     events = _fetch(_EVENTS, [instance_ids])
     return {
-        instance_id: runs_from_events([event[1:] for event in group])
+        instance_id: [event[1:] for event in group]
         for instance_id, group in groupby(events, itemgetter(0))
     }
 

@@ -32,7 +32,31 @@ class PowerRun(NamedTuple):
     instance_type: str | None
 
 
+class Latest(NamedTuple):
+    """What the newest events of an instance say; None for what none of them tells."""
+
+    is_on: bool | None
+    since: Instant | None
+    instance_type: str | None
+
+
 _instant_and_rank = itemgetter(0, 1)
+
+
+def latest_from_events(events: Iterable[tuple[Instant, int, str, str | None]]) -> Latest:
+    """Return the state of one instance, of whose events ``runs_from_events`` tells the rest."""
+    is_on: bool | None = None
+    since: Instant | None = None
+    known: str | None = None
+    ordered = sorted(events, key=_instant_and_rank)
+    for at, _, event_type, instance_type in reversed(ordered):
+        if known is None:
+            known = instance_type
+        if since is None and event_type in (POWER_ON, POWER_OFF):
+            is_on, since = event_type == POWER_ON, at
+        if known is not None and since is not None:
+            break
+    return Latest(is_on, since, known)
 
 
 def runs_from_events(

@@ -11,6 +11,13 @@ from api.models.image import MachineImage
 from util import clock
 
 
+class PowerState(models.TextChoices):
+    """What the newest power event of an instance says."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
 class Instance(Timestamped):
     """One EC2 instance or Azure virtual machine. Cloud ids compare case-insensitively (06 §5.2)."""
 
@@ -27,6 +34,23 @@ class Instance(Timestamped):
         max_length=64, null=True, help_text="Azure: vmId, which no later machine of this name has"
     )
 
+    # Derived from events and facts, so that lists can be filtered by them (spec 11 §3).
+    # ``api.metering.power_states`` and ``api.clouds.facts`` alone write them; ``updated_at`` does
+    # not tell of it.
+    power_state = models.CharField(  # noqa: DJ001
+        max_length=8, choices=PowerState.choices, null=True, help_text="null: no power event known"
+    )
+    power_changed_at = models.DateTimeField(null=True, help_text="of the newest power event")
+    instance_type = models.CharField(  # noqa: DJ001
+        max_length=64, null=True, help_text="of the newest event that tells one, else of a fact"
+    )
+    usage_operation = models.TextField(  # noqa: DJ001
+        null=True, help_text="of the newest fact; null: that of the image"
+    )
+    product_codes = models.JSONField(null=True, help_text="of the newest fact")
+    licenses = models.JSONField(null=True, help_text="of the newest fact")
+    cloud_image = models.JSONField(null=True, help_text="of the newest fact, Azure only")
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -41,6 +65,11 @@ class Instance(Timestamped):
                 name="instance_account",
             ),
             models.Index(fields=["machine_image", "cloud_account"], name="instance_image"),
+            # Holds what lists are filtered by and counted for, in groups of equal ones.
+            models.Index(
+                fields=["cloud_account", "region", "instance_type", "power_state", "machine_image"],
+                name="instance_listed",
+            ),
             models.Index(fields=["created_at", "id"], name="instance_created"),
         ]
 

@@ -28,10 +28,11 @@ from api.clouds.azure.records import corrections_of, facts_of
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey, Machine
 from api.clouds.corrections import save_corrections
+from api.clouds.facts import store_facts
 from api.clouds.load import FoundInstance, NewEvent, save_events, save_instances
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
-from api.models import CloudAccount, CloudType, DescribeRun, InstanceEvent, InstanceFact
+from api.models import CloudAccount, CloudType, DescribeRun, InstanceEvent
 from api.models.locking import lock_users
 from util import postgres
 
@@ -146,7 +147,7 @@ def _store(
     instance_ids |= _add_instances(account, changes.appeared, image_ids)
     _leave_out_foreign(changes, instance_ids)
     event_ids = _store_events(account, changes, known, instance_ids, run, now)
-    InstanceFact.objects.bulk_create(facts_of(changes, instance_ids, now), batch_size=1000)
+    store_facts(list(facts_of(changes, instance_ids, now)))
     corrections = corrections_of(
         changes,
         known,

@@ -271,7 +271,7 @@ class TestFacts:
             Observation(instance.id, NOON + timedelta(hours=hour), "x", {"instance_type": kind})
             for hour, kind in enumerate("aabbbca")
         ]
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(3):
             assert save_facts(reversed(changes)) == 4
         assert [size for size, _ in self.stored()] == ["a", "b", "c", "a"]
 

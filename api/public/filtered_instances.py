@@ -1,0 +1,170 @@
+"""Lists of instances that are filtered, sorted, or shown with more than usual (spec 11 §3).
+
+However many instances a customer has, a page takes two statements, and one more for facets. One
+counts; it and that of the facets read little but the index ``instance_listed``. One reads the page.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+
+from api.public.brackets import Brackets
+from api.public.facets import MOST_FREQUENT, Facets, facets_of
+from api.public.filters import Filter
+from api.public.image_listing import OWN
+from api.public.instance_fields import INSTANCE_COLUMNS, INSTANCE_SEARCH, UNKNOWN
+from api.public.listings import Page
+from api.public.objects import InstanceRow, JSONObject, instance_object
+from api.public.timestamps import render_instant
+
+_FACETS: Final = ("region", "instance_type", "status", "rhel_version")
+_BY_AGE: Final = "instance.created_at, instance.id"
+
+_JOINS: Final = {
+    "image.": "LEFT JOIN api_machineimage image ON image.id = instance.machine_image_id",
+    "own_tags.": "LEFT JOIN own_tags ON own_tags.machine_image_id = instance.machine_image_id",
+    "fact.": """CROSS JOIN LATERAL (
+        SELECT instance.usage_operation, instance.product_codes, instance.licenses,
+               instance.cloud_image AS image
+    ) fact""",
+}
+"""What rows of instances are joined with where SQL needs it, by how it names that."""
+
+_OWN_INSTANCES = """(
+    SELECT * FROM api_instance WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM own)){plain}
+) instance"""
+
+_COUNT = f"""{OWN}
+SELECT count(*) FROM {_OWN_INSTANCES} {{joins}} WHERE true{{conditions}}
+"""  # noqa: S608 - made of constants
+_PAGE = f"""{OWN}, page AS (
+    SELECT instance.id, {{sort_key}} AS sort_key
+    FROM {_OWN_INSTANCES} {{joins}} WHERE true{{conditions}}
+    ORDER BY 2 {{direction}}, {_BY_AGE} LIMIT %s OFFSET %s
+)
+SELECT {{columns}}
+FROM page
+JOIN api_instance instance ON instance.id = page.id
+{" ".join(_JOINS.values())}
+LEFT JOIN api_instancedefinition definition
+    ON definition.cloud_type = instance.cloud_type
+    AND definition.instance_type = instance.instance_type
+LEFT JOIN LATERAL (
+    SELECT cpu_cores * threads_per_core AS vcpu FROM api_instancefact
+    WHERE instance_id = instance.id ORDER BY observed_at DESC, id DESC LIMIT 1
+) options ON true
+ORDER BY page.sort_key {{direction}}, {_BY_AGE}
+"""  # noqa: S608
+# Account by account, PostgreSQL finds the groups in the order of the index.
+_COUNT_VALUES = f"""{OWN}, cells AS MATERIALIZED (
+    SELECT cell.* FROM own CROSS JOIN LATERAL (
+        SELECT instance.region, instance.instance_type, instance.power_state,
+               instance.machine_image_id, count(*) AS number
+        FROM (SELECT * FROM api_instance WHERE cloud_account_id = own.id{{plain}}) instance
+        {{joins}} WHERE true{{conditions}}
+        GROUP BY 1, 2, 3, 4
+    ) cell
+), facet AS (
+    SELECT facet.field, facet.value, sum(cells.number) AS number
+    FROM cells
+    LEFT JOIN api_machineimage image ON image.id = cells.machine_image_id
+    CROSS JOIN LATERAL (VALUES
+        ('region', cells.region::text), ('instance_type', cells.instance_type::text),
+        ('status', coalesce(cells.power_state::text, '{UNKNOWN}')),
+        ('rhel_version', image.rhel_version)
+    ) facet (field, value)
+    GROUP BY 1, 2
+){MOST_FREQUENT}"""  # noqa: S608
+
+_STATE: Final = {
+    "status": INSTANCE_COLUMNS["status"].sql,
+    "since": "instance.power_changed_at",
+    "instance_type": "instance.instance_type",
+    "vcpu": "coalesce(options.vcpu, definition.vcpu::integer)",
+    **{
+        name: INSTANCE_COLUMNS[name].sql
+        for name in ("rhel", "rhel_version", "billing", "usage_operation")
+    },
+}
+_COLUMNS: Final = ", ".join(
+    (*(f"instance.{column}" for column in InstanceRow._fields), *_STATE.values())
+)
+
+
+class InstanceState(NamedTuple):
+    """What is known of an instance now; the members of ``_STATE`` in their order."""
+
+    status: str
+    since: datetime | None
+    instance_type: str | None
+    vcpu: int | None
+    rhel: bool | None
+    rhel_version: str | None
+    billing: str
+    usage_operation: str | None
+
+
+class ListedInstance(NamedTuple):
+    """An instance and its state."""
+
+    instance: InstanceRow
+    state: InstanceState
+
+
+@dataclass(frozen=True)
+class FilteredInstances:
+    """A customer's instances as far as brackets let them pass, by a field or oldest first."""
+
+    user_id: int
+    filter: Filter
+    brackets: Brackets
+
+    def page(self, start: int, stop: int) -> Page:
+        """Count, then read the page."""
+        ((total,),) = self._send(_COUNT)
+        if start >= total:
+            return Page(total, [])
+        sorting = self.brackets.sorting(INSTANCE_COLUMNS)
+        rows = self._send(_PAGE, stop - start, start, **sorting._asdict())
+        return Page(total, map(_listed, rows))
+
+    def facets(self) -> Facets:
+        """Count the rows on all pages by the values of some fields."""
+        return facets_of(_FACETS, self._send(_COUNT_VALUES))
+
+    def _send(self, sql: str, *values: Any, sort_key: str = "", direction: str = "") -> list[Any]:
+        """Execute one of the statements, and return all of its rows."""
+        condition = self.brackets.condition(INSTANCE_COLUMNS, INSTANCE_SEARCH)
+        needing = f"{condition.sql} {sort_key}"
+        statement = sql.format(
+            columns=_COLUMNS,
+            plain=self.filter.sql,
+            joins=" ".join(join for name, join in _JOINS.items() if name in needing),
+            conditions=condition.sql,
+            sort_key=sort_key,
+            direction=direction,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                statement, [self.user_id, *self.filter.values, *condition.values, *values]
+            )
+            return cursor.fetchall()
+
+
+def _listed(row: tuple[Any, ...]) -> ListedInstance:
+    length = len(InstanceRow._fields)
+    return ListedInstance(InstanceRow._make(row[:length]), InstanceState._make(row[length:]))
+
+
+def listed_instance_object(listed: ListedInstance) -> JSONObject:
+    """Show an instance as everywhere else."""
+    return instance_object(listed.instance)
+
+
+def instance_object_with_state(listed: ListedInstance) -> JSONObject:
+    """Show an instance with its state (spec 11 §3)."""
+    state = listed.state
+    since = render_instant(state.since) if state.since else None
+    return {**instance_object(listed.instance), "state": {**state._asdict(), "since": since}}
