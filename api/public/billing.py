@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from api.billing.findings import Window, findings
 from api.models import BillingFinding
 from api.public import billing_components, schema
-from api.public.brackets import BracketParameters, Brackets, Field, OneOf, whole_number
+from api.public.brackets import BracketParameters, Brackets, Column, Field, OneOf, whole_number
 from api.public.listings import Page
 from api.public.pagination import ListingPagination
 from api.public.trust import joined_on
@@ -30,11 +30,11 @@ FIELDS = (
     Field("confidence", "How sure it is.", "certain", OneOf(BillingFinding.Confidence.values)),
 )
 PARAMETERS = BracketParameters(FIELDS)
-_EXPRESSIONS = {
-    "kind": "finding.kind",
-    "account": "finding.cloud_account_id",
-    "region": "instance.region",
-    "confidence": "finding.confidence",
+_COLUMNS = {
+    "kind": Column("finding.kind"),
+    "account": Column("finding.cloud_account_id"),
+    "region": Column("instance.region"),
+    "confidence": Column("finding.confidence"),
 }
 _INSTANCE = " AND (instance.id::text = ANY(%s) OR lower(instance.cloud_instance_id) = ANY(%s))"
 
@@ -58,7 +58,7 @@ class FindingPages:
         """Return SQL over the findings, and the values in it."""
         filters = dict(self.brackets.filters)
         instances = filters.pop(INSTANCE, None)
-        filtered = Brackets(filters=filters).condition(_EXPRESSIONS)
+        filtered = Brackets(filters=filters).condition(_COLUMNS)
         if instances is None:
             return filtered.sql, list(filtered.values)
         lower = [one.lower() for one in instances]

@@ -19,9 +19,9 @@ it: there it stands for an unknown value. Names that do not begin like these are
 
 import datetime
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rest_framework.exceptions import ValidationError
 
@@ -63,6 +63,11 @@ def text(value: str) -> str:
     if "\0" in value:
         raise ValueError(NUL)
     return value
+
+
+def lower_text(value: str) -> str:
+    """Return the text in lower case: for ids that compare so (spec 06 §5.2)."""
+    return text(value).lower()
 
 
 def whole_number(value: str) -> int:
@@ -119,11 +124,53 @@ class Field:
         return self.read not in (boolean, instant)
 
 
+@dataclass(frozen=True)
+class Column:
+    """The SQL of a field: what rows are sorted by, and how its values are compared.
+
+    ``equals`` and ``contains`` hold one placeholder, for an array of values or of patterns. Without
+    them the sorted value is what is compared.
+    """
+
+    sql: str
+    equals: str | None = None
+    contains: str | None = None
+    is_text: bool = True
+
+    @property
+    def sort_key(self) -> str:
+        """Return what to sort by; text by its code points, whatever the database's language."""
+        return f'({self.sql}) COLLATE "C"' if self.is_text else f"({self.sql})"
+
+    def equal_to(self, values: Collection[Any]) -> str:
+        """Return the condition of rows with one of these values."""
+        if self.equals:
+            return self.equals
+        # The empty text stands for rows without a value.
+        known = f"coalesce({self.sql}, '')" if "" in values else f"({self.sql})"
+        return f"{known} = ANY(%s)"
+
+    @property
+    def containing(self) -> str:
+        """Return the condition of rows that match one of some patterns."""
+        return self.contains or f"({self.sql})::text ILIKE ANY(%s)"
+
+
 class Order(NamedTuple):
     """By which field rows are to be sorted."""
 
     field: str
     is_descending: bool
+
+
+class Sorting(NamedTuple):
+    """SQL of what rows are sorted by, and in which direction; by default all are alike."""
+
+    sort_key: str = "NULL::integer"
+    direction: str = "ASC"
+
+
+UNSORTED: Final = Sorting()
 
 
 @dataclass
@@ -138,17 +185,30 @@ class Brackets:
     groups: tuple[str, ...] = ()
     """Fields to group by, in the order of their names (spec 11 §5)."""
 
-    def fields(self) -> set[str]:
-        """Return the fields that must be known of a row to filter and sort it."""
-        ordered = {self.order.field} if self.order else set()
-        return {*self.filters, *self.contains, *self.excludes, *ordered}
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return self != Brackets()
 
-    def condition(self, expressions: Mapping[str, str], search: Iterable[str] = ()) -> Filter:
+    def fields(self) -> set[str]:
+        """Return the fields that must be known of a row to filter it."""
+        return {*self.filters, *self.contains, *self.excludes}
+
+    def sorting(self, columns: Mapping[str, Column]) -> Sorting:
+        """Return what rows are sorted by before the route's own order decides.
+
+        Rows without a value come last, or first if the order is descending.
+        """
+        if self.order is None:
+            return UNSORTED
+        direction = "DESC" if self.order.is_descending else "ASC"
+        return Sorting(columns[self.order.field].sort_key, direction)
+
+    def condition(self, columns: Mapping[str, Column], search: Collection[str] = ()) -> Filter:
         """Return SQL to append to a WHERE clause, and the values in it.
 
-        ``expressions`` has the SQL of each field; ``search`` is that of the texts to search in.
+        ``columns`` has the SQL of each field; ``search`` is that of the texts to search in.
         """
-        parts = [*_compared(self, expressions)]
+        parts = [*_compared(self, columns)]
         if self.search is not None:
             pattern = like_pattern(self.search)
             found = [f"{expression} ILIKE %s" for expression in search]
@@ -158,21 +218,14 @@ class Brackets:
 
 
 def _compared(
-    brackets: Brackets, expressions: Mapping[str, str]
+    brackets: Brackets, columns: Mapping[str, Column]
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for name, values in brackets.filters.items():
-        yield f"{_known(expressions[name], values)} = ANY(%s)", (list(values),)
+        yield columns[name].equal_to(values), (list(values),)
     for name, texts in brackets.contains.items():
-        patterns = [like_pattern(one) for one in texts]
-        yield f"({expressions[name]})::text ILIKE ANY(%s)", (patterns,)
+        yield columns[name].containing, ([like_pattern(one) for one in texts],)
     for name, values in brackets.excludes.items():
-        expression = _known(expressions[name], values)
-        yield f"({expression} = ANY(%s)) IS NOT TRUE", (list(values),)
-
-
-def _known(expression: str, values: Collection[Any]) -> str:
-    """Return SQL that is the empty text for rows without a value, if these are asked for."""
-    return f"COALESCE({expression}, '')" if "" in values else f"({expression})"
+        yield f"({columns[name].equal_to(values)}) IS NOT TRUE", (list(values),)
 
 
 def like_pattern(part: str) -> str:

@@ -1,7 +1,7 @@
 """The components of the OpenAPI document (spec 01 §11): what is sent, member by member.
 
 They describe and do nothing else: ``api.public.objects`` makes what they describe, and a test holds
-real answers against the document. Every member is always there.
+real answers against the document. Every member is always there that is not said to be optional.
 """
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
@@ -9,7 +9,10 @@ from rest_framework import serializers
 from rest_framework.serializers import Serializer
 
 from api import models
+from api.billing.classes import BillingClass
+from api.models.instance import PowerState
 from api.public.coverage_components import Quality
+from api.public.instance_fields import UNKNOWN
 
 _AWS_ACCOUNT_ID = r"^\d{12}$"
 
@@ -75,6 +78,23 @@ class AzureInstanceContent(Timestamped):
     region = serializers.CharField()
 
 
+class InstanceState(Serializer):
+    """What is known of an instance now."""
+
+    status = serializers.ChoiceField(
+        [*PowerState.values, UNKNOWN], help_text="Unknown if no power event is known."
+    )
+    since = serializers.DateTimeField(allow_null=True, help_text="Of the newest power event.")
+    instance_type = serializers.CharField(allow_null=True)
+    vcpu = serializers.IntegerField(
+        allow_null=True, help_text="By the instance's own CPU options, or else by its type."
+    )
+    rhel = serializers.BooleanField(allow_null=True, help_text="Null while the image is unknown.")
+    rhel_version = serializers.CharField(allow_null=True)
+    billing = serializers.ChoiceField(BillingClass.choices, help_text="Who is paid for RHEL.")
+    usage_operation = serializers.CharField(allow_null=True)
+
+
 class Instance(Timestamped):
     """A virtual machine."""
 
@@ -85,6 +105,7 @@ class Instance(Timestamped):
     )
     cloud_type = serializers.ChoiceField(models.CloudType.choices)
     content_object = _one_of("InstanceContent", AwsInstanceContent, AzureInstanceContent)
+    state = InstanceState(required=False, help_text="Only in lists, with `include=state`.")
 
 
 class ProductCode(Serializer):

@@ -130,6 +130,10 @@ class Filter:
     sql: str = ""
     values: tuple[Any, ...] = ()
 
+    def __add__(self, other: "Filter") -> "Filter":
+        """Return what both let pass."""
+        return Filter(self.sql + other.sql, self.values + other.values)
+
 
 def read_filter(parameters: Sequence[Parameter], query: Mapping[str, str]) -> Filter:
     """Read a request's parameters. Raises ValidationError that names every one that is wrong."""

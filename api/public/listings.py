@@ -92,27 +92,28 @@ class Listing(ABC):
         """Read the row with an id; None if there is none."""
 
     def _fetch(
-        self, sql: str, *values: Any, columns: Iterable[str] | None = None, direction: str = ""
+        self, sql: str, *values: Any, columns: Iterable[str] | None = None, **parts: str
     ) -> list[Values]:
+        """Execute a statement whose named parts are put in, and return all of its rows."""
         statement = sql.format(
             columns=", ".join(columns or self.columns),
             conditions=self.filter.sql,
-            direction=direction,
             own_accounts=_OWN_ACCOUNTS,
+            **parts,
         )
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall()
 
     def _fetch_counted(
-        self, sql: str, count_sql: str, start: int, stop: int
+        self, sql: str, count_sql: str, start: int, stop: int, **parts: str
     ) -> tuple[int, list[Values]]:
         """Read rows that end with how many there are in all; count only if there are none."""
         wanted = (self.user_id, *self.filter.values)
-        rows = self._fetch(sql, *wanted, stop - start, start)
+        rows = self._fetch(sql, *wanted, stop - start, start, **parts)
         if rows:
             return rows[0][-1], [row[:-1] for row in rows]
-        return self._fetch(count_sql, *wanted)[0][0] if start else 0, []
+        return self._fetch(count_sql, *wanted, **parts)[0][0] if start else 0, []
 
     def _fetch_one(self, sql: str, id: int) -> list[Values]:
         return self._fetch(sql, self.user_id, *self.filter.values, id)

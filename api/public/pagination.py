@@ -3,7 +3,9 @@
 from typing import Any, Protocol
 
 from rest_framework.request import Request
+from rest_framework.response import Response
 
+from api.public.facets import Facets
 from api.public.filters import LARGEST_ID
 from api.public.listings import Page
 from util.pagination import InsightsPagination
@@ -19,6 +21,9 @@ class Pages(Protocol):
 class ListingPagination(InsightsPagination):
     """The platform's pages; rows and their number are read at once."""
 
+    facets: Facets | None = None
+    """What ``meta`` tells of the values on all pages (spec 11 §5)."""
+
     def paginate_queryset(self, queryset: Pages, request: Request, view: Any = None) -> Page:
         """Return the page that is asked for."""
         self.request = request
@@ -28,3 +33,10 @@ class ListingPagination(InsightsPagination):
         page = queryset.page(start, start + self.limit)
         self.count = page.total
         return page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """Return the page in its envelope."""
+        response = super().get_paginated_response(data)
+        if self.facets is not None:
+            response.data["meta"]["facets"] = self.facets
+        return response

@@ -12,6 +12,7 @@ from rest_framework.serializers import Serializer
 from api.models import CloudType, MachineImage
 from api.public import components
 from api.public.brackets import SHORTEST_SEARCH, BracketParameters, Field
+from api.public.instance_fields import IMAGE_BRACKETS, INSTANCE_BRACKETS
 from util.identity import (
     IDENTITY_HEADER,
     PSK_ACCOUNT_NUMBER_HEADER,
@@ -134,6 +135,15 @@ IMAGE_FILTERS = [
     query("status", "Only images of this status.", enum=MachineImage.Status.values),
     query("rhel_detected", "Only images that count as RHEL, or do not.", bool),
 ]
+INSTANCE_LIST = [
+    *brackets(INSTANCE_BRACKETS),
+    query(
+        "include",
+        "Words, separated by commas: what to tell of each, and of all.",
+        enum=["state", "facets", "state,facets"],
+    ),
+]
+IMAGE_LIST = [*brackets(IMAGE_BRACKETS), query("include", "What to tell of all.", enum=["facets"])]
 RETRY_AFTER = OpenApiParameter(
     "Retry-After",
     int,

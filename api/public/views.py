@@ -1,7 +1,7 @@
 """The routes below ``/api/cloudigrade/v2/`` (spec 01). All of them only read."""
 
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -20,18 +20,30 @@ from api.clouds.aws.session import own_account_id
 from api.clouds.azure.offer import offer_template
 from api.public import components, schema, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
+from api.public.facets import Facets
+from api.public.filtered_instances import (
+    FilteredInstances,
+    instance_object_with_state,
+    listed_instance_object,
+)
 from api.public.filters import (
     ACCOUNT_PARAMETERS,
     IMAGE_PARAMETERS,
     INSTANCE_PARAMETERS,
     LARGEST_ID,
-    Parameter,
     read_filter,
 )
 from api.public.image_listing import ImageListing
+from api.public.instance_fields import (
+    IMAGE_BRACKETS,
+    IMAGE_COLUMNS,
+    IMAGE_SEARCH,
+    INSTANCE_BRACKETS,
+)
+from api.public.list_queries import FACETS, STATE, read_list
 from api.public.listings import AccountListing, InstanceListing, Listing
 from api.public.objects import JSONObject, account_object, image_object, instance_object
-from api.public.pagination import ListingPagination
+from api.public.pagination import ListingPagination, Pages
 from api.public.renderers import CompactJSONRenderer, Fragment, OpenAPIRenderer, stream_json
 from util.pagination import InsightsPagination
 
@@ -70,14 +82,14 @@ class ListView(ReadOnlyView):
     def page(
         self,
         request: Request,
-        listing: type[Listing],
-        parameters: Sequence[Parameter],
+        listing: Pages,
         show: Callable[[Any], JSONObject],
+        facets: Callable[[], Facets] | None = None,
     ) -> HttpResponseBase:
-        """Answer with the requested page of what the parameters ask for."""
-        query = read_filter(parameters, request.query_params)
+        """Answer with the requested page, and facets if these are asked for."""
         paginator = self.pagination_class()
-        page = paginator.paginate_queryset(listing(request.user.id, query), request, view=self)
+        page = paginator.paginate_queryset(listing, request, view=self)
+        paginator.facets = facets() if facets else None
         shown = map(show, page.rows)
         if page.is_large:
             return streamed(paginator, shown)
@@ -128,7 +140,8 @@ class AccountsView(ListView):
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of the customer's accounts."""
-        return self.page(request, AccountListing, ACCOUNT_PARAMETERS, account_object)
+        query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
+        return self.page(request, AccountListing(request.user.id, query), account_object)
 
 
 class AccountView(ReadOnlyView):
@@ -156,12 +169,19 @@ class InstancesView(ListView):
         components.Instance(many=True),
         description="List instances.",
         tags=API,
-        parameters=schema.INSTANCE_FILTERS,
+        parameters=[*schema.INSTANCE_FILTERS, *schema.INSTANCE_LIST],
         errors=[400, 403],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of the customer's instances."""
-        return self.page(request, InstanceListing, INSTANCE_PARAMETERS, instance_object)
+        user_id = request.user.id
+        wanted = read_list(INSTANCE_PARAMETERS, INSTANCE_BRACKETS, request.query_params)
+        if not wanted.brackets and not wanted.includes:
+            return self.page(request, InstanceListing(user_id, wanted.filter), instance_object)
+        listing = FilteredInstances(user_id, wanted.filter, wanted.brackets)
+        has_state, has_facets = (name in wanted.includes for name in (STATE, FACETS))
+        show = instance_object_with_state if has_state else listed_instance_object
+        return self.page(request, listing, show, listing.facets if has_facets else None)
 
 
 class InstanceView(ReadOnlyView):
@@ -189,12 +209,18 @@ class ImagesView(ListView):
         components.MachineImage(many=True),
         description="List images.",
         tags=API,
-        parameters=schema.IMAGE_FILTERS,
+        parameters=[*schema.IMAGE_FILTERS, *schema.IMAGE_LIST],
         errors=[400, 403],
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of the images that the customer's instances use."""
-        return self.page(request, ImageListing, IMAGE_PARAMETERS, image_object)
+        wanted = read_list(IMAGE_PARAMETERS, IMAGE_BRACKETS, request.query_params)
+        condition = wanted.brackets.condition(IMAGE_COLUMNS, IMAGE_SEARCH)
+        query = wanted.filter + condition
+        sorting = wanted.brackets.sorting(IMAGE_COLUMNS)
+        listing = ImageListing(request.user.id, query, sorting)
+        facets = listing.facets if FACETS in wanted.includes else None
+        return self.page(request, listing, image_object, facets)
 
 
 class ImageView(ReadOnlyView):

@@ -27,15 +27,25 @@ DAYS = 31
 ENTRIES_A_DAY = 240
 MANY_INSTANCES = 100_000
 
+FILTERED = (
+    "filter[region]=region-1,region-2&exclude[status]=stopped",
+    "filter[rhel]=true&order_by[instance_type]=desc",
+    "filter[search]=abc",
+    "include=state,facets",
+)
+"""Queries of many instances by brackets (spec 11 §3)."""
+
 REQUESTS = 200
 CONNECTIONS = (1, 4)
 
 _INSTANCES = """
 INSERT INTO api_instance (cloud_account_id, machine_image_id, cloud_type, cloud_instance_id, region,
-                          created_at, updated_at)
+                          created_at, updated_at, power_state, power_changed_at, instance_type,
+                          usage_operation)
 SELECT (%(accounts)s)[1 + n %% %(account_count)s], (%(images)s)[1 + n %% %(image_count)s], 'aws',
-       'i-' || lpad(to_hex(%(first)s + n), 17, '0'), 'us-east-1',
-       '2023-01-01Z'::timestamptz + n * 7919 %% 1000000 * interval '1 second', now()
+       'i-' || lpad(to_hex(%(first)s + n), 17, '0'), 'region-' || n %% 8,
+       '2023-01-01Z'::timestamptz + n * 7919 %% 1000000 * interval '1 second', now(),
+       (ARRAY['running', 'stopped', NULL])[1 + n %% 3], now(), 't' || n %% 30, 'RunInstances:0010'
 FROM generate_series(1, %(count)s) n
 """
 
@@ -160,6 +170,10 @@ class PublicAPI(Suite):
             )
         for offset in (MANY_INSTANCES // 2, MANY_INSTANCES - 100):
             path = f"/instances/?limit=100&offset={offset}"
+            ask = partial(self.ask, path, 1, large=True)
+            operations.append(Operation(f"{path} of 100,000", ask, target={"wall_s": 0.050}))
+        for query in FILTERED:
+            path = f"/instances/?limit=100&{query}"
             ask = partial(self.ask, path, 1, large=True)
             operations.append(Operation(f"{path} of 100,000", ask, target={"wall_s": 0.050}))
         return operations

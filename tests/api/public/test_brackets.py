@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import ValidationError
 
 from api.public import brackets
-from api.public.brackets import BracketParameters, Brackets, Field, Order
+from api.public.brackets import BracketParameters, Brackets, Column, Field, Order
 from api.public.filters import NO_ID
 
 FIELDS = (
@@ -139,13 +139,23 @@ def test_routes_without_groups_ignore_group_by():
 
 def test_the_condition_knows_no_value_from_an_unknown_one():
     wanted = read("filter[role]=,x&exclude[region]=a&filter[contains:region]=5%25_%5C")
-    condition = wanted.condition({"role": "image.role", "region": "region"})
+    condition = wanted.condition({"role": Column("image.role"), "region": Column("region")})
     assert condition.sql == (
-        " AND COALESCE(image.role, '') = ANY(%s)"
+        " AND coalesce(image.role, '') = ANY(%s)"
         " AND (region)::text ILIKE ANY(%s)"
         " AND ((region) = ANY(%s)) IS NOT TRUE"
     )
     assert condition.values == (["", "x"], ["%5\\%\\_\\\\%"], ["a"])
+
+
+def test_text_is_sorted_by_its_code_points():
+    columns = {"region": Column("region"), "account": Column("account", is_text=False)}
+    for query, expected in (
+        ("", ("NULL::integer", "ASC")),
+        ("order_by[region]=desc", ('(region) COLLATE "C"', "DESC")),
+        ("order_by[account]=asc", ("(account)", "ASC")),
+    ):
+        assert read(query).sorting(columns) == expected
 
 
 @given(st.dictionaries(st.text(max_size=30), st.text(max_size=30)))

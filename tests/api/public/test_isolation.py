@@ -4,8 +4,10 @@ Routes and parameters are those of the OpenAPI document, so new ones are walked 
 """
 
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -93,12 +95,19 @@ def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) 
         "filter[region]": ["us-east-1,eastus"],
         "filter[instance]": [instance.id for instance in (*foreign.instances, *own.instances)],
         "filter[confidence]": ["certain"],
+        "filter[image]": [image.id for image in (*foreign.images, *own.images)],
+        "filter[cloud_id]": [
+            *(one.cloud_instance_id for one in (*foreign.instances, *own.instances)),
+            *(one.cloud_image_id for one in (*foreign.images, *own.images)),
+        ],
+        "filter[search]": [one.cloud_instance_id for one in (*foreign.instances, *own.instances)],
+        "include": ["quality", "state,facets"],
     }
     if name in by_name:
-        return [str(value) for value in by_name[name]]
+        return [quote(str(value)) for value in by_name[name]]
     if described["type"] == "boolean":
         return ["true", "false"]
-    return described["enum"]
+    return described.get("enum") or [quote(described.get("example", "a"))]
 
 
 def parameters_of(operation: dict) -> Iterator[tuple[str, dict]]:
@@ -111,6 +120,11 @@ def parameters_of(operation: dict) -> Iterator[tuple[str, dict]]:
             yield parameter["name"], parameter["schema"]
 
 
+def is_paired(name: str, options: dict) -> bool:
+    """Return whether a parameter is tried together with others: all of them where they are few."""
+    return len(options) < 20 or "[" not in name
+
+
 def queries_of(operation: dict, foreign: Belongings, own: Belongings) -> list[str]:
     options = {
         name: values_of(name, described, foreign, own)
@@ -118,7 +132,8 @@ def queries_of(operation: dict, foreign: Belongings, own: Belongings) -> list[st
     }
     queries = [""]
     queries += [f"?{name}={value}" for name, values in options.items() for value in values]
-    for (one, ones), (two, twos) in itertools.combinations(options.items(), 2):
+    few = [(name, values) for name, values in options.items() if is_paired(name, options)]
+    for (one, ones), (two, twos) in itertools.combinations(few, 2):
         queries += [f"?{one}={ones[0]}&{two}={value}" for value in twos]
     return queries
 
@@ -135,6 +150,12 @@ def ids_in(body) -> dict[str, set[int]]:
     return found
 
 
+def without_links(answer) -> str:
+    """Return the body without what repeats the question."""
+    body = answer.json()
+    return json.dumps({**body, "links": None} if isinstance(body, dict) else body)
+
+
 PATHS = schema.document()["paths"]
 
 
@@ -147,7 +168,7 @@ def test_walk(path, as_b, own, foreign, own_aws_account):
     seen = 0
     for id, query in itertools.product(details, queries_of(operation, foreign, own)):
         answer = as_b.get(path.replace("{id}", str(id)) + query)
-        text = answer.content.decode()
+        text = without_links(answer)
         assert answer.status_code < 500
         assert not [mark for mark in foreign.marks if mark in text], (path, query)
         if answer.status_code == 200:
