@@ -66,9 +66,17 @@ def counter(name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
 
 
 @cache
-def histogram(name: str, help: str, labels: tuple[str, ...] = ()) -> Histogram:
-    """Return the histogram of that name, in seconds, made at the first call."""
-    made = Histogram(name, help, labels)
+def histogram(
+    name: str,
+    help: str,
+    labels: tuple[str, ...] = (),
+    buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS,
+) -> Histogram:
+    """Return the histogram of that name, in seconds, made at the first call.
+
+    ``buckets`` are their limits; by default they end at ten seconds.
+    """
+    made = Histogram(name, help, labels, buckets=buckets)
     _own.append(made)
     return made
 

@@ -30,8 +30,10 @@ MEMBERS = (
 
 _FROM = """
 FROM api_coverageday day JOIN api_cloudaccount account ON account.id = day.cloud_account_id
-WHERE account.user_id = %(user)s AND day.date >= %(first)s AND day.date < %(end)s
+WHERE (%(user)s::bigint IS NULL OR account.user_id = %(user)s)
+  AND day.date >= %(first)s AND day.date < %(end)s
   AND (%(accounts)s::bigint[] IS NULL OR account.id = ANY(%(accounts)s::bigint[]))
+  AND (%(state)s::text IS NULL OR day.state = %(state)s)
 """
 
 _COUNT = f"SELECT count(*) {_FROM}"
@@ -48,23 +50,26 @@ _GAPS = MEMBERS.index("gaps")
 
 def coverage_days(
     *,
-    user_id: int,
+    user_id: int | None,
     first_day: date,
     end: date,
     limit: int,
     offset: int,
     account_ids: Sequence[int] | None = None,
+    state: str | None = None,
 ) -> tuple[int, list[JSONObject]]:
     """Return how many days of accounts before ``end`` there are, and a page of them.
 
-    They are in the order of days and accounts. ``account_ids`` are those of the customer's accounts
-    that are wanted, None all of them. One statement; two for a page behind the last one.
+    They are in the order of days and accounts. ``user_id`` None stands for all customers, for
+    operators; ``account_ids`` and ``state`` choose among the accounts and days unless they are
+    None. One statement; two for a page behind the last one.
     """
     parameters = {
         "user": user_id,
         "first": first_day,
         "end": end,
         "accounts": None if account_ids is None else list(account_ids),
+        "state": state,
         "limit": limit,
         "offset": offset,
     }

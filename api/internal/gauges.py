@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,19 +24,25 @@ from psycopg2.errors import QueryCanceled
 from redis import RedisError
 
 from api import set_aside
-from api.clouds.aws.describe.health import failing_accounts, unseen_accounts
+from api.clouds.aws.describe.health import (
+    failing_accounts,
+    overdue_accounts,
+    unseen_accounts,
+)
 from api.clouds.azure.health import (
     refused_subscriptions,
     unreadable_scale_sets,
     unseen_subscriptions,
 )
+from api.clouds.freshness import last_ingest
+from api.coverage.overview import accounts_by_state
 from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
 from api.models import BillingFinding, StaleUsage
 from api.push.metrics import figures as push_figures
 from api.sources.inbox_metrics import InboxCollector
-from util import redis
+from util import clock, redis
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +181,41 @@ def aws_looks() -> Iterator[Metric]:
     yield failing
 
 
+def overdue_scans() -> Iterator[Metric]:
+    """Accounts that should have been scanned again by now."""
+    with _bounded_cursor():
+        count = overdue_accounts()
+    yield _single(
+        "reconcile_overdue_accounts", "AWS accounts whose regular describe is overdue", count
+    )
+
+
+def covered_accounts() -> Iterator[Metric]:
+    """How far the last day of all accounts can be trusted."""
+    family = GaugeMetricFamily(
+        "cloudigrade_coverage_accounts",
+        "Accounts by the state of yesterday's coverage",
+        labels=["cloud", "state"],
+    )
+    with _bounded_cursor():
+        found = accounts_by_state(clock.today() - timedelta(days=1))
+    for (cloud, state), number in found.items():
+        family.add_metric([cloud, state], number)
+    yield family
+
+
+def last_ingests() -> Iterator[Metric]:
+    """When something of each cloud was processed last."""
+    family = _family(
+        "last_ingest_timestamp_seconds",
+        "When a log file, or a poll, of a cloud was processed last",
+        "cloud",
+    )
+    for cloud, moment in last_ingest().items():
+        _add(family, cloud, moment)
+    yield family
+
+
 def azure_polls() -> Iterator[Metric]:
     """Subscriptions, and scale sets, that polls have not been able to read for a while."""
     refused = _family(
@@ -217,6 +259,7 @@ def stale_usage() -> Iterator[Metric]:
     yield _single("stale_usage_ranges", "Ranges of days that wait to be calculated", marks)
     yield _single("stale_usage_rows", "User-days that wait to be calculated", days)
     yield _single("stale_usage_oldest_seconds", "Age of the oldest such range", oldest)
+    yield _single("usage_oldest_stale_seconds", "The same, as spec 10 names it", oldest)
 
 
 def inbox_messages() -> Iterator[Metric]:
@@ -344,6 +387,9 @@ class SystemCollector(Collector):
             Source(ingest_lag, DatabaseError, keep=30),
             Source(aws_looks, DatabaseError, keep=300),
             Source(azure_polls, DatabaseError, keep=60),
+            Source(overdue_scans, DatabaseError, keep=300),
+            Source(covered_accounts, DatabaseError, keep=300),
+            Source(last_ingests, RedisError),
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),
             Source(usage_outbox, DatabaseError, keep=5),

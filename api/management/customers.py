@@ -9,9 +9,9 @@ from api.management.values import row_id, text
 from api.models import User
 
 
-def add_customer(parser: ArgumentParser) -> None:
-    """Demand one of ``--org-id`` and ``--user-id``."""
-    group = parser.add_mutually_exclusive_group(required=True)
+def add_customer(parser: ArgumentParser, *, required: bool = True) -> None:
+    """Demand one of ``--org-id`` and ``--user-id``, or take one at most."""
+    group = parser.add_mutually_exclusive_group(required=required)
     group.add_argument("--org-id", type=text, help="the customer's org id")
     group.add_argument("--user-id", type=row_id, help="the id of the customer's row")
 

@@ -59,10 +59,28 @@ def runs(name: str, state: str, values: str) -> Values:
 
 def lags(young: str, every: str) -> Values:
     """Events that were stored within a quarter of an hour, and all."""
+    name = "ingest_event_age_seconds_bucket"
     return {
-        **gauge("cloudtrail_lag_seconds_bucket", young, le="900.0"),
-        **gauge("cloudtrail_lag_seconds_bucket", every, le="7200.0"),
-        **gauge("cloudtrail_lag_seconds_bucket", every, le="+Inf"),
+        **gauge(name, young, cloud="aws", le="900.0"),
+        **gauge(name, every, cloud="aws", le="7200.0"),
+        **gauge(name, every, cloud="aws", le="+Inf"),
+    }
+
+
+def covered(**numbers: str) -> Values:
+    """How many AWS accounts were in each state yesterday."""
+    return {
+        series: value
+        for state, values in numbers.items()
+        for series, value in gauge("coverage_accounts", values, cloud="aws", state=state).items()
+    }
+
+
+def waiting(length: str, processed: str) -> Values:
+    """Notifications that wait, and when a log file was processed last."""
+    return {
+        **sqs("cloudtrail_notifications", length),
+        **gauge("last_ingest_timestamp_seconds", processed, cloud="aws"),
     }
 
 
@@ -323,15 +341,44 @@ CASES: list[Case] = [
         on=[1450, 1500],
         off=[0, 9, 1440, 1520],
     ),
-    *threshold("CloudigradeUsageIsStale", "stale_usage_oldest_seconds", 1800, 10),
+    *threshold("CloudigradeUsageIsStale", "usage_oldest_stale_seconds", 600, 5),
     *threshold("CloudigradeUsageIsNotTold", "push_oldest_seconds", 900, 5),
     Case(
         "CloudigradeEventsAreOld",
         "a tenth of the events is two hours old, for some hours",
         lags(young="0+10x60 600+8x180 2040+10x200", every="0+10x440"),
-        on=[130, 240],
-        off=[0, 60, 85, 310, 400],
+        on=[110, 240],
+        off=[0, 60, 70, 310, 400],
+        labels={**PROD, "cloud": "aws"},
     ),
+    Case(
+        "CloudigradeIngestStands",
+        "nothing is processed for an hour while a notification waits",
+        waiting(length="0x20 3x80 0x60", processed="0+60x20 1200x80 6120+60x60"),
+        on=[70, 99],
+        off=[0, 20, 40, 62, 102, 150],
+    ),
+    Case(
+        "CloudigradeIngestStands",
+        "a quiet fleet, whose one notification a day is processed at once",
+        waiting(length="0x100 1x2 0x100", processed="0x102 6180x100"),
+        off=[*range(0, 200, 5)],
+    ),
+    Case(
+        "CloudigradeIngestStands",
+        "notifications wait, and nothing was ever processed",
+        sqs("cloudtrail_notifications", "0x20 3x60 0x60"),
+        on=[40, 80],
+        off=[0, 20, 34, 82],
+    ),
+    Case(
+        "CloudigradeDaysArePartial",
+        "two accounts of a hundred, for an hour; those that are off do not count",
+        covered(partial="1x60 2x60 1x60", complete="99x60 98x60 99x60", off="5000x180"),
+        on=[80, 120],
+        off=[0, 60, 70, 125, 170],
+    ),
+    *threshold("CloudigradeReconcileIsOverdue", "reconcile_overdue_accounts", 0, 120),
     *threshold("CloudigradeProblematicRuns", "problematic_runs", 0, 180),
     # AWS
     *threshold(

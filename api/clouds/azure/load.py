@@ -29,6 +29,7 @@ from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey, Machine
 from api.clouds.corrections import save_corrections
 from api.clouds.facts import store_facts
+from api.clouds.freshness import EVENT_AGE, count_describe, note_ingest
 from api.clouds.load import FoundInstance, NewEvent, save_events, save_instances
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
@@ -121,6 +122,9 @@ def last_good_run(account_id: int) -> DescribeRun | None:
 
 
 def _record(account: CloudAccount, scan: Scan, polled: Polled) -> DescribeRun:
+    count_describe(CloudType.AZURE, DescribeRun.Kind.AZURE_POLL, scan.outcome)
+    if scan.outcome == DescribeRun.Outcome.OK:
+        note_ingest(CloudType.AZURE)
     return DescribeRun.objects.create(
         cloud_account=account,
         kind=DescribeRun.Kind.AZURE_POLL,
@@ -224,6 +228,10 @@ def _set_vm_ids(vm_ids: Mapping[int, str]) -> None:
 def _save(
     events: Iterable[SeenEvent], instance_ids: Mapping[str, int], run: DescribeRun
 ) -> dict[tuple[int, str], int]:
+    new = list(events)
+    age = EVENT_AGE.labels(str(CloudType.AZURE))
+    for event in new:
+        age.observe(((run.finished_at or event.occurred_at) - event.occurred_at).total_seconds())
     stored = save_events(
         [
             NewEvent(
@@ -236,7 +244,7 @@ def _save(
                 origin=InstanceEvent.Origin.AZURE_POLL,
                 source_id=str(run.id),
             )
-            for event in events
+            for event in new
         ]
     )
     return {(event.instance_id, event.event_type): event.id for event in stored}

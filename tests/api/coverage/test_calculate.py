@@ -28,13 +28,15 @@ from tests.api.metering.notation import at, day
 
 pytestmark = pytest.mark.django_db
 
+LAST_INGEST = "ingest_last_at_aws"
+
 WHOLE = ("09T18", "10T00", "10T06", "10T12", "10T18", "11T00")
 
 
 @pytest.fixture
 def account(environment):
     """An account that is metered since the first of March."""
-    cache.delete_many([backlog.LAST_INGEST, backlog.WAITING_SINCE])
+    cache.delete_many([LAST_INGEST, backlog.WAITING_SINCE])
     CloudAccount.objects.update(created_at=at("01T00"), enabled_at=at("01T00"))
     environment.account.refresh_from_db()
     return environment.account
@@ -210,13 +212,13 @@ def test_acceptance_7_azure_polls(environment, failing, state):
 def test_acceptance_10_an_outage_of_ingest_opens_and_closes(account):
     describe(account, *WHOLE)
     audit(10)
-    cache.set(backlog.LAST_INGEST, at("10T23").timestamp(), None)
+    cache.set(LAST_INGEST, at("10T23").timestamp(), None)
     cache.set(backlog.WAITING_SINCE, at("10T22").timestamp(), None)
     calculate("11T03:30")
     row = covered(account, 10)
     assert (row.state, gaps_of(row)) == ("partial", ["10T23:00 11T00:00 ingest_outage"])
     assert gaps_of(covered(account, 11))[-1] == "11T00:00 11T03:30 ingest_outage"
-    cache.set(backlog.LAST_INGEST, at("11T03:35").timestamp(), None)
+    cache.set(LAST_INGEST, at("11T03:35").timestamp(), None)
     calculate("11T03:40")
     assert covered(account, 10).state == "complete"
     assert covered(account, 11).gaps == []

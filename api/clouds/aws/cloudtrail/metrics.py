@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from django.conf import settings
+from prometheus_client import Histogram
 
+from api.clouds import freshness
 from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError
 from api.clouds.aws.cloudtrail.read import Delivery
 from api.clouds.aws.cloudtrail.s3_notifications import Form
+from api.models import CloudType
 from util import clock
 from util.metrics import counter, histogram
 
@@ -67,6 +70,21 @@ def _count_file(file_result: FileResult) -> None:
         logger.warning(
             "Record %s of %s is skipped: CloudTrail omitted it", record_index, file.notified
         )
-    lag = histogram(f"{PREFIX}_lag_seconds", "age of events when they are stored")
+    _observe_times(file_result)
+
+
+def _observe_times(file_result: FileResult) -> None:
+    """Observe how old the file's oldest event is, and how long its message waited."""
+    now = clock.now()
+    if file_result.message.sent_at:
+        freshness.QUEUE_WAIT.observe(max((now - file_result.message.sent_at).total_seconds(), 0))
     if times := file_result.event_times:
-        lag.observe((clock.now() - min(times)).total_seconds())
+        age = (now - min(times)).total_seconds()
+        _lag().observe(age)
+        freshness.EVENT_AGE.labels(str(CloudType.AWS)).observe(age)
+
+
+def _lag() -> Histogram:
+    return histogram(
+        f"{PREFIX}_lag_seconds", "age of events when they are stored", buckets=freshness.SPANS
+    )

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 
-from api.clouds.aws import backlog
+from api.clouds import freshness
 from api.clouds.aws.cloudtrail import ingest_log
 from api.clouds.aws.cloudtrail import metrics as metrics
 from api.clouds.aws.cloudtrail.enrich import enrich
@@ -28,7 +28,7 @@ from api.clouds.aws.provisioning import queues
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.selectors import load_accounts
-from api.models import IngestObject
+from api.models import CloudType, IngestObject
 from util import postgres
 from util.tasks import enqueue
 
@@ -137,7 +137,7 @@ def store_deliveries(deliveries: Sequence[Delivery]) -> None:
     file_results = _file_results(deliveries)
     _store(file_results)
     if any(file_result.file.problem is None for file_result in file_results):
-        backlog.note_ingest()
+        freshness.note_ingest(CloudType.AWS)
     _record_failures(deliveries)
     metrics.count_files(file_results)
 

@@ -16,6 +16,9 @@ MOST_ACCOUNTS = 50
 UNSEEN_AFTER = timedelta(hours=12)
 """An account is told if nobody has looked at it for so long, and for two reconciliations."""
 
+LONGEST_ROUND = timedelta(hours=1)
+"""Over so long a time a round of scans is spread at most."""
+
 _METERED = """a.cloud_type = 'aws' AND a.is_enabled
   AND NOT a.platform_application_is_paused AND NOT a.is_synthetic"""
 
@@ -31,6 +34,18 @@ FROM api_cloudaccount a CROSS JOIN LATERAL (
 WHERE {_METERED} AND seen.at < now() - %s
 ORDER BY seen.at, a.id
 LIMIT %s
+"""  # noqa: S608 - made of constants
+
+_OVERDUE = f"""
+SELECT count(*)
+FROM api_cloudaccount a CROSS JOIN LATERAL (
+    SELECT GREATEST(a.enabled_at, (
+        SELECT finished_at FROM api_describerun
+        WHERE cloud_account_id = a.id AND kind IN ('initial', 'reconcile') AND outcome = 'ok'
+        ORDER BY started_at DESC LIMIT 1
+    )) AS at
+) seen
+WHERE {_METERED} AND seen.at < now() - %s
 """  # noqa: S608 - made of constants
 
 # Of each account the newest scans are read, about three at each region. A scan of no region, since
@@ -76,6 +91,20 @@ def unseen_accounts() -> list[Trouble]:
         return []
     two_rounds = timedelta(seconds=2 * settings.AWS_RECONCILE_SCHEDULE)
     return _select(_UNSEEN, max(UNSEEN_AFTER, two_rounds), MOST_ACCOUNTS)
+
+
+def overdue_accounts() -> int:
+    """Return how many metered accounts nobody could scan for longer than a round may take.
+
+    0 where scans are switched off.
+    """
+    period = settings.AWS_RECONCILE_SCHEDULE
+    if not period:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(_OVERDUE, [timedelta(seconds=period) + LONGEST_ROUND])
+        count: int = cursor.fetchone()[0]
+    return count
 
 
 def failing_accounts() -> list[Trouble]:

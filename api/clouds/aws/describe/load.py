@@ -28,6 +28,7 @@ from api.clouds.aws.images import (
 from api.clouds.aws.selectors import Account, load_metered
 from api.clouds.corrections import save_corrections
 from api.clouds.facts import save_facts
+from api.clouds.freshness import count_describe
 from api.clouds.load import (
     FoundInstance,
     PowerState,
@@ -159,6 +160,8 @@ def _save_runs(account_scan: AccountScan, scans: Iterable[RegionScan]) -> dict[s
         for scan in scans
         if scan.is_complete or scan.seen
     )
+    for run in runs:
+        count_describe(CloudType.AWS, run.kind, run.outcome)
     return {run.region: run.id for run in runs}
 
 

@@ -15,8 +15,9 @@ from api.clouds.aws.describe.ec2 import Page, describe_images
 from api.clouds.aws.errors import AwsError, is_access_denied, is_transient
 from api.clouds.aws.images import ShownImage
 from api.clouds.aws.selectors import Account, load_images
+from api.clouds.freshness import count_describe
 from api.clouds.provider import TransientCloudError
-from api.models import DescribeRun, MachineImage
+from api.models import CloudType, DescribeRun, MachineImage
 from util.postgres import DatabaseClock
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def read_images(
 
 def record_failures(account: Account, kind: str, scans: Iterable[RegionScan]) -> None:
     """Record the scans that showed nothing (09 P4)."""
-    DescribeRun.objects.bulk_create(
+    runs = DescribeRun.objects.bulk_create(
         DescribeRun(
             cloud_account_id=account.id,
             region=scan.region or None,
@@ -123,6 +124,8 @@ def record_failures(account: Account, kind: str, scans: Iterable[RegionScan]) ->
         for scan in scans
         if scan.problem
     )
+    for run in runs:
+        count_describe(CloudType.AWS, run.kind, run.outcome)
 
 
 def raise_for(account: Account, scans: Iterable[RegionScan]) -> None:

@@ -6,6 +6,7 @@ from django.core.cache import cache
 from redis import RedisError
 
 from api.clouds.aws import backlog
+from api.clouds.freshness import last_ingest, note_ingest
 from tests.api.metering.notation import at
 
 pytestmark = pytest.mark.services
@@ -13,9 +14,9 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture(autouse=True)
 def nothing_known():
-    cache.delete_many([backlog.LAST_INGEST, backlog.WAITING_SINCE])
+    cache.delete_many(["ingest_last_at_aws", "ingest_last_at_azure", backlog.WAITING_SINCE])
     yield
-    cache.delete_many([backlog.LAST_INGEST, backlog.WAITING_SINCE])
+    cache.delete_many(["ingest_last_at_aws", "ingest_last_at_azure", backlog.WAITING_SINCE])
 
 
 def on(when, function, *arguments):
@@ -24,12 +25,12 @@ def on(when, function, *arguments):
 
 
 def test_acceptance_10_s3_is_down_for_40_minutes():
-    on("10T09", backlog.note_ingest)
+    on("10T09", note_ingest, "aws")
     on("10T10", backlog.note_queue, 1)
     on("10T10:20", backlog.note_queue, 4)
     assert backlog.outage_since(at("10T10:30")) is None
     assert backlog.outage_since(at("10T10:31")) == at("10T10")
-    on("10T10:41", backlog.note_ingest)
+    on("10T10:41", note_ingest, "aws")
     assert backlog.outage_since(at("10T10:45")) is None
     on("10T10:45", backlog.note_queue, 0)
     on("10T12", backlog.note_queue, 2)
@@ -37,15 +38,15 @@ def test_acceptance_10_s3_is_down_for_40_minutes():
 
 
 def test_an_empty_queue_is_no_outage():
-    on("10T01", backlog.note_ingest)
+    on("10T01", note_ingest, "aws")
     on("10T01:05", backlog.note_queue, 0)
     assert backlog.outage_since(at("10T10")) is None
-    assert backlog.last_ingest() == at("10T01").timestamp()
+    assert last_ingest() == {"aws": at("10T01").timestamp()}
 
 
 def test_files_that_are_processed_are_no_outage_however_many_wait():
     on("10T01", backlog.note_queue, 5000)
-    on("10T09:45", backlog.note_ingest)
+    on("10T09:45", note_ingest, "aws")
     assert backlog.outage_since(at("10T10")) is None
 
 
@@ -54,6 +55,6 @@ def test_without_redis_nothing_is_known_and_ingest_goes_on(monkeypatch):
         raise RedisError
 
     monkeypatch.setattr(cache, "set", away)
-    monkeypatch.setattr(cache, "get_many", away)
-    backlog.note_ingest()
+    monkeypatch.setattr(cache, "get", away)
+    note_ingest("aws")
     assert backlog.outage_since(at("10T10")) is None

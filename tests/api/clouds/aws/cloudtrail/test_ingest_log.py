@@ -273,6 +273,10 @@ def test_what_is_read_is_counted_in_metrics(testbed, queued):
     def value(name, **labels):
         return REGISTRY.get_sample_value(f"cloudigrade_cloudtrail_{name}", labels) or 0
 
+    def age(limit):
+        name = "cloudigrade_ingest_event_age_seconds_bucket"
+        return REGISTRY.get_sample_value(name, {"cloud": "aws", "le": limit}) or 0
+
     def read():
         return {
             "done": value("messages_total", outcome="done"),
@@ -282,6 +286,8 @@ def test_what_is_read_is_counted_in_metrics(testbed, queued):
             "relevant": value("records_total", outcome="relevant"),
             "stored": value("events_total"),
             "lag": value("lag_seconds_count"),
+            "old": age("+Inf") - age("3600.0"),
+            "waited": REGISTRY.get_sample_value("cloudigrade_ingest_queue_wait_seconds_count") or 0,
         }
 
     before = read()
@@ -299,4 +305,6 @@ def test_what_is_read_is_counted_in_metrics(testbed, queued):
         "relevant": 1,
         "stored": 2,
         "lag": 1,
+        "old": 1,
+        "waited": 1,
     }
