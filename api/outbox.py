@@ -10,7 +10,7 @@ import datetime
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -213,11 +213,15 @@ def queue_lost() -> int:
     """
     wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
     parameters = {"wait": wait, "limit": QUEUED_AT_ONCE}
-    due = list(OutboxEntry.objects.raw(_DUE, parameters))
+    return requeue(list(OutboxEntry.objects.raw(_DUE, parameters)))
+
+
+def requeue(entries: Iterable[OutboxEntry]) -> int:
+    """Queue entries again at once; return how many. Raises what the broker's client raises."""
     queued: list[str] = []
     try:
         with publishing_must_succeed():
-            for entry in due:
+            for entry in entries:
                 _queue(entry)
                 queued.append(entry.key)
     finally:

@@ -12,10 +12,11 @@ from typing import Any
 
 from celery import Task, current_app
 from celery.app.task import Context
-from django.db.models import Count, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Case, Count, Exists, OuterRef, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast, Concat, Now
 
-from api.models import SetAsideTask
+from api import outbox
+from api.models import OutboxEntry, SetAsideTask
 from api.outbox import TaskLink
 from api.sources.inbox import INBOX_ID_HEADER
 from util import task_starts
@@ -23,6 +24,12 @@ from util.redaction import redact_all
 from util.tasks import plain
 
 logger = logging.getLogger(__name__)
+
+WAITING, SET_ASIDE, DONE = "waiting", "set_aside", "done"
+OUTBOX_STATES = (WAITING, SET_ASIDE, DONE)
+
+_OUTBOX_WORK = "outbox-"
+"""Before an outbox entry's task id, in the name of its work; SQL of others says it, too."""
 
 LONGEST_ARGUMENTS = 2000
 """Characters of a task's arguments that are shown."""
@@ -34,7 +41,7 @@ def work_of(request: Context) -> str | None:
     if INBOX_ID_HEADER in headers:
         return None
     link = TaskLink.of(headers)
-    return f"outbox-{link.task_id}" if link else request.id
+    return f"{_OUTBOX_WORK}{link.task_id}" if link else request.id
 
 
 def keep(task: Task, work: str, lost_processes: int) -> None:
@@ -70,6 +77,33 @@ def _shown(message: dict[str, Any]) -> str:
 def waiting() -> QuerySet[SetAsideTask]:
     """Return the tasks that wait for an operator, the oldest first."""
     return SetAsideTask.objects.filter(released_at=None).defer("message").order_by("id")
+
+
+def outbox_entries() -> QuerySet[OutboxEntry]:
+    """Return the outbox, each entry with its ``state``: waiting, set aside, or done."""
+    work = Concat(Value(_OUTBOX_WORK), Cast(OuterRef("task_id"), TextField()))
+    waits = SetAsideTask.objects.filter(work=work, released_at=None)
+    state = Case(
+        When(done_at__isnull=False, then=Value(DONE)),
+        When(Exists(waits), then=Value(SET_ASIDE)),
+        default=Value(WAITING),
+        output_field=TextField(),
+    )
+    return OutboxEntry.objects.annotate(state=state)
+
+
+def retry_outbox(entries: Iterable[OutboxEntry]) -> int:
+    """Queue outbox entries again, also those that were set aside; return how many.
+
+    One that is queued twice is done once. Raises what the clients of broker and Redis raise.
+    """
+    chosen = list(entries)
+    works = [f"{_OUTBOX_WORK}{entry.task_id}" for entry in chosen]
+    kept = list(SetAsideTask.objects.filter(work__in=works, released_at=None))
+    release(kept)
+    released = {task.work for task in kept}
+    outbox.requeue(entry for entry, work in zip(chosen, works, strict=True) if work not in released)
+    return len(chosen)
 
 
 def count_by_name() -> dict[str, int]:

@@ -34,7 +34,7 @@ FROM (
            extract(epoch FROM statement_timestamp() - issued_at)::float AS age,
            EXISTS (
                SELECT FROM api_setasidetask
-               WHERE work = 'entry-' || ticket::text AND released_at IS NULL
+               WHERE work = 'outbox-' || api_outboxentry.task_id::text AND released_at IS NULL
            ) AS is_dead
     FROM api_outboxentry WHERE done_at IS NULL
 ) entry

@@ -7,19 +7,10 @@ credentials is not shown: the messages themselves, results of inspections, tasks
 
 from typing import Any
 
-from django.db.models import (
-    Case,
-    Exists,
-    OuterRef,
-    QuerySet,
-    TextField,
-    Value,
-    When,
-)
-from django.db.models.functions import Cast, Concat
 from django_filters.rest_framework import Filter
 from rest_framework import serializers
 
+from api import set_aside
 from api.internal import fields, filters
 from api.internal.browse import Resource
 from api.models import (
@@ -35,8 +26,6 @@ from api.models import (
     IngestObject,
     InspectionAttempt,
     InstanceFact,
-    OutboxEntry,
-    SetAsideTask,
     StaleUsage,
     TrailDigest,
     UsageRevision,
@@ -147,27 +136,12 @@ INBOX_MESSAGES = Resource(
 )
 """``offset`` alone is what the page begins after (02 §2.1)."""
 
-WAITING, SET_ASIDE, DONE = "waiting", "set_aside", "done"
-OUTBOX_STATES = [(state, state) for state in (WAITING, SET_ASIDE, DONE)]
-
-
-def _outbox_entries() -> QuerySet:
-    set_aside = SetAsideTask.objects.filter(
-        work=Concat(Value("outbox-"), Cast(OuterRef("task_id"), TextField())), released_at=None
-    )
-    state = Case(
-        When(done_at__isnull=False, then=Value(DONE)),
-        When(Exists(set_aside), then=Value(SET_ASIDE)),
-        default=Value(WAITING),
-        output_field=TextField(),
-    )
-    return OutboxEntry.objects.annotate(state=state)
-
+OUTBOX_STATES = [(state, state) for state in set_aside.OUTBOX_STATES]
 
 OUTBOX_ENTRIES = Resource(
     name="outboxentries",
     model="OutboxEntry",
-    rows=_outbox_entries,
+    rows=set_aside.outbox_entries,
     timestamped=False,
     in_root=False,
     ordered_by=("issued_at", "key"),

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerError
+from redis import RedisError
 from rest_framework.utils.encoders import JSONEncoder
 
 from api.management.tables import Column, head_line, row_line
@@ -54,12 +56,14 @@ class OperatorCommand(BaseCommand):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command. Raises CommandError, too, if the database cannot be used."""
+        """Run the command. Raises CommandError, too, if database or Redis cannot be used."""
         self._json = options["json"]
         try:
             return super().execute(*args, **options)
         except (OperationalError, InterfaceError) as error:
             raise CommandError(f"The database cannot be used: {error}".strip()) from error
+        except (RedisError, BrokerError) as error:
+            raise CommandError(f"Redis cannot be used: {error}") from error
 
     @property
     def wants_json(self) -> bool:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
+from api.management.base import OperatorCommand
 from cloudigrade import celery_app
 from cloudigrade.task_checks import manifest_queues, queue_problems, task_problems
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Says nothing if all is well; else one line per problem, and exit code 1."""
 
     help = "Check that Celery's tasks, routes, schedule and the deployment's queues agree."
@@ -22,6 +22,8 @@ class Command(BaseCommand):
         found = list(_problems())
         for problem in found:
             self.stderr.write(problem)
+        if self.wants_json:
+            self.tell({"problems": found}, "")
         if found:
             sys.exit(1)
 

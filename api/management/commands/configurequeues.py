@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from api.clouds.aws.provisioning.queues import configure_queues
+from api.management.base import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Configure the SQS queues, with their dead letter queues (spec 04 §10.2)."""
 
     help = "Make sure that our SQS queues and their dead letter queues exist and are set up."
@@ -15,4 +14,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Configure both queues; an error of AWS ends the command."""
         for name in configure_queues():
-            self.stdout.write(f'Configuring SQS queue "{name}"')
+            self.tell({"queue": name}, f'Configuring SQS queue "{name}"')

@@ -4,10 +4,11 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from api.accounts.lifecycle import disable_account
 from api.accounts.states import OPERATOR
+from api.management.base import OperatorCommand, add_dry_run
 from api.models import CloudAccount
 from util.progress import progress
 from util.tasks import publishing_must_succeed
@@ -15,44 +16,43 @@ from util.tasks import publishing_must_succeed
 logger = logging.getLogger(__name__)
 
 QUESTION = (
-    "This will DISABLE all enabled {count} CloudAccount objects. "
-    "Are you SURE you want to proceed? [Y/n] "
+    "This will DISABLE all enabled {count} CloudAccount objects. Are you SURE you want to proceed?"
 )
 
 
-class Command(BaseCommand):
-    """Never runs in production."""
+class Command(OperatorCommand):
+    """Never runs in production. The exit code is 0 always, as 03 §12 demands."""
 
     help = "Disable all enabled cloud accounts, without power-off events; not for production."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Let the question be answered beforehand."""
         parser.add_argument("--confirm", action="store_true", help="do not ask, disable")
+        add_dry_run(parser)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: Any, confirm: bool, dry_run: bool, **options: Any) -> None:
         """Ask, then disable one account after the other."""
         if settings.IS_PRODUCTION:
-            self.stdout.write("You cannot run this command in production.")
+            self._end(0, 0, "You cannot run this command in production.")
             return
         enabled = CloudAccount.objects.filter(is_enabled=True)
         account_ids = list(enabled.order_by("id").values_list("id", flat=True))
         if not account_ids:
-            self.stdout.write("No enabled CloudAccount objects exist.")
+            self._end(0, 0, "No enabled CloudAccount objects exist.")
             return
-        self.stdout.write(f"Found {len(account_ids)} CloudAccount objects to disable.")
-        if not options["confirm"] and not self._is_sure(len(account_ids)):
-            self.stdout.write("Aborting.")
+        if dry_run:
+            for account_id in account_ids:
+                self.tell_change(f"account {account_id}", "enabled", "disabled", id=account_id)
+            return
+        self.say(f"Found {len(account_ids)} CloudAccount objects to disable.")
+        if not confirm and not self.agrees(QUESTION.format(count=len(account_ids))):
+            self._end(len(account_ids), 0, "Aborting.")
             return
         disabled = sum(map(_disable, progress(account_ids, "Disabling accounts")))
-        self.stdout.write(f"Successfully disabled {disabled} accounts.")
+        self._end(len(account_ids), disabled, f"Successfully disabled {disabled} accounts.")
 
-    def _is_sure(self, count: int) -> bool:
-        self.stdout.write(QUESTION.format(count=count), ending="")
-        self.stdout.flush()
-        try:
-            return input().strip().lower() == "y"
-        except EOFError:
-            return False
+    def _end(self, found: int, disabled: int, text: str) -> None:
+        self.tell({"enabled_before": found, "disabled": disabled, "outcome": text}, text)
 
 
 def _disable(account_id: int) -> bool:

@@ -4,15 +4,17 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from api.management.base import OperatorCommand
+from api.management.values import positive
 from cloudigrade.settings.environment import env
 from util.migrations import migrate_alone, wait_for_database
 from util.webhook import post_text
@@ -22,7 +24,7 @@ logger = logging.getLogger(__name__)
 AWS_STEPS = ("provisionaws", "configurequeues", "syncbucketlifecycle")
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Migrates the database, then makes AWS ready, then tells a webhook.
 
     Without migrations the API must not serve; without AWS it may, unless CLOUDIGRADE_INIT_STRICT
@@ -35,10 +37,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Let the patience be chosen."""
         parser.add_argument(
-            "--wait", type=int, default=600, help="seconds to wait for the database, or for a lock"
+            "--wait",
+            type=positive,
+            default=600,
+            help="seconds to wait for the database, or for a lock",
         )
         parser.add_argument(
-            "--aws-timeout", type=int, default=120, help="seconds for each step that needs AWS"
+            "--aws-timeout", type=positive, default=120, help="seconds for each step that needs AWS"
         )
 
     def handle(self, *, wait: int, aws_timeout: int, **options: Any) -> None:
@@ -46,14 +51,23 @@ class Command(BaseCommand):
 
         Raises CommandError for a database of the original, with which nothing can be done.
         """
-        outcomes = {"migrate": _attempt("migrate", partial(_migrate, wait))}
-        if outcomes["migrate"]:
-            for step in AWS_STEPS:
-                outcomes[step] = _attempt(step, partial(_run, step, aws_timeout))
+        # What the steps write is for people.
+        with redirect_stdout(sys.stderr) if self.wants_json else nullcontext():
+            outcomes = _take_steps(wait, aws_timeout)
         _notify(outcomes)
+        if self.wants_json:
+            self.tell(outcomes, "")
         failed = [step for step, succeeded in outcomes.items() if not succeeded]
         if "migrate" in failed or (failed and env("CLOUDIGRADE_INIT_STRICT")):
             sys.exit(1)
+
+
+def _take_steps(wait: int, aws_timeout: int) -> dict[str, bool]:
+    outcomes = {"migrate": _attempt("migrate", partial(_migrate, wait))}
+    if outcomes["migrate"]:
+        for step in AWS_STEPS:
+            outcomes[step] = _attempt(step, partial(_run, step, aws_timeout))
+    return outcomes
 
 
 def _attempt(name: str, step: Callable[[], None]) -> bool:

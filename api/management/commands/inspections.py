@@ -1,26 +1,38 @@
 """Shows where inspections of images stand, and starts them again."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
+from django.db.models import QuerySet
 
 from api.inspection.overview import images_to_show, slots_now, states
 from api.inspection.reinspection import reinspect_images
-from api.models import MachineImage
+from api.management.base import OperatorCommand, add_dry_run, refusal, require_known
+from api.management.tables import Column
+from api.management.values import positive, text
+from api.models import CloudType, InspectionAttempt, MachineImage
 from util import clock
 
-COLUMNS = "{:<22}  {:<11}  {:>10}  {:>8}  {:<12}  {}"
+COLUMNS = (
+    Column("image", "image", 22),
+    Column("status", "status", 11),
+    Column("age_seconds", "age (s)", 10),
+    Column("attempts", "attempts", 8),
+    Column("last_outcome", "last outcome", 12),
+    Column("last_error", "last error"),
+)
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """For operators."""
 
     help = "List AMIs whose inspection waits, is in progress or failed; or inspect them again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Let images be chosen."""
-        parser.add_argument("ami_ids", nargs="*", metavar="AMI", help="only these images")
+        parser.add_argument(
+            "ami_ids", nargs="*", type=text, metavar="AMI", help="only these images"
+        )
         parser.add_argument(
             "--status",
             action="append",
@@ -29,49 +41,72 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--outcome",
+            type=text,
             default="",
             help="only images whose last attempt ended so: inconclusive, ...",
         )
-        parser.add_argument("--limit", type=int, default=100, help="show so many (default 100)")
+        parser.add_argument(
+            "--limit", type=positive, default=100, help="show so many (default 100)"
+        )
         parser.add_argument(
             "--retry",
             action="store_true",
             help="inspect the images again, without regard to earlier attempts; by default those "
             "in status error",
         )
+        add_dry_run(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """List or retry."""
+        """List or retry. Raises CommandError, exit code 2, for unknown images and outcomes."""
         ami_ids, statuses = options["ami_ids"], options["status"] or []
         outcome = options["outcome"]
-        if options["retry"]:
-            if not (ami_ids or statuses or outcome):
-                statuses = [MachineImage.Status.ERROR]
-            images = images_to_show(statuses=statuses, ami_ids=ami_ids, outcome=outcome)
-            count = reinspect_images(image_ids=images.values_list("id", flat=True))
-            self.stdout.write(f"{count} images are inspected again.")
-        else:
-            images = images_to_show(statuses=statuses, ami_ids=ami_ids, outcome=outcome)
+        _require_images(ami_ids)
+        _require_outcome(outcome)
+        if options["retry"] and not (ami_ids or statuses or outcome):
+            statuses = [MachineImage.Status.ERROR]
+        images = images_to_show(statuses=statuses, ami_ids=ami_ids, outcome=outcome)
+        if not options["retry"]:
             self._list(images[: options["limit"]])
+        elif options["dry_run"]:
+            self._show_changes(images)
+        else:
+            count = reinspect_images(image_ids=images.values_list("id", flat=True))
+            self.tell({"reinspected": count}, f"{count} images are inspected again.")
 
-    def _list(self, images: Iterable[Any]) -> None:
-        shown = list(images)
-        if shown:
-            head = ("image", "status", "age (s)", "attempts", "last outcome", "last error")
-            self.stdout.write(COLUMNS.format(*head))
-        now = clock.now()
-        for image in shown:
-            self.stdout.write(
-                COLUMNS.format(
-                    image.cloud_image_id,
-                    image.status,
-                    f"{(now - image.updated_at).total_seconds():.0f}",
-                    image.attempts or 0,
-                    image.last_outcome or "",
-                    image.last_error or "",
-                ).rstrip()
+    def _show_changes(self, images: QuerySet[MachineImage]) -> None:
+        for image in images:
+            self.tell_change(
+                f"image {image.cloud_image_id}",
+                f"{image.status} after {image.attempts or 0} attempts",
+                f"{MachineImage.Status.PENDING} after 0 attempts",
+                image=image.cloud_image_id,
             )
+
+    def _list(self, images: QuerySet[MachineImage]) -> None:
+        self.tell_rows(map(_columns, images), COLUMNS)
         counts = ", ".join(f"{state.images} {state.status}" for state in states())
         waiting, room = slots_now()
-        self.stdout.write(f"{counts}.")
-        self.stdout.write(f"{waiting} wait for their turn, {room} more may begin now.")
+        self.say(f"{counts}.")
+        self.say(f"{waiting} wait for their turn, {room} more may begin now.")
+
+
+def _columns(image: Any) -> dict[str, Any]:
+    return {
+        "image": image.cloud_image_id,
+        "status": image.status,
+        "age_seconds": round((clock.now() - image.updated_at).total_seconds()),
+        "attempts": image.attempts or 0,
+        "last_outcome": image.last_outcome,
+        "last_error": image.last_error,
+    }
+
+
+def _require_images(ami_ids: list[str]) -> None:
+    if ami_ids:
+        known = MachineImage.objects.filter(cloud_type=CloudType.AWS, cloud_image_id__in=ami_ids)
+        require_known(ami_ids, known.values_list("cloud_image_id", flat=True), "image")
+
+
+def _require_outcome(outcome: str) -> None:
+    if outcome and not InspectionAttempt.objects.filter(outcome=outcome).exists():
+        raise refusal(f"No inspection ended as {outcome!r}.")

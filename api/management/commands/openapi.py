@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from api.internal import openapi as internal_document
+from api.management.base import OperatorCommand
 from api.public import schema as public_schema
 
 DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -18,7 +19,7 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
 """What makes each file at the root of the repository."""
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Write the OpenAPI documents, or check that they are current."""
 
     help = "Write the OpenAPI documents of the APIs to files, or check that those are current."
@@ -44,5 +45,7 @@ class Command(BaseCommand):
                 file.write_text(text, encoding="utf-8")
             elif not current:
                 stale.append(name)
+        if self.wants_json:
+            self.tell({"files": list(DOCUMENTS), "written": not check, "stale": stale}, "")
         if stale:
             raise CommandError(f"Stale, write anew with `make openapi`: {', '.join(stale)}")

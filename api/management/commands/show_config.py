@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from api.management.base import OperatorCommand
 from cloudigrade.settings.environment import DOTENV_LOADED, clowder, env
 from util.env import Variable
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """For operators: which value, and from where."""
 
     help = "Show all variables of the configuration with their values; secrets as set or unset."
@@ -21,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write one group of variables after the other."""
-        self.stdout.write(
+        self.say(
             f"Settings module: {settings.SETTINGS_MODULE};"
             f" dotenv file {'loaded' if DOTENV_LOADED else 'not found'};"
             f" Clowder {'off' if clowder is None else 'on, which wins over what is said here'}"
@@ -33,9 +34,14 @@ class Command(BaseCommand):
                 continue
             if variable.group != group:
                 group = variable.group
-                self.stdout.write(f"\n{group}")
-            origin = "environment" if is_set else "default"
-            self.stdout.write(f"  {variable.name} = {_shown(variable, is_set)}  [{origin}]")
+                self.say(f"\n{group}")
+            shown = {
+                "name": variable.name,
+                "value": _shown(variable, is_set),
+                "origin": "environment" if is_set else "default",
+                "group": group,
+            }
+            self.tell(shown, "  {name} = {value}  [{origin}]".format(**shown))
 
 
 def _shown(variable: Variable, is_set: bool) -> str:

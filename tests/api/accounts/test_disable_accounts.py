@@ -40,7 +40,7 @@ def test_scenario_35_no(accounts, queued, monkeypatch, capsys, text):
     assert "Found 2 CloudAccount objects to disable." in shown
     assert (
         "This will DISABLE all enabled 2 CloudAccount objects. "
-        "Are you SURE you want to proceed? [Y/n] " in shown
+        "Are you SURE you want to proceed? [y/N] " in shown
     )
     assert shown.endswith("Aborting.\n")
     assert CloudAccount.objects.filter(is_enabled=True).count() == 2
@@ -60,7 +60,7 @@ def test_scenario_35_confirmed(accounts, queued, capsys):
         unavailable(account.user, account.platform_application_id) for account in accounts
     ]
     assert not InstanceEvent.objects.filter(event_type="power_off").exists()
-    assert "[Y/n]" not in capsys.readouterr().out
+    assert "[y/N]" not in capsys.readouterr().out
 
 
 def test_nothing_to_disable(capsys):

@@ -51,8 +51,9 @@ def store_records(subject: Subject, first: int, count: int) -> None:
             reason=f"KeyError: {IDENTITY}", received_at=AT, not_before=AT, finished_at=AT,
         )  # fmt: skip
         OutboxEntry.objects.create(
-            key=f"status of application {number}", task="api.tasks.x", args=["1", IDENTITY],
-            issued_at=AT, queued_at=AT, done_at=None, attempts=2, last_error=f"E: {IDENTITY}",
+            key=f"status of application {number}", task="api.tasks.enable_account",
+            args=["1", IDENTITY], issued_at=AT, queued_at=AT, done_at=None, attempts=2,
+            last_error=f"E: {IDENTITY}",
         )  # fmt: skip
         StaleUsage.objects.create(
             user=user, first_day=DAY, last_day=DAY, cause="replay", refs=[1], marked_at=AT

@@ -45,7 +45,8 @@ MEMBERS = {
         "customer_key": "org 200002", "received_at": TEXT,
     },
     "outboxentries": {
-        "id": "status of application 1", "task": "api.tasks.x", "state": "waiting", "attempts": 2,
+        "id": "status of application 1", "task": "api.tasks.enable_account", "state": "waiting",
+        "attempts": 2,
         "created_at": TEXT, "queued_at": TEXT, "done_at": None,
     },
     "staleusages": {
@@ -85,7 +86,8 @@ MATCHING: dict[str, dict[str, Any]] = {
         "authentication_id": "33", "customer_key": "org 200002", "event_type": "Application.create",
     },
     "outboxentries": {
-        "state": "waiting", "task": "api.tasks.x", "attempts": "2", "id": "status of application 1",
+        "state": "waiting", "task": "api.tasks.enable_account", "attempts": "2",
+        "id": "status of application 1",
     },
     "staleusages": {
         **OF_CUSTOMERS, "cause": "replay", "first_day": "2022-06-01", "last_day__gt": "2022-05-31",

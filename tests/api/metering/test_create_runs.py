@@ -1,10 +1,11 @@
 """The command create_runs (spec 07 §10)."""
 
 import io
+from contextlib import suppress
 
 import pytest
 import time_machine
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from api.models import ConcurrentUsage, Run, StaleUsage, User
 from tests import factories
@@ -12,7 +13,7 @@ from tests.api.metering.notation import at, day
 
 QUESTION = (
     "This will destroy 1 Runs and 3 Concurrent Usage objects."
-    " Are you SURE you want to proceed? [Y/n] "
+    " Are you SURE you want to proceed? [y/N] "
 )
 
 
@@ -23,17 +24,17 @@ def command(environment, monkeypatch):
     def run(*arguments, answer=None):
         asked = []
 
-        def reply(question):
-            asked.append(question)
+        def reply():
+            asked.append(True)
             if answer is None:
                 raise EOFError
             return answer
 
         monkeypatch.setattr("builtins.input", reply)
         out = io.StringIO()
-        with time_machine.travel(at("12T01"), tick=False):
+        with time_machine.travel(at("12T01"), tick=False), suppress(CommandError):
             call_command("create_runs", *arguments, stdout=out)
-        return out.getvalue().splitlines(), asked
+        return out.getvalue().replace(QUESTION, "").split("\n")[:-1], asked
 
     return run
 
@@ -51,8 +52,9 @@ def built(environment):
 def test_scenario_30_any_other_answer_changes_nothing(command, built, answer):
     before = list(Run.objects.values()), list(ConcurrentUsage.objects.order_by("id").values())
     lines, asked = command(answer=answer)
+    lines = [line for line in lines if line]
     assert lines == ["Found 1 existing Runs and 3 Concurrent Usage objects.", "Aborting."]
-    assert asked == [QUESTION]
+    assert len(asked) == 1
     after = list(Run.objects.values()), list(ConcurrentUsage.objects.order_by("id").values())
     assert after == before
 
@@ -61,6 +63,7 @@ def test_scenario_30_any_other_answer_changes_nothing(command, built, answer):
 def test_scenario_30_same_runs_with_new_ids(command, built, arguments, answer):
     run = Run.objects.get()
     lines, asked = command(*arguments, answer=answer)
+    lines = [line for line in lines if line]
     assert lines == ["Found 1 existing Runs and 3 Concurrent Usage objects."]
     assert len(asked) == (0 if arguments else 1)
     new = Run.objects.get()
@@ -68,6 +71,14 @@ def test_scenario_30_same_runs_with_new_ids(command, built, arguments, answer):
     assert (new.start_time, new.end_time) == (run.start_time, run.end_time)
     assert built.totals(9, 12) == [None, 1, 1, 0], "days without runs get empty rows"
     assert not StaleUsage.objects.exists()
+
+
+def test_an_abort_is_told_by_the_exit_code(built, monkeypatch):
+    """Spec 12 §2: 0 only if what was asked for was done."""
+    monkeypatch.setattr("builtins.input", lambda: "")
+    with pytest.raises(CommandError, match="Nothing was changed") as aborted:
+        call_command("create_runs", stdout=io.StringIO())
+    assert aborted.value.returncode == 1
 
 
 def test_nothing_to_lose_asks_nothing(command, environment):

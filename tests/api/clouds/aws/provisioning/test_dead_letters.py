@@ -220,7 +220,8 @@ class TestCommand:
 
     def test_a_dry_run_moves_nothing(self, sqs, capsys):
         sqs.send(DEAD, "a")
-        assert self.run(capsys, "--dry-run") == f"Would move 1 messages from {DEAD} to {TRAIL}.\n"
+        told = f"Would move 1 messages from {DEAD} to {TRAIL}: dead letters 1 -> 0.\n"
+        assert self.run(capsys, "--dry-run") == told
         assert json.loads(self.run(capsys, "--dry-run", "--json"))["would_move"] == 1
         assert sqs.length(DEAD) == 1
 
