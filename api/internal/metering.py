@@ -54,13 +54,14 @@ class ProblematicRunsView(ActionView):
         return Response(RUNS.serializer(runs, many=True).data)
 
     def post(self, request: Request) -> Response:
-        """Queue their repair, if there are any."""
+        """Queue their repair, if there are any, and answer with the id of the task."""
         user_id = _user_id(self.input(request))
         run_ids = list(problematic_runs(user_id=user_id).values_list("id", flat=True))
         self.audit(f"{len(run_ids)} runs")
-        if run_ids:
-            enqueue("api.tasks.fix_problematic_runs", run_ids)
-        return Response(status=status.HTTP_202_ACCEPTED)
+        if not run_ids:
+            return Response(status=status.HTTP_202_ACCEPTED)
+        task_id = enqueue("api.tasks.fix_problematic_runs", run_ids)
+        return Response({"async_result_id": task_id}, status=status.HTTP_202_ACCEPTED)
 
 
 def _user_id(members: Mapping[str, Any]) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Task, current_app, states
 from celery.exceptions import NotRegistered
+from django.http import QueryDict
 from kombu.exceptions import DecodeError
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
@@ -20,6 +21,7 @@ from util.redaction import redact
 logger = logging.getLogger(__name__)
 
 TASK_MODULE = "api.tasks"
+NO_JSON = "The body was read as {}; send JSON with the header Content-Type: application/json."
 
 
 class TaskSerializer(serializers.Serializer):
@@ -35,7 +37,10 @@ class TasksView(ActionView):
     def post(self, request: Request) -> Response:
         """Queue it, if it is known and the arguments fit its signature."""
         serializer = TaskSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        is_form = isinstance(request.data, QueryDict)
+        if not serializer.is_valid() or (is_form and "kwargs" in request.data):
+            hint = {"error": NO_JSON.format(request.content_type)} if is_form else {}
+            raise ValidationError({**serializer.errors, **hint})
         name, kwargs = serializer.validated_data["task_name"], serializer.validated_data["kwargs"]
         self.audit(f"task {name}")
         _check_arguments(_registered(name), kwargs)

@@ -104,7 +104,7 @@ def test_scenario_35_problematic_runs_are_listed_and_fixed(story, problem, queue
     assert listed == [run]
     assert run["id"] == problem.id
     done = ANYBODY.post(f"{B}/problematic_runs/", {})
-    assert (done.status_code, done.content) == (202, b"")
+    assert (done.status_code, list(done.json())) == (202, ["async_result_id"])
     assert queued == [("api.tasks.fix_problematic_runs", ([problem.id],), {}, None)]
     queued.clear()
     other = ANYBODY.post(f"{B}/problematic_runs/", {"user_id": story.user2.id})

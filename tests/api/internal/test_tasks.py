@@ -49,6 +49,32 @@ def test_tasks_that_cannot_be_queued(db, queued, body, errors):
     assert queued == []
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, '{"task_name": "api.tasks.enable_account"}'),
+        (FORM, 'task_name=api.tasks.enable_account&kwargs={"cloud_account_id": 1}'),
+    ],
+)
+def test_a_body_that_is_not_said_to_be_json(db, queued, content_type, body):
+    """Operations issue, item 7: curl without a header says what to do."""
+    response = ANYBODY.post("/internal/tasks/", body, content_type=content_type)
+    assert response.status_code == 400
+    assert response.json()["error"] == (
+        f"The body was read as {FORM}; send JSON with the header Content-Type: application/json."
+    )
+    assert queued == []
+
+
+def test_a_form_may_name_a_task_without_arguments(db, queued):
+    body = "task_name=api.tasks.recalculate_stale_usage"
+    assert ANYBODY.post("/internal/tasks/", body, content_type=FORM).status_code == 201
+    assert queued.names == ["api.tasks.recalculate_stale_usage"]
+
+
 def test_arguments_may_be_named_like_options_of_ours(db, queued):
     body = {
         "task_name": "api.tasks.create_from_sources_kafka_message",
