@@ -50,14 +50,14 @@ class Observation(NamedTuple):
     values: Mapping[str, Any]
 
 
-def save_facts(observations: Iterable[Observation]) -> int:
-    """Store those observations that tell something new; gives how many.
+def save_facts(observations: Iterable[Observation]) -> list[InstanceFact]:
+    """Store those observations that tell something new, and return them.
 
     They may come late, and again: each is compared with what was known at its own moment.
     """
     ordered = sorted(observations, key=lambda one: one.observed_at)
     if not ordered:
-        return 0
+        return []
     history: dict[int, list[InstanceFact]] = {}
     stored = InstanceFact.objects.filter(instance_id__in={one.instance_id for one in ordered})
     for fact in stored.order_by("observed_at", "id"):
@@ -71,7 +71,7 @@ def save_facts(observations: Iterable[Observation]) -> int:
             facts.append(fact)
             facts.sort(key=lambda one: one.observed_at)
     store_facts(new)
-    return len(new)
+    return new
 
 
 def store_facts(facts: Sequence[InstanceFact]) -> None:

@@ -18,7 +18,7 @@ DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 
 Span = tuple[Instant, Instant | None, int]
-"""A run: its start, its end or None, and the id of its image."""
+"""A run: its start, its end or None, and the number of what it counts for, such as its image."""
 
 Peaks = list[tuple[Key, int]]
 """A day's keys with their largest numbers, in the order of spec 07 §5.3: the total comes first."""
@@ -39,7 +39,7 @@ def daily_peaks(
 ) -> Iterator[tuple[date, Peaks]]:
     """Return each day from the first to the last, both included, with its peaks.
 
-    ``facets`` has those of each image that counts, by its id; runs of other images are left out.
+    ``facets`` has those of whatever counts, by the numbers in ``spans``; other runs are left out.
     ``spans`` may come in any order and may reach beyond the window; the order of equal starts
     decides nothing but the order of keys. A day without counted runs has no peaks. A run belongs
     to each day that it touches, also to the one at whose first moment it ends. At one instant ends

@@ -17,6 +17,18 @@ class Facts(NamedTuple):
     instance_type: str | None
     vcpu: int | None
     memory: float | None
+    cpus: int | None = None
+    resizes: str | None = None
+
+    @property
+    def sizes(self) -> tuple[str | None, int | None, str | None]:
+        """What the sums of a day depend on, beside the time (spec 11 §1)."""
+        return self.instance_type, self.cpus, self.resizes
+
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """What the internal API shows of the run (spec 07 §1)."""
+        return self[:5]
 
 
 class StoredRun(NamedTuple):
@@ -45,14 +57,18 @@ class Difference:
 
     added: list[WantedRun] = field(default_factory=list)
     changed: list[tuple[int, Facts]] = field(default_factory=list)
+    resized: list[tuple[int, Facts]] = field(default_factory=list)
+    """Of these only sizes within the run changed, which the internal API does not show."""
     removed: list[int] = field(default_factory=list)
     days_of_added: list[Days] = field(default_factory=list)
     days_of_changed: list[Days] = field(default_factory=list)
     days_of_removed: list[Days] = field(default_factory=list)
+    days_of_resized: list[Days] = field(default_factory=list)
+    """Days whose sums change; their counts do not by this."""
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.added or self.changed or self.resized or self.removed)
 
     def compare(self, stored: Iterable[StoredRun], wanted: Sequence[WantedRun]) -> None:
         """Add what one instance needs.
@@ -82,6 +98,11 @@ class Difference:
             self.days_of_added.append(days_between(run.start, run.facts.end))
 
     def _change(self, old: StoredRun, facts: Facts) -> None:
+        if facts.sizes != old.facts.sizes:
+            self.days_of_resized.append(days_between(old.start, facts.end))
+        if facts.shown == old.facts.shown:
+            self.resized.append((old.id, facts))
+            return
         self.changed.append((old.id, facts))
         if facts.image_id != old.facts.image_id:
             ends = (facts.end, old.facts.end)

@@ -48,12 +48,12 @@ SELECT id FROM api_user WHERE id = ANY(%s) FOR KEY SHARE SKIP LOCKED
 # Most lack only days after their newest row, so a hole is searched only where there is one.
 _FILL_WITHOUT_RUNS = f"""
 INSERT INTO api_concurrentusage
-    (user_id, date, maximum_counts, revision, computed_at, algorithm, code_version,
+    (user_id, date, maximum_counts, sums, revision, computed_at, summed_at, algorithm, code_version,
      created_at, updated_at)
-SELECT customer.id, day::date, '[]',
+SELECT customer.id, day::date, '[]', '[]',
        COALESCE((SELECT max(revision) FROM api_usagerevision past
                  WHERE past.user_id = customer.id AND past.date = day::date), 1),
-       %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
+       %(now)s, %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
 FROM api_user customer
 {_STORED}
 CROSS JOIN LATERAL (

@@ -21,13 +21,15 @@ from api.metering.locking import try_lock_metering_of_accounts
 from api.metering.missing import fill_without_runs, missing_days, users_to_look_at
 from api.metering.runs import recalculate_runs
 from api.metering.usage import DAYS_AT_ONCE, calculate_usage
-from api.models import CloudAccount, Instance, StaleUsage, User
+from api.models import CloudAccount, ConcurrentUsage, Instance, StaleUsage, User
+from api.models.usage import UNSUMMED
 from util import clock
 
 logger = logging.getLogger(__name__)
 
 ACCOUNTS_AT_ONCE = 100
 USERS_AT_ONCE = 500
+USERS_SUMMED_AT_ONCE = 1000
 
 # ``updated_at`` of an event is never before its ``created_at``, so it stands for both.
 _INSTANCES_TO_LOOK_AT = """
@@ -97,12 +99,14 @@ def recalculate_usage_of_all_users(*, since: date | None = None) -> None:
 
     Without ``since`` everybody's last days come first, as many as the setting
     ``RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO`` says: nobody waits for them while another
-    customer's history is filled.
+    customer's history is filled. At the end come days whose sums are missing.
     """
     if since is None:
         days = timedelta(days=settings.RECALCULATE_CONCURRENT_USAGE_SINCE_DAYS_AGO)
         _recalculate_usage(clock.today() - days)
     _recalculate_usage(since)
+    if since is None:
+        _sum_again()
 
 
 def _recalculate_usage(since: date | None) -> None:
@@ -114,6 +118,20 @@ def _recalculate_usage(since: date | None) -> None:
             _free_first(waiting),
             lambda user_id: recalculate_usage_of_user(user_id=user_id, since=since),
         )
+
+
+def _sum_again() -> None:
+    """Make the sums of days that were calculated without them, or with sizes not known then.
+
+    Those are all days after the upgrade to the first version that has sums: each pass works off a
+    part of them. Until then what is asked for is computed from the runs.
+    """
+    unsummed = ConcurrentUsage.objects.filter(UNSUMMED).order_by("user_id")
+    users = unsummed.values_list("user_id", flat=True).distinct()[:USERS_SUMMED_AT_ONCE]
+    _for_each_user(
+        list(users),
+        lambda user_id: calculate_usage(user_id=user_id, with_unsummed=True, wait=False),
+    )
 
 
 def recalculate_usage_of_user(*, user_id: int, since: date | None = None) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from api.metering.cpus import CpuOptions, cpu_options_of, sizes_within
 from api.metering.definitions import Size, sizes_of
 from api.metering.difference import Difference, Facts, StoredRun, WantedRun
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.metrics import RUNS, SECONDS
 from api.metering.power_states import save_latest
-from api.metering.staleness import mark_days_stale
+from api.metering.staleness import forget_sums, mark_days_stale
 from api.metering.timeline import PowerRun, runs_from_events
 from api.models import Cause
 from api.models.instance import EVENT_RANK
@@ -61,7 +62,7 @@ _RUNS = """
 SELECT instance_id, id,
        (extract(epoch FROM start_time) * 1000000)::bigint,
        (extract(epoch FROM end_time) * 1000000)::bigint,
-       machine_image_id, instance_type, vcpu, memory
+       machine_image_id, instance_type, vcpu, memory, cpus, resizes::text
 FROM api_run
 WHERE instance_id = ANY(%s)
 ORDER BY instance_id
@@ -73,24 +74,34 @@ _CHANGE = """
 UPDATE api_run run
 SET end_time = TIMESTAMPTZ 'epoch' + wanted.ends * INTERVAL '1 microsecond',
     machine_image_id = wanted.image, instance_type = wanted.instance_type,
-    vcpu = wanted.vcpu, memory = wanted.memory,
+    vcpu = wanted.vcpu, memory = wanted.memory, cpus = wanted.cpus, resizes = wanted.resizes,
     updated_at = %s
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::float8[])
-     AS wanted (id, ends, image, instance_type, vcpu, memory)
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::float8[],
+            %s::integer[], %s::jsonb[])
+     AS wanted (id, ends, image, instance_type, vcpu, memory, cpus, resizes)
+WHERE run.id = wanted.id
+"""
+
+# The run stays as it was for those who read the internal API.
+_RESIZE = """
+UPDATE api_run run
+SET cpus = wanted.cpus, resizes = wanted.resizes
+FROM unnest(%s::bigint[], %s::integer[], %s::jsonb[]) AS wanted (id, cpus, resizes)
 WHERE run.id = wanted.id
 """
 
 _ADD = """
 WITH added AS (
     INSERT INTO api_run (instance_id, cloud_account_id, start_time, end_time, machine_image_id,
-                         instance_type, vcpu, memory, created_at, updated_at)
+                         instance_type, vcpu, memory, cpus, resizes, created_at, updated_at)
     SELECT instance, account,
            TIMESTAMPTZ 'epoch' + starts * INTERVAL '1 microsecond',
            TIMESTAMPTZ 'epoch' + ends * INTERVAL '1 microsecond',
-           image, instance_type, vcpu, memory, %s, %s
+           image, instance_type, vcpu, memory, cpus, resizes, %s, %s
     FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
-                %s::integer[], %s::float8[])
-         AS wanted (instance, account, starts, ends, image, instance_type, vcpu, memory)
+                %s::integer[], %s::float8[], %s::integer[], %s::jsonb[])
+         AS wanted (instance, account, starts, ends, image, instance_type, vcpu, memory,
+                    cpus, resizes)
     RETURNING id
 )
 SELECT id FROM added ORDER BY id LIMIT 10
@@ -165,11 +176,13 @@ def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
     save_latest({row[0]: row[1:4] for row in rows}, events)
     power_runs = {one: runs_from_events(known) for one, known in events.items()}
     sizes = sizes_of(run.instance_type for runs in power_runs.values() for run in runs)
+    options = cpu_options_of(list(instances))
     stored = _stored_runs(list(instances))
     difference = Difference()
     for instance_id, instance in instances.items():
         wanted = [
-            _wanted(instance_id, instance, run, sizes) for run in power_runs.get(instance_id, ())
+            _wanted(instance_id, instance, run, sizes, options.get(instance_id, ()))
+            for run in power_runs.get(instance_id, ())
         ]
         difference.compare(stored.get(instance_id, ()), wanted)
     if difference:
@@ -197,10 +210,12 @@ def _wanted(
     instance: tuple[int, int | None, str],
     run: PowerRun,
     sizes: dict[tuple[str, str], Size],
+    options: Sequence[CpuOptions],
 ) -> WantedRun:
     account_id, image_id, cloud_type = instance
     vcpu, memory = sizes.get((cloud_type, run.instance_type or ""), (None, None))
-    facts = Facts(run.end, image_id, run.instance_type, vcpu, memory)
+    cpus, resizes = sizes_within(run, options)
+    facts = Facts(run.end, image_id, run.instance_type, vcpu, memory, cpus, resizes)
     return WantedRun(instance_id, account_id, run.start, facts)
 
 
@@ -215,6 +230,9 @@ def _store(user_id: int, difference: Difference) -> None:
         if difference.changed:
             facts = _columns([facts for _, facts in difference.changed])
             cursor.execute(_CHANGE, [now, changed_ids, *facts])
+        if difference.resized:
+            rows = [(run_id, facts.cpus, facts.resizes) for run_id, facts in difference.resized]
+            cursor.execute(_RESIZE, _columns(rows))
         if difference.added:
             runs = difference.added
             cursor.execute(
@@ -235,9 +253,10 @@ def _store(user_id: int, difference: Difference) -> None:
         (difference.days_of_removed, Cause.RUN_REMOVED, difference.removed),
     ):
         mark_days_stale(user_id=user_id, days=days, cause=cause, refs=refs)
+    forget_sums(user_id=user_id, days=difference.days_of_resized)
 
 
-def _columns(rows: Sequence[Facts]) -> list[list[Any]]:
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -40,6 +40,13 @@ FROM (
 ) touched
 """
 
+_FORGET_SUMS = """
+UPDATE api_concurrentusage stored SET summed_at = NULL
+FROM unnest(%s::date[], %s::date[]) AS days (first, last)
+WHERE stored.user_id = %s
+  AND stored.date BETWEEN days.first AND COALESCE(days.last, 'infinity')
+"""
+
 _RHEL_BY_OWN_TAG = """
 SELECT FROM api_imagetags tags
 JOIN api_cloudaccount owner ON owner.id = tags.cloud_account_id
@@ -66,6 +73,19 @@ def mark_days_stale(
     if marks:
         StaleUsage.objects.bulk_create(marks, batch_size=1000)
         enqueue(RECALCULATION)
+
+
+def forget_sums(*, user_id: int, days: Iterable[Days]) -> None:
+    """Have the sums of days made again, whose counts stay as they are (spec 11 §1).
+
+    To be called, under the customer's metering lock, when instances turned out to have had another
+    size. Until an hourly pass makes the sums again they are computed from the runs.
+    """
+    ranges = merge(days)
+    if ranges:
+        firsts, lasts = zip(*ranges, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_FORGET_SUMS, [list(firsts), list(lasts), user_id])
 
 
 def mark_images_stale(*, image_ids: Iterable[int], but_tagged: bool = False) -> None:

@@ -1,6 +1,6 @@
 """From an instance's events to its runs (spec 07 §3). Pure: plain data in, plain data out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ class PowerRun(NamedTuple):
     start: Instant
     end: Instant | None
     instance_type: str | None
+    resizes: tuple[tuple[Instant, str], ...] = ()
+    """The types that the instance got while it was on, each with the moment of the change."""
 
 
 class Latest(NamedTuple):
@@ -67,15 +69,17 @@ def runs_from_events(
     ``events`` are all events of the instance (tuples shaped like ``Event``) in the order in which
     they were stored; that order decides between events of one instant and rank. Repeated events,
     and events that arrived late, make no difference. Each run has the newest instance type known at
-    its start. A run without length that another one follows at the same instant is part of that
-    one: it would be counted nowhere but where that one is.
+    its start, and the changes of type while it was on, which do not split it. A run without length
+    that another one follows at the same instant is part of that one: it would be counted nowhere
+    but where that one is.
     """
     ordered = sorted(events, key=_instant_and_rank)
     known: str | None = None
     type_at: dict[Instant, str | None] = {}
+    changes: dict[Instant, str] = {}
     for at, _, _, instance_type in ordered:
-        if instance_type is not None:
-            known = instance_type
+        if instance_type is not None and instance_type != known:
+            changes[at] = known = instance_type
         type_at[at] = known
 
     runs: list[PowerRun] = []
@@ -91,4 +95,20 @@ def runs_from_events(
             start = None
     if start is not None:
         runs.append(PowerRun(start, None, type_at[start]))
+    if runs and changes and next(reversed(changes)) > runs[0].start:
+        return [run._replace(resizes=_resizes(run, changes)) for run in runs]
     return runs
+
+
+def _resizes(run: PowerRun, changes: Mapping[Instant, str]) -> tuple[tuple[Instant, str], ...]:
+    """Return the changes of type after a run's start and before its end.
+
+    ``changes`` are those of the instance, the oldest first, with the last type of each instant.
+    """
+    resizes: list[tuple[Instant, str]] = []
+    known = run.instance_type
+    for at, instance_type in changes.items():
+        if run.start < at and (run.end is None or at < run.end) and instance_type != known:
+            resizes.append((at, instance_type))
+            known = instance_type
+    return tuple(resizes)

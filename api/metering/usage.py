@@ -15,6 +15,7 @@ from api.metering.locking import lock_metering, try_lock_metering
 from api.metering.metrics import DAYS, SECONDS
 from api.metering.window import Mark, Window
 from api.models import ConcurrentUsage, StaleUsage, User
+from api.models.usage import UNSUMMED
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,15 @@ class UsageChanges:
 
 @transaction.atomic
 def calculate_usage(
-    *, user_id: int, missing: Sequence[Days] = (), wait: bool = True
+    *,
+    user_id: int,
+    missing: Sequence[Days] = (),
+    with_unsummed: bool = False,
+    wait: bool = True,
 ) -> UsageChanges:
     """Calculate a customer's stale days, and those days of ``missing`` that have no row.
 
+    ``with_unsummed`` also those that have a row without sums that hold, the newest of them.
     Never calculates a day of the future; of the days before the customer joined only those that
     have a row already or are asked for by ``missing``. One transaction, under the customer's
     metering lock; without ``wait`` it gives up if the lock is taken. Nothing happens for a customer
@@ -55,6 +61,8 @@ def calculate_usage(
     marks = _marks(user_id)
     stored = _stored_days(user_id, [*missing, *(mark.days for mark in marks)])
     wanted = _wanted(marks, missing, stored, joined.astimezone(UTC).date())
+    if with_unsummed:
+        wanted.update(_unsummed_days(user_id))
     changes = UsageChanges(calculated=len(wanted))
     for window in windows(wanted, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
         with SECONDS.labels("usage").time():
@@ -90,6 +98,11 @@ def _stored_days(user_id: int, ranges: Sequence[Days]) -> set[date]:
     last = max(today if days.last is None else days.last for days in ranges)
     rows = ConcurrentUsage.objects.filter(user_id=user_id, date__range=(first, last))
     return set(rows.values_list("date", flat=True))
+
+
+def _unsummed_days(user_id: int) -> list[date]:
+    rows = ConcurrentUsage.objects.filter(UNSUMMED, user_id=user_id, date__lte=clock.today())
+    return list(rows.order_by("-date").values_list("date", flat=True)[:DAYS_AT_ONCE])
 
 
 def _wanted(

@@ -32,6 +32,13 @@ class Run(Timestamped):
     instance_type = models.CharField(max_length=64, null=True)  # noqa: DJ001
     vcpu = models.IntegerField(null=True)
     memory = models.FloatField(null=True, help_text="MiB")
+    cpus = models.IntegerField(
+        null=True, help_text="virtual CPUs at the start by CPU options, where they are known"
+    )
+    resizes = models.JSONField(
+        null=True,
+        help_text="later types: [microseconds since 1970, type, CPUs by CPU options or null]",
+    )
 
     class Meta:
         constraints = [

@@ -1,10 +1,14 @@
 """Daily maximum concurrent usage, what makes it stale, and how it changed (spec 07 §5-§7)."""
 
 from django.db import models
+from django.db.models import F, Q
 
 from api.models.base import Timestamped
 from api.models.user import User
 from util import clock
+
+UNSUMMED = Q(summed_at__isnull=True) | ~Q(summed_at=F("computed_at"))
+"""The rows of usage whose sums are missing, or do not hold any more."""
 
 
 class ConcurrentUsage(Timestamped):
@@ -13,6 +17,11 @@ class ConcurrentUsage(Timestamped):
     ``maximum_counts`` is a list of ``[arch, role, sla, usage, service_type, count]``. The row
     counts as withdrawn while a ``StaleUsage`` covers its day; it stays, so that its revision
     survives (09 P10).
+
+    ``sums`` has the seconds that instances were on, for each account, facets and size (spec 11 §1);
+    an instance without an end counts as on to the end of the day. They hold only while
+    ``summed_at`` is ``computed_at``: the previous version, which does not write them, renews the
+    latter alone.
     """
 
     user = models.ForeignKey(
@@ -24,12 +33,22 @@ class ConcurrentUsage(Timestamped):
     computed_at = models.DateTimeField(default=clock.now)
     algorithm = models.CharField(max_length=16)
     code_version = models.CharField(max_length=64, blank=True)
+    sums = models.JSONField(
+        null=True,
+        help_text="[account, arch, role, sla, usage, service_type, instance_type, cpus, seconds]",
+    )
+    summed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["user", "date"], name="concurrentusage_day"),
         ]
-        indexes = [models.Index(fields=["created_at", "id"], name="concurrentusage_created")]
+        indexes = [
+            models.Index(fields=["created_at", "id"], name="concurrentusage_created"),
+            models.Index(
+                fields=["user", "date"], condition=UNSUMMED, name="concurrentusage_unsummed"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"usage of user {self.user_id} on {self.date}"

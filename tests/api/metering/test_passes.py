@@ -46,7 +46,7 @@ def test_nothing_to_do_writes_nothing_and_asks_little(environment, passes, monke
     passes("12T02")
     statements = passes("12T03")
     look_back, since_joining = 5, 5
-    assert len(statements) == 5 + look_back + since_joining
+    assert len(statements) == 6 + look_back + since_joining
     assert not [sql for sql in statements if not sql.lstrip().startswith("SELECT")]
 
 

@@ -108,7 +108,7 @@ def test_type_change_while_running_does_not_split():
         (2, "ModifyInstanceAttribute", "t2.large"),
         (3, "StopInstances", None),
     )
-    assert runs_from_events(events) == [PowerRun(1, 3, "t2.micro")]
+    assert runs_from_events(events) == [PowerRun(1, 3, "t2.micro", ((2, "t2.large"),))]
 
 
 def test_type_at_the_very_start_may_come_from_a_later_stored_event():

@@ -133,12 +133,14 @@ def _store(account_scan: AccountScan, scans: Sequence[RegionScan]) -> None:
     untyped = untyped_instances(listed_ids(scans, stored))
     typed = types_of(account_scan, scans, stored, untyped)
     events = save_events([*events_of(account_scan, missing, stored), *(one.event for one in typed)])
-    save_facts(observations_of(account_scan, scans, stored))
+    facts = save_facts(observations_of(account_scan, scans, stored))
     save_corrections(
         corrections_of(account_scan, scans, missing, typed, stored, events),
         before=min(scan.started_at for scan in scans),
     )
     touched = {event.instance_id for event in events} | instances.image_filled
+    # Their CPU options may tell runs' sizes.
+    touched |= {fact.instance_id for fact in facts if fact.cpu_cores is not None}
     recalculate_runs(user_id=account_scan.account.user_id, instance_ids=touched)
     _start_inspections(account_scan, scans, images)
     inspect_after_all(images, untagged)
