@@ -13,6 +13,7 @@ from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
 from api.internal.coverage import COVERAGE
 from api.internal.images import MachineImagesView
+from api.internal.measures import UsageView
 from api.internal.synthetic import SyntheticDataRequestsView
 from api.internal.trust import ExplainView, RecordView
 from api.internal.usage import ConcurrentUsagesView
@@ -75,6 +76,7 @@ def resource_routes(*, synthetic: bool) -> list[URLPattern]:
         *router.urls,
         path(f"{CONCURRENT}/", ConcurrentView.as_view(), name=_list_name(CONCURRENT)),
         path("explain/", ExplainView.as_view(), name="internal-explain"),
+        path("usage/", UsageView.as_view(), name="internal-usage"),
         path(
             "billing-findings/",
             BillingFindingsView.as_view(),

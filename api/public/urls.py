@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import URLPattern, path, register_converter
 
-from api.public import billing, coverage, pages, trust, views
+from api.public import billing, coverage, measures, pages, trust, views
 
 
 class JSONFormat:
@@ -47,6 +47,7 @@ urlpatterns = [
     *route("v2-explain", trust.ExplainView, "explain"),
     *route("v2-usage-changes", trust.UsageChangesView, "usage-changes"),
     *route("v2-billing-findings", billing.BillingFindingsView, "billing-findings"),
+    *route("v2-usage-list", measures.UsageView, "usage"),
     *route("v2-sysconfig-list", views.SysconfigView, "sysconfig"),
     *route("v2-azure-offer-template-list", views.AzureOfferTemplateView, "azure-offer-template"),
     path("openapi.json", views.OpenAPIView.as_view(), name="v2-openapi"),

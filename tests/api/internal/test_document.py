@@ -33,7 +33,7 @@ from util import clock
 
 API = served(openapi.document(), base_url="http://localhost", seed=20220601)
 ADDED = [resource.model for resource in (*records.RESOURCES, COVERAGE)]
-ON_TOP = 5 + 2 * len(ADDED)
+ON_TOP = 6 + 2 * len(ADDED)
 
 AS_SERVICE = service(org_id="200002").headers
 
@@ -80,7 +80,7 @@ def test_whatever_is_sent(case, everything):
     case.call_and_validate(headers=AS_SERVICE, excluded_checks=BY_CONTRACT)
 
 
-OF_A_CUSTOMER = ("/explain/", "/billing-findings/")
+OF_A_CUSTOMER = ("/explain/", "/billing-findings/", "/v1/usage/")
 """Routes that demand a ``user_id``."""
 
 LISTS = sorted(
@@ -136,6 +136,7 @@ def test_scenario_36_paths_and_names():
         "reinspectMachineImage",
         "explainConcurrentUsageOfUser",
         "listBillingFindingsOfUser",
+        "listUsageOfUser",
         "retrieveInstanceEventRecord",
     }
     components = document["components"]["schemas"]

@@ -105,6 +105,7 @@ OPERATIONS = {
     "/instances/{id}/timeline/": ("listInstanceTimeline", ["api-v2"], ["id", *PAGE]),
     "/coverage/": ("listCoverage", [], ["start_date", "end_date", "filter", *PAGE]),
     "/explain/": ("explainConcurrentUsage", [], ["date", "arch", *PAGE]),
+    "/usage/": ("listUsage", [], ["start", "end", "granularity", "filter", "group_by", *PAGE]),
     "/usage-changes/": ("listUsageChanges", [], ["start_date", "end_date", *PAGE]),
     "/billing-findings/": ("listBillingFindings", [], ["start_date", "filter", *PAGE]),
     "/images/": ("listMachineImages", ["api-v2"], [*PAGE, "architecture", "status"]),

@@ -82,6 +82,8 @@ def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) 
         "architecture": ["x86_64", "x64"],
         "start_date": ["2019-04-15", "2019-04-16"],
         "end_date": ["2019-04-16", "2019-04-17"],
+        "start": ["2019-04-15", "2019-04-01"],
+        "end": ["2019-04-16", "2019-05-01"],
         "limit": [1, 100],
         "offset": [1, 3],
         "date": ["2019-04-15", "2019-04-16"],
