@@ -19,7 +19,7 @@ from api.accounts.verification import WORTH_REPEATING
 from api.models import CloudType
 from api.sources.messages import Tenant
 from api.sources.work import Outcome
-from api.tasks.sources import Tie, follow
+from api.tasks.sources import MessageLink, follow
 from util.tasks import LONG, RetryPolicy, task
 
 RETRY = RetryPolicy(errors=WORTH_REPEATING)
@@ -115,7 +115,7 @@ def _onboard(
     running: Task, cloud_type: str, tenant: Tenant, token: str, platform_ids: tuple[Any, Any, Any]
 ) -> None:
     authentication_id, application_id, source_id = platform_ids
-    tie = Tie.of(running)
+    link = MessageLink.of(running)
 
     def create(trigger: Trigger, failures: int) -> str:
         try:
@@ -128,17 +128,17 @@ def _onboard(
                 source_id=source_id,
                 trigger=trigger,
                 paused=APPLICATION_PAUSED_HEADER in (running.request.headers or {}),
-                create_user=tie is not None,
+                create_user=link is not None,
             )
         except WORTH_REPEATING as error:
             if failures == FAILURES_UNTIL_TOLD:
                 tell_onboarding_fails(tenant=tenant, application_id=application_id, error=error)
             raise
 
-    if tie is not None:
+    if link is not None:
         follow(
             running,
-            tie,
+            link,
             lambda stored: Outcome(create(Trigger.of_message(stored), stored.attempts)),
         )
     else:

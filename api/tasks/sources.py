@@ -1,7 +1,7 @@
 """Tasks that carry out and answer messages of the sources service (spec 03 §3, decision 27).
 
 A task that is tied to a stored message works from the inbox, on whatever message of that customer
-is next. One without such a tie, started by its name, does what its arguments say.
+is next. One without such a link, started by its name, does what its arguments say.
 """
 
 from collections.abc import Callable
@@ -40,15 +40,15 @@ MISSING_SINCE_HEADER = "missing_since"
 
 
 @dataclass(frozen=True, slots=True)
-class Tie:
+class MessageLink:
     """The stored message that a task is for, and the follow-up of it that the task is."""
 
     inbox_id: int
     follow_up: str | None
 
     @classmethod
-    def of(cls, running: Task) -> "Tie | None":
-        """Read the tie of a running task; None if it has none."""
+    def of(cls, running: Task) -> "MessageLink | None":
+        """Read the link of a running task; None if it has none."""
         headers = running.request.headers or {}
         inbox_id = headers.get(inbox.INBOX_ID_HEADER)
         if inbox_id is None:
@@ -121,13 +121,13 @@ def sweep_inbox() -> None:
             outbox.prune()
 
 
-def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> None:
+def follow(running: Task, link: MessageLink, do: Callable[[InboxMessage], Outcome]) -> None:
     """Do a follow-up's work once its stored message is free for it."""
-    assert tie.follow_up is not None
+    assert link.follow_up is not None
     try:
         work.work_on_follow_up(
-            tie.inbox_id,
-            tie.follow_up,
+            link.inbox_id,
+            link.follow_up,
             work=do,
             handle=events.handle_message,
             give_up=events.give_up,
@@ -139,15 +139,15 @@ def follow(running: Task, tie: Tie, do: Callable[[InboxMessage], Outcome]) -> No
 
 
 def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
-    tie = Tie.of(running)
-    if tie is None:
+    link = MessageLink.of(running)
+    if link is None:
         _take_untied(running, event_type, message, headers)
-    elif tie.follow_up is None:
-        _work_for_customer(running, tie.inbox_id, headers)
+    elif link.follow_up is None:
+        _work_for_customer(running, link.inbox_id, headers)
     else:
         follow(
             running,
-            tie,
+            link,
             lambda stored: events.handle(
                 event_type=event_type,
                 value=message,
@@ -161,8 +161,8 @@ def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
 def _take_untied(running: Task, event_type: str, message: Any, headers: Any) -> None:
     """Do what the arguments say; the task itself remembers since when something is missing."""
     now = postgres.now()
-    ties = running.request.headers or {}
-    since = parse_datetime(ties.get(MISSING_SINCE_HEADER)) or now
+    carried = running.request.headers or {}
+    since = parse_datetime(carried.get(MISSING_SINCE_HEADER)) or now
     try:
         outcome = events.handle(
             event_type=event_type,
@@ -174,7 +174,7 @@ def _take_untied(running: Task, event_type: str, message: Any, headers: Any) -> 
         raise running.retry(
             exc=missing,
             countdown=min(_backoff(running), missing.seconds_left),
-            headers=ties | {MISSING_SINCE_HEADER: since.isoformat()},
+            headers=carried | {MISSING_SINCE_HEADER: since.isoformat()},
         ) from missing
     work.publish_untied(outcome.follow_ups)
 

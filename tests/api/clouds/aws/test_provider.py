@@ -263,8 +263,8 @@ def test_last_removal_is_known(bucket, queued):
     assert provider.last_removal(ref()) is None
     provider.release(ref())
     entry = OutboxEntry.objects.get()
-    tie = outbox.TaskLink(entry.key, str(entry.ticket))
-    remove_trail(arn=entry.args[0], aws_account_id=ACCOUNT, tie=tie)
+    link = outbox.TaskLink(entry.key, str(entry.task_id))
+    remove_trail(arn=entry.args[0], aws_account_id=ACCOUNT, link=link)
     assert provider.last_removal(ref()) is not None
 
 
@@ -279,7 +279,7 @@ def test_account_that_was_enabled_while_its_trail_was_deleted_is_checked(
         return True
 
     monkeypatch.setattr(trail, "delete_trail", delete_slowly)
-    remove_trail(arn=account.account_arn, aws_account_id=ACCOUNT, tie=None)
+    remove_trail(arn=account.account_arn, aws_account_id=ACCOUNT, link=None)
     assert queued == [("api.tasks.enable_account", (account.id,), {}, None)]
 
 
