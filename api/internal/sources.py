@@ -6,18 +6,20 @@ import logging
 from typing import Any
 
 from rest_framework import serializers, status
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.accounts import events
 from api.accounts.checks import request_check
 from api.accounts.states import OPERATOR
+from api.accounts.verification import WORTH_REPEATING
 from api.internal.access import IsKnownCallerOrTenant
 from api.internal.parsing import BIGINT_END
 from api.internal.views import ActionView
 from api.models import CloudAccount
 from api.sources import work
+from api.sources.client import SourcesError
 from api.sources.messages import TASKS, MalformedMessageError, checked_headers
 from util.identity import KAFKA_IDENTITY_HEADER as IDENTITY
 from util.tasks import enqueue
@@ -77,11 +79,21 @@ class MigrateAccountNumbersView(QueueTaskView):
     task_name = "api.tasks.migrate_account_numbers_to_org_ids"
 
 
+class OutOfOrder(APIException):
+    """The sources service or a cloud does not answer now, or refuses us."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The sources service or the cloud does not answer; try again later."
+
+
 class SourcesKafkaView(ActionView):
     """Play a message of the sources service, without Kafka."""
 
     def post(self, request: Request) -> Response:
-        """Do at once what the message asks for, and queue what that leads to."""
+        """Do at once what the message asks for, and queue what that leads to.
+
+        503 where the sources service or a cloud does not answer: nothing is stored then.
+        """
         members = self.input(request)
         event_type, value, headers = (
             members.get(name) for name in ("event_type", "value", "headers")
@@ -92,9 +104,13 @@ class SourcesKafkaView(ActionView):
         task_name = ""
         if isinstance(event_type, str) and event_type in TASKS:
             task_name = TASKS[event_type]
-            outcome = events.handle(
-                event_type=event_type, value=value, headers=headers, trigger=OPERATOR
-            )
+            try:
+                outcome = events.handle(
+                    event_type=event_type, value=value, headers=headers, trigger=OPERATOR
+                )
+            except (SourcesError, *WORTH_REPEATING) as error:
+                logger.warning("%s is not played: %r", event_type, error)
+                raise OutOfOrder from error
             work.publish_untied(outcome.follow_ups)
         return Response(
             {

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from api.internal.browse import browse
 from api.internal.resources import PERIODIC_TASKS, USER_TASK_LOCKS, USERS
+from api.metering.locking import lock_metering
 from api.models import CloudAccount, User
 from api.models.locking import lock_users
 from api.push import outbox
@@ -81,6 +82,7 @@ class UsersView(
             if CloudAccount.objects.filter(user=user).exists():
                 text = f"User id {user.id} has related CloudAccounts and cannot be deleted"
                 raise ValidationError({"error": text})
+            lock_metering(user.id)
             outbox.withdraw([user.id])
             user.delete()
         return Response(status=status.HTTP_202_ACCEPTED)

@@ -8,6 +8,7 @@ import pytest
 from api.accounts import events
 from api.accounts.checks import begin_check
 from api.accounts.states import OPERATOR
+from api.sources.client import SourcesUnavailableError
 from api.sources.messages import TASKS
 from api.sources.work import FollowUp, Outcome
 from tests.api.internal.callers import ANYBODY, B, identity
@@ -78,6 +79,19 @@ def test_scenario_25_a_message_is_handled_at_once(db, queued, monkeypatch, event
         {"event_type": event_type, "value": value, "headers": headers, "trigger": OPERATOR}
     ]
     assert queued.names == ["api.tasks.enable_account"]
+
+
+def test_sources_that_does_not_answer_is_a_503(db, monkeypatch):
+    """An answer that says to try again, not an error of ours."""
+
+    def handle(**arguments):
+        raise SourcesUnavailableError("connection refused by 10.1.2.3")
+
+    monkeypatch.setattr(events, "handle", handle)
+    response = _kafka("ApplicationAuthentication.create", {"id": "5"})
+    assert response.status_code == 503
+    assert "try again later" in response.json()["detail"]
+    assert "10.1.2.3" not in response.content.decode()
 
 
 @pytest.mark.parametrize("event_type", ["Source.create", None, "", ["a"], {"a": 1}, 5])
