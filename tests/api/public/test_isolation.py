@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api.models import InstanceFact, Registration, User
+from api.models import CoverageDay, InstanceFact, Registration, User
 from api.public import schema
 from tests import factories
 from tests.api.public.callers import ANYBODY, Caller, caller_for
@@ -27,6 +27,8 @@ class Belongings:
             factories.make_aws_account(user=user),
             factories.make_azure_account(user=user),
         ]
+        for account in self.accounts:
+            CoverageDay.objects.create(cloud_account=account, date=day, state="complete")
         self.images = [factories.make_image(account=account) for account in self.accounts]
         self.instances = [
             factories.make_instance(account=account, image=image)
@@ -187,6 +189,7 @@ def test_the_own_is_seen(as_b, own, foreign):
         ("/accounts/", "account_id"),
         ("/instances/", "instance_id"),
         ("/images/", "image_id"),
+        ("/coverage/?start_date=2019-04-16&end_date=2019-04-17", "account_id"),
     ):
         assert ids_in(as_b.get(path).json())[key] == own.ids[key]
     assert "role of" in as_b.get("/concurrent/").content.decode()
