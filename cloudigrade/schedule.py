@@ -123,6 +123,7 @@ ENTRIES: tuple[Entry, ...] = (
         "api.tasks.summarize_billing_findings",
         "SUMMARIZE_BILLING_FINDINGS_SCHEDULE",
     ),
+    Entry("sample_fleet", "api.tasks.sample_fleet", "SAMPLE_FLEET_SCHEDULE"),
     Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
     Entry(
         "publish_usage_changes",

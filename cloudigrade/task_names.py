@@ -63,6 +63,9 @@ TASK_NAMES: tuple[str, ...] = (
     "api.clouds.azure.tasks.repopulate_azure_instance_mapping",
     "api.clouds.azure.tasks.update_azure_instance_events",
     "api.clouds.azure.tasks.update_azure_instance_events_for_account",
+    # Operators' console
+    "api.tasks.run_operator_action",
+    "api.tasks.sample_fleet",
     # Synthetic data
     "api.tasks.delete_expired_synthetic_data",
     "api.tasks.synthesize_user",

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/cloudigrade/v2/", include("api.public.urls")),
+    path("internal/console/", include("api.console.urls")),
     path("internal/", include("api.internal.urls")),
 ]
 

@@ -13,7 +13,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
@@ -40,18 +39,13 @@ from api.inspection.overview import states as inspection_states
 from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
 from api.models import BillingFinding, StaleUsage
+from api.overview.queues import SQS_QUEUES, celery_lengths, length_key
 from api.push.metrics import figures as push_figures
 from api.sources.inbox_metrics import InboxCollector
-from util import clock, redis
+from util import clock
 
 logger = logging.getLogger(__name__)
 
-SQS_QUEUES = (
-    "houndigrade_results",
-    "houndigrade_results_dlq",
-    "cloudtrail_notifications",
-    "cloudtrail_notifications_dlq",
-)
 LARGEST = 1e300
 """What is larger, or no number at all, can be no measurement."""
 
@@ -65,7 +59,7 @@ def sqs_queues() -> Iterator[Metric]:
     A queue that was never looked at has length 0 (02 §9.1). One that was, but too long ago for its
     length to be known still, has none: a number would look like a measurement.
     """
-    keys = {name: f"sqs_message_count_{name}" for name in SQS_QUEUES}
+    keys = {name: length_key(name) for name in SQS_QUEUES}
     times = {name: f"{key}_checked_at" for name, key in keys.items()}
     cached = cache.get_many([*keys.values(), *times.values()])
     length = _family("sqs_queue_length", "Messages in an SQS queue when last checked", "queue_name")
@@ -84,13 +78,8 @@ def sqs_queues() -> Iterator[Metric]:
 
 def celery_queues() -> Iterator[Metric]:
     """Lengths of the queues that workers consume."""
-    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-    names = [queue.name for queue in settings.CELERY_TASK_QUEUES]
-    pipeline = redis.client().pipeline(transaction=False)
-    for name in names:
-        pipeline.llen(f"{prefix}{name}")
     family = _family("celery_queue_length", "Tasks that wait in a Celery queue", "queue_name")
-    for name, length in zip(names, pipeline.execute(), strict=True):
+    for name, length in celery_lengths().items():
         _add(family, name, length)
     yield family
 

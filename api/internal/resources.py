@@ -14,6 +14,7 @@ from api.internal import fields, filters
 from api.internal.browse import Resource
 from api.internal.fields import Kind
 from api.models import (
+    AuditEntry,
     CloudAccount,
     CloudType,
     InspectionAttempt,
@@ -422,6 +423,38 @@ SET_ASIDE_TASKS = Resource(
 )
 """Decision 43. Messages themselves may hold what is not for everybody's eyes."""
 
+AUDIT_ENTRIES = Resource(
+    name="auditentries",
+    model="AuditEntry",
+    rows=lambda: _all(AuditEntry),
+    fields={
+        "actor": fields.text(),
+        "remote_address": fields.text(),
+        "request_id": fields.text(),
+        "action": fields.choice(AuditEntry.Action.choices),
+        "user_id": fields.integer(allow_null=True),
+        "target": fields.text(),
+        "arguments": fields.AnyJSONField(read_only=True),
+        "outcome": fields.choice(AuditEntry.Outcome.choices),
+        "detail": fields.text(),
+        "done": fields.integer(),
+        "total": fields.integer(allow_null=True),
+        "cancel_requested_at": fields.moment(allow_null=True),
+        "finished_at": fields.moment(allow_null=True),
+    },
+    filters={
+        "action": filters.choice("action", AuditEntry.Action.choices),
+        "outcome": filters.choice("outcome", AuditEntry.Outcome.choices),
+        "actor": filters.text("actor"),
+        "user_id": filters.whole_number("user_id"),
+        "is_finished": filters.given("finished_at"),
+        **filters.moments("finished_at"),
+        **filters.times(),
+    },
+    in_root=False,
+)
+"""What operators did on the console (spec 12 §3)."""
+
 READ_ONLY = (
     INSTANCES,
     INSTANCE_EVENTS,
@@ -438,5 +471,6 @@ READ_ONLY = (
     AZURE_MACHINE_IMAGES,
     AZURE_INSTANCE_EVENTS,
     SET_ASIDE_TASKS,
+    AUDIT_ENTRIES,
 )
 """Resources that are nothing but lists and details; the others have a module of their own."""

@@ -2,10 +2,12 @@
 
 from api.models.account import AccountState, CloudAccount
 from api.models.audit import AuditedDay, AuditFinding
+from api.models.audit_entry import AuditEntry
 from api.models.base import CloudType
 from api.models.billing import BillingFinding, Registration
 from api.models.coverage import CoverageDay
 from api.models.definition import InstanceDefinition
+from api.models.fleet import FleetSample
 from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
 from api.models.image_tags import ImageTags
 from api.models.inbox import InboxMessage
@@ -21,6 +23,7 @@ from api.models.user import User, UserTaskLock
 
 __all__ = [
     "AccountState",
+    "AuditEntry",
     "AuditFinding",
     "AuditedDay",
     "BillingFinding",
@@ -31,6 +34,7 @@ __all__ = [
     "Correction",
     "CoverageDay",
     "DescribeRun",
+    "FleetSample",
     "ImageFact",
     "ImageTags",
     "InboxMessage",

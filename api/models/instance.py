@@ -1,8 +1,8 @@
 """Instances (virtual machines), the events that switch them on and off, and their history."""
 
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.indexes import BrinIndex, HashIndex
 from django.db import models
-from django.db.models import Case, Value, When
+from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Lower
 
 from api.models.account import CloudAccount
@@ -163,6 +163,11 @@ class InstanceEvent(Timestamped):
         indexes = [
             models.Index(fields=["cloud_account", "updated_at"], name="instanceevent_stored"),
             models.Index(fields=["cloud_account", "occurred_at"], name="instanceevent_occurred"),
+            HashIndex(
+                fields=["source_id"],
+                name="instanceevent_source",
+                condition=Q(origin="cloudtrail"),
+            ),
             BrinIndex(
                 fields=["created_at", "updated_at", "occurred_at"],
                 name="instanceevent_times",

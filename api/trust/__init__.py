@@ -1,6 +1,7 @@
 """Why a number is what it is, and how far it can be trusted (spec 10).
 
 - ``witness``: which runs make a day's maximum; pure.
+- ``course``: how many runs are on at each time of a day; pure.
 - ``explain``: a stored number, the runs behind it, and the records behind those.
 - ``explained``: remembers that for the next page.
 - ``reasons``: since when and why an image counts as RHEL.

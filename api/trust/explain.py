@@ -142,7 +142,7 @@ def explain(*, user_id: int, day: date, key: Key) -> Explanation:
     cached = explained.Place(user_id, day, key, stored.revision, stored.computed_at)
     found = explained.load(cached)
     if found is None:
-        peak = peak_of_day(_candidates(user_id, day, key), day)
+        peak = peak_of_day(candidates_of_day(user_id, day, key), day)
         run_ids = [run.run_id for run in peak.members]
         found = explained.Found(peak.since, peak.until, peak.carried_over, run_ids)
         explained.save(cached, found)
@@ -163,8 +163,8 @@ def _stored(user_id: int, day: date, key: Key) -> _Stored:
     return _Stored(number, revision, computed_at)
 
 
-def _candidates(user_id: int, day: date, key: Key) -> Iterator[Candidate]:
-    """Read the runs that touch the day and count for the key."""
+def candidates_of_day(user_id: int, day: date, key: Key) -> Iterator[Candidate]:
+    """Yield the runs that touch a UTC day and count for the key, in any order."""
     with connection.cursor() as cursor:
         cursor.execute(
             _CANDIDATES,

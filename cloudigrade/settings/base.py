@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "health_check",
     "rest_framework",
     "api",
+    "api.console",
 ]
 
 MIDDLEWARE = [
@@ -52,7 +53,8 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "util.errors.JSONNotFoundMiddleware",
     "util.slash.SlashMiddleware",
-    # These three serve the admin only; other requests neither read nor get a cookie.
+    # Sessions, users and messages serve the admin only. The console's forms have a CSRF token;
+    # other requests neither read nor get a cookie.
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -60,6 +62,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
+
+CSRF_FAILURE_VIEW = "api.console.views.csrf_failure"
+GRAFANA_DASHBOARD_URL = env("GRAFANA_DASHBOARD_URL")
+CSRF_TRUSTED_ORIGINS = env("DJANGO_CSRF_TRUSTED_ORIGINS")
 
 ROOT_URLCONF = "cloudigrade.urls"
 WSGI_APPLICATION = "cloudigrade.wsgi.application"

@@ -88,6 +88,13 @@ _DJANGO = _group(
     ),
     _bool("DJANGO_DEBUG", False, "debug mode, never in production", defaults={"local": True}),
     _list("DJANGO_ALLOWED_HOSTS", ["*"], "host names that are served", **_PROD),
+    _text("GRAFANA_DASHBOARD_URL", None, "dashboard that the console's pages link to"),
+    _list(
+        "DJANGO_CSRF_TRUSTED_ORIGINS",
+        [],
+        "origins, with their scheme, from which the console's forms may come; needed behind a"
+        " gateway that ends TLS",
+    ),
     _text("DJANGO_STATIC_URL", "/static/", "URL of static files"),
     _text(
         "DJANGO_STATIC_ROOT",
@@ -217,6 +224,7 @@ _SCHEDULES = _group(
     _schedule("SWEEP_INSPECTIONS_SCHEDULE", 900, "removing what inspections left behind"),
     _schedule("DELETE_EXPIRED_RECORDS_SCHEDULE", DAY, "deleting old records of log files"),
     _schedule("SUMMARIZE_BILLING_FINDINGS_SCHEDULE", 3600, "looking for what is paid wrongly"),
+    _schedule("SAMPLE_FLEET_SCHEDULE", 60, "measuring the fleet for the console's first page"),
     _schedule("SWEEP_INBOX_SCHEDULE", 60, "queueing unprocessed sources messages again"),
 )
 

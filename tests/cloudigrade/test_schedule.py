@@ -40,6 +40,7 @@ OURS = {
     "calculate_coverage": 3600,
     "delete_expired_records": 86400,
     "summarize_billing_findings": 3600,
+    "sample_fleet": 60,
     "sweep_inbox": 60,
     "sweep_inspections": 900,
 }

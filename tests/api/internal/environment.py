@@ -4,7 +4,7 @@ import uuid
 
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from api.models import InspectionAttempt, SetAsideTask, SyntheticDataRequest
+from api.models import AuditEntry, InspectionAttempt, SetAsideTask, SyntheticDataRequest
 from tests.factories import (
     make_aws_account,
     make_aws_image,
@@ -61,6 +61,17 @@ class Environment:
             arguments='{"args": [1], "kwargs": {}}',
             message={},
             lost_processes=3,
+            created_at=CREATED,
+            updated_at=CREATED,
+        )
+        self.audit = AuditEntry.objects.create(
+            actor="J D",
+            remote_address="10.0.0.1",
+            action="recalculate",
+            user_id=self.user.id,
+            target=f"customer {self.user.id}",
+            outcome="running",
+            total=3,
             created_at=CREATED,
             updated_at=CREATED,
         )

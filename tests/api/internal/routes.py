@@ -27,6 +27,9 @@ def internal_routes() -> list[tuple[str, str]]:
     for path, pattern in _patterns(get_resolver()):
         if not path.startswith("internal/") or "format" in path:
             continue
+        if path.startswith("internal/console/"):
+            # Pages, which follow rules of their own (spec 12 §3).
+            continue
         for placeholder, value in PLACEHOLDERS.items():
             path = path.replace(placeholder, value)
         assert not set(path) & set("<>()[]^$\\"), path

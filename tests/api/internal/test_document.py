@@ -11,7 +11,14 @@ from openapi_spec_validator import validate
 
 from api.internal import openapi, records
 from api.internal.coverage import COVERAGE
-from api.models import CoverageDay, InspectionAttempt, SetAsideTask, SyntheticDataRequest
+from api.internal.resources import AUDIT_ENTRIES
+from api.models import (
+    AuditEntry,
+    CoverageDay,
+    InspectionAttempt,
+    SetAsideTask,
+    SyntheticDataRequest,
+)
 from tests.api.documents import BY_CONTRACT, examples, served
 from tests.api.internal.callers import ANYBODY, B, service
 from tests.api.internal.record_rows import Subject, store_records
@@ -32,7 +39,7 @@ from tests.factories import (
 from util import clock
 
 API = served(openapi.document(), base_url="http://localhost", seed=20220601)
-ADDED = [resource.model for resource in (*records.RESOURCES, COVERAGE)]
+ADDED = [resource.model for resource in (*records.RESOURCES, COVERAGE, AUDIT_ENTRIES)]
 ON_TOP = 6 + 2 * len(ADDED)
 
 AS_SERVICE = service(org_id="200002").headers
@@ -68,6 +75,7 @@ def everything(db, one_connection, queued, clouds) -> None:  # noqa: F811
         cloud_account=instance.cloud_account, date=clock.today(), state="open"
     )
     SyntheticDataRequest.objects.create(cloud_type="azure", user=user)
+    AuditEntry.objects.create(actor="J D", action="reinspect", outcome="done")
     SetAsideTask.objects.create(
         work="a", task_id="b", name="c", arguments="d", message={}, lost_processes=3
     )

@@ -207,6 +207,25 @@ SHOWN: dict[str, Callable[[Environment], list[dict[str, Any]]]] = {
             "released_at": None,
         }
     ],
+    "auditentries": lambda w: [
+        {
+            "id": w.audit.id,
+            **TIMES,
+            "actor": "J D",
+            "remote_address": "10.0.0.1",
+            "request_id": "",
+            "action": "recalculate",
+            "user_id": w.user.id,
+            "target": f"customer {w.user.id}",
+            "arguments": {},
+            "outcome": "running",
+            "detail": "",
+            "done": 0,
+            "total": 3,
+            "cancel_requested_at": None,
+            "finished_at": None,
+        }
+    ],
     "azureinstanceevents": lambda w: [
         {"id": w.azure_event.id, **TIMES, "instance_type": "t3.large"}
     ],

@@ -190,6 +190,23 @@ FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"name": "api.tasks.enable_account", "task_id": "task-1", "is_released": "false"},
         {"name": "x", "task_id": "x", "is_released": "true", "released_at__gt": "2022-06-01"},
     ),
+    "auditentries": (
+        {
+            "action": "recalculate",
+            "outcome": "running",
+            "actor": "J D",
+            "user_id": lambda w: w.user.id,
+            "is_finished": "false",
+        },
+        {
+            "action": "replay",
+            "outcome": "done",
+            "actor": "x",
+            "user_id": "0",
+            "is_finished": "true",
+            "finished_at__gt": "2022-06-01",
+        },
+    ),
     "azureinstanceevents": ({"instance_type": "t3.large"}, {"instance_type": "x"}),
 }
 WITH_TIMES = set(FILTERS) - {"users"}

@@ -1,0 +1,94 @@
+"""The steps of long actions: each may be repeated without harm, and all follow from arguments.
+
+An action that is interrupted goes on after the steps that are done, in any worker.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, timedelta
+from functools import partial
+from typing import Any
+
+from api.clouds.aws.cloudtrail.replay import Replay, days_between
+from api.metering.days import Days
+from api.metering.recalculate import recalculate_runs_of_account, recalculate_usage_of_user
+from api.metering.staleness import mark_days_stale
+from api.models import AuditEntry, Cause, CloudAccount, CloudType, User
+from util.tasks import parse_datetime
+
+Step = Callable[[], str]
+"""Does a part, and returns what came of it, empty for nothing to tell."""
+
+DAYS_AT_ONCE = 31
+"""Days that are withdrawn together until they are calculated again."""
+
+
+class NothingToDoError(Exception):
+    """What the action is about is not there, or not any more."""
+
+
+def steps_of(entry: AuditEntry) -> Sequence[Step]:
+    """Return the steps of a long action, always the same for the same arguments.
+
+    Raises NothingToDoError.
+    """
+    return _STEPS[entry.action](entry)
+
+
+def _recalculation(entry: AuditEntry) -> list[Step]:
+    """Make runs right account by account, and then calculate usage anew, a month at a time."""
+    user = User.objects.filter(id=entry.user_id).first()
+    if user is None:
+        raise NothingToDoError("The customer is gone.")
+    joined = user.date_joined.astimezone(UTC).date()
+    since = max(date.fromisoformat(entry.arguments.get("since") or joined.isoformat()), joined)
+    until = date.fromisoformat(entry.arguments["until"])
+    account_ids = CloudAccount.objects.filter(user=user, created_at__lte=entry.created_at)
+    steps: list[Step] = [
+        partial(_recalculate_runs, account_id, since)
+        for account_id in account_ids.order_by("id").values_list("id", flat=True)
+    ]
+    first = since
+    while first <= until:
+        last = min(first + timedelta(days=DAYS_AT_ONCE - 1), until)
+        steps.append(partial(_recalculate_usage, user.id, Days(first, last)))
+        first = last + timedelta(days=1)
+    return steps
+
+
+def _recalculate_runs(account_id: int, since: date) -> str:
+    recalculate_runs_of_account(account_id=account_id, since=parse_datetime(since))
+    return ""
+
+
+def _recalculate_usage(user_id: int, days: Days) -> str:
+    mark_days_stale(user_id=user_id, days=[days], cause=Cause.OPERATOR)
+    recalculate_usage_of_user(user_id=user_id, since=days.first)
+    return ""
+
+
+def _replay(entry: AuditEntry) -> list[Step]:
+    """Work again on the logs of a customer's accounts, day by day."""
+    accounts = CloudAccount.objects.filter(user_id=entry.user_id, cloud_type=CloudType.AWS)
+    ids = list(accounts.order_by("id").values_list("aws_account_id", flat=True))
+    wanted = entry.arguments.get("aws_account_id")
+    if wanted:
+        ids = [one for one in ids if one == wanted]
+    if not ids:
+        raise NothingToDoError("The customer has no such AWS account.")
+    since = date.fromisoformat(entry.arguments["since"])
+    until = date.fromisoformat(entry.arguments["until"])
+    return [partial(_replay_day, ids, day) for day in days_between(since, until)]
+
+
+def _replay_day(account_ids: Sequence[str], day: date) -> str:
+    report = Replay(account_ids).replay(day)
+    return (
+        f"{day}: {report.found} files, {report.known} known, {report.replayed} replayed,"
+        f" {report.archived} archived, {report.failed} failed."
+    )
+
+
+_STEPS: dict[Any, Callable[[AuditEntry], Sequence[Step]]] = {
+    AuditEntry.Action.RECALCULATE: _recalculation,
+    AuditEntry.Action.REPLAY: _replay,
+}

@@ -1,0 +1,446 @@
+"""The pages of the console (spec 12 §1), read as HTML: what they show, and to whom."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import get_resolver
+
+from api.models import AuditEntry, BillingFinding, CoverageDay, InspectionAttempt, MachineImage
+from api.overview.samples import take_sample
+from tests import factories
+from tests.api.console.conftest import CONSOLE, Browser, associate, customer
+from tests.api.internal.callers import ANYBODY, PSK, B
+from tests.api.metering.notation import at, day
+
+pytestmark = pytest.mark.django_db
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+class Tables(HTMLParser):
+    """The texts of a page's tables, by id."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self._rows: list[list[str]] | None = None
+        self._cell = False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "table":
+            self._rows = self.tables.setdefault(dict(attrs)["id"].removeprefix("t-"), [])
+        elif self._rows is not None and tag == "tr":
+            self._rows.append([])
+        elif self._rows is not None and tag in ("td", "th"):
+            self._rows[-1].append("")
+            self._cell = True
+
+    def handle_endtag(self, tag):
+        if tag == "table":
+            self._rows = None
+        elif tag in ("td", "th"):
+            self._cell = False
+
+    def handle_data(self, data):
+        if self._rows is not None and self._cell:
+            self._rows[-1][-1] += data
+
+
+def tables_of(response) -> dict[str, list[list[str]]]:
+    return Tables(response.content.decode()).tables
+
+
+def pages_of(environment) -> list[str]:
+    return [
+        "/",
+        f"/customers/{environment.user.id}/",
+        f"/customers/{environment.user.id}/?by=role",
+        f"/customers/{environment.user.id}/days/2023-03-10/",
+        f"/instances/{environment.first.id}/",
+        f"/images/{environment.first.machine_image_id}/",
+        "/search/",
+        "/audit/",
+    ]
+
+
+def test_fleet_shows_what_there_is(environment, anybody):
+    factories.make_azure_account(user=environment.user)
+    numbers = dict(tables_of(anybody.get("/"))["numbers"][1:])
+    assert numbers["customers"] == "1"
+    assert (numbers["accounts"], numbers["AWS accounts"], numbers["Azure accounts"]) == (
+        "2",
+        "1",
+        "1",
+    )
+    assert numbers["running RHEL"] == "1"
+    assert numbers["oldest stale day"] == "none"
+
+
+def test_fleet_is_read_from_the_newest_sample(environment, anybody):
+    sample = take_sample()
+    type(sample).objects.update(running_rhel=4711)
+    tables = tables_of(anybody.get("/"))
+    assert dict(tables["numbers"][1:])["running RHEL"] == "4711"
+    assert len(tables["freshness"]) == 2
+
+
+def test_queues_that_are_not_known_are_said_to_be(environment, anybody):
+    assert dict(tables_of(anybody.get("/"))["queues-now"][1:])["trail"] == "not known"
+
+
+def test_fleet_names_what_needs_a_look(environment, anybody):
+    image = factories.make_aws_image(status="inspecting")
+    MachineImage.objects.filter(id=image.id).update(updated_at=at("2020-01-01T00"))
+    [row] = tables_of(anybody.get("/"))["needs-a-look"][1:]
+    assert image.cloud_image_id in row[0]
+    assert "inspecting" in row[0]
+
+
+def test_customer_shows_usage_accounts_images_and_changes(environment, anybody):
+    image = factories.make_aws_image(status="error")
+    environment.instance(image=image)
+    attempt = InspectionAttempt.objects.create(machine_image=image, error="no such snapshot")
+    tables = tables_of(anybody.get(f"/customers/{environment.user.id}/"))
+    usage = {row[0]: row[1] for row in tables["usage"][1:]}
+    assert usage["2023-03-10"] == "2"
+    assert usage["2023-03-11"] == "1"
+    [account] = tables["accounts"][1:]
+    assert account[2] == environment.account.aws_account_id
+    assert account[-2:] == ["1", "?" * 14]
+    [shown] = tables["images"][1:]
+    assert shown[0] == image.cloud_image_id
+    assert attempt.error in shown
+    assert ["2023-03-10", "1"] in [row[1:3] for row in tables["changes"][1:]]
+
+
+def test_usage_by_a_facet_has_a_column_for_each_value(environment, anybody):
+    tables = tables_of(anybody.get(f"/customers/{environment.user.id}/", by="arch"))
+    head, *rows = tables["usage"]
+    assert head[:3] == ["day", "peak", "arch x86_64"]
+    assert ["2023-03-10", "2", "2"] in [row[:3] for row in rows]
+
+
+def test_acceptance_3_day_equals_explain(environment, anybody):
+    """The day's page has the number, the peak and the runs of ``GET explain/`` (acceptance 3)."""
+    page = anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/")
+    with time_machine.travel(at("12T02"), tick=False):
+        found = ANYBODY.get(f"{B}/explain/?user_id={environment.user.id}&date=2023-03-10").json()
+    text = page.content.decode()
+    assert f'<b id="count">{found["explanation"]["instances_count"]}</b>' in text
+    assert "at 2023-03-10 09:00:00Z - 2023-03-10 10:00:00Z" in re.sub(r"\s+", " ", text)
+    shown = [row[0] for row in tables_of(page)["runs"][1:]]
+    assert shown == [run["instance"]["cloud_id"] for run in found["data"]]
+
+
+def test_day_by_key_equals_explain(environment, anybody):
+    page = anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", arch="arm64")
+    assert '<b id="count">0</b>' in page.content.decode()
+
+
+def test_course_of_the_day_has_each_step(environment, anybody):
+    rows = tables_of(anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/"))["course"][
+        1:
+    ]
+    assert rows == [
+        ["2023-03-10 00:00:00Z", "1"],
+        ["2023-03-10 09:00:00Z", "2"],
+        ["2023-03-10 10:00:00Z", "1"],
+    ]
+
+
+def test_stale_day_says_so(environment, anybody):
+    factories.make_stale(
+        user=environment.user, first_day=at("10T00").date(), last_day=at("10T00").date()
+    )
+    anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", status=425)
+    rows = tables_of(anybody.get(f"/customers/{environment.user.id}/"))["usage"]
+    [stale] = [row for row in rows if row[0] == "2023-03-10"]
+    assert (stale[1], stale[-1]) == ("", "stale")
+
+
+def test_acceptance_8_partial_day_is_marked(environment, anybody):
+    """A partial day is marked in the plot's data and said in words in the table (acceptance 8)."""
+    for number, state in ((9, "complete"), (10, "partial"), (11, "complete")):
+        CoverageDay.objects.create(cloud_account=environment.account, date=day(number), state=state)
+    page = anybody.get(f"/customers/{environment.user.id}/")
+    tables = tables_of(page)
+    coverage = tables["usage"][0].index("coverage")
+    states = {row[0]: row[coverage] for row in tables["usage"][1:]}
+    assert [states[f"2023-03-{number:02}"] for number in (9, 10, 11)] == [
+        "complete",
+        "partial",
+        "complete",
+    ]
+    assert '<td class="bad">partial</td>' in page.content.decode()
+    assert 'data-marks="coverage"' in page.content.decode()
+    [account] = tables["accounts"][1:]
+    assert account[-1] == "?" * 10 + ".x.?"
+    assert (
+        "partial"
+        in anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/").content.decode()
+    )
+
+
+def test_fleet_counts_the_accounts_of_yesterday(environment, anybody):
+    CoverageDay.objects.create(
+        cloud_account=environment.account,
+        date=day(11),
+        state="partial",
+        gaps=[{"from": "2023-03-11T00:00:00Z", "to": "2023-03-11T01:00:00Z", "reason": "x_y"}],
+    )
+    tables = tables_of(anybody.get("/"))
+    assert tables["coverage"][1:] == [["partial", "1"]]
+    assert tables["partial"][1:] == [
+        [environment.account.aws_account_id, str(environment.user.id), "x_y"]
+    ]
+
+
+def test_findings_are_summed_by_kind(environment, anybody):
+    for instance in (environment.first, environment.second):
+        BillingFinding.objects.create(
+            user=environment.user,
+            instance=instance,
+            kind="counted_but_billed",
+            confidence="certain",
+            seconds=5400,
+        )
+    tables = tables_of(anybody.get(f"/customers/{environment.user.id}/"))
+    assert tables["findings"][1:] == [["counted_but_billed", "certain", "2", "3.0"]]
+
+
+def test_instance_shows_its_timeline(environment, anybody):
+    page = anybody.get(f"/instances/{environment.first.id}/")
+    rows = tables_of(page)["timeline"][1:]
+    assert [row[1] for row in rows if row[0] == "2023-03-10 10:00:00Z"] == [
+        "event power_off",
+        "run ended",
+    ]
+    assert "run 2023-03-09 22:00:00Z to 2023-03-10 10:00:00Z" in page.content.decode()
+
+
+def test_acceptance_2_search_finds_each_kind_of_id(environment, anybody):
+    """Each kind of id leads to its page; what nobody has is said to be unknown (acceptance 2)."""
+    event = environment.first.events.order_by("id").first()
+    type(event).objects.filter(id=event.id).update(source_id="86eac0ac-0000-4000-8000-00000000000a")
+    azure = factories.make_azure_account(user=environment.user)
+    here = f"{CONSOLE}/customers/{environment.user.id}/"
+    instance = f"{CONSOLE}/instances/{environment.first.id}/"
+    expected = {
+        environment.user.org_id: here,
+        environment.user.account_number: here,
+        environment.account.aws_account_id: f"{here}#accounts",
+        environment.account.account_arn: f"{here}#accounts",
+        str(azure.subscription_id): f"{here}#accounts",
+        environment.first.cloud_instance_id: instance,
+        environment.first.cloud_instance_id.upper(): instance,
+        environment.first.machine_image.cloud_image_id: (
+            f"{CONSOLE}/images/{environment.first.machine_image_id}/"
+        ),
+        str(event.id): f"{instance}#timeline",
+        "86eac0ac-0000-4000-8000-00000000000a": f"{instance}#timeline",
+    }
+    for wanted, url in expected.items():
+        assert anybody.get("/search/", 302, q=f" {wanted} ")["Location"] == url, wanted
+    for unknown in ("i-nobody", "999999999999999999999999", "x" * 10_000, "\0", SCRIPT, "%", "_"):
+        page = anybody.get("/search/", 404, q=unknown).content.decode()
+        assert "Nothing is known by" in page
+        assert SCRIPT not in page
+
+
+def test_search_lists_what_an_id_may_be(environment, anybody):
+    event = environment.first.events.first()
+    other = factories.make_user(org_id=str(event.id))
+    rows = tables_of(anybody.get("/search/", q=str(event.id)))["hits"][1:]
+    assert rows == [["org id or account number", str(other.id)], ["event", str(event.id)]]
+
+
+def test_acceptance_5_tables_need_no_script(environment, anybody):
+    """Every plot has its table on the page, open until a script draws it (acceptance 5)."""
+    for path in pages_of(environment):
+        text = anybody.get(path).content.decode()
+        plotted = re.findall(r'data-table="t-([a-z-]+)"', text)
+        assert set(plotted) <= set(tables_of(anybody.get(path)))
+        assert text.count("<details open>") == len(plotted)
+
+
+def test_acceptance_6_names_are_inert(environment, anybody):
+    """A name that is a script is text, also one of 10,000 characters (acceptance 6)."""
+    name = SCRIPT + "x" * 10_000
+    image = factories.make_aws_image(name=name, status="error")
+    environment.instance(image=image)
+    for path in (f"/customers/{environment.user.id}/", f"/images/{image.id}/"):
+        text = anybody.get(path).content.decode()
+        assert SCRIPT not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def console_urls(environment) -> list[str]:
+    values = {
+        "<int:user_id>": str(environment.user.id),
+        "<str:day>": "2023-03-10",
+        "<int:instance_id>": str(environment.first.id),
+        "<int:image_id>": str(environment.first.machine_image_id),
+        "<int:action_id>": "1",
+        "<str:digest>": "0",
+        "<path:name>": "console.css",
+        "<path:anything>": "what/ever",
+    }
+    [console] = [
+        one
+        for one in get_resolver().url_patterns
+        if str(one.pattern) == f"{CONSOLE}/".removeprefix("/")
+    ]
+    found = []
+    for one in console.url_patterns:
+        path = str(one.pattern)
+        for placeholder, value in values.items():
+            path = path.replace(placeholder, value)
+        assert not set(path) & set("<>"), path
+        found.append(f"/{path}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [Browser(), customer(), Browser({"X-RH-IDENTITY": "!!!"})],
+    ids=["anybody", "customer", "malformed"],
+)
+def test_acceptance_9_strangers_get_403_on_each_url(environment, settings, caller):
+    """With authentication required nobody else sees anything (acceptance 9)."""
+    settings.INTERNAL_API_REQUIRE_AUTH = True
+    for path in console_urls(environment):
+        page = caller.get(path, 403).content.decode()
+        assert environment.user.org_id not in page
+        caller.post(path, 403)
+
+
+def test_associates_and_services_may_read_where_authentication_is_required(environment, settings):
+    settings.INTERNAL_API_REQUIRE_AUTH = True
+    settings.CLOUDIGRADE_PSKS = {"svc": PSK}
+    for caller in (associate(), Browser({"X-RH-CLOUDIGRADE-PSK": PSK})):
+        for path in pages_of(environment):
+            caller.get(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/customers/999999/",
+        f"/customers/{2**63}/",
+        f"/customers/{10**4000}/",
+        "/customers/x/",
+        "/instances/999999/",
+        "/images/999999/",
+        "/actions/999999/",
+        "/actions/999999/progress/",
+        "/what/ever/",
+        "/static/0/../views.py",
+        "/static/0/vendor/package.json",
+    ],
+)
+def test_what_there_is_not_is_a_page_of_404(db, anybody, path):
+    answer = anybody.get(path, 404)
+    assert answer["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("text", ["potato", "2023-3-1", "20230310", "9999-01-01", "0000-00-00"])
+def test_day_that_is_none_is_404(environment, anybody, text):
+    anybody.get(f"/customers/{environment.user.id}/days/{text}/", 404)
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 30, "1.5", "٣"])
+def test_page_that_is_no_number_is_400(environment, anybody, page):
+    anybody.get("/audit/", 400, page=page)
+    anybody.get(f"/instances/{environment.first.id}/", 400, page=page)
+
+
+def test_key_with_arch_and_role_is_400_as_in_the_api(environment, anybody):
+    anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", 400, arch="a", role="b")
+    anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", 400, sla="\0")
+
+
+def test_headers_keep_pages_to_themselves(environment, anybody):
+    for path in [*pages_of(environment), "/what/ever/"]:
+        answer = anybody.get(path, 404 if "ever" in path else 200)
+        policy = answer["Content-Security-Policy"]
+        assert policy.startswith("default-src 'self';")
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer["X-Frame-Options"] == "DENY"
+        text = answer.content.decode()
+        assert not re.search(r"<script(?![^>]* src=)|<style|\son[a-z]+=|\sstyle=", text)
+        assert not re.search(r"(src|href|action)=\"(https?:)?//", text)
+
+
+def test_every_table_has_csv(environment, anybody):
+    for path in pages_of(environment):
+        text = anybody.get(path).content.decode()
+        for query in re.findall(r'href="\?([^"]*csv=[a-z-]+)"', text):
+            plain = query.replace("&amp;", "&")
+            answer = anybody.get(f"{CONSOLE}{path.partition('?')[0]}?{plain}")
+            assert answer["Content-Type"] == "text/csv; charset=utf-8"
+            assert len(list(csv.reader(io.StringIO(answer.content.decode())))) >= 2
+    anybody.get("/", 404, csv="nothing")
+
+
+def test_cell_of_csv_is_no_formula(environment, anybody):
+    image = factories.make_aws_image(name="=cmd()", status="error")
+    environment.instance(image=image)
+    answer = anybody.get(f"/customers/{environment.user.id}/", csv="images")
+    assert "'=cmd()" in answer.content.decode()
+
+
+def test_page_weight(environment, anybody):
+    """A page with all that it loads has at most 150 KB (bound of spec 12 §1)."""
+    for path in pages_of(environment):
+        page = anybody.get(path)
+        loaded = re.findall(
+            r'(?:src|href)="(/internal/console/static/[^"]+)"', page.content.decode()
+        )
+        assert loaded
+        weight = len(page.content) + sum(len(anybody.get(url).content) for url in loaded)
+        assert weight <= 150 * 1024, (path, weight)
+
+
+def test_assets_are_kept_by_browsers(db, anybody):
+    url = re.search(r'href="([^"]+console.css)"', anybody.get("/search/").content.decode())[1]
+    answer = anybody.get(url)
+    assert "immutable" in answer["Cache-Control"]
+    old = re.sub(r"/[0-9a-f]{12}/", "/000000000000/", url)
+    assert anybody.get(old)["Cache-Control"] == "no-store"
+
+
+def test_statements_do_not_grow_with_rows(environment, anybody):
+    """No page takes more statements for more rows; the fleet takes 15 at most."""
+
+    def statements():
+        found = {}
+        for path in pages_of(environment):
+            with CaptureQueriesContext(
+                connection,
+            ) as captured:
+                anybody.get(path)
+            found[path] = len(captured)
+        return found
+
+    take_sample()
+    AuditEntry.objects.create(actor="x", action="reinspect", outcome="done")
+    for status in ("error", "pending"):
+        environment.instance("on 10T01", image=factories.make_rhel_image(status=status))
+    environment.recalculate(since="08T00")
+    few = statements()
+    for number in range(20):
+        environment.instance("on 10T02", image=factories.make_rhel_image(status="error"))
+        factories.make_aws_account(user=environment.user)
+        AuditEntry.objects.create(actor=str(number), action="reinspect", outcome="done")
+    environment.store(environment.first, "on 10T11, off 10T12, on 10T13, off 10T14")
+    environment.recalculate(since="08T00")
+    assert statements() == few
+    assert few["/"] <= 15
