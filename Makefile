@@ -75,6 +75,14 @@ docs-api-examples: setup  ## write docs/rest-api-examples.rst from real response
 docs-api-examples-test: setup  ## fail if docs/rest-api-examples.rst is stale
 	@$(RUN) -m docs.api_examples --check
 
+.PHONY: docs-console
+docs-console: setup  ## make the console's screenshots of the demo's data (needs Chromium)
+	@$(RUN) -m docs.console
+
+.PHONY: vendor
+vendor: setup  ## renew the console's vendored scripts from their npm packages (needs npm)
+	@$(RUN) -m deployment.vendor
+
 .PHONY: config-docs
 config-docs: setup  ## write docs/configuration.rst from the table of variables
 	@$(RUN) -m docs.configuration

@@ -81,7 +81,12 @@ class ConsoleView(View):
         require_reader(self.caller)
 
     def page(
-        self, template: str, context: dict[str, Any], *, tables: Sequence[Table] = (), status=200
+        self,
+        template: str,
+        context: dict[str, Any],
+        *,
+        tables: Sequence[Table] = (),
+        status: int = 200,
     ) -> HttpResponse:
         """Return a page, or the CSV of the one of its tables that the query asks for."""
         wanted = self.request.GET.get("csv")
