@@ -241,8 +241,21 @@ def findings(
             cursor.execute(count_of_all, parameters)
             return cursor.fetchone()[0], []
     found = [_finding(row) for row in rows]
-    report_unknown(found)
+    report_unknown(_unknown_words(found))
     return (rows[0][-1] if rows else 0), found
+
+
+def _unknown_words(found: Sequence[JSONObject]) -> dict[str, int]:
+    """Return what clouds say of instances of unknown class, with one of these for each."""
+    return {
+        item["value"] if isinstance(item["value"], str) else str(item["value"][0]): finding[
+            "instance"
+        ]["instance_id"]
+        for finding in found
+        if finding["kind"] == Kind.UNKNOWN_CLASS
+        for item in finding["evidence"]
+        if item["name"] in ("usage_operation", "licenses")
+    }
 
 
 def _finding(row: Sequence[Any]) -> JSONObject:

@@ -1,18 +1,20 @@
 """Keep what is wrong now, for the metric and for lists of instances (spec 11 §2)."""
 
+import json
 import logging
 from datetime import UTC, datetime, time, timedelta
 
 from django.db import DatabaseError, connection, transaction
 
-from api.billing.findings import FINDINGS, Window, findings
+from api.billing.findings import FINDINGS, Window
+from api.billing.unknown import report_unknown
 from api.models import BillingFinding, CloudAccount
 from util import clock
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN_AT_ONCE = 100
-"""How many findings of instances of unknown class are looked through for what no table knows."""
+"""How many words that no table knows are told at once."""
 
 _STORE = f"""
 {FINDINGS},
@@ -23,7 +25,15 @@ stored AS (
     ON CONFLICT (instance_id, kind) DO NOTHING
     RETURNING kind
 )
-SELECT count(*), count(*) FILTER (WHERE kind = '{BillingFinding.Kind.UNKNOWN_CLASS}') FROM stored
+SELECT count(*), (
+    SELECT jsonb_object_agg(word, instance_id) FROM (
+        SELECT coalesce(usage_operation, licenses ->> 0) AS word, min(instance_id) AS instance_id
+        FROM finding
+        WHERE kind = '{BillingFinding.Kind.UNKNOWN_CLASS}'
+          AND coalesce(usage_operation, licenses ->> 0) IS NOT NULL
+        GROUP BY 1 ORDER BY 1 LIMIT {UNKNOWN_AT_ONCE}
+    ) unknown
+) FROM stored
 """  # noqa: S608 - made of constants
 
 
@@ -52,12 +62,5 @@ def summarize(*, user_id: int) -> int:
         BillingFinding.objects.filter(user_id=user_id).delete()
         cursor.execute(_STORE, {**window.parameters(), "now": now})
         count, unknown = cursor.fetchone()
-    if unknown:
-        # Logs what no table knows.
-        findings(
-            window,
-            condition="AND finding.kind = %s",
-            values=[BillingFinding.Kind.UNKNOWN_CLASS],
-            limit=UNKNOWN_AT_ONCE,
-        )
+    report_unknown(json.loads(unknown or "{}"))
     return count

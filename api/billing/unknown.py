@@ -1,14 +1,12 @@
 """Tell operators of what clouds say and the tables do not know (spec 11 §2, acceptance 9)."""
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
 
 from django.core.cache import cache
 from redis import RedisError
 
 from api.billing.classes import KNOWN_OPERATIONS
-from api.models import BillingFinding
 
 logger = logging.getLogger(__name__)
 
@@ -16,23 +14,13 @@ SECONDS_TO_REMEMBER = 30 * 86_400
 KNOWN_TO_BE = "billing_unknown_{}"
 
 
-def report_unknown(found: Iterable[dict[str, Any]]) -> None:
-    """Log each usage operation and licence of these findings that no table has, once."""
-    told: dict[str, str] = {}
-    for finding in found:
-        if finding["kind"] == BillingFinding.Kind.UNKNOWN_CLASS:
-            for item in finding["evidence"]:
-                if item["name"] in ("usage_operation", "licenses"):
-                    told.setdefault(_text(item["value"]), finding["instance"]["cloud_id"])
-    for word, cloud_id in told.items():
+def report_unknown(words: Mapping[str, int]) -> None:
+    """Log each usage operation or licence that no table has, with one of its instances, once."""
+    for word, instance_id in words.items():
         if word not in KNOWN_OPERATIONS and _is_new(word):
             logger.warning(
-                "api/billing/tables.json does not know %s, of instance %s", word, cloud_id
+                "api/billing/tables.json does not know %s, of instance %s", word, instance_id
             )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else " ".join(map(str, value))
 
 
 def _is_new(word: str) -> bool:
