@@ -1,0 +1,125 @@
+"""Copy a database of the original into ours, table by table, parents first (appendix A).
+
+Each batch is stored in a transaction of its own. Whoever is killed in the middle starts again: what
+is stored already is found, and the end is the same.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from api.metering.rebuild import customers
+from api.metering.recalculate import recalculate_runs_of_account, recalculate_usage_of_user
+from api.models import CloudAccount
+from api.original import load, queries
+from api.original.source import Original
+
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before all clouds."""
+
+
+class Step(NamedTuple):
+    """A kind of rows: how they are read, and how they are stored."""
+
+    name: str
+    query: str
+    store: Callable[[load.Rows], int]
+    table: str | None = None
+    """Ours whose ids are kept; the id is the first column that is stored."""
+
+
+STEPS = (
+    Step("users", queries.USERS, load.store_users, "api_user"),
+    Step(
+        "instance definitions",
+        queries.DEFINITIONS,
+        load.store_definitions,
+        "api_instancedefinition",
+    ),
+    Step("accounts", queries.ACCOUNTS, load.store_accounts, "api_cloudaccount"),
+    Step("images", queries.IMAGES, load.store_images, "api_machineimage"),
+    Step("instances", queries.INSTANCES, load.store_instances, "api_instance"),
+    Step("image tags", queries.TAGS, load.store_tags),
+    Step("inspection attempts", queries.ATTEMPTS, load.store_attempts, "api_inspectionattempt"),
+    Step("events", queries.EVENTS, load.store_events, "api_instanceevent"),
+)
+
+
+@dataclass
+class Report:
+    """What became of the rows of one kind."""
+
+    name: str
+    read: int = 0
+    copied: int = 0
+    present: int = 0
+    """Stored already, under this id or another one."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Copied, with something changed or missing."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "table": self.name,
+            "read": self.read,
+            "copied": self.copied,
+            "present": self.present,
+            "left_out": dict(self.left_out),
+            "notes": dict(self.notes),
+        }
+
+
+def copy_all(original: Original, *, dry_run: bool = False) -> Iterator[Report]:
+    """Copy everything, and yield a report of each kind. Raises NotTheOriginalError.
+
+    A dry run stores nothing: ``copied`` is then what there is to be copied into an empty database.
+    """
+    original.require(queries.TABLES)
+    for step in STEPS:
+        yield _copy(original, step, dry_run)
+
+
+def _copy(original: Original, step: Step, dry_run: bool) -> Report:
+    report = Report(step.name)
+    for batch in original.batches(step.query):
+        good = []
+        for reason, note, *columns in batch:
+            report.read += 1
+            if reason is not None:
+                report.left_out[reason] += 1
+                continue
+            if note is not None:
+                report.notes[note] += 1
+            good.append(columns)
+        stored = len(good) if dry_run else _store(step, good)
+        report.copied += stored
+        report.present += len(good) - stored
+    return report
+
+
+def _store(step: Step, rows: load.Rows) -> int:
+    if not rows:
+        return 0
+    if step.table:
+        load.reserve_ids(step.table, max(row[0] or 1 for row in rows))
+    return step.store(rows)
+
+
+def users_to_recalculate() -> list[int]:
+    """Return the customers whose runs and usage are to be calculated."""
+    return customers()
+
+
+def recalculate(*, user_id: int) -> None:
+    """Calculate the runs of a customer, and the days without usage since they joined.
+
+    Only what differs is written, so it may be repeated, and is what the hourly passes do.
+    """
+    accounts = CloudAccount.objects.filter(user_id=user_id).order_by("id")
+    for account_id in accounts.values_list("id", flat=True):
+        recalculate_runs_of_account(account_id=account_id, since=BEGINNING)
+    recalculate_usage_of_user(user_id=user_id)

@@ -1,0 +1,558 @@
+"""Copying a database of the original (appendix A): what counts there counts here."""
+
+import io
+import json
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg2
+import psycopg2.extras
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from api.metering.recalculate import recalculate_runs_of_all_accounts
+from api.models import (
+    AccountState,
+    CloudAccount,
+    ConcurrentUsage,
+    ImageTags,
+    InspectionAttempt,
+    Instance,
+    InstanceDefinition,
+    InstanceEvent,
+    MachineImage,
+    Run,
+    StaleUsage,
+    User,
+    UserTaskLock,
+)
+from api.original import copying, source
+from tests import factories
+from tests.api.metering import reference
+from tests.api.original.database import BEGIN, fill, original_database
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2023, 3, 25, 1, tzinfo=UTC)
+KINDS = [step.name for step in copying.STEPS]
+
+
+@pytest.fixture
+def original(db, queued):
+    """An empty database of the original with all its constraints."""
+    with original_database("the_original") as database:
+        yield database
+
+
+@pytest.fixture
+def lenient(db, queued):
+    """One without constraints, for what must not be there."""
+    with original_database("the_broken_original", strict=False) as database:
+        yield database
+
+
+def run(database, *options):
+    """Copy; return the reports by the names of kinds."""
+    out = io.StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command(
+            "import_original", "--database-url", database.url, "--json", *options, stdout=out
+        )
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    return {line["table"]: line for line in lines if "table" in line}
+
+
+def copied(reports):
+    return [reports[kind]["copied"] for kind in KINDS]
+
+
+TABLES = (
+    "api_user", "api_usertasklock", "api_cloudaccount", "api_accountstate", "api_machineimage",
+    "api_imagetags", "api_instance", "api_instanceevent", "api_inspectionattempt",
+    "api_instancedefinition",
+)  # fmt: skip
+
+
+_IMAGE = """(SELECT concat_ws(' ', user_id, offer, cloud_image_id)
+             FROM api_machineimage image WHERE image.id = row.machine_image_id) AS of_image"""
+
+
+def everything():
+    """Return all rows that were copied, without moments of the copy and ids that are new."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            has_image = table in ("api_imagetags", "api_instance", "api_inspectionattempt")
+            cursor.execute(f"SELECT row.*{', ' + _IMAGE if has_image else ''} FROM {table} row")
+            names = [column.name for column in cursor.description]
+            left_out = {"updated_at", "machine_image_id"}
+            if table in ("api_usertasklock", "api_accountstate", "api_imagetags"):
+                left_out |= {"id", "created_at"}
+            if table == "api_machineimage":
+                left_out.add("id")
+            rows = [
+                str([value for name, value in zip(names, row, strict=True) if name not in left_out])
+                for row in cursor.fetchall()
+            ]
+            found[table] = sorted(rows)
+    return found
+
+
+def usage():
+    rows = ConcurrentUsage.objects.order_by("user_id", "date")
+    return list(rows.values_list("user_id", "date", "maximum_counts"))
+
+
+class Expected:
+    """The daily numbers of the original's data by the tests' reference implementation."""
+
+    def __init__(self, database):
+        images = {
+            id: self._facets(*row)
+            for id, *row in database.execute(
+                "SELECT id, inspection_json, rhel_detected_by_tag, architecture"
+                " FROM api_machineimage"
+            )
+        }
+        owner = dict(
+            database.execute(
+                "SELECT i.id, user_id FROM api_instance i"
+                " JOIN api_cloudaccount a ON a.id = cloud_account_id"
+            )
+        )
+        image_of = dict(database.execute("SELECT id, machine_image_id FROM api_instance"))
+        events = defaultdict(list)
+        for instance, at, kind in database.execute(
+            "SELECT instance_id, occurred_at, event_type FROM api_instanceevent ORDER BY id"
+        ):
+            events[instance].append((at, kind, ""))
+        self.runs = defaultdict(list)
+        for instance, told in events.items():
+            for start, end in reference.expected_runs(told):
+                self.runs[owner[instance]].append(
+                    reference.OracleRun(start, end, images.get(image_of[instance]))
+                )
+
+    @staticmethod
+    def _facets(result, is_tagged, architecture):
+        told = json.loads(result or "{}")
+        if not (is_tagged or told.get("rhel_release_files_found")):
+            return None
+        purpose = told.get("syspurpose", {})
+        names = ("role", "service_level_agreement", "usage", "service_type")
+        return (architecture, *(purpose.get(name, "") for name in names))
+
+    def counts(self, user_id, day):
+        return reference.expected_counts(self.runs[user_id], day)
+
+
+def test_a_thousand_instances_give_the_numbers_of_the_reference(original):
+    fill(original, instances=1_000)
+    before = original.dump()
+    reports = run(original)
+    assert copied(reports)[:5] == [5, 1, 11, 24 + 5 * 3, 1_000]
+    assert original.dump() == before
+    events = reports["events"]
+    assert events["copied"] == InstanceEvent.objects.count()
+    assert 0 < events["left_out"]["stored twice"] == events["read"] - events["copied"]
+    expected = Expected(original)
+    days = [BEGIN.date() + timedelta(days=number) for number in range(25)]
+    stored = {(user, day): counts for user, day, counts in usage()}
+    assert stored.keys() == {(user, day) for user in range(1, 6) for day in days}
+    assert not StaleUsage.objects.exists()
+    largest = 0
+    for (user, day), counts in stored.items():
+        numbers = {tuple(entry[:5]): entry[5] for entry in counts}
+        assert numbers == expected.counts(user, day), (user, day)
+        largest = max(largest, *numbers.values(), 0)
+    assert largest > 50
+
+
+def test_names_and_ids_stay(original):
+    original.user(7, account_number=None, org_id="org7", is_permanent=True)
+    original.account(3, 7, part={"aws_account_id": 42}, created_at=BEGIN - timedelta(days=9))
+    original.account(4, 7, "azure", platform_application_is_paused=True, is_enabled=False)
+    original.image(
+        11, inspection_json='{"rhel_release_files_found": true}', status="error", is_encrypted=True
+    )
+    original.image(
+        12,
+        part={
+            "owner_aws_account_id": 309956199498,
+            "product_codes": psycopg2.extras.Json([{"ProductCodeType": "marketplace"}]),
+            "usage_operation": "RunInstances:0010",
+            "aws_marketplace_image": True,
+        },
+        name="RHEL-9-Access2",
+    )
+    original.insert(
+        "awsmachineimagecopy", awsmachineimage_ptr_id=712, reference_awsmachineimage_id=711
+    )
+    original.image(13, status="inspecting")
+    original.insert("machineimageinspectionstart", id=5, machineimage_id=13)
+    original.instance(21, 3, 11)
+    original.event(31, 21, "power_on", BEGIN, part={"instance_type": "m5.large"})
+    original.event(32, 21, "attribute_change", BEGIN, part={"instance_type": "m5.xlarge"})
+    original.event(33, 21, "attribute_change", BEGIN, part={"instance_type": "t3.micro"})
+    reports = run(original)
+    user = User.objects.get()
+    assert (user.id, user.uuid, user.org_id, user.account_number) == (7, "uuid-7", "org7", None)
+    assert (user.is_permanent, user.date_joined) == (True, BEGIN)
+    assert not user.has_usable_password()
+    assert UserTaskLock.objects.get().user == user
+    aws, azure = CloudAccount.objects.order_by("id")
+    assert (aws.id, aws.aws_account_id, aws.user) == (3, "000000000042", user)
+    assert (aws.is_enabled, aws.enabled_at) == (True, BEGIN)
+    assert (aws.platform_authentication_id, aws.platform_source_id) == (30, 31)
+    assert (azure.id, str(azure.subscription_id)) == (4, "00000000-0000-0000-0000-000000000004")
+    assert (azure.platform_application_is_paused, azure.is_enabled) == (True, False)
+    states = AccountState.objects.order_by("account_id", "at", "id")
+    assert list(states.values_list("account_id", "to_state")) == [
+        (3, "created"), (3, "enabled"), (4, "created"), (4, "paused"),
+    ]  # fmt: skip
+    first, second, third = MachineImage.objects.order_by("id")
+    assert (first.id, first.cloud_image_id, first.status) == (11, "ami-11", "error")
+    assert (first.is_rhel, first.is_encrypted, first.created_at) == (True, True, BEGIN)
+    assert (first.owner_aws_account_id, first.facts.get().valid_from) == ("000000000077", BEGIN)
+    assert (second.reference_image, second.is_cloud_access, second.is_rhel) == (first, True, True)
+    assert (second.marketplace, second.usage_operation) == (True, "RunInstances:0010")
+    assert third.status == "pending"
+    assert reports["images"]["notes"] == {"its inspection was in progress: pending": 1}
+    attempt = InspectionAttempt.objects.get()
+    assert (attempt.machine_image, attempt.outcome, attempt.counts) == (third, "imported", True)
+    assert attempt.finished_at is not None
+    instance = Instance.objects.get()
+    assert (instance.id, instance.cloud_account, instance.machine_image) == (21, aws, first)
+    events = InstanceEvent.objects.order_by("id")
+    assert list(events.values_list("id", "event_type", "instance_type", "subnet", "source_id")) == [
+        (31, "power_on", "m5.large", "subnet-1", "original:31"),
+        (32, "attribute_change", "m5.xlarge", "subnet-1", "original:32"),
+        (33, "attribute_change", "t3.micro", "subnet-1", "original:33"),
+    ]
+    assert Run.objects.get().start_time == BEGIN
+    # Whatever comes next does not take their ids.
+    assert factories.make_user().id > 7
+    assert factories.make_event(instance=instance).id > 33
+    assert factories.make_aws_image().id > 13
+
+
+def test_a_tag_counts_for_all_who_used_the_image(original):
+    for user in (1, 2, 3):
+        original.user(user)
+        original.account(user, user)
+    original.image(1, rhel_detected_by_tag=True, openshift_detected=True)
+    original.image(2)
+    original.instance(1, 1, 1)
+    original.instance(2, 2, 1)
+    original.instance(3, 3, 2)
+    assert run(original)["image tags"]["copied"] == 2
+    tags = ImageTags.objects.order_by("cloud_account_id")
+    assert list(tags.values_list("cloud_account_id", "rhel", "openshift")) == [
+        (1, True, True), (2, True, True),
+    ]  # fmt: skip
+
+
+def test_an_azure_image_is_one_for_each_customer(original):
+    for user in (1, 2):
+        original.user(user)
+        original.account(user, user, "azure")
+        original.instance(user, user, 5, "azure")
+        original.event(user, user, "power_on", BEGIN, "azure")
+    told = {"image_reference": {"publisher": "RedHat", "offer": "RHEL", "sku": "8"}}
+    original.image(
+        5, "azure", part={"resource_id": "8"}, rhel_detected_by_tag=True,
+        inspection_json=json.dumps(told),
+    )  # fmt: skip
+    original.image(6, "azure")
+    reports = run(original)
+    assert reports["images"]["left_out"] == {"no machine has it": 1}
+    images = MachineImage.objects.order_by("user_id")
+    assert list(images.values_list("user_id", "publisher", "offer", "cloud_image_id")) == [
+        (1, "RedHat", "RHEL", "8"), (2, "RedHat", "RHEL", "8"),
+    ]  # fmt: skip
+    assert {image.is_rhel for image in images} == {True}
+    for instance in Instance.objects.all():
+        assert instance.machine_image.user_id == instance.cloud_account.user_id
+    assert {counts[0][5] for _, day, counts in usage() if day > BEGIN.date()} == {1}
+
+
+def test_twice_is_like_once(original):
+    fill(original, instances=60)
+    first = run(original)
+    before, numbers = everything(), usage()
+    again = run(original)
+    assert copied(again) == [0] * len(KINDS)
+    assert [again[kind]["present"] for kind in KINDS] == copied(first)
+    assert everything() == before
+    assert usage() == numbers
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "recalculation"])
+def test_killed_in_the_middle_and_started_again(original, monkeypatch, kind):
+    fill(original, instances=60)
+    original.insert("machineimageinspectionstart", id=5, machineimage_id=1)
+    monkeypatch.setattr(source, "ROWS_AT_ONCE", 3)
+    calls = {"number": 0}
+
+    class Killed(BaseException):
+        pass
+
+    def dying(function, at):
+        def wrapped(*args, **kwargs):
+            calls["number"] += 1
+            if calls["number"] == at:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        if kind == "recalculation":
+            target = "api.management.commands.import_original.recalculate"
+            patch.setattr(target, dying(copying.recalculate, 2))
+        else:
+            steps = [
+                step._replace(store=dying(step.store, 2 if kind == "events" else 1))
+                if step.name == kind
+                else step
+                for step in copying.STEPS
+            ]
+            patch.setattr(copying, "STEPS", steps)
+        with pytest.raises(Killed):
+            run(original)
+    run(original)
+    found, numbers = everything(), usage()
+    call_command("flush", interactive=False, verbosity=0)
+    run(original)
+    assert everything() == found
+    assert usage() == numbers
+
+
+def test_a_later_run_brings_what_came_meanwhile(original):
+    """Before the switch the copy is repeated, while ours has got rows of its own."""
+    original.user(1)
+    original.account(1, 1)
+    original.image(1, inspection_json='{"rhel_release_files_found": true}')
+    original.instance(1, 1, 1)
+    original.event(1, 1, "power_on", BEGIN)
+    run(original)
+    own = factories.make_instance(account=CloudAccount.objects.get())
+    event = factories.make_event(instance=own)
+    original.instance(own.id, 1, 1)
+    original.event(event.id, own.id, "power_on", BEGIN)
+    original.event(900, 1, "power_off", BEGIN + timedelta(days=2))
+    reports = run(original)
+    assert (reports["instances"]["copied"], reports["events"]["copied"]) == (1, 2)
+    new = Instance.objects.get(cloud_instance_id=f"i-{own.id}")
+    assert new.id != own.id
+    assert new.events.get().occurred_at == BEGIN
+    assert Run.objects.get(instance_id=1).end_time == BEGIN + timedelta(days=2)
+    totals = {day: counts[0][5] for _, day, counts in usage() if counts}
+    assert (totals[date(2023, 3, 2)], totals[date(2023, 3, 5)]) == (2, 1)
+
+
+def test_a_customer_whom_kafka_told_us_of_meanwhile(original):
+    """Matched by org id; the account that exists already keeps its row."""
+    user = factories.make_user(org_id="200001", account_number=None)
+    account = factories.make_aws_account(user=user, aws_account_id="000000001001")
+    original.user(1)
+    original.account(1, 1)
+    original.account(2, 1)
+    original.instance(5, 1, None)
+    reports = run(original)
+    assert (reports["users"]["present"], reports["accounts"]["present"]) == (1, 1)
+    assert User.objects.get() == user
+    assert Instance.objects.get().cloud_account == account
+    assert CloudAccount.objects.filter(user=user).count() == 2
+
+
+def test_dry_run_changes_nothing(original):
+    fill(original, instances=60)
+    dry = run(original, "--dry-run")
+    assert everything() == {table: [] for table in TABLES}
+    real = run(original)
+    assert {kind: dry[kind]["copied"] for kind in KINDS} == {
+        kind: real[kind]["copied"] for kind in KINDS
+    }
+    assert {report["dry_run"] for report in dry.values()} == {True}
+
+
+def test_runs_may_be_left_to_the_hourly_passes(original):
+    original.user(1)
+    original.account(1, 1)
+    original.instance(1, 1, None)
+    original.event(1, 1, "power_on", BEGIN)
+    run(original, "--no-recalculate")
+    assert not Run.objects.exists()
+    recalculate_runs_of_all_accounts()
+    assert Run.objects.count() == 1
+
+
+class TestBadData:
+    """What one meets in old databases: each row is told, and the good ones count."""
+
+    def test_relations_to_nothing(self, lenient):
+        lenient.user(1)
+        lenient.account(1, 1)
+        lenient.account(2, 1, content_type_id=999)
+        lenient.account(3, 1, object_id=999)
+        lenient.account(4, 99)
+        lenient.account(5, 1, content_type_id=lenient.types["awsinstance"])
+        lenient.image(1, content_type_id=None)
+        lenient.image(2, object_id=None)
+        lenient.instance(1, 1, 1)
+        lenient.instance(2, 2, None)
+        lenient.instance(3, 77, None)
+        lenient.instance(4, 1, 88)
+        lenient.instance(5, 1, None, content_type_id=998)
+        lenient.instance(6, 1, None, object_id=998)
+        lenient.instance(7, 1, None, "azure")
+        lenient.event(1, 1, "power_on", BEGIN)
+        lenient.event(2, 2, "power_on", BEGIN)
+        lenient.event(3, 66, "power_on", BEGIN)
+        lenient.event(4, 1, "power_off", BEGIN + timedelta(days=1), content_type_id=997)
+        reports = run(lenient)
+        assert reports["accounts"]["left_out"] == {
+            "its content type is missing": 2,
+            "the row of its cloud is missing": 1,
+            "its user is missing": 1,
+        }
+        assert reports["images"]["left_out"] == {
+            "its content type is missing": 1,
+            "the row of its cloud is missing": 1,
+        }
+        assert reports["instances"]["left_out"] == {
+            "its account is left out": 1,
+            "its account is missing": 1,
+            "its content type is missing": 1,
+            "the row of its cloud is missing": 1,
+            "its account is of another cloud": 1,
+        }
+        assert reports["instances"]["notes"] == {"its image is missing": 2}
+        assert reports["events"]["left_out"] == {
+            "its instance is left out": 1,
+            "its instance is missing": 1,
+        }
+        # An event without its cloud's part still ends a run.
+        assert reports["events"]["notes"] == {
+            "the row of its cloud is missing: no instance type": 1
+        }
+        assert Run.objects.get().end_time == BEGIN + timedelta(days=1)
+
+    def test_rows_that_were_stored_twice(self, lenient):
+        """Under other ids: what hangs on the second hangs on the first."""
+        lenient.user(1)
+        lenient.account(1, 1)
+        lenient.account(2, 1, part={"aws_account_id": 1001}, platform_authentication_id=99)
+        lenient.image(1)
+        lenient.image(2, part={"ec2_ami_id": "ami-1"})
+        lenient.instance(1, 1, 1)
+        lenient.instance(2, 2, 2, part={"ec2_instance_id": "I-1"})
+        lenient.event(1, 1, "power_on", BEGIN)
+        lenient.event(2, 2, "power_on", BEGIN)
+        lenient.event(3, 2, "power_off", BEGIN + timedelta(days=1))
+        reports = run(lenient)
+        assert reports["accounts"]["left_out"] == {"stored twice": 1}
+        assert reports["images"]["present"] == 1
+        assert reports["instances"]["left_out"] == {"stored twice": 1}
+        assert reports["events"]["left_out"] == {"stored twice": 1}
+        assert Instance.objects.count() == CloudAccount.objects.count() == 1
+        assert Run.objects.get().end_time == BEGIN + timedelta(days=1)
+
+    def test_empty_columns(self, lenient):
+        lenient.user(1, uuid=None, date_joined=None, is_active=None, account_number="")
+        lenient.account(1, 1, enabled_at=None, is_synthetic=None)
+        lenient.account(2, 1, part={"account_arn": None})
+        lenient.account(3, 1, part={"aws_account_id": None})
+        lenient.account(4, 1, "azure", part={"subscription_id": None})
+        lenient.account(5, 1, platform_source_id=None)
+        lenient.image(1, status=None, name=None, part={"platform": None, "region": None})
+        lenient.image(2, part={"ec2_ami_id": None})
+        lenient.image(3, inspection_json="no JSON")
+        lenient.instance(1, 1, 1, part={"region": None})
+        lenient.instance(2, 1, 3, part={"ec2_instance_id": ""})
+        lenient.event(1, 1, "power_on", BEGIN, part={"instance_type": "x" * 64})
+        lenient.event(2, 1, "power_off", None)
+        lenient.event(3, 1, None, BEGIN)
+        lenient.event(4, 1, "explosion", BEGIN)
+        reports = run(lenient)
+        assert reports["users"]["notes"] == {"no date of joining: today": 1}
+        user = User.objects.get()
+        assert (user.uuid, user.org_id, user.account_number) == ("original-1", "200001", None)
+        assert reports["accounts"]["left_out"] == {
+            "no AWS account number or ARN": 2,
+            "no subscription": 1,
+            "no ids of the sources service": 1,
+        }
+        assert CloudAccount.objects.get().enabled_at == BEGIN
+        assert reports["images"]["left_out"] == {"no id of the cloud": 1}
+        assert set(MachineImage.objects.values_list("id", "status")) == {
+            (1, "pending"), (3, "inspected"),
+        }  # fmt: skip
+        assert reports["instances"]["left_out"] == {"no id of the cloud": 1}
+        assert reports["events"]["left_out"] == {
+            "no time": 1,
+            "an unknown type of event": 2,
+        }
+        assert Instance.objects.get().region == ""
+
+    def test_times_without_a_zone_are_utc(self, lenient):
+        lenient.execute("SET TIME ZONE 'America/New_York'")
+        lenient.execute("ALTER DATABASE the_broken_original SET timezone = 'America/New_York'")
+        for table, column in (("instanceevent", "occurred_at"), ("user", "date_joined")):
+            lenient.execute(f"ALTER TABLE api_{table} ALTER {column} TYPE timestamp")
+        lenient.user(1, date_joined=BEGIN.replace(tzinfo=None))
+        lenient.account(1, 1)
+        lenient.instance(1, 1, None)
+        lenient.event(1, 1, "power_on", BEGIN.replace(tzinfo=None))
+        run(lenient)
+        assert InstanceEvent.objects.get().occurred_at == BEGIN
+        assert User.objects.get().date_joined == BEGIN
+
+
+class TestRefusals:
+    """What is no such database: one line, exit code 2, and no password in it."""
+
+    def refused(self, url, *options):
+        with pytest.raises(CommandError) as ended:
+            call_command("import_original", "--database-url", url, *options)
+        assert ended.value.returncode == 2
+        assert "geheim" not in str(ended.value)
+        return str(ended.value)
+
+    def test_another_database(self, original):
+        original.execute("DROP TABLE api_awsinstanceevent")
+        assert "no table api_awsinstanceevent" in self.refused(original.url)
+
+    def test_no_database(self, db):
+        assert "cannot be read" in self.refused("postgresql://u:geheim@127.0.0.1:1/x")
+
+    def test_no_address(self, db):
+        assert "cannot be read" in self.refused("geheim")
+
+
+def test_people_read_lines(original):
+    fill(original, instances=20)
+    out = io.StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command("import_original", "--database-url", original.url, stdout=out)
+    assert "users: 5 read, 5 copied, 0 there already" in out.getvalue()
+    assert "Runs and usage of 5 customers are calculated." in out.getvalue()
+
+
+def test_nothing_is_ever_written_to_the_original(original):
+    with (
+        source.Original(original.url) as reader,
+        reader._connection.cursor() as cursor,
+        pytest.raises(psycopg2.errors.ReadOnlySqlTransaction),
+    ):
+        cursor.execute("DELETE FROM api_user")
+
+
+def test_definitions_that_are_known_stay(original):
+    factories.make_definition(instance_type="m5.large", vcpu=3)
+    fill(original, instances=5)
+    run(original)
+    assert InstanceDefinition.objects.get().vcpu == 3
