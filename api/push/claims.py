@@ -8,7 +8,7 @@ once. Times are PostgreSQL's.
 
 import datetime
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,8 +18,6 @@ from util.arrays import array_literal
 
 LEASE_SECONDS = 30
 """After which another publisher takes over, or the same one tries again after a failure."""
-
-ENTRIES_AT_ONCE = 1000
 
 # A day that is being calculated again acts as if it were gone: its message waits for that.
 _TAKE = """
@@ -99,10 +97,11 @@ class Outgoing:
     claim: Claim
     key: str
     value: bytes
-    revision: int = 0
+    next_due: datetime.datetime | None = None
+    """When the day has to be told again in any case."""
 
 
-def take(topic: str, *, limit: int = ENTRIES_AT_ONCE) -> list[Claim]:
+def take(topic: str, *, limit: int) -> list[Claim]:
     """Lock the oldest entries of a topic that are due; to be called in a transaction.
 
     Entries that others are working on are left out.
@@ -124,25 +123,21 @@ def lease(claims: Iterable[Claim]) -> None:
             cursor.execute(_LEASE, {"ids": array_literal(ids), "seconds": LEASE_SECONDS})
 
 
-def settle(
-    claims: Collection[Claim],
-    *,
-    next_due: Callable[[Claim], datetime.datetime | None] = lambda _claim: None,
-) -> None:
+def settle(done: Iterable[tuple[Claim, datetime.datetime | None]]) -> None:
     """Take entries whose messages the broker has out of the outbox.
 
-    ``next_due`` says of a claim when its day has to be told again, in any case; None if not.
+    Each comes with the moment when its day has to be told again in any case, None if it has not.
     """
-    if not claims:
+    pairs = list(done)
+    if not pairs:
         return
-    due = [next_due(claim) for claim in claims]
     with connection.cursor() as cursor:
         cursor.execute(
             _SETTLE,
             {
-                "ids": array_literal(claim.id for claim in claims),
-                "versions": array_literal(claim.version for claim in claims),
-                "due": array_literal(due),
+                "ids": array_literal(claim.id for claim, _ in pairs),
+                "versions": array_literal(claim.version for claim, _ in pairs),
+                "due": array_literal(due for _, due in pairs),
             },
         )
 

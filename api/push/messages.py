@@ -100,7 +100,14 @@ class _Day:
         return self.counts is None and self.size <= LARGEST
 
 
-def prepare(claims: Sequence[Claim]) -> list[Outgoing]:
+@dataclass(frozen=True)
+class DayMessage(Outgoing):
+    """A message of the usage topic."""
+
+    revision: int = 0
+
+
+def prepare(claims: Sequence[Claim]) -> list[DayMessage]:
     """Make the messages of entries, and lease those; to be called in the claims' transaction.
 
     Days that consumers know as they are leave the outbox without a message. What is more than fits
@@ -113,7 +120,7 @@ def prepare(claims: Sequence[Claim]) -> list[Outgoing]:
     return outgoing
 
 
-def acknowledge(sent: Iterable[Outgoing]) -> None:
+def acknowledge(sent: Iterable[DayMessage], _lost: Iterable[DayMessage]) -> None:
     """Note that the broker has messages, and take their entries out of the outbox."""
     messages = sorted(sent, key=lambda one: (one.claim.user_id, one.claim.date))
     told = [one for one in messages if one.claim.withdrawn is None]
@@ -127,17 +134,17 @@ def acknowledge(sent: Iterable[Outgoing]) -> None:
                     "revisions": array_literal(one.revision for one in told),
                 },
             )
-    settle([one.claim for one in messages], next_due=end_of_day_in_progress)
+    settle((one.claim, one.next_due) for one in messages)
 
 
-def end_of_day_in_progress(claim: Claim) -> datetime | None:
+def _end_of_day_in_progress(claim: Claim) -> datetime | None:
     """Return when a day ends that has not ended, and so has to be told once more; else None."""
     if claim.is_of_past_day:
         return None
     return datetime.combine(claim.date + timedelta(days=1), datetime.min.time(), UTC)
 
 
-def _changed(claims: Mapping[DayKey, Claim]) -> list[Outgoing]:
+def _changed(claims: Mapping[DayKey, Claim]) -> list[DayMessage]:
     days = _read(claims)
     unread = [claim for key, claim in claims.items() if key not in days]
     forget_without_usage(unread)
@@ -153,16 +160,18 @@ def _changed(claims: Mapping[DayKey, Claim]) -> list[Outgoing]:
         if is_known and not claim.is_replay:
             known.append(claim)
             continue
+        tenant = day.org_id or day.account_number or ""
         value = _event(
             user_uuid=day.user_uuid,
-            tenant=day.org_id or day.account_number or "",
+            tenant=tenant,
             day=day.date,
             revision=revision,
             time=day.changed_at,
             content=contents[day.key],
         )
-        outgoing.append(Outgoing(claim, day.org_id or day.account_number or "", value, revision))
-    settle(known, next_due=end_of_day_in_progress)
+        due = _end_of_day_in_progress(claim)
+        outgoing.append(DayMessage(claim, tenant, value, due, revision))
+    settle((claim, _end_of_day_in_progress(claim)) for claim in known)
     return outgoing
 
 
@@ -241,7 +250,7 @@ def _number(days: Sequence[_Day], contents: Mapping[DayKey, bytes]) -> dict[DayK
         return {(user_id, day): told for user_id, day, *told in cursor.fetchall()}
 
 
-def _withdrawal(claim: Claim) -> Outgoing:
+def _withdrawal(claim: Claim) -> DayMessage:
     """Make the message that says that a day's customer was deleted."""
     assert claim.withdrawn is not None
     org_id, account_number = claim.withdrawn["org_id"], claim.withdrawn["account_number"]
@@ -263,7 +272,7 @@ def _withdrawal(claim: Claim) -> Outgoing:
         time=claim.recorded_at,
         content=content,
     )
-    return Outgoing(claim, tenant, value, claim.revision)
+    return DayMessage(claim, tenant, value, None, claim.revision)
 
 
 def _event(

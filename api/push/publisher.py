@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 
 from api.models import Topic
-from api.push import messages, outbox
+from api.push import messages, outbox, swatch
 from api.push.claims import Claim, Outgoing, take
 from util.kafka import KafkaProducerError, publish_all
 from util.metrics import counter
@@ -37,8 +38,9 @@ class _Stream:
 
     name: Callable[[], str]
     headers: Sequence[tuple[str, str]]
-    prepare: Callable[[Sequence[Claim]], list[Outgoing]]
-    acknowledge: Callable[[Iterable[Outgoing]], None]
+    prepare: Callable[[Sequence[Claim]], Sequence[Outgoing]]
+    acknowledge: Callable[[Iterable[Any], Iterable[Any]], None]
+    entries_at_once: int
 
 
 _STREAMS = {
@@ -47,6 +49,14 @@ _STREAMS = {
         headers=[("content-type", messages.CONTENT_TYPE)],
         prepare=messages.prepare,
         acknowledge=messages.acknowledge,
+        entries_at_once=1000,
+    ),
+    Topic.SWATCH: _Stream(
+        name=lambda: settings.KAFKA_SWATCH_TOPIC,
+        headers=[("content-type", "application/json")],
+        prepare=swatch.prepare,
+        acknowledge=swatch.acknowledge,
+        entries_at_once=50,
     ),
 }
 
@@ -73,14 +83,14 @@ def publish(*, seconds: float = SECONDS) -> int:
     all that was sent to it; what it did not take is tried again half a minute later.
     """
     deadline = time.monotonic() + seconds
-    return sum(_publish(topic, deadline) for topic in outbox.topics() if topic in _STREAMS)
+    return sum(_publish(topic, deadline) for topic in outbox.topics())
 
 
 def _publish(topic: str, deadline: float) -> int:
     stream, sent = _STREAMS[topic], 0
     while time.monotonic() < deadline:
         with transaction.atomic():
-            claims = take(topic)
+            claims = take(topic, limit=stream.entries_at_once)
             outgoing = stream.prepare(claims) if claims else []
         if not claims:
             break
@@ -97,13 +107,14 @@ def _send(topic: str, stream: _Stream, outgoing: Sequence[Outgoing]) -> int:
         stream.name(), [(one.key, one.value) for one in outgoing], headers=stream.headers
     )
     delivered = [one for one, error in zip(outgoing, errors, strict=True) if error is None]
+    lost = [one for one, error in zip(outgoing, errors, strict=True) if error is not None]
     with transaction.atomic():
-        stream.acknowledge(delivered)
+        stream.acknowledge(delivered, lost)
     SENT.labels(topic).inc(len(delivered))
     failed = {error for error in errors if error is not None}
     if failed:
         raise KafkaProducerError(
-            f"{len(outgoing) - len(delivered)} of {len(outgoing)} messages for {stream.name()}"
+            f"{len(lost)} of {len(outgoing)} messages for {stream.name()}"
             f" were not delivered: {'; '.join(sorted(failed))}"
         )
     return len(delivered)

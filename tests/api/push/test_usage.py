@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_acceptance_3_after_a_crash_the_duplicate_has_the_same_id(environment, t
         raise SystemExit
 
     stream = publisher._STREAMS["usage"]
-    dying = publisher._Stream(stream.name, stream.headers, stream.prepare, die)
+    dying = replace(stream, acknowledge=die)
     with monkeypatch.context() as patched:
         patched.setitem(publisher._STREAMS, "usage", dying)
         with pytest.raises(SystemExit):
@@ -195,7 +196,7 @@ def test_acceptance_5_three_recalculations_while_down_are_one_message(
     assert [event["data"]["revision"] for event in of_day_10] == [3]
 
 
-def replay(capsys, *arguments):
+def replayed(capsys, *arguments):
     call_command("push_usage", *arguments, "--json")
     return json.loads(capsys.readouterr().out)
 
@@ -207,13 +208,13 @@ def test_acceptance_6_a_replay_sends_the_same_bytes(environment, topic, capsys):
     environment.recalculate()
     topic.publish()
     before = [message.value() for message in topic.messages(at_least=1)]
-    dry = replay(
+    dry = replayed(
         capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", environment.user.org_id,
         "--dry-run",
     )  # fmt: skip
     assert (dry["days"], dry["sent"]) == (2, 0)
     assert topic.publish() == 0
-    report = replay(
+    report = replayed(
         capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", environment.user.org_id
     )
     assert report == {"from": "2023-03-09", "to": "2023-03-10", "days": 2, "sent": 2}
@@ -223,7 +224,7 @@ def test_acceptance_6_a_replay_sends_the_same_bytes(environment, topic, capsys):
         [id_of(environment.user, 10, 1), id_of(environment.user, 9, 1)]
     )
     assert set(again) <= set(before)
-    assert replay(capsys, "--from", "2023-03-09", "--to", "2023-03-10")["sent"] == 4
+    assert replayed(capsys, "--from", "2023-03-09", "--to", "2023-03-10")["sent"] == 4
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def test_days_before_push_was_switched_on_can_be_replayed(environment, topic, se
     settings.USAGE_PUSH = False
     environment.recalculate("03T01")
     settings.USAGE_PUSH = True
-    assert replay(capsys, "--from", "2023-03-01", "--to", "2023-03-02")["sent"] == 2
+    assert replayed(capsys, "--from", "2023-03-01", "--to", "2023-03-02")["sent"] == 2
     assert len(topic.events(at_least=2)) == 2
 
 
