@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from django.db import connection
+from util.replica import connection
 
 JSONObject = dict[str, Any]
 

@@ -4,14 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
-from django.db import connection
-
 from api.coverage.error_bars import Bars, CountedRun, UnsureSpan, error_bars
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.days import windows
 from api.models import CoverageDay
 from util import clock
 from util.arrays import array_literal
+from util.replica import connection
 
 State = CoverageDay.State
 

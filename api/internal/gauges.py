@@ -40,9 +40,9 @@ from api.internal.dependencies import check_database, run_checks
 from api.metering.problems import problematic_runs
 from api.models import BillingFinding, StaleUsage
 from api.overview.queues import SQS_QUEUES, celery_lengths, length_key
-from api.push.metrics import figures as push_figures
+from api.push.metrics import statistics as push_statistics
 from api.sources.inbox_metrics import InboxCollector
-from util import clock
+from util import clock, replica
 
 logger = logging.getLogger(__name__)
 
@@ -260,9 +260,21 @@ def inbox_messages() -> Iterator[Metric]:
 def usage_outbox() -> Iterator[Metric]:
     """Changed usage that waits to be told over Kafka."""
     with _bounded_cursor():
-        found = list(push_figures())
-    for name, text, value in found:
-        yield _single(name, text, value)
+        found = push_statistics()
+    yield _single("push_outbox_rows", "Changed user-days that could be told now", found.rows)
+    yield _single(
+        "push_oldest_seconds", "For how long the oldest could have been told", found.oldest_seconds
+    )
+
+
+def read_replica() -> Iterator[Metric]:
+    """Whether the replica can be used, as this process knows, and how far it lags."""
+    if not replica.is_configured():
+        return
+    lag = replica.monitor.lag()
+    yield _single("replica_up", "Whether the replica can be read from", lag is not None)
+    if lag is not None and lag < LARGEST:
+        yield _single("replica_lag_seconds", "How far the replica lags behind", lag)
 
 
 def inspections() -> Iterator[Metric]:
@@ -382,6 +394,7 @@ class SystemCollector(Collector):
             Source(stale_usage, DatabaseError, keep=15),
             Source(inbox_messages, DatabaseError, keep=15),
             Source(usage_outbox, DatabaseError, keep=5),
+            Source(read_replica, DatabaseError),
             Source(inspections, DatabaseError, keep=15),
             Source(problems, DatabaseError, keep=60),
             Source(set_aside_tasks, DatabaseError, keep=15),

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
-from django.db import connection
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage
+from util.replica import connection
 
 BYTES_AT_ONCE = 1024 * 1024
 """Bytes of counts that are read together, unless one day alone has more (README decision 43)."""

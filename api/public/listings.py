@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
-from django.db import connection
-
 from api.public.filters import Filter
 from api.public.objects import AccountRow, InstanceRow
+from util.replica import connection
 
 SHALLOW = 1000
 """Rows up to which reading and skipping them costs less than finding out first which to read."""

@@ -1,6 +1,5 @@
 """How the outbox of changed usage is doing, for Prometheus (spec 14 §5.1)."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.db import connection
@@ -25,14 +24,3 @@ def statistics() -> Statistics:
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS)
         return Statistics(*cursor.fetchone())
-
-
-def figures() -> Iterator[tuple[str, str, float]]:
-    """Yield name, help and value of each gauge."""
-    found = statistics()
-    yield "push_outbox_rows", "Changed user-days that could be told over Kafka now", found.rows
-    yield (
-        "push_oldest_seconds",
-        "For how long the oldest of these could have been told",
-        found.oldest_seconds,
-    )

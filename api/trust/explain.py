@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.days import Days
 from api.metering.facets import ANY, Key
@@ -18,6 +16,7 @@ from api.trust import explained
 from api.trust.reasons import reasons_of
 from api.trust.witness import Candidate, peak_of_day
 from util.metrics import counter
+from util.replica import connection
 
 MISMATCHES = counter(
     "cloudigrade_explain_mismatch_total",

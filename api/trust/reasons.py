@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from api.images.facts import FOUND_KEYS
 from api.models import ImageFact
+from util.replica import connection
 
 JSONObject = dict[str, Any]
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from api.metering.facets import Key
 from api.models import Correction, ImageFact, InspectionAttempt, InstanceEvent, Run
+from util.replica import connection
 
 JSONObject = dict[str, Any]
 

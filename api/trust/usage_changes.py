@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from django.db import connection
-
 from api.metering.facets import Key
+from util.replica import connection
 
 JSONObject = dict[str, Any]
 

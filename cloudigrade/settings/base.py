@@ -67,6 +67,11 @@ CSRF_FAILURE_VIEW = "api.console.views.csrf_failure"
 GRAFANA_DASHBOARD_URL = env("GRAFANA_DASHBOARD_URL")
 CSRF_TRUSTED_ORIGINS = env("DJANGO_CSRF_TRUSTED_ORIGINS")
 
+REPLICA_PATHS = ("/api/cloudigrade/v2/",)
+"""What reads from a replica, if there is one."""
+if "replica" in DATABASES:
+    MIDDLEWARE.insert(-1, "util.replica.ReplicaMiddleware")
+
 ROOT_URLCONF = "cloudigrade.urls"
 WSGI_APPLICATION = "cloudigrade.wsgi.application"
 

@@ -58,6 +58,24 @@ DATABASES = {
     }
 }
 
+DJANGO_DATABASE_REPLICA_MAX_LAG = env("DJANGO_DATABASE_REPLICA_MAX_LAG")
+DATABASE_ROUTERS: list[str] = []
+if _replica_host := env("DJANGO_DATABASE_REPLICA_HOST"):
+    DATABASES["replica"] = {
+        **DATABASES["default"],
+        "NAME": env("DJANGO_DATABASE_REPLICA_NAME") or _database.name,
+        "HOST": _replica_host,
+        "PORT": env("DJANGO_DATABASE_REPLICA_PORT") or _database.port,
+        "USER": env("DJANGO_DATABASE_REPLICA_USER") or _database.user,
+        "PASSWORD": env("DJANGO_DATABASE_REPLICA_PASSWORD") or _database.password,
+        # A request that does not read from it must not wait for it.
+        "ATOMIC_REQUESTS": False,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**_options(_database), "connect_timeout": 2},
+        "TEST": {"MIRROR": "default"},
+    }
+    DATABASE_ROUTERS.append("util.replica.ReplicaRouter")
+
 COMMAND_LOCK_TIMEOUT = 60
 """Seconds; whoever starts a command would rather wait than start it again."""
 

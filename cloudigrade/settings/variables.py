@@ -140,6 +140,20 @@ _DATABASE = _group(
     ),
 )
 
+_REPLICA = _group(
+    "Read replica",
+    _text("DJANGO_DATABASE_REPLICA_HOST", None, "host of a replica for reading; unset: none"),
+    _int("DJANGO_DATABASE_REPLICA_PORT", None, "its port; unset: the primary's", **_PORT),
+    _text("DJANGO_DATABASE_REPLICA_NAME", None, "its database; unset: the primary's"),
+    _text("DJANGO_DATABASE_REPLICA_USER", None, "user name there; unset: the primary's"),
+    _text(
+        "DJANGO_DATABASE_REPLICA_PASSWORD", None, "password there; unset: the primary's", **_SECRET
+    ),
+    _float(
+        "DJANGO_DATABASE_REPLICA_MAX_LAG", 60, "lag above which it is not read from", **_NATURAL
+    ),
+)
+
 _REDIS = _group(
     "Redis",
     _text("REDIS_HOST", "localhost", "host"),
@@ -514,6 +528,7 @@ VARIABLES: tuple[Variable, ...] = (
     *_CORE,
     *_DJANGO,
     *_DATABASE,
+    *_REPLICA,
     *_REDIS,
     *_CELERY,
     *_SCHEDULES,

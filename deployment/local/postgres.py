@@ -39,6 +39,7 @@ class Postgres(Service):
     name = "postgres"
     title = "PostgreSQL"
     configured_by = ("DJANGO_DATABASE_HOST",)
+    settings = _SETTINGS
 
     @property
     def env(self) -> dict[str, str]:
@@ -79,11 +80,19 @@ class Postgres(Service):
         run_as: int | None = None,
     ) -> None:
         self._initialise(home, binaries, wrapper, run_as)
-        settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"-c{name}={value}" for name, value in self.settings.items()]
         command: list[str | Path] = [*wrapper, binaries / "postgres", "-D", home / "data"]
         command += ["-p", str(self.port), *settings]
         # Fast shutdown: ends open sessions instead of waiting for them.
         self.run(command, directory=home, stop_signal=signal.SIGINT, run_as=run_as)
+
+    def initialisation(self, binaries: Path, data: Path) -> list[str | Path]:
+        """Return the command that makes the data folder."""
+        return [
+            binaries / "initdb",
+            *("-D", data, "-U", "postgres", "--auth=trust"),
+            *("--encoding=UTF8", "--no-locale", "--no-sync"),
+        ]
 
     def _initialise(
         self, home: Path, binaries: Path, wrapper: tuple[str, ...], run_as: int | None
@@ -92,9 +101,7 @@ class Postgres(Service):
             name="initdb of PostgreSQL",
             command=[
                 *wrapper,
-                binaries / "initdb",
-                *("-D", home / "data", "-U", "postgres", "--auth=trust"),
-                *("--encoding=UTF8", "--no-locale", "--no-sync"),
+                *self.initialisation(binaries, home / "data"),
             ],
             log_file=self.surroundings.log_file("initdb"),
             watchdog=self.surroundings.watchdog,

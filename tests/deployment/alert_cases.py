@@ -342,6 +342,14 @@ CASES: list[Case] = [
         off=[0, 9, 1440, 1520],
     ),
     *threshold("CloudigradeUsageIsStale", "usage_oldest_stale_seconds", 600, 5),
+    *threshold("CloudigradeReplicaIsOfNoUse", "replica_lag_seconds", 60, 10),
+    Case(
+        "CloudigradeReplicaIsOfNoUse",
+        "no process can read from it for a quarter of an hour",
+        gauge("replica_up", "1x9 0x20 1x60"),
+        on=[21, 28],
+        off=[0, 9, 15, 31, 60],
+    ),
     *threshold("CloudigradeUsageIsNotTold", "push_oldest_seconds", 900, 5),
     Case(
         "CloudigradeEventsAreOld",

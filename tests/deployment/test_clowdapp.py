@@ -41,6 +41,7 @@ OF_ONE_PROCESS = {
     "Periodic tasks": {"beat"},
     "Sentry of HTTP and listener": {"api", "listener"},
     "HTTP server": {"api"},
+    "Read replica": {"api"},
 }
 EXCEPTIONS = {
     # Workers spread these rounds over their periods; metrics tell who was left out.
