@@ -6,5 +6,6 @@ The modules in the order of the data:
 - ``question``: what is asked for: buckets, dimensions, filters.
 - ``statement``: the SQL that answers it from a customer's runs.
 - ``stored``: the SQL that answers simple questions about days from what is stored for each day.
+- ``totals``: days of many customers at once, for messages.
 - ``usage``: which of them answers; the rows as they are shown.
 """

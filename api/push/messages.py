@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from api.coverage.quality import states_of_days
+from api.measures.totals import totals_of_days
 from api.metering.count_text import Beginnings, named_counts
 from api.push.claims import Claim, Outgoing, forget_without_usage, lease, settle
 from util.arrays import array_literal
@@ -196,6 +197,7 @@ class Details:
     def __init__(self, keys: Collection[DayKey]) -> None:
         """Read everything for these days, in as many statements however many there are."""
         self._states = states_of_days(keys)
+        self._totals = totals_of_days(keys)
 
     def quality(self, key: DayKey) -> dict[str, Any]:
         """Return how far the counts can be trusted (spec 10 §2)."""
@@ -203,7 +205,8 @@ class Details:
 
     def measures(self, key: DayKey) -> dict[str, Any] | None:
         """Return the hours of all instances together (spec 11 §1), None where not known."""
-        return None
+        totals = self._totals.get(key)
+        return None if totals is None else totals._asdict()
 
 
 def _content(day: _Day, claim: Claim, details: Details, beginnings: Beginnings) -> bytes:

@@ -515,3 +515,22 @@ def test_states_of_many_are_those_of_each(environment, db):
     }
     assert states_of_days(keys) == each
     assert set(each.values()) == {"off", "partial", "complete", "corrected"}
+
+
+def test_a_message_tells_the_hours_of_all_instances(environment, topic):
+    """11 §1: instance-seconds and vCPU-seconds; a change of these alone is told as well."""
+    factories.make_definition(instance_type="m5.large", vcpu=2)
+    instance = environment.instance("on 10T10, off 10T12", instance_type="m5.large")
+    environment.instance("on 10T10, off 10T11", instance_type="of unknown size")
+    environment.recalculate()
+    topic.publish()
+    environment.store(instance, "off 10T11:30", stored="12T02")
+    environment.recalculate("12T03")
+    assert topic.publish() == 1
+    told = {event["id"]: event["data"] for event in topic.events(1)}
+    first, second = (told[id_of(environment.user, 10, number)] for number in (1, 2))
+    assert first["measures"] == {"instance_seconds": 3 * 3600, "vcpu_seconds": 4 * 3600}
+    assert second["measures"] == {"instance_seconds": 9000, "vcpu_seconds": 3 * 3600}
+    assert first["maximum_counts"] == second["maximum_counts"]
+    nothing = told[id_of(environment.user, 9, 1)]["measures"]
+    assert nothing == {"instance_seconds": 0, "vcpu_seconds": 0}
