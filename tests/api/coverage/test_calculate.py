@@ -3,6 +3,7 @@
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.db import connection, transaction
 
 from api.clouds.aws import backlog
 from api.coverage.calculate import calculate_coverage
@@ -25,6 +26,7 @@ from tests.api.coverage.conftest import (
     switch,
 )
 from tests.api.metering.notation import at, day
+from tests.threads import in_thread
 
 pytestmark = pytest.mark.django_db
 
@@ -317,3 +319,35 @@ def test_statements_do_not_grow_with_accounts(account, django_assert_max_num_que
     with django_assert_max_num_queries(9 + 4):
         calculate()
     assert CoverageDay.objects.count() == 31
+
+
+def test_the_previous_version_may_delete_an_account(account):
+    """It does not know of coverage, so the database deletes it with the account."""
+    other = factories.make_aws_account()
+    CoverageDay.objects.create(cloud_account=other, date=day(10), state="open")
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM api_cloudaccount WHERE id = %s", [other.id])
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    assert not CoverageDay.objects.filter(date=day(10)).exists()
+    [name] = constraints_on_accounts()
+    assert name == "coverageday_account"
+
+
+def constraints_on_accounts():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conname FROM pg_constraint"
+            " WHERE conrelid = 'api_coverageday'::regclass AND contype = 'f'"
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_is_being_deleted_keeps_no_other_waiting(account):
+    """Its row is locked by whoever deletes it; what is stored of the others is stored."""
+    other = factories.make_aws_account(created_at=at("01T00"), enabled_at=at("01T00"))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT FROM api_cloudaccount WHERE id = %s FOR UPDATE", [other.id])
+        in_thread(calculate).result(timeout=60)
+    assert covered(account, 10) is not None
+    assert covered(other, 10) is None
