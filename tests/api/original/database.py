@@ -33,7 +33,7 @@ def statements(*, strict: bool = True) -> Iterator[str]:
     for name, columns, unique in re.findall(
         r"^\*\*(\w+)\*\*: (.*?)\.(?: Unique: (.*)\.)?$", APPENDIX.read_text(), re.MULTILINE
     ):
-        parts = []
+        parts: list[str] = []
         for column in columns.split("; "):
             found = re.fullmatch(r"`(\w+)` ([\w()]+?)(\?)?(?: -> (\w+)\.(\w+))?", column)
             assert found, column
