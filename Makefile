@@ -100,8 +100,8 @@ checkceleryconfigs: setup  ## compare tasks, routes, schedule and the deployment
 	@$(MANAGE) checkceleryconfigs
 
 .PHONY: user
-user: setup  ## create a user who may enter the admin site
-	@$(MANAGE) createsuperuser
+user: setup  ## create a user who may enter the admin site of a running world
+	@$(MANAGE) create_operator
 
 .PHONY: migrations
 migrations: setup  ## write migrations for changes of the models

@@ -61,9 +61,9 @@ class OperatorCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except (OperationalError, InterfaceError) as error:
-            raise CommandError(f"The database cannot be used: {error}".strip()) from error
+            raise CommandError(f"The database cannot be used: {_one_line(error)}") from error
         except (RedisError, BrokerError) as error:
-            raise CommandError(f"Redis cannot be used: {error}") from error
+            raise CommandError(f"Redis cannot be used: {_one_line(error)}") from error
 
     @property
     def wants_json(self) -> bool:
@@ -106,6 +106,10 @@ class OperatorCommand(BaseCommand):
             answer = ""
             stream.write("")
         return answer in ("y", "Y")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def add_dry_run(parser: ArgumentParser) -> None:

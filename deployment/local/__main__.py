@@ -10,6 +10,7 @@ import sys
 import time
 from typing import NoReturn
 
+from deployment.local import welcome
 from deployment.local.app import Product
 from deployment.local.process import LocalServiceError
 from deployment.local.signals import Interrupted, raise_on_signals
@@ -54,18 +55,14 @@ def _print_exports(services: LocalServices) -> None:
 
 
 def _print_addresses(services: LocalServices, product: Product) -> None:
-    rows = [(service.title, service.address) for service in services.embedded.values()]
-    rows += [
-        ("public API", f"{product.url}/api/cloudigrade/v2/"),
-        ("internal API", f"{product.url}/internal/"),
-        ("metrics", f"{product.url}/internal/metrics"),
-        ("logs", str(services.surroundings.log_file("api").parent)),
-    ]
-    for title, address in rows:
+    for title, address in welcome.places(services, product):
         print(f"{title:<16}{address}")
-    print("\nThe product's environment, for a shell of your own:")
-    for name, value in services.env.items():
-        print(f"export {name}={shlex.quote(value)}")
+    print("\nLook around:")
+    for line in welcome.lines_for_everybody(product):
+        print(f"  {line}")
+    print("\nCommands, in a shell of your own:")
+    for line in welcome.lines_of_commands(welcome.write_variables(services, product)):
+        print(f"  {line}")
     print("\ncloudigrade is up; Ctrl-C stops everything.", flush=True)
 
 

@@ -1,7 +1,9 @@
 """The product's own processes, started with the commands of its deployment (spec 08 §14.2)."""
 
 import dataclasses
+import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,7 +52,10 @@ class Product:
         self._services = services
         self._reservation = PortReservation()
         self.port = self._reservation.number
-        self.environment = self._make_environment(settings or {})
+        self.psk = secrets.token_hex(16)
+        #: What leads a process to this world: all of it that may differ from a shell's environment.
+        self.variables = self._make_variables(settings or {})
+        self.environment = self._make_environment()
         self._processes: dict[str, ManagedProcess] = {}
 
     @property
@@ -107,21 +112,25 @@ class Product:
         stop_together(self._processes.values())
         self._processes.clear()
 
-    def _make_environment(self, settings: Mapping[str, str]) -> dict[str, str]:
-        inherited = {
-            name: value for name, value in os.environ.items() if name not in MISLEADING_VARIABLES
-        }
-        own_programs = str(Path(sys.executable).parent)
+    def _make_variables(self, settings: Mapping[str, str]) -> dict[str, str]:
+        chosen = {name: os.environ.get(name, value) for name, value in _DEFAULTS.items()}
         return {
-            **_DEFAULTS,
-            **inherited,
+            **chosen,
             "DJANGO_SETTINGS_MODULE": _DEFAULTS["DJANGO_SETTINGS_MODULE"],
-            "PATH": f"{own_programs}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+            "CLOUDIGRADE_PSKS": json.dumps({"subscription-watch": self.psk}),
             **self._services.env,
             "GUNICORN_BIND": f"{LOOPBACK}:{self.port}",
             "CELERY_QUEUE_NAMES": ",".join(QUEUE_NAMES),
             **settings,
         }
+
+    def _make_environment(self) -> dict[str, str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in MISLEADING_VARIABLES
+        }
+        own_programs = str(Path(sys.executable).parent)
+        path = f"{own_programs}{os.pathsep}{inherited.get('PATH', os.defpath)}"
+        return {**inherited, "PATH": path, **self.variables}
 
     def _prepare_aws_account(self) -> None:
         """Create in a fake AWS what playbooks create in a real one."""
@@ -174,7 +183,8 @@ class Product:
             command=command,
             log_file=surroundings.log_file(name),
             watchdog=surroundings.watchdog,
-            environment=self.environment,
+            # What a process leaves behind that was killed goes with the rest.
+            environment={**self.environment, "TMPDIR": str(surroundings.folder("tmp"))},
             directory=REPOSITORY,
         )
         process.start()

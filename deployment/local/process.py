@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from deployment.local.signals import last_moment
 from deployment.local.watchdog import Watchdog, signal_group
 
 SECONDS_TO_STOP = 8.0
@@ -130,13 +131,15 @@ class ManagedProcess:
     def stop(self, *, deadline: float | None = None) -> None:
         """Stop the process and everything that it started; kill what has not gone in time.
 
-        ``deadline`` is on the clock of time.monotonic(); by default SECONDS_TO_STOP from now.
+        ``deadline`` is on the clock of time.monotonic(); by default SECONDS_TO_STOP from now, and
+        sooner after a signal.
         """
         if self._child is None:
             return
         self.request_stop()
         if deadline is None:
             deadline = time.monotonic() + SECONDS_TO_STOP
+        deadline = min(deadline, last_moment())
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(max(deadline - time.monotonic(), 0.1))
         signal_group(self._child.pid, signal.SIGKILL)

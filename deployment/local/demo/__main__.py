@@ -55,6 +55,8 @@ def _play(console: Console, *, once: bool) -> None:
             try:
                 with story:
                     story.play()
+                    if once:
+                        story.try_lines()
             except StoryError:
                 _show_errors(console, product)
                 raise

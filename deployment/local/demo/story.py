@@ -1,6 +1,7 @@
 """The story: customers come in, run instances, tag an image; one has a month of history."""
 
 import gzip
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from rich.console import Console
 
+from deployment.local import welcome
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.azure import AzureControl
@@ -26,7 +28,6 @@ from deployment.local.demo.cast import (
 )
 from deployment.local.demo.disk import VERSION, disk
 from deployment.local.demo.doors import (
-    INTERNAL,
     PUBLIC,
     Api,
     Platform,
@@ -60,6 +61,7 @@ class Story:
         self, *, console: Console, services: LocalServices, product: Product, started: float
     ) -> None:
         self._console = console
+        self._services = services
         self._product = product
         self._started = started
         environment = {**product.environment, **services.env}
@@ -77,6 +79,7 @@ class Story:
         self._bucket = f"{self._environment_name}-cloudigrade-trails"
         self._expected_spans: dict[Customer, list[Span]] = {}
         self._files: dict[str, bytes] = {}
+        self._lines: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +104,7 @@ class Story:
         self._poll_azure()
         self._see_todays_usage()
         self._check_ledger()
+        self._ask_doctor()
         self._show_doors()
 
     def _ask_for_history(self) -> int:
@@ -403,15 +407,42 @@ class Story:
         with self._chapter("Every number can be explained: the records behind it are complete"):
             check_records(self._records, self._aws.client("s3"))
 
+    def _ask_doctor(self) -> None:
+        """See that nothing is late, stuck, failing or missing after all this (spec 12 §2)."""
+        with self._chapter("manage.py doctor finds nothing to look at"):
+            self._product.manage("doctor")
+
     def _show_doors(self) -> None:
-        url = self._product.url
-        lines = [f"IDENTITY={ACME.identity}"]
-        for path in ("accounts/", "instances/", "images/", "concurrent/", "sysconfig/"):
-            lines.append(f'curl -s -H "X-RH-IDENTITY: $IDENTITY" {url}{PUBLIC}/{path}')
-        lines += [f"curl -s {url}{INTERNAL}/users/", f"curl -s {url}/internal/metrics"]
+        product, globex = self._product, self._expected_spans[GLOBEX]
+        days = f"start_date={min(_days_of(globex))}&end_date={datetime.now(UTC).date()}"
+        self._lines = [
+            *welcome.lines_of_customer(product, ACME.name, ACME.identity, _OF_ANY_CUSTOMER),
+            # Acme joined today, and days before that are refused.
+            *welcome.lines_of_customer(
+                product, GLOBEX.name, GLOBEX.identity, ["concurrent/", f"concurrent/?{days}"]
+            ),
+            *welcome.lines_of_subscription_watch(product, GLOBEX.ids["org-id"]),
+            *welcome.lines_for_everybody(product),
+        ]
+        file = welcome.write_variables(self._services, product)
+        self._console.print("\nWhere things are:", style="bold")
+        for title, address in welcome.places(self._services, product):
+            self._console.print(f"  {title:<16}{address}", markup=False)
         self._console.print("\nLook around yourself:", style="bold")
-        for line in lines:
+        for line in [*self._lines, *welcome.lines_of_commands(file)]:
             self._console.print(f"  {line}", markup=False)
+
+    def try_lines(self) -> None:
+        """Run all lines that were shown. Raises StoryError for one that does not work."""
+        with self._chapter("Every line above works"):
+            variables = [line for line in self._lines if not line.startswith("curl ")]
+            for line in self._lines:
+                if line.startswith("curl "):
+                    script = [*variables, line.replace("curl -s", "curl -sSf -o /dev/null", 1)]
+                    done = subprocess.run(
+                        ["sh", "-c", "\n".join(script)], capture_output=True, text=True, check=False
+                    )
+                    require(done.returncode == 0, f"{line} does not work: {done.stderr}")
 
     @contextmanager
     def _chapter(self, title: str) -> Iterator[None]:
@@ -424,6 +455,7 @@ class Story:
 
 
 _A_MINUTE = timedelta(minutes=1)
+_OF_ANY_CUSTOMER = ("accounts/", "instances/", "images/", "sysconfig/")
 
 
 def _launch(

@@ -86,7 +86,7 @@ def test_what_there_is_not_is_refused_in_one_line(arguments, capsys):
 def test_a_database_that_is_away_is_told_in_one_line(capsys):
     class Broken(OperatorCommand):
         def handle(self, *args, **options):
-            raise OperationalError("connection refused")
+            raise OperationalError("connection\n\trefused\n")
 
     with pytest.raises(SystemExit) as ended:
         Broken().run_from_argv(["manage.py", "broken"])

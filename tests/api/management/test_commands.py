@@ -14,7 +14,16 @@ from django.core.management import CommandError, call_command
 from api.clouds.aws.provisioning.queues import configure_queues
 from api.management import commands
 from api.management.base import OperatorCommand
-from api.models import CloudAccount, InboxMessage, MachineImage, OutboxEntry, Run, SetAsideTask
+from api.management.commands import create_operator
+from api.models import (
+    CloudAccount,
+    InboxMessage,
+    MachineImage,
+    OutboxEntry,
+    Run,
+    SetAsideTask,
+    User,
+)
 from tests.api.internal.record_rows import AT, Subject, store_records
 from tests.factories import (
     make_aws_account,
@@ -130,7 +139,7 @@ PARSED_WITH_AWS = [
 
 TESTED_ELSEWHERE = {
     *("coverage", "corrections", "export", "findings", "import_original", "import_registrations"),
-    *("initialize", "push_usage", "usage"),
+    *("create_operator", "initialize", "push_usage", "usage"),
 }
 
 
@@ -191,6 +200,17 @@ def test_messages_that_need_no_retry_are_told(rows):
     with pytest.raises(CommandError, match="Neither failed nor dead") as refused:
         call_command("inbox", str(message.id), "--retry")
     assert refused.value.returncode == 1
+
+
+def test_an_operator_is_created(monkeypatch):
+    def create(name, **options):
+        assert name == "createsuperuser"
+        User.objects.create_superuser("operator", password="x")
+
+    monkeypatch.setattr(create_operator, "call_command", create)
+    assert run("create_operator", "--json") == (0, '{"created": true}\n')
+    monkeypatch.setattr(create_operator, "call_command", lambda *_, **__: None)
+    assert run("create_operator") == (1, "")
 
 
 class TestOutbox:
