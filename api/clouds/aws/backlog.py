@@ -22,12 +22,20 @@ WAITING_SINCE = "ingest_waiting_since"
 OUTAGE_AFTER = timedelta(minutes=30)
 
 
-def note_queue(messages: int) -> None:
-    """Remember since when the queue has held messages, those being worked on included."""
+def note_queue(messages: int, dead_letters: int = 0) -> None:
+    """Remember since when the queue has held messages, those being worked on included.
+
+    A queue that is empty because all its messages were given up waits still: for what they
+    announce, until anything was processed after they came.
+    """
     if messages:
         cache.add(WAITING_SINCE, clock.now().timestamp(), None)
-    else:
+    elif not dead_letters or _was_processed_since(cache.get(WAITING_SINCE)):
         cache.delete(WAITING_SINCE)
+
+
+def _was_processed_since(waiting: float | None) -> bool:
+    return waiting is None or freshness.last_ingest().get(str(CloudType.AWS), 0.0) > waiting
 
 
 def outage_since(now: datetime) -> datetime | None:

@@ -417,14 +417,17 @@ def cache_lengths() -> None:
 
     A queue that cannot be read keeps its old value, and is never made by this.
     """
+    held: dict[str, int] = {}
     for label, name in labelled_queues().items():
         try:
             length, in_flight = _lengths_of(sqs().get_queue_url(QueueName=name)["QueueUrl"])
-            if name == trail_bucket().queue:
-                backlog.note_queue(length + in_flight)
+            held[name] = length + in_flight
             key = LENGTH_KEY.format(label=label)
             cache.set(key, length, settings.CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL)
             # Kept for ever: an alert needs to know of a check that was too long ago.
             cache.set(f"{key}_checked_at", clock.now().timestamp(), None)
         except Exception:
             logger.exception("Could not tell the length of SQS queue %s", name)
+    trails = trail_bucket()
+    if trails.queue in held:
+        backlog.note_queue(held[trails.queue], held.get(trails.dead_letter_queue, 0))

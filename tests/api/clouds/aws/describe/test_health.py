@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
+from prometheus_client import REGISTRY
 
 from api.clouds.aws.describe import read, sync
 from api.clouds.aws.describe.ec2 import Page
@@ -67,6 +68,25 @@ def ran(account, outcome, *, hours=0, region="us-east-1", kind="reconcile"):
         started_at=at,
         finished_at=at,
     )
+
+
+def test_describes_are_counted_by_their_outcome(scan):
+    """Metric cloudigrade_describe_total of spec 10 §2."""
+
+    def counted():
+        return {
+            outcome: REGISTRY.get_sample_value(
+                "cloudigrade_describe_total",
+                {"cloud": "aws", "kind": kind, "outcome": outcome},
+            )
+            or 0
+            for kind, outcome in (("initial", "ok"), ("initial", "throttled"))
+        }
+
+    before = counted()
+    scan({"eu-west-1": THROTTLED})
+    after = counted()
+    assert {name: after[name] - before[name] for name in after} == {"ok": 1, "throttled": 1}
 
 
 class TestFailingAccounts:
