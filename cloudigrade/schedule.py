@@ -124,6 +124,7 @@ ENTRIES: tuple[Entry, ...] = (
         "SUMMARIZE_BILLING_FINDINGS_SCHEDULE",
     ),
     Entry("sample_fleet", "api.tasks.sample_fleet", "SAMPLE_FLEET_SCHEDULE"),
+    Entry("audit_logs", "api.clouds.aws.tasks.audit_logs", "AUDIT_LOGS_SCHEDULE"),
     Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
     Entry(
         "publish_usage_changes",

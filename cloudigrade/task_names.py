@@ -48,6 +48,7 @@ TASK_NAMES: tuple[str, ...] = (
     # AWS
     "api.tasks.check_and_cache_sqs_queues_lengths",
     "api.clouds.aws.tasks.analyze_log",
+    "api.clouds.aws.tasks.audit_logs",
     "api.clouds.aws.tasks.configure_customer_aws_and_create_cloud_account",
     "api.clouds.aws.tasks.delete_cloudtrail",
     "api.clouds.aws.tasks.describe_missing",
@@ -55,6 +56,7 @@ TASK_NAMES: tuple[str, ...] = (
     "api.clouds.aws.tasks.initial_aws_describe_instances",
     "api.clouds.aws.tasks.reconcile_aws_accounts",
     "api.clouds.aws.tasks.redrive_dead_letters",
+    "api.clouds.aws.tasks.replay_logs",
     "api.clouds.aws.tasks.repopulate_ec2_instance_mapping",
     # Azure
     "api.clouds.azure.tasks.check_azure_subscription_and_create_cloud_account",

@@ -1,12 +1,23 @@
-"""What a cloud told us that our events did not know (spec 09 P5)."""
+"""What a cloud told us that our events did not know, and what explains it (09 P5, 10 §3.1)."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 
-from api.models import Correction
+from api.models import CloudType, Correction
+from util.metrics import counter
+
+CORRECTIONS = counter(
+    "cloudigrade_corrections",
+    "Corrections that were made (explained: false), and those explained by a later log (true).",
+    ("cloud", "kind", "explained"),
+)
+
+CLOSE = timedelta(minutes=1)
+"""How far a log and a describe may be apart that tell of one start or end, to the second both."""
 
 # Since the newest event but the one by which the instance was corrected, the last look at the
 # instance's region, or the account's being enabled, whichever is latest. A look that did not know
@@ -38,6 +49,31 @@ LEFT JOIN api_cloudaccount account
     ON account.id = instance.cloud_account_id AND account.enabled_at < wanted.before
 """
 
+# The earliest true event of the interval, or of a minute around an exact moment.
+_EXPLAIN = """
+UPDATE api_correction corrected SET explained_by = found.event_id
+FROM (
+    SELECT DISTINCT ON (correction.id) correction.id, event.id AS event_id
+    FROM api_instanceevent event
+    JOIN api_correction correction ON correction.instance_id = event.instance_id
+    WHERE event.id = ANY(%(events)s) AND correction.explained_by IS NULL
+      AND event.origin = 'cloudtrail'
+      AND (correction.kind, event.event_type)
+          IN (('missed_on', 'power_on'), ('missed_off', 'power_off'))
+      AND event.occurred_at >= CASE
+              WHEN correction.unsure_from = correction.unsure_to
+              THEN correction.unsure_from - %(close)s
+              ELSE coalesce(correction.unsure_from, '-infinity') END
+      AND event.occurred_at <= CASE
+              WHEN correction.unsure_from = correction.unsure_to
+              THEN correction.unsure_to + %(close)s
+              ELSE correction.unsure_to END
+    ORDER BY correction.id, event.occurred_at, event.id
+) found
+WHERE corrected.id = found.id
+RETURNING corrected.kind
+"""
+
 
 class NewCorrection(NamedTuple):
     """Something that had been missed, and happened at ``seen_at`` at the latest.
@@ -56,7 +92,9 @@ class NewCorrection(NamedTuple):
     asked_at: datetime | None = None
 
 
-def save_corrections(corrections: Sequence[NewCorrection], *, before: datetime) -> None:
+def save_corrections(
+    corrections: Sequence[NewCorrection], *, cloud_type: str, before: datetime
+) -> None:
     """Store what had been missed, and between which moments it happened (09 P5, decision 31).
 
     ``before`` is when the look that showed it was begun, by PostgreSQL's clock.
@@ -76,6 +114,33 @@ def save_corrections(corrections: Sequence[NewCorrection], *, before: datetime) 
         )
         for place, one in enumerate(corrections)
     )
+    _count(cloud_type, (one.kind for one in corrections), explained=False)
+
+
+def explain_corrections(event_ids: Collection[int]) -> None:
+    """Note which new events of AWS's logs happened when a describe had concluded that they did.
+
+    So a correction stands for a log that was late, and not for one that was lost.
+    """
+    if not event_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPLAIN, {"events": list(event_ids), "close": CLOSE})
+        kinds = [kind for (kind,) in cursor.fetchall()]
+    _count(str(CloudType.AWS), kinds, explained=True)
+
+
+def _count(cloud_type: str, kinds: Iterable[str], *, explained: bool) -> None:
+    counts = Counter(map(str, kinds))
+
+    def count() -> None:
+        for kind, number in counts.items():
+            for label in (True, False):
+                # Both series are there from the first correction on: alerts subtract them.
+                series = CORRECTIONS.labels(cloud_type, kind, str(label).lower())
+                series.inc(number if label is explained else 0)
+
+    transaction.on_commit(count, robust=True)
 
 
 def _earlier(since: datetime | None, until: datetime) -> datetime | None:

@@ -205,6 +205,14 @@ def last_ingests() -> Iterator[Metric]:
     yield family
 
 
+def running_instances() -> Iterator[Metric]:
+    """How many instances are on, as far as we know."""
+    family = GaugeMetricFamily("cloudigrade_running_instances", "Runs that have not ended")
+    for (number,) in _select("SELECT count(*) FROM api_run WHERE end_time IS NULL"):
+        family.add_metric([], number)
+    yield family
+
+
 def azure_polls() -> Iterator[Metric]:
     """Subscriptions, and scale sets, that polls have not been able to read for a while."""
     refused = _family(
@@ -387,6 +395,7 @@ class SystemCollector(Collector):
             Source(tables, DatabaseError, keep=60),
             Source(ingest_lag, DatabaseError, keep=30),
             Source(aws_looks, DatabaseError, keep=300),
+            Source(running_instances, DatabaseError, keep=60),
             Source(azure_polls, DatabaseError, keep=60),
             Source(overdue_scans, DatabaseError, keep=300),
             Source(covered_accounts, DatabaseError, keep=300),

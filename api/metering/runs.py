@@ -128,8 +128,12 @@ class RunChanges:
             RUNS.labels(change).inc(number)
 
 
-def recalculate_runs(*, user_id: int, instance_ids: Iterable[int]) -> RunChanges:
+def recalculate_runs(
+    *, user_id: int, instance_ids: Iterable[int], because: str | None = None
+) -> RunChanges:
     """Make the runs of a customer's instances right, and withdraw the days that this touches.
+
+    ``because`` is a further cause of it, beside what happened to the runs (09 P11).
 
     Works in batches, each in a transaction of its own that holds the customer's metering lock: no
     two recalculations of one instance run at once. Instances that are gone, or another's, are left
@@ -138,7 +142,7 @@ def recalculate_runs(*, user_id: int, instance_ids: Iterable[int]) -> RunChanges
     changes = RunChanges()
     for batch in _batches(sorted(set(instance_ids))):
         with SECONDS.labels("runs").time():
-            changes.count(_recalculate_batch(user_id, batch))
+            changes.count(_recalculate_batch(user_id, batch, because))
     if changes:
         logger.info(
             "Recalculated runs of user %s: %s added, %s changed, %s removed",
@@ -168,7 +172,7 @@ def _batches(instance_ids: Sequence[int]) -> Iterator[list[int]]:
 
 
 @transaction.atomic
-def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
+def _recalculate_batch(user_id: int, instance_ids: list[int], because: str | None) -> Difference:
     lock_metering_of_accounts(user_id)
     rows = _fetch(_INSTANCES, [instance_ids, user_id])
     instances = {row[0]: row[4:] for row in rows}
@@ -187,6 +191,11 @@ def _recalculate_batch(user_id: int, instance_ids: list[int]) -> Difference:
         difference.compare(stored.get(instance_id, ()), wanted)
     if difference:
         _store(user_id, difference)
+        if because:
+            days = (
+                difference.days_of_added + difference.days_of_changed + difference.days_of_removed
+            )
+            mark_days_stale(user_id=user_id, days=days, cause=because)
     return difference
 
 

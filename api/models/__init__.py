@@ -15,6 +15,7 @@ from api.models.instance import Instance, InstanceEvent, InstanceFact
 from api.models.outbox import OutboxEntry
 from api.models.push import PublishedHours, PublishedUsage, Topic, UsageOutboxEntry
 from api.models.records import Correction, DescribeRun, IngestHour, IngestObject, TrailDigest
+from api.models.replay import LogReplay
 from api.models.run import Run
 from api.models.set_aside import SetAsideTask
 from api.models.synthetic import SyntheticDataRequest
@@ -45,6 +46,7 @@ __all__ = [
     "InstanceDefinition",
     "InstanceEvent",
     "InstanceFact",
+    "LogReplay",
     "MachineImage",
     "OutboxEntry",
     "PublishedHours",

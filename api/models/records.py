@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
+from django.db.models.functions import Now
 
 from api.models.account import CloudAccount
 from api.models.instance import Instance
@@ -147,6 +148,7 @@ class Correction(models.Model):
     unsure_from = models.DateTimeField(null=True)
     unsure_to = models.DateTimeField()
     explained_by = models.BigIntegerField(null=True, help_text="id of a later event")
+    created_at = models.DateTimeField(null=True, db_default=Now())
 
     class Meta:
         indexes = [models.Index(fields=["cloud_account", "unsure_to"], name="correction_account")]
@@ -169,6 +171,7 @@ class TrailDigest(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["bucket", "key"], name="traildigest_key")]
+        indexes = [models.Index(fields=["aws_account_id", "end"], name="traildigest_account")]
 
     def __str__(self) -> str:
         return f"digest of {self.aws_account_id} {self.region} until {self.end}"

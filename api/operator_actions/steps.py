@@ -8,7 +8,8 @@ from datetime import UTC, date, timedelta
 from functools import partial
 from typing import Any
 
-from api.clouds.aws.cloudtrail.replay import Replay, days_between
+from api.clouds.aws.cloudtrail.replay import Wanted
+from api.clouds.aws.cloudtrail.replay_runs import ReplayFailedError, replay, result
 from api.metering.days import Days
 from api.metering.recalculate import recalculate_runs_of_account, recalculate_usage_of_user
 from api.metering.staleness import mark_days_stale
@@ -77,14 +78,23 @@ def _replay(entry: AuditEntry) -> list[Step]:
         raise NothingToDoError("The customer has no such AWS account.")
     since = date.fromisoformat(entry.arguments["since"])
     until = date.fromisoformat(entry.arguments["until"])
-    return [partial(_replay_day, ids, day) for day in days_between(since, until)]
+    days = Wanted(since, until).days
+    return [partial(_replay_day, ids, day) for day in days]
 
 
 def _replay_day(account_ids: Sequence[str], day: date) -> str:
-    report = Replay(account_ids).replay(day)
+    return " ".join(_replay_account(Wanted(day, day, one)) for one in account_ids)
+
+
+def _replay_account(wanted: Wanted) -> str:
+    name = f"{wanted.since}, {wanted.aws_account_id}"
+    try:
+        report = result(replay(wanted))
+    except ReplayFailedError as error:
+        return f"{name}: {error}."
     return (
-        f"{day}: {report.found} files, {report.known} known, {report.replayed} replayed,"
-        f" {report.archived} archived, {report.failed} failed."
+        f"{name}: {report['found']} files, {report['replayed']} replayed,"
+        f" {report['archived']} archived."
     )
 
 

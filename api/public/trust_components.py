@@ -141,6 +141,41 @@ class UsageChange(Serializer):
     causes = serializers.ListField(child=serializers.ChoiceField(models.Cause.choices))
 
 
+class ChangedDay(Serializer):
+    """The total of a day before and after."""
+
+    date = serializers.DateField()
+    before = serializers.IntegerField()
+    after = serializers.IntegerField()
+
+
+class Correction(Serializer):
+    """A look at the cloud that contradicted what its events had told."""
+
+    at = serializers.DateTimeField()
+    kind = serializers.ChoiceField(models.Correction.Kind.choices)
+    instance = ExplainedInstance()
+    cloud_account_id = serializers.IntegerField()
+    believed = serializers.CharField(
+        allow_null=True, help_text="`on` or `off`; null for images and types: none was known."
+    )
+    seen = serializers.CharField(
+        allow_null=True, help_text="`on` or `off`, or the id of the image, or the type."
+    )
+    unsure_from = serializers.DateTimeField(
+        allow_null=True, help_text="It happened at this moment at the earliest."
+    )
+    unsure_to = serializers.DateTimeField(
+        help_text="It happened at this moment at the latest; the same moment is exact."
+    )
+    event_id = serializers.IntegerField(allow_null=True)
+    describe_id = serializers.IntegerField(allow_null=True)
+    explained_by = ExplainedEvent(
+        allow_null=True, help_text="The true event, if its log came after all."
+    )
+    days_changed = ChangedDay(many=True)
+
+
 class TimelineItem(Serializer):
     """Something that is known of an instance; further members depend on its kind."""
 

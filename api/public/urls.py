@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import URLPattern, path, register_converter
 
-from api.public import billing, coverage, measures, pages, trust, views
+from api.public import billing, corrections, coverage, measures, pages, trust, views
 
 
 class JSONFormat:
@@ -45,6 +45,7 @@ urlpatterns = [
     *route("v2-concurrent-list", views.DailyConcurrentUsageView, "concurrent"),
     *route("v2-coverage", coverage.CoverageView, "coverage"),
     *route("v2-explain", trust.ExplainView, "explain"),
+    *route("v2-corrections", corrections.CorrectionsView, "corrections"),
     *route("v2-usage-changes", trust.UsageChangesView, "usage-changes"),
     *route("v2-billing-findings", billing.BillingFindingsView, "billing-findings"),
     *route("v2-usage-list", measures.UsageView, "usage"),

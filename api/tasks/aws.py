@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from api import outbox
-from api.clouds.aws.cloudtrail import pipeline
+from api.clouds.aws.audit import walk as audit
+from api.clouds.aws.cloudtrail import pipeline, replay, replay_runs
 from api.clouds.aws.cloudtrail.trail import remove_trail
 from api.clouds.aws.definitions import repopulate_definitions
 from api.clouds.aws.describe import sync
@@ -14,9 +15,20 @@ from api.clouds.aws.provisioning import dead_letters
 from api.clouds.aws.provisioning.queues import Message, cache_lengths
 from api.clouds.provider import TransientCloudError
 from util.locks import run_once
-from util.tasks import LONG, RetryPolicy, task
+from util.tasks import LONG, RetryPolicy, enqueue, parse_date, task
+
+AUDIT_LOGS = "api.clouds.aws.tasks.audit_logs"
+AUDIT_SECONDS = 1000
+"""After which another task goes on with the audit: well before the limit of this one."""
+
+REPLAY_SECONDS = 60
+"""After which a replay lets other tasks have the worker, and goes on behind them."""
+NEXT_TURN, WAIT_FOR_TURN, WAIT_FOR_CLOUD = 1, 30, 60
+"""Seconds until it goes on: by itself, behind another replay, when S3 was away."""
+ENDLESS = 10**6
 
 STANDARD = RetryPolicy(errors=(NotReadyError, TransientCloudError))
+AUDITING = RetryPolicy(errors=(TransientCloudError, OperationalError, InterfaceError))
 DESCRIBING = RetryPolicy(errors=(NotReadyError, TransientCloudError, OperationalError))
 
 
@@ -30,6 +42,44 @@ def analyze_log() -> list[list[dict[str, str]]]:
 
 def _shown(messages: list[Message]) -> list[dict[str, str]]:
     return [message.shown() for message in messages]
+
+
+@task(AUDIT_LOGS, retry=AUDITING, limit=LONG)
+def audit_logs() -> dict[str, Any]:
+    """Compare the trail bucket with what was processed, and queue again what was not."""
+    audited = audit.audit_logs(seconds=AUDIT_SECONDS)
+    if not audited.is_done:
+        enqueue(AUDIT_LOGS)
+    return audited.shown()
+
+
+@task("api.clouds.aws.tasks.replay_logs", limit=LONG, bind=True)
+def replay_logs(
+    self: Any,
+    account_id: int | None = None,
+    region: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    missing_only: bool = False,
+    restore: bool = False,
+) -> dict[str, Any]:
+    """Work again on the log files of an account, by its row's id, or of all; days are inclusive."""
+    wanted = replay.wanted(
+        account_id=account_id,
+        region=region,
+        since=parse_date(since),
+        until=parse_date(until),
+        missing_only=missing_only,
+        restore=restore,
+    )
+    try:
+        with replay_runs.turn() as mine:
+            row = replay_runs.replay(wanted, seconds=REPLAY_SECONDS) if mine else None
+    except (TransientCloudError, OperationalError, InterfaceError) as error:
+        raise self.retry(exc=error, countdown=WAIT_FOR_CLOUD, max_retries=ENDLESS) from error
+    if row is None or row.finished_at is None:
+        raise self.retry(countdown=NEXT_TURN if row else WAIT_FOR_TURN, max_retries=ENDLESS)
+    return replay_runs.result(row)
 
 
 @task(

@@ -6,5 +6,6 @@
 - ``explained``: remembers that for the next page.
 - ``reasons``: since when and why an image counts as RHEL.
 - ``usage_changes``: how stored numbers changed, and what made them change.
+- ``corrections``: what describes found that no event had told, and what explained it later.
 - ``timeline``: everything that is known of one instance, by time.
 """

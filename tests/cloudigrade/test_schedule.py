@@ -37,6 +37,7 @@ OURS = {
     "redrive_dead_letters": 3600,
     "describe_missing": 21600,
     "recalculate_stale_usage": 60,
+    "audit_logs": 86400,
     "calculate_coverage": 3600,
     "delete_expired_records": 86400,
     "summarize_billing_findings": 3600,

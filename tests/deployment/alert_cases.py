@@ -57,6 +57,16 @@ def runs(name: str, state: str, values: str) -> Values:
     return gauge("task_runs_total", values, name=name, state=state)
 
 
+def corrections(made: str, explained: str) -> Values:
+    """Ends that no log told, and those that a later one did, of two hundred running instances."""
+    name, labels = "corrections_total", {"cloud": "aws", "kind": "missed_off"}
+    return {
+        **gauge(name, made, **labels, explained="false"),
+        **gauge(name, explained, **labels, explained="true"),
+        **gauge("running_instances", "200x230"),
+    }
+
+
 def lags(young: str, every: str) -> Values:
     """Events that were stored within a quarter of an hour, and all."""
     name = "ingest_event_age_seconds_bucket"
@@ -483,6 +493,33 @@ CASES: list[Case] = [
     ),
     *threshold("CloudigradeSourcesMessagesWait", "inbox_oldest_waiting_seconds", 3600, 15),
     *threshold("CloudigradeOutboxWaits", "outbox_oldest_waiting_seconds", 3600, 15),
+    Case(
+        "CloudigradeLogsAreMissing",
+        "one file",
+        gauge("audit_missing_objects_total", "0x30 1x120"),
+        on=[32, 80],
+        off=[0, 29, 100, 140],
+    ),
+    Case(
+        "CloudigradeLogsAreUnprocessed",
+        "three files",
+        gauge("audit_unprocessed_objects_total", "0x30 3x120"),
+        on=[32, 80],
+        off=[0, 29, 100, 140],
+    ),
+    Case(
+        "CloudigradeEventsAreLost",
+        "three of two hundred instances, of which two are explained later",
+        corrections("0x30 3x200", "0x120 2x110"),
+        on=[60, 110],
+        off=[0, 29, 40, 130, 200],
+    ),
+    Case(
+        "CloudigradeEventsAreLost",
+        "one of two hundred instances",
+        corrections("0x30 1x200", "0x230"),
+        off=[*range(0, 230, 5)],
+    ),
     Case(
         "CloudigradeNumberUnexplained",
         "one mismatch",

@@ -2,10 +2,12 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectionError,
     HTTPClientError,
@@ -108,6 +110,21 @@ def is_transient(error: BaseException) -> bool:
         return False
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return code_of(error) in OUTAGE or status >= _SERVER_ERROR
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn what AWS answers for our own bucket or queue into what a task makes of it.
+
+    Raises ``TransientCloudError`` where the same call may succeed later, and ``AwsError`` where AWS
+    refuses: that is a fault of our own set-up, never a customer's, so it is not passed over.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if is_transient(error):
+            raise TransientCloudError(str(error)) from error
+        raise AwsError(f"{type(error).__name__} {code_of(error)}: {error}") from error
 
 
 def translated(function: Callable[Arguments, Result]) -> Callable[Arguments, Result | None]:

@@ -160,7 +160,7 @@ def _store(
         run=run,
         is_first=not _looked_since_enabled(account, previous),
     )
-    save_corrections(list(corrections), before=run.started_at)
+    save_corrections(list(corrections), cloud_type=str(CloudType.AZURE), before=run.started_at)
     logger.info(
         "Azure account %s: %s machines listed, %s new, %s events",
         account.id,

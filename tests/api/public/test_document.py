@@ -106,6 +106,7 @@ OPERATIONS = {
     "/coverage/": ("listCoverage", [], ["start_date", "end_date", "filter", *PAGE]),
     "/explain/": ("explainConcurrentUsage", [], ["date", "arch", *PAGE]),
     "/usage/": ("listUsage", [], ["start", "end", "granularity", "filter", "group_by", *PAGE]),
+    "/corrections/": ("listCorrections", [], ["start_date", "end_date", "filter", *PAGE]),
     "/usage-changes/": ("listUsageChanges", [], ["start_date", "end_date", *PAGE]),
     "/billing-findings/": ("listBillingFindings", [], ["start_date", "filter", *PAGE]),
     "/images/": ("listMachineImages", ["api-v2"], [*PAGE, "architecture", "status"]),

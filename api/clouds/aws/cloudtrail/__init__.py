@@ -5,5 +5,5 @@ which files are new, ``read`` fetches them, ``parse`` and ``records`` say what t
 ``digests`` what CloudTrail's validation says; ``filter`` selects what is relevant, ``enrich`` asks
 EC2 for what is missing, ``load_by_customer`` and ``load`` store it, ``ingest_log`` records what
 became of each file, ``metrics`` counts. ``trail`` configures the trail in the customer's account,
-``replay`` and ``stored_records`` read stored files again.
+``listing`` says what lies in the bucket, ``replay`` and ``stored_records`` read it again.
 """

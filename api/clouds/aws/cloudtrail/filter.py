@@ -4,11 +4,15 @@ Pure: it is asked again under the users' locks, with what the accounts have beco
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.clouds.aws.cloudtrail.records import InstanceRecord, Log, Skip, TagChange, UnreadRecord
 from api.clouds.aws.selectors import Account
+from api.clouds.aws.spans import Span, contain
+
+Metered = Mapping[int, Sequence[Span]]
+"""When accounts were metered, by their ids."""
 
 
 @dataclass(slots=True)
@@ -45,13 +49,19 @@ class RelevantRecords:
         }
 
 
-def select_relevant(log: Log, accounts: Mapping[str, Account]) -> RelevantRecords:
-    """Select what a log tells of accounts that were metered at the time."""
+def select_relevant(
+    log: Log, accounts: Mapping[str, Account], metered: Metered | None = None
+) -> RelevantRecords:
+    """Select what a log tells of accounts that were metered at the time.
+
+    Without ``metered``, which has the times by the accounts' ids, that is seen by what the accounts
+    are now (spec 04 §8.5).
+    """
     relevant = RelevantRecords(skipped=Counter(log.skipped))
     reasons: dict[int, Skip] = {}
     relevant_indexes: set[int] = set()
     for instance_record in log.instance_records:
-        account = _metered(accounts, instance_record)
+        account = _metered(accounts, instance_record, metered)
         if isinstance(account, Skip):
             reasons[instance_record.record_index] = account
         elif instance_record.occurred_at < account.created_at:
@@ -61,14 +71,14 @@ def select_relevant(log: Log, accounts: Mapping[str, Account]) -> RelevantRecord
             relevant_indexes.add(instance_record.record_index)
             relevant.instance_records.append((account, instance_record))
     for change in log.tag_changes:
-        account = _metered(accounts, change)
+        account = _metered(accounts, change, metered)
         if isinstance(account, Skip):
             reasons[change.record_index] = account
         else:
             relevant_indexes.add(change.record_index)
             relevant.tag_changes.append((account, change))
     for record in log.unread:
-        account = _metered(accounts, record)
+        account = _metered(accounts, record, metered)
         if not isinstance(account, Skip):
             relevant.unread.add(account)
     relevant.skipped.update(reasons.values())
@@ -77,11 +87,16 @@ def select_relevant(log: Log, accounts: Mapping[str, Account]) -> RelevantRecord
 
 
 def _metered(
-    accounts: Mapping[str, Account], thing: InstanceRecord | TagChange | UnreadRecord
+    accounts: Mapping[str, Account],
+    thing: InstanceRecord | TagChange | UnreadRecord,
+    metered: Metered | None,
 ) -> Account | Skip:
     account = accounts.get(thing.account_id)
     if account is None:
         return Skip.UNKNOWN_ACCOUNT
+    if metered is not None:
+        was_metered = contain(metered.get(account.id, ()), thing.occurred_at)
+        return account if was_metered else Skip.DISABLED
     if not account.is_enabled:
         return Skip.DISABLED
     if account.is_paused:

@@ -6,7 +6,7 @@ counted by account, region and hour of delivery. A file that comes again is not 
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 
+from api.clouds.aws.audit import store as audit_store
 from api.clouds.aws.cloudtrail.filter import RelevantRecords
 from api.clouds.aws.cloudtrail.read import LogFile
 from api.clouds.aws.cloudtrail.records import Skip
@@ -44,14 +45,22 @@ SET attempts = known.attempts + 1,
 RETURNING bucket, key, id
 """
 
+# A replay may store what was lost: a file has stored no more than there is in it.
 _ADD_STORED = """
-UPDATE api_ingestobject object SET stored = object.stored + new.stored
-FROM unnest(%s::bigint[], %s::integer[]) AS new (id, stored)
-WHERE object.id = new.id
+WITH before AS (
+    SELECT object.id, object.stored, LEAST(
+        object.stored + new.stored, GREATEST(object.stored, new.most)) AS sum
+    FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) AS new (id, stored, most)
+    JOIN api_ingestobject object USING (id)
+)
+UPDATE api_ingestobject object SET stored = before.sum
+FROM before
+WHERE object.id = before.id
+RETURNING object.id, before.sum - before.stored
 """
 
 _SEEN = """
-SELECT hour.aws_account_id, hour.region, hour.hour, hour.seen
+SELECT hour.aws_account_id, hour.region, hour.hour, hour.seen, hour.audited_at
 FROM api_ingesthour hour
 JOIN unnest(%s::text[], %s::text[], %s::timestamptz[]) AS wanted (account, region, hour)
   ON hour.aws_account_id = wanted.account AND hour.region = wanted.region
@@ -100,6 +109,8 @@ class FileResult:
     relevant: RelevantRecords = field(default_factory=RelevantRecords)
     object_id: int | None = None
     stored: int = 0
+    counted: int = 0
+    """How many of the stored events the file had not stored before."""
 
     @property
     def user_ids(self) -> set[int]:
@@ -132,6 +143,23 @@ class _Count:
     event_age: float | None = None
     queue_wait: float | None = None
     seen: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Which files of an hour were counted: those named, and all until it was audited."""
+
+    names: set[str]
+    audited_at: datetime | None
+
+    def includes(self, name: str, file: LogFile, found: Container[str]) -> bool:
+        """Check whether a file was counted; ``found`` are keys that the audit found unprocessed."""
+        if name in self.names:
+            return True
+        if self.audited_at is None or file.notified.key in found:
+            return False
+        announced_at = file.notified.announced_at
+        return announced_at is None or announced_at <= self.audited_at
 
 
 def save_objects(file_results: Iterable[FileResult]) -> None:
@@ -173,10 +201,12 @@ def _object_row(file_result: FileResult) -> tuple[Any, ...]:
 
 def add_stored(file_results: Iterable[FileResult]) -> None:
     """Add to the files' rows how many events each of them has stored now."""
-    counts = {one.object_id: one.stored for one in file_results if one.object_id and one.stored}
-    if counts:
-        with connection.cursor() as cursor:
-            cursor.execute(_ADD_STORED, [list(counts), list(counts.values())])
+    by_id = {one.object_id: one for one in file_results if one.object_id and one.stored}
+    if by_id:
+        stored = [one.stored for one in by_id.values()]
+        most = [len(one.relevant.instance_records) for one in by_id.values()]
+        for object_id, counted in _fetch(_ADD_STORED, [list(by_id), stored, most]):
+            by_id[object_id].counted = counted
 
 
 def count_files(file_results: Sequence[FileResult]) -> None:
@@ -189,15 +219,16 @@ def count_files(file_results: Sequence[FileResult]) -> None:
     for file_result in file_results:
         if _is_counted(file_result.file):
             hours.setdefault(_hour(file_result), []).append(file_result)
+    found = _resolve(file_results)
     if not hours:
         return
-    seen = _seen(hours)
+    counted = _counted(hours)
     rows = []
     for hour in sorted(hours):
         count = _Count()
-        names = seen.get(hour, set())
+        already = counted.get(hour, _Counted(set(), None))
         for file_result in hours[hour]:
-            _add(count, file_result, names)
+            _add(count, file_result, already, found)
         rows.append((*hour, *_count_row(count)))
     columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
@@ -222,20 +253,33 @@ def _hour(file_result: FileResult) -> _Hour:
     return _Hour(key.account_id, key.region, moment.replace(minute=0, second=0, microsecond=0))
 
 
-def _seen(hours: Iterable[_Hour]) -> dict[_Hour, set[str]]:
+def _resolve(file_results: Iterable[FileResult]) -> set[str]:
+    """Note which files the audit need not miss any more; returns the keys of those it missed."""
+    files = {
+        (one.file.key.account_id, one.file.key.region, one.file.key.text)
+        for one in file_results
+        if one.file.key and one.file.outcome == IngestObject.Outcome.OK
+    }
+    return audit_store.resolve(files)
+
+
+def _counted(hours: Iterable[_Hour]) -> dict[_Hour, _Counted]:
     columns = [list(column) for column in zip(*hours, strict=True)]
-    return {_Hour(*row[:3]): set(row[3].splitlines()) for row in _fetch(_SEEN, columns)}
+    return {
+        _Hour(*row[:3]): _Counted(set(row[3].splitlines()), row[4])
+        for row in _fetch(_SEEN, columns)
+    }
 
 
-def _add(count: _Count, file_result: FileResult, names: set[str]) -> None:
+def _add(count: _Count, file_result: FileResult, already: _Counted, found: set[str]) -> None:
     file, relevant = file_result.file, file_result.relevant
     assert file.key is not None
-    count.stored += file_result.stored
+    count.stored += file_result.counted
     count.duplicates += len(relevant.instance_records) - file_result.stored
     name = file.key.packed_name
-    if name in names:
+    if already.includes(name, file, found):
         return
-    names.add(name)
+    already.names.add(name)
     count.seen.append(name)
     count.files += 1
     count.relevant += relevant.relevant_count
@@ -287,6 +331,9 @@ def save_digests(file_results: Iterable[FileResult]) -> None:
     ]
     if digests:
         TrailDigest.objects.bulk_create(digests, ignore_conflicts=True)
+        audit_store.resolve_digests(
+            {(one.aws_account_id, one.region, one.start, one.end) for one in digests}
+        )
 
 
 def _fetch(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

@@ -15,9 +15,9 @@ from django.db import connection, transaction
 
 from api.clouds.aws.cloudtrail import ingest_log
 from api.clouds.aws.cloudtrail.enrich import Enrichment, used_images
-from api.clouds.aws.cloudtrail.filter import select_relevant
 from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.records import POWER_ON, InstanceRecord
+from api.clouds.aws.cloudtrail.selection import select_from_files
 from api.clouds.aws.describe.ec2 import DescribedInstance
 from api.clouds.aws.describe.requests import request_describes
 from api.clouds.aws.images import (
@@ -27,8 +27,8 @@ from api.clouds.aws.images import (
     save_images,
     store_tags,
 )
-from api.clouds.aws.selectors import Account, KnownInstance, load_accounts, load_instances
-from api.clouds.corrections import NewCorrection, save_corrections
+from api.clouds.aws.selectors import Account, KnownInstance, load_instances
+from api.clouds.corrections import NewCorrection, explain_corrections, save_corrections
 from api.clouds.facts import Observation, save_facts
 from api.clouds.load import (
     FoundInstance,
@@ -42,6 +42,7 @@ from api.images.users import START_INSPECTIONS
 from api.metering.locking import lock_metering_of_accounts, try_lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import (
+    Cause,
     CloudType,
     Correction,
     DescribeRun,
@@ -148,14 +149,8 @@ def _select_again(file_results: Sequence[FileResult]) -> dict[int, Account]:
     """Look again at what files are for us; return all accounts that they name, by id."""
     for file_result in file_results:
         # Of an attempt that was rolled back nothing is left.
-        file_result.object_id, file_result.stored = None, 0
-    logs = [
-        (file_result, file_result.file.log) for file_result in file_results if file_result.file.log
-    ]
-    accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
-    for file_result, log in logs:
-        file_result.relevant = select_relevant(log, accounts)
-    return {account.id: account for account in accounts.values()}
+        file_result.object_id, file_result.stored, file_result.counted = None, 0, 0
+    return select_from_files(file_results)
 
 
 def _request_describes(file_results: Sequence[FileResult]) -> None:
@@ -219,7 +214,10 @@ def _store_batch(batch: _Batch) -> None:
     _count_stored(batch)
     save_facts(_observations(batch))
     if batch.enrichment.instances:
-        save_corrections(_corrections(batch), before=batch.enrichment.asked_at)
+        save_corrections(
+            _corrections(batch), cloud_type=str(CloudType.AWS), before=batch.enrichment.asked_at
+        )
+    explain_corrections([event.id for event in batch.events])
     _recalculate(batch)
     _start_inspections(batch)
     inspect_after_all(batch.images, untagged, changes=changes)
@@ -393,8 +391,10 @@ def _recalculate(batch: _Batch) -> None:
     touched: dict[int, set[int]] = {}
     for instance_id in {event.instance_id for event in batch.events} | batch.instances.image_filled:
         touched.setdefault(users[account_of[instance_id]], set()).add(instance_id)
+    is_replay = any(file_result.file.is_replayed for file_result in batch.file_results)
+    because = Cause.REPLAY if is_replay else None
     for user_id in sorted(touched):
-        recalculate_runs(user_id=user_id, instance_ids=touched[user_id])
+        recalculate_runs(user_id=user_id, instance_ids=touched[user_id], because=because)
 
 
 def _start_inspections(batch: _Batch) -> None:

@@ -19,15 +19,14 @@ from api.clouds import freshness
 from api.clouds.aws.cloudtrail import ingest_log
 from api.clouds.aws.cloudtrail import metrics as metrics
 from api.clouds.aws.cloudtrail.enrich import enrich
-from api.clouds.aws.cloudtrail.filter import select_relevant
 from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError, store_files
 from api.clouds.aws.cloudtrail.read import Delivery, read_deliveries
+from api.clouds.aws.cloudtrail.selection import select_from_files
 from api.clouds.aws.errors import is_access_denied
 from api.clouds.aws.provisioning import queues
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
-from api.clouds.aws.selectors import load_accounts
 from api.models import CloudType, IngestObject
 from util import postgres
 from util.tasks import enqueue
@@ -160,7 +159,7 @@ def _store(file_results: Sequence[FileResult]) -> None:
     if not whole:
         return
     try:
-        _select(whole)
+        select_from_files(whole)
         enrichment = enrich([file_result.relevant for file_result in whole])
     except Exception as error:
         if postgres.is_away(error):
@@ -174,16 +173,6 @@ def _store(file_results: Sequence[FileResult]) -> None:
             _store([file_result])
     else:
         store_files(whole, enrichment)
-
-
-def _select(file_results: Sequence[FileResult]) -> None:
-    """See what is for us."""
-    logs = [
-        (file_result, file_result.file.log) for file_result in file_results if file_result.file.log
-    ]
-    accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
-    for file_result, log in logs:
-        file_result.relevant = select_relevant(log, accounts)
 
 
 def _record_failures(deliveries: Sequence[Delivery]) -> None:

@@ -5,11 +5,9 @@ time. Whatever is wrong with one file or message concerns that one alone.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -28,6 +26,7 @@ from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.selectors import load_accounts
 from api.clouds.aws.session import s3
 from api.models import IngestObject
+from util.parallel import in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +43,6 @@ As many as are fetched at the same time have to fit into a pod, beside the text 
 GZIP_TYPE = "application/x-gzip"
 
 Outcome = IngestObject.Outcome
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -53,7 +50,8 @@ class LogFile:
     """An object that a notification named, and what became of it.
 
     ``problem`` is what may be gone at the next attempt: the message has to stay on the queue.
-    ``outcome`` is set as soon as anything is known of the object's content.
+    ``outcome`` is set as soon as anything is known of the object's content. One that
+    ``is_replayed`` is judged by what its accounts were at the time, any other by what they are now.
     """
 
     notified: NotifiedObject
@@ -65,6 +63,7 @@ class LogFile:
     log: Log | None = None
     digest: Digest | None = None
     problem: Exception | None = None
+    is_replayed: bool = False
 
 
 @dataclass(slots=True)
@@ -149,7 +148,7 @@ def _reason_to_skip(key: TrailKey | None, accounts: Container[str]) -> Skip | No
 
 
 def _read_files(files: Sequence[LogFile]) -> None:
-    for one, fetched in _in_parallel(lambda file: _fetch(file.notified), files):
+    for one, fetched in in_parallel(lambda file: _fetch(file.notified), files, threads=FETCHERS):
         try:
             _take(one, fetched.result())
         except ClientError as error:
@@ -199,16 +198,3 @@ def _refused(one: LogFile, error: ClientError) -> None:
     }.get(code, Outcome.UNREADABLE)
     level = logging.WARNING if is_access_denied(error) else logging.ERROR
     logger.log(level, "%s cannot be read and is given up: %s", one.notified, error)
-
-
-def _in_parallel(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Future[Result]]]:
-    """Call a function in threads, a few ahead of the caller; results come in the items' order."""
-    with ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch") as pool:
-        ahead: deque[tuple[Item, Future[Result]]] = deque()
-        for item in items:
-            ahead.append((item, pool.submit(function, item)))
-            if len(ahead) == FETCHERS:
-                yield ahead.popleft()
-        yield from ahead

@@ -1,62 +1,86 @@
-"""Work again on logs that are in the bucket, whether or not a queue tells of them (08 DR-12).
+"""Work again on logs that are in the bucket, whether or not a queue tells of them (10 §3.2, DR-12).
 
-For what happened between a back-up of the database and its loss. CloudTrail's files lie in a folder
-for each account, region and day of delivery; they are ingested as if they had just been notified,
-so all of it may be repeated. Files that the ledger knows are left out: an interrupted replay goes
-on where it was.
+For what was lost: messages, or what happened between a back-up of the database and its loss. The
+files of an account, region and day lie in one folder; they are ingested as if they had just been
+notified, so all of it may be repeated. But accounts are judged by what they were at the time.
 """
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from typing import Any
 
-from api.clouds.aws.cloudtrail.object_keys import ROOT, parse_key
+from botocore.exceptions import BotoCoreError, ClientError
+
+from api.clouds.aws.audit import store as audit_store
+from api.clouds.aws.cloudtrail.listing import Folder, ListedObject, objects, regions_of
 from api.clouds.aws.cloudtrail.pipeline import store_deliveries
 from api.clouds.aws.cloudtrail.read import Delivery, LogFile, read_files
 from api.clouds.aws.cloudtrail.s3_notifications import NotifiedObject
+from api.clouds.aws.errors import code_of, is_transient, reachable
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.session import s3
-from api.models import CloudAccount, CloudType, IngestHour, IngestObject
-from util.progress import progress
+from api.clouds.provider import TransientCloudError
+from api.models import CloudAccount, CloudType, IngestObject
+from util import clock
 
 logger = logging.getLogger(__name__)
 
 BATCH = 10
 """Files that are in memory, and stored, at once."""
 
+LISTED_AT_ONCE = 1000
+"""Files that are compared at once with what was processed."""
+
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes from which a file has to be restored before it can be read."""
+
+RESTORED_DAYS = 7
+RESTORE_TIER = "Bulk"
+"""For how long a file is restored, and how fast: within half a day, at the lowest price."""
+
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """What CloudTrail delivered of one account and region on one day (UTC)."""
+class Wanted:
+    """What is to be replayed: days of delivery (UTC), both included; empty texts stand for all."""
 
-    aws_account_id: str
-    region: str
-    day: date
+    since: date
+    until: date
+    aws_account_id: str = ""
+    region: str = ""
+    missing_only: bool = False
+    restore: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse days that are in no order. Raises ValueError."""
+        if self.until < self.since:
+            raise ValueError("The last day is before the first one.")
 
     @property
-    def prefix(self) -> str:
-        """What the keys of its files begin with."""
-        return f"{_trail(self.aws_account_id)}{self.region}/{self.day:%Y/%m/%d}/"
+    def days(self) -> list[date]:
+        """All days, in their order."""
+        number = (self.until - self.since).days + 1
+        return [self.since + timedelta(days=one) for one in range(number)]
 
 
 @dataclass(slots=True)
 class Report:
-    """How many files a replay found, and what became of them."""
+    """How many files were found, and what became of them."""
 
     found: int = 0
     known: int = 0
     replayed: int = 0
     archived: int = 0
+    restoring: int = 0
     failed: int = 0
 
-    @property
-    def left(self) -> int:
-        """How many are not known and have not been worked on."""
-        return self.found - self.known - self.replayed - self.archived - self.failed
+    def add(self, other: "Report") -> None:
+        """Add the files of another report."""
+        for name, number in asdict(other).items():
+            setattr(self, name, getattr(self, name) + number)
 
 
 def aws_account_ids() -> list[str]:
@@ -65,126 +89,155 @@ def aws_account_ids() -> list[str]:
     return list(accounts.order_by("aws_account_id").values_list("aws_account_id", flat=True))
 
 
-def days_between(since: date, until: date) -> list[date]:
-    """Return all days from the one to the other, both included."""
-    return [since + timedelta(days=number) for number in range((until - since).days + 1)]
+def wanted(
+    *,
+    account_id: int | None,
+    region: str | None,
+    since: date | None,
+    until: date | None,
+    missing_only: bool,
+    restore: bool,
+) -> Wanted:
+    """Return what a request means; without ``until`` it is until today.
 
-
-class Replay:
-    """The replay of some accounts' logs.
-
-    With ``force`` it is of all files, also of those that were worked on before; a ``dry_run`` only
-    counts. Raises what S3 answers to the question for files.
+    Raises ValueError for an account that there is not, and for days that make no sense.
     """
-
-    def __init__(
-        self, account_ids: Iterable[str], *, force: bool = False, dry_run: bool = False
-    ) -> None:
-        self._bucket = trail_bucket().bucket
-        self._force = force
-        self._dry_run = dry_run
-        self._places = [
-            (account_id, region)
-            for account_id in account_ids
-            for region in self._regions(account_id)
-        ]
-
-    def replay(self, day: date) -> Report:
-        """Work on all that was delivered on one day, batch by batch; each is stored for good."""
-        report = Report()
-        folders = (Folder(account_id, region, day) for account_id, region in self._places)
-        wanted = itertools.chain.from_iterable(self._wanted(one, report) for one in folders)
-        files = progress(wanted, f"Logs of {day}")
-        while batch := list(itertools.islice(files, BATCH)):
-            if not self._dry_run:
-                _work_on(batch, report)
-        return report
-
-    def _regions(self, account_id: str) -> list[str]:
-        trail = _trail(account_id)
-        return [
-            folder["Prefix"].removeprefix(trail).rstrip("/")
-            for page in self._pages(Prefix=trail, Delimiter="/")
-            for folder in page.get("CommonPrefixes", ())
-        ]
-
-    def _pages(self, **options: Any) -> Iterator[dict[str, Any]]:
-        yield from s3().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **options)
-
-    def _wanted(self, folder: Folder, report: Report) -> Iterator[LogFile]:
-        """Return the files of a folder that are to be worked on; counts all of them."""
-        done = set() if self._force else _done(self._bucket, folder)
-        for page in self._pages(Prefix=folder.prefix):
-            for listed in page.get("Contents", ()):
-                file = self._file(listed)
-                report.found += 1
-                if _name(file) in done:
-                    report.known += 1
-                else:
-                    yield file
-
-    def _file(self, listed: dict[str, Any]) -> LogFile:
-        notified = NotifiedObject(
-            bucket=self._bucket,
-            key=listed["Key"],
-            etag=listed["ETag"].strip('"'),
-            size=listed["Size"],
-            announced_at=listed["LastModified"],
-        )
-        return LogFile(notified, parse_key(notified.key))
+    if since is None:
+        raise ValueError("since is required")
+    number = "" if account_id is None else _number_of(account_id)
+    return Wanted(since, until or clock.today(), number, region or "", missing_only, restore)
 
 
-def _trail(account_id: str) -> str:
-    return f"{ROOT}/{account_id}/CloudTrail/"
+def _number_of(account_id: int) -> str:
+    rows = CloudAccount.objects.filter(id=account_id, cloud_type=CloudType.AWS)
+    number = rows.values_list("aws_account_id", flat=True).first()
+    if number is None:
+        raise ValueError(f"There is no AWS account with id {account_id}.")
+    return str(number)
 
 
-def _done(bucket: str, folder: Folder) -> set[tuple[datetime | None, str]]:
-    """Return the names of the files that were stored or found to be of no use, with their hours."""
-    midnight = datetime.combine(folder.day, time(), UTC)
-    hours = IngestHour.objects.filter(
-        aws_account_id=folder.aws_account_id,
-        region=folder.region,
-        hour__gte=midnight,
-        hour__lt=midnight + timedelta(days=1),
-    )
-    seen = {
-        (hour, name)
-        for hour, names in hours.values_list("hour", "seen")
-        for name in names.splitlines()
-    }
-    unread = IngestObject.objects.filter(
-        bucket=bucket, aws_account_id=folder.aws_account_id, key__startswith=folder.prefix
-    ).exclude(outcome=IngestObject.Outcome.OK)
-    return seen - {_name_of(key) for key in unread.values_list("key", flat=True)}
+def folders(wanted: Wanted, *, after: str = "") -> Iterator[Folder]:
+    """Yield the folders of a replay in the order of their prefixes, from the one of a key on."""
+    accounts = [wanted.aws_account_id] if wanted.aws_account_id else aws_account_ids()
+    later = (one for one in accounts if not after or one >= _account_of(after))
+    for account, found in regions_of(later):
+        for region in sorted(found, key=lambda one: f"{one}/"):
+            if wanted.region in ("", region):
+                for day in wanted.days:
+                    folder = Folder(account, region, day)
+                    if not _is_behind(folder, after):
+                        yield folder
 
 
-def _name(file: LogFile) -> tuple[datetime | None, str]:
-    return _name_of(file.notified.key)
+def _account_of(key: str) -> str:
+    return key.split("/")[1]
 
 
-def _name_of(text: str) -> tuple[datetime | None, str]:
-    """Tell under which hour and name the ledger counts a file."""
-    key = parse_key(text)
-    if key is None or key.delivered_at is None:
-        return None, text
-    return key.delivered_at.replace(minute=0), key.packed_name
+def _is_behind(folder: Folder, key: str) -> bool:
+    """Check whether all files of a folder come before a key."""
+    return folder.prefix < key and not key.startswith(folder.prefix)
 
 
-def _work_on(files: Iterable[LogFile], report: Report) -> None:
-    deliveries = [Delivery(_message(file), files=[file]) for file in files]
+def count(folder: Folder, wanted: Wanted) -> Report:
+    """Return how many files of a folder there are, and would be worked on; changes nothing."""
+    report = Report()
+    for page in _pages(objects(folder)):
+        new = _to_replay(page, wanted)
+        archived = sum(one.storage_class in ARCHIVES for one in new)
+        report.add(Report(found=len(page), known=len(page) - len(new), archived=archived))
+    return report
+
+
+def replay_folder(
+    folder: Folder, wanted: Wanted, *, after: str, done: Callable[[str, Report, list[str]], None]
+) -> None:
+    """Work on the files of a folder behind a key, batch by batch; each is stored for good.
+
+    ``done`` is told of each batch: the last key that is behind us, what became of the files, and
+    the keys of those that failed. Raises ``TransientCloudError`` while S3 is away.
+    """
+    after = after if after.startswith(folder.prefix) else ""
+    for page in _pages(objects(folder, after=after)):
+        behind = 0
+        for batch in _batches(_to_replay(page, wanted), BATCH):
+            report, failed = replay_files(batch, restore=wanted.restore)
+            passed = page.index(batch[-1]) + 1 - behind
+            behind += passed
+            report.add(Report(found=passed, known=passed - len(batch)))
+            done(batch[-1].key.text, report, failed)
+        rest = len(page) - behind
+        if rest:
+            done(page[-1].key.text, Report(found=rest, known=rest), [])
+
+
+def replay_files(
+    listed: Sequence[ListedObject], *, restore: bool = False
+) -> tuple[Report, list[str]]:
+    """Work on a few files; return what became of them, and the keys of those that failed.
+
+    Raises ``TransientCloudError`` if S3 gave none of them.
+    """
+    deliveries = [_delivery(one) for one in listed]
     read_files(deliveries)
+    files = [delivery.files[0] for delivery in deliveries]
+    if all(one.problem and is_transient(one.problem) for one in files):
+        raise TransientCloudError(str(files[0].problem))
     store_deliveries(deliveries)
-    for delivery in deliveries:
-        [file] = delivery.files
+    report, failed = Report(), []
+    for file in files:
         if file.problem:
             logger.error("%s was not replayed: %r", file.notified, file.problem)
+            failed.append(file.notified.key)
             report.failed += 1
         elif file.outcome == IngestObject.Outcome.ARCHIVED:
             report.archived += 1
+            report.restoring += restore and _restore(file.notified)
         else:
             report.replayed += 1
+    return report, failed
 
 
-def _message(file: LogFile) -> Message:
-    """Stand in for the message that would announce a file."""
-    return Message(id=file.notified.key, receipt="", body="", sent_at=None, receives=1)
+def _pages(listed: Iterable[ListedObject]) -> Iterator[list[ListedObject]]:
+    files = iter(listed)
+    while page := list(itertools.islice(files, LISTED_AT_ONCE)):
+        yield page
+
+
+def _batches(listed: Sequence[ListedObject], size: int) -> Iterator[Sequence[ListedObject]]:
+    for first in range(0, len(listed), size):
+        yield listed[first : first + size]
+
+
+def _to_replay(page: Sequence[ListedObject], wanted: Wanted) -> Sequence[ListedObject]:
+    if not wanted.missing_only:
+        return page
+    return audit_store.unprocessed(page, bucket=trail_bucket().bucket)
+
+
+def _delivery(one: ListedObject) -> Delivery:
+    notified = NotifiedObject(
+        bucket=trail_bucket().bucket,
+        key=one.key.text,
+        etag=one.etag,
+        size=one.size,
+        announced_at=one.modified_at,
+    )
+    # It stands in for the message that would announce the file.
+    message = Message(id=notified.key, receipt="", body="", sent_at=None, receives=1)
+    return Delivery(message, files=[LogFile(notified, one.key, is_replayed=True)])
+
+
+def _restore(notified: NotifiedObject) -> bool:
+    """Have a file restored from the archive; returns whether it will be."""
+    request: dict[str, Any] = {
+        "Days": RESTORED_DAYS,
+        "GlacierJobParameters": {"Tier": RESTORE_TIER},
+    }
+    try:
+        s3().restore_object(Bucket=notified.bucket, Key=notified.key, RestoreRequest=request)
+    except (ClientError, BotoCoreError) as error:
+        if code_of(error) == "RestoreAlreadyInProgress":
+            return True
+        with reachable():
+            raise
+    return True

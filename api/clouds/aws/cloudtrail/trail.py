@@ -76,11 +76,14 @@ def _configure(arn: Arn) -> None:
 
 
 def _write(write: Callable[..., Any], name: str) -> None:
+    # Where it is off, what a trail does stays as it is.
+    validation = {"EnableLogFileValidation": True} if settings.AWS_TRAIL_LOG_VALIDATION else {}
     write(
         Name=name,
         S3BucketName=trail_bucket().bucket,
         IncludeGlobalServiceEvents=True,
         IsMultiRegionTrail=True,
+        **validation,
     )
 
 

@@ -41,7 +41,7 @@ from api.clouds.load import (
 from api.images.users import START_INSPECTIONS
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
-from api.models import CloudType, DescribeRun
+from api.models import Cause, CloudType, DescribeRun
 from api.models.locking import lock_users
 from util.tasks import enqueue
 
@@ -134,14 +134,19 @@ def _store(account_scan: AccountScan, scans: Sequence[RegionScan]) -> None:
     typed = types_of(account_scan, scans, stored, untyped)
     events = save_events([*events_of(account_scan, missing, stored), *(one.event for one in typed)])
     facts = save_facts(observations_of(account_scan, scans, stored))
+    corrections = list(corrections_of(account_scan, scans, missing, typed, stored, events))
     save_corrections(
-        corrections_of(account_scan, scans, missing, typed, stored, events),
+        corrections,
+        cloud_type=str(CloudType.AWS),
         before=min(scan.started_at for scan in scans),
     )
     touched = {event.instance_id for event in events} | instances.image_filled
     # Their CPU options may tell runs' sizes.
     touched |= {fact.instance_id for fact in facts if fact.cpu_cores is not None}
-    recalculate_runs(user_id=account_scan.account.user_id, instance_ids=touched)
+    corrected = {one.instance_id for one in corrections}
+    user_id = account_scan.account.user_id
+    recalculate_runs(user_id=user_id, instance_ids=corrected, because=Cause.CORRECTION)
+    recalculate_runs(user_id=user_id, instance_ids=touched - corrected)
     _start_inspections(account_scan, scans, images)
     inspect_after_all(images, untagged)
 

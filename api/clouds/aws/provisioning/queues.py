@@ -364,6 +364,20 @@ def put_back(notifying: NotifyingBucket, messages: Sequence[Message], *, seconds
         delete(notifying, [batch[int(sent["Id"])] for sent in answer.get("Successful", ())])
 
 
+def send(notifying: NotifyingBucket, bodies: Sequence[str]) -> None:
+    """Send new messages. Raises what SQS answers, also for a single message."""
+    for first in range(0, len(bodies), BATCH):
+        answer = sqs().send_message_batch(
+            QueueUrl=queue_url(notifying),
+            Entries=[
+                {"Id": str(number), "MessageBody": body}
+                for number, body in enumerate(bodies[first : first + BATCH])
+            ],
+        )
+        for failure in answer.get("Failed", ()):
+            raise ClientError({"Error": failure}, "SendMessageBatch")
+
+
 def _remember(sent_at: datetime | None) -> dict[str, Any]:
     if sent_at is None:
         return {}
