@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.db import models
 
-from api.images.facts import MARKETPLACE, RHEL_FOR_EVERYBODY
+from api.images.facts import MARKETPLACE
 
 
 class BillingClass(models.TextChoices):
@@ -36,16 +36,6 @@ def _quoted(words: Iterable[str]) -> str:
 
 KNOWN_OPERATIONS: Final = frozenset().union(*_OPERATIONS.values())
 """AWS usage operations of which the tables know what they mean for RHEL."""
-
-
-def is_rhel_for_user_of(account_id: str) -> str:
-    """Return SQL: whether ``image`` is RHEL for the customer who owns an account (07 §5.1)."""
-    return f"""(coalesce({RHEL_FOR_EVERYBODY}, false) OR EXISTS (
-    SELECT FROM api_imagetags tags
-    JOIN api_cloudaccount tagged ON tagged.id = tags.cloud_account_id
-    JOIN api_cloudaccount asking ON asking.user_id = tagged.user_id
-    WHERE tags.machine_image_id = image.id AND tags.rhel AND asking.id = {account_id}
-))"""
 
 
 def billing_class(
@@ -128,20 +118,3 @@ def is_told(fact: str) -> str:
         WHEN 'aws' THEN {fact}.usage_operation IN ({operations})
         WHEN 'azure' THEN starts_with(upper({fact}.licenses ->> 0), '{_LICENSES["cloud_prefix"]}')
         END, false)"""
-
-
-CURRENT_CLASS: Final = f"""(
-    SELECT {
-    billing_class(
-        cloud_type="billed.cloud_type", is_rhel=is_rhel_for_user_of("billed.cloud_account_id")
-    )
-}
-    FROM api_instance billed
-    LEFT JOIN api_machineimage image ON image.id = billed.machine_image_id
-    LEFT JOIN LATERAL (
-        SELECT * FROM api_instancefact
-        WHERE instance_id = billed.id ORDER BY observed_at DESC, id DESC LIMIT 1
-    ) fact ON true
-    WHERE billed.id = api_instance.id
-)"""  # noqa: S608 - made of constants
-"""SQL: the class now of the instance in the row ``api_instance``, for its own customer."""

@@ -62,6 +62,27 @@ billed_registration AS MATERIALIZED (
     GROUP BY told.instance_id
 )"""
 
+# Of a run in which the size changed: each part by the size that held then.
+_RESIZED = """(
+    SELECT sum(coalesce(told.cpus, trunc(size.vcpu)) * greatest(0, extract(epoch FROM
+               least(told.until, broken.hi, %(end)s)
+               - greatest(told.since, broken.lo, %(begin_seen)s))))::bigint AS vcpu_seconds
+    FROM (
+        SELECT at AS since, coalesce(lead(at) OVER (ORDER BY at), 'infinity') AS until,
+               instance_type, cpus
+        FROM (
+            SELECT '-infinity'::timestamptz AS at, broken.instance_type, broken.cpus
+            UNION ALL
+            SELECT date_trunc('second', timestamptz 'epoch'
+                       + (resize ->> 0)::bigint * interval '1 microsecond'),
+                   resize ->> 1, (resize ->> 2)::integer
+            FROM jsonb_array_elements(broken.resizes) AS resize
+        ) changes
+    ) told
+    LEFT JOIN api_instancedefinition size ON size.cloud_type = broken.cloud_type
+         AND size.instance_type = told.instance_type
+)"""
+
 FINDINGS = f"""
 WITH {STRETCHES},
 {_REGISTRATIONS},
@@ -90,7 +111,8 @@ stretch AS MATERIALIZED (
 ),
 piece AS (
     SELECT found.kind, stretch.instance_id, stretch.number, {is_told("stretch")} AS is_told,
-           coalesce(stretch.cpu_cores * stretch.threads_per_core, stretch.vcpu) AS vcpu,
+           coalesce(stretch.cpus, stretch.vcpu) AS vcpu, stretch.resizes, stretch.cpus,
+           stretch.instance_type, stretch.cloud_type,
            lower(part) AS lo, coalesce(upper(part), 'infinity') AS hi,
            CASE WHEN found.kind = '{Kind.OWN_NOT_REGISTERED}' THEN coalesce(
                upper(stretch.whole * stretch.registered
@@ -99,7 +121,10 @@ piece AS (
     FROM stretch CROSS JOIN LATERAL {_KINDS} CROSS JOIN LATERAL unnest(found.parts) AS part
 ),
 numbered AS (
-    SELECT broken.*, sum(is_first) OVER (
+    SELECT broken.*,
+           CASE WHEN resizes IS NULL THEN vcpu * seconds ELSE resized.vcpu_seconds END
+               AS vcpu_seconds,
+           sum(is_first) OVER (
                PARTITION BY kind, instance_id ORDER BY lo ROWS UNBOUNDED PRECEDING) AS place
     FROM (
         SELECT piece.*,
@@ -110,10 +135,11 @@ numbered AS (
                     THEN 0 ELSE 1 END AS is_first
         FROM piece
     ) broken
+    LEFT JOIN LATERAL {_RESIZED} resized ON broken.resizes IS NOT NULL
 ),
 island AS (
     SELECT kind, instance_id, min(lo) AS lo, max(hi) AS hi, sum(seconds)::bigint AS seconds,
-           sum(vcpu * seconds)::bigint AS vcpu_seconds, max(registered_last) AS registered_last,
+           sum(vcpu_seconds)::bigint AS vcpu_seconds, max(registered_last) AS registered_last,
            least(max(hi), %(end)s) AS seen_until,
            max(number) AS last_number,
            bool_and(is_told) AS is_told

@@ -6,22 +6,16 @@ beginning of that run. Azure changes a licence while the machine is on: that hol
 that saw it. Before the first thing known of an instance, that is taken to have been so.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Final, NamedTuple
-
-from django.db import connection
+from typing import Final
 
 from api.billing.classes import billing_class
 from api.images.facts import RHEL_FOR_EVERYBODY
-
-ROWS_AT_ONCE = 20_000
 
 STRETCHES: Final = f"""
 billed_account AS MATERIALIZED (SELECT id FROM api_cloudaccount WHERE user_id = %(user)s),
 billed_run AS MATERIALIZED (
     SELECT run.id, run.instance_id, run.machine_image_id, run.cloud_account_id, run.start_time,
-           run.end_time, run.vcpu, account.cloud_type
+           run.end_time, run.instance_type, run.vcpu, run.cpus, run.resizes, account.cloud_type
     FROM api_run run
     JOIN api_cloudaccount account ON account.id = run.cloud_account_id
     WHERE run.cloud_account_id = ANY(ARRAY(SELECT id FROM billed_account))
@@ -40,7 +34,7 @@ billed_image AS MATERIALIZED (
 ),
 billed_fact AS (
     SELECT fact.instance_id, fact.id, fact.observed_at, fact.product_codes, fact.licenses,
-           fact.image, fact.cpu_cores, fact.threads_per_core,
+           fact.image,
            -- A launch does not tell it, the first describe does: it was so from the beginning.
            coalesce(
                fact.usage_operation,
@@ -64,9 +58,9 @@ billed_part AS (
                AS next_since
     FROM (
         SELECT run.id AS run_id, run.instance_id, run.machine_image_id, run.cloud_account_id,
-               run.cloud_type, run.end_time, run.vcpu, fact.observed_at, fact.usage_operation,
-               fact.product_codes, fact.licenses, fact.image, fact.cpu_cores,
-               fact.threads_per_core,
+               run.cloud_type, run.end_time, run.instance_type, run.vcpu, run.cpus, run.resizes,
+               fact.observed_at, fact.usage_operation, fact.product_codes, fact.licenses,
+               fact.image,
                row_number() OVER (PARTITION BY run.id ORDER BY fact.observed_at, fact.id) AS place,
                CASE WHEN fact.before IS NULL
                       OR run.cloud_type = 'aws' AND fact.before < run.start_time
@@ -81,7 +75,7 @@ billed_part AS (
 billed AS MATERIALIZED (
     SELECT fact.run_id, fact.instance_id, fact.machine_image_id, fact.cloud_account_id,
            fact.cloud_type, fact.since, coalesce(fact.next_since, fact.end_time) AS until,
-           fact.vcpu, fact.cpu_cores, fact.threads_per_core, fact.observed_at,
+           fact.instance_type, fact.vcpu, fact.cpus, fact.resizes, fact.observed_at,
            fact.usage_operation, fact.licenses, fact.product_codes,
            coalesce(image.counted, false) AS counted,
            {billing_class(cloud_type="fact.cloud_type", is_rhel="coalesce(image.counted, false)")}
@@ -97,24 +91,3 @@ Parameters: ``user``, and ``begin`` and ``limit``, both included: runs that touc
 read, as a whole. ``until`` is null where a run goes on. Each run has one stretch at least. Runs of
 images that are not RHEL, or not known, are there too: ``counted`` tells them apart.
 """
-
-
-class Stretch(NamedTuple):
-    """A part of a run in which the class does not change; it goes on without an ``until``."""
-
-    run_id: int
-    since: datetime
-    until: datetime | None
-    billing: str
-
-
-def stretches(*, user_id: int, begin: datetime, limit: datetime) -> Iterator[Stretch]:
-    """Yield the stretches of a customer's runs that touch a time (UTC), by run and time."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH {STRETCHES} SELECT run_id, since, until, billing FROM billed"  # noqa: S608
-            " ORDER BY run_id, since",
-            {"user": user_id, "begin": begin, "limit": limit},
-        )
-        while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            yield from map(Stretch._make, rows)

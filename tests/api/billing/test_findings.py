@@ -180,14 +180,24 @@ def test_seconds_are_those_of_the_window(environment):
     assert rows_of(environment, "06T00", "07T00") == []
 
 
-def test_options_of_the_processor_win_and_unknown_sizes_are_not_guessed(environment, observe):
-    instance = environment.instance(image=environment.image(usage_operation=PAYG))
-    run(instance, "10T00", "10T01", vcpu=2)
-    observe(instance, "10T00", usage_operation=PAYG, cpu_cores=1, threads_per_core=1)
-    other = environment.instance(image=environment.image(usage_operation=PAYG))
-    run(other, "10T00", "10T01", vcpu=None)
-    sizes = {row["instance"]["instance_id"]: row["vcpu_seconds"] for row in rows_of(environment)}
-    assert sizes == {instance.id: 3600, other.id: None}
+def test_options_of_the_processor_win_and_unknown_sizes_are_not_guessed(environment):
+    """As measures have it: CPU options before the type, and each part of a run by its own type."""
+    factories.make_definition(instance_type="m5.xlarge", vcpu=4)
+    image = environment.image(usage_operation=PAYG)
+    sizes = {}
+    half_past = (at("10T00:30") - at("1970-01-01T00")) // timedelta(microseconds=1)
+    for columns, expected in (
+        ({"vcpu": 2, "cpus": 1}, 3600),
+        ({"vcpu": None}, None),
+        ({"vcpu": 2, "resizes": [[half_past, "t3.huge", None]]}, None),
+        ({"vcpu": 2, "cpus": 2, "resizes": [[half_past, "m5.xlarge", None]]}, 3 * 3600),
+        ({"vcpu": 2, "cpus": 2, "resizes": [[half_past + 1, "m5.xlarge", 1]]}, 3600 + 1800),
+    ):
+        instance = environment.instance(image=image)
+        run(instance, "10T00", "10T01", **columns)
+        sizes[instance.id] = expected
+    shown = {row["instance"]["instance_id"]: row["vcpu_seconds"] for row in rows_of(environment)}
+    assert shown == sizes
 
 
 def test_the_longest_come_first(environment):
