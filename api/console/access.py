@@ -44,16 +44,16 @@ def name_of(caller: Caller) -> str:
     associate = (caller.identity or {}).get("associate")
     names: dict[str, Any] = associate if isinstance(associate, dict) else {}
     parts = [str(names[key]) for key in ("givenName", "surname", "email") if names.get(key)]
-    return _storable(" ".join(parts))[:LONGEST_NAME] or "associate without a name"
+    return storable(" ".join(parts))[:LONGEST_NAME] or "associate without a name"
 
 
 def address_of(request: HttpRequest) -> str:
     """Return from where a request comes: the peer, and whom that says it speaks for."""
     peer = request.META.get("REMOTE_ADDR") or "unknown"
     through = request.headers.get("X-Forwarded-For", "")
-    return _storable(f"{peer} for {through}" if through else peer)[:LONGEST_NAME]
+    return storable(f"{peer} for {through}" if through else peer)[:LONGEST_NAME]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return text without what PostgreSQL cannot store."""
     return text.replace("\0", "").encode(errors="replace").decode()

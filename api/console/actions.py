@@ -1,6 +1,7 @@
 """What operators do (spec 12 §1, §3): POST with CSRF, by associates only, each written down."""
 
 import datetime
+import io
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -8,8 +9,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
+from api.billing.registrations import WrongFileError, import_registrations
+from api.billing.summary import summarize
 from api.clouds.aws.arn import normal_account_id
-from api.console.access import address_of, name_of, require_associate
+from api.console.access import address_of, name_of, require_associate, storable
 from api.console.progress import actions_table
 from api.console.views import ConsoleView, Refusal, known_id
 from api.inspection.reinspection import reinspect_image
@@ -22,6 +25,9 @@ Action = AuditEntry.Action
 
 LONGEST_REPLAY = 400
 """Days of logs that one action may work on."""
+
+LARGEST_FILE = 5_000_000
+"""Bytes of a file of registrations that is imported while its sender waits."""
 
 
 class ActingView(ConsoleView):
@@ -136,6 +142,41 @@ def _account(user: User, text: str) -> str:
     if account_id is None or not mine.filter(aws_account_id=account_id).exists():
         raise Refusal(400, "account: The customer has no such AWS account.")
     return account_id
+
+
+class ImportView(ActingView):
+    """Import from when to when a customer's machines were registered (spec 11 §2)."""
+
+    action = Action.IMPORT
+
+    def post(self, request: HttpRequest, user_id: int) -> HttpResponse:
+        """Store all rows of the CSV file, or none; larger files are for the command."""
+        user = _customer(user_id)
+        upload = request.FILES.get("file")
+        if upload is None or (upload.size or 0) > LARGEST_FILE:
+            raise Refusal(400, f"file: Choose a CSV file of at most {LARGEST_FILE:,} bytes.")
+        text = io.TextIOWrapper(
+            upload.file, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        )
+        try:
+            counts = import_registrations(user_id=user.id, file=text)
+        except WrongFileError as error:
+            raise Refusal(400, f"file: {storable(str(error))}") from error
+        finally:
+            # Whoever made the file closes it.
+            text.detach()
+        summarize(user_id=user.id)
+        entry = log.record(
+            operator=self.operator(),
+            action=self.action,
+            target=f"customer {user.id}",
+            user_id=user.id,
+            arguments={"file": storable(upload.name or "")[:200]},
+            outcome=AuditEntry.Outcome.DONE,
+            detail=f"{counts.rows} registrations: {counts.added} added, {counts.changed} changed,"
+            f" {counts.unchanged} known already.",
+        )
+        return _action_page(entry)
 
 
 class ReinspectView(ActingView):

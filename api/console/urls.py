@@ -5,6 +5,7 @@ from django.urls import path
 from api.console.actions import (
     ActionView,
     CancelView,
+    ImportView,
     ProgressView,
     RecalculateView,
     ReinspectView,
@@ -30,6 +31,7 @@ urlpatterns = [
         RecalculateView.as_view(),
         name="console-recalculate",
     ),
+    path("customers/<int:user_id>/import/", ImportView.as_view(), name="console-import"),
     path("customers/<int:user_id>/replay/", ReplayView.as_view(), name="console-replay"),
     path("instances/<int:instance_id>/", InstanceView.as_view(), name="console-instance"),
     path("images/<int:image_id>/", ImageView.as_view(), name="console-image"),

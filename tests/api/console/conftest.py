@@ -28,7 +28,7 @@ class Browser:
         """Load a page; the path is below the console's."""
         return self._send("get", path, status, data)
 
-    def post(self, path: str, status: int = 302, headers: Any = None, **data: str) -> Any:
+    def post(self, path: str, status: int = 302, headers: Any = None, **data: Any) -> Any:
         """Send a form."""
         return self._send("post", path, status, data, headers=headers)
 

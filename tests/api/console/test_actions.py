@@ -4,8 +4,9 @@ import re
 
 import pytest
 import time_machine
+from django.core.files.uploadedfile import SimpleUploadedFile
 
-from api.models import AuditEntry, ConcurrentUsage, Run, UsageRevision
+from api.models import AuditEntry, ConcurrentUsage, Registration, Run, UsageRevision
 from api.operator_actions import log, steps
 from tests import factories
 from tests.api.console.conftest import NOW, Browser, associate, customer
@@ -157,6 +158,33 @@ def test_recalculation_withdraws_a_month_at_a_time(environment):
         arguments={"since": "2023-01-01", "until": "2023-03-12"},
     )
     assert len(steps.steps_of(entry)) == 1 + 3
+
+
+REGISTRATIONS = """cloud,instance_id,registered_from,registered_until
+aws,i-1,2023-03-01,
+"""
+
+
+def test_import_stores_registrations(environment, operator):
+    path = f"/customers/{environment.user.id}/import/"
+    for told in ("1 added, 0 changed", "0 added, 0 changed, 1 known already"):
+        operator.post(path, file=SimpleUploadedFile("some.csv", REGISTRATIONS.encode()))
+        entry = AuditEntry.objects.order_by("-id").first()
+        assert (entry.action, entry.outcome) == ("import", "done")
+        assert entry.arguments == {"file": "some.csv"}
+        assert told in entry.detail
+    assert Registration.objects.get().user == environment.user
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"a,b\n1,2\n", REGISTRATIONS.encode() + b"aws,i-2,potato,\n"]
+)
+def test_wrong_files_store_nothing(environment, operator, content):
+    path = f"/customers/{environment.user.id}/import/"
+    operator.post(path, 400, file=SimpleUploadedFile("<script>.csv", content))
+    operator.post(path, 400, file="no file")
+    assert not Registration.objects.exists()
+    assert set(AuditEntry.objects.values_list("outcome", flat=True)) == {"refused"}
 
 
 def test_cancelled_action_ends_before_its_next_step(environment, operator, monkeypatch):
