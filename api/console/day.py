@@ -109,4 +109,5 @@ def event_cell(event: Mapping[str, Any] | None) -> Cell:
     name = event["name"] or event["origin"]
     has_record = "source" in event
     url = f"{API}/instanceevents/{event['event_id']}/record/" if has_record else ""
-    return Cell(f"{name} ({event['origin']} {event['source_id']})", url)
+    source = f"{event['origin']} {event['source_id']}".strip()
+    return Cell(name if name == source else f"{name} ({source})", url)

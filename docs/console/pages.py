@@ -43,8 +43,9 @@ def _pages(watched: Watched) -> Iterator[tuple[str, str]]:
     yield "fleet", CONSOLE
     customer = f"{CONSOLE}customers/{_customer_with_history(watched)}/"
     yield "customer", customer
-    rows = watched.page.locator("#t-usage tbody tr").all_inner_texts()
-    days = [row.split()[:2] for row in rows]
+    days = watched.page.locator("#t-usage tbody tr").evaluate_all(
+        "rows => rows.map(row => [row.cells[0].textContent, row.cells[1].textContent])"
+    )
     day, _ = max(((day, int(peak)) for day, peak in days if peak.isdigit()), key=lambda one: one[1])
     yield "day", f"{customer}days/{day}/"
     link = watched.page.locator("#t-runs tbody th a").first.get_attribute("href")

@@ -59,20 +59,22 @@
     }));
     const edges = band.map((name) => ({ label: name, stroke: color("--band"), points: { show: false } }));
     const axis = { stroke: color("--text"), grid: { stroke: color("--soft") } };
+    const days = place.dataset.plot === "days";
+    const iso = (stamp) => new Date(stamp * 1000).toISOString();
+    const moment = (stamp) => (stamp == null ? "" : iso(stamp).slice(0, days ? 10 : 19).replace("T", " "));
+    const ticked = (plot, stamps) => stamps.map((stamp) => iso(stamp).slice(...(days ? [5, 10] : [11, 16])));
+    const wide = (plot, labels) => 20 + 8 * Math.max(2, ...(labels ?? []).map((label) => label.length));
     const options = {
       width: Math.max(place.clientWidth, 280),
       height: 220,
       tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
       scales: { y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, high ?? 1) * 1.05] } },
-      axes: [axis, { ...axis, size: 60 }],
-      series: [{ label: "time" }, ...lines, ...edges],
-      bands: band.length === 2
-        ? [{ series: [series.length + 2, series.length + 1], fill: color("--band") }]
-        : [],
+      axes: [{ ...axis, values: ticked }, { ...axis, size: wide }],
+      series: [{ label: "time", value: (plot, stamp) => moment(stamp) }, ...edges, ...lines],
+      bands: band.length === 2 ? [{ series: [2, 1], fill: color("--band") }] : [],
       hooks: { draw: [ticks(data, place.dataset.marks)] },
     };
-    const values = [x, ...series.map((name) => column(data, name, number))];
-    values.push(...band.map((name) => column(data, name, number)));
+    const values = [x, ...[...band, ...series].map((name) => column(data, name, number))];
     place.hidden = false;
     options.width = Math.max(place.clientWidth, 280);
     const plot = new uPlot(options, values, place);
