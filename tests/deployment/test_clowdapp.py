@@ -46,6 +46,7 @@ OF_ONE_PROCESS = {
 EXCEPTIONS = {
     # Workers spread these rounds over their periods; metrics tell who was left out.
     "AWS_RECONCILE_SCHEDULE": set(APPLICATION),
+    "UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE": set(APPLICATION),
     "AWS_DESCRIBE_MISSING_SCHEDULE": set(APPLICATION),
     "CELERY_BROKER_VISIBILITY_TIMEOUT": set(APPLICATION),
     "CELERY_LOST_WORKER_SECONDS": {"worker"},
