@@ -56,6 +56,11 @@ UNION
 SELECT held.cloud_account_id, held.date FROM api_coverageday held
 WHERE held.date BETWEEN %(last)s - 2 AND %(last)s
   AND held.computed_at < (held.date::timestamp AT TIME ZONE 'UTC') + %(final_after)s
+UNION
+SELECT held.cloud_account_id, held.date FROM api_coverageday held
+JOIN api_auditedday audited ON audited.day = held.date
+WHERE held.date BETWEEN %(first)s AND %(last)s AND held.state = 'partial'
+  AND held.computed_at < audited.audited_at + %(overlap)s
 """
 
 # Each is a span of time of an account of which something became known at a moment.
