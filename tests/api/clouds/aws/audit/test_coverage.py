@@ -64,6 +64,8 @@ def test_acceptance_2_a_lost_message_is_found_and_repaired(described):
 
 
 def test_a_day_that_is_audited_late_is_proved_late(described):
+    with time_machine.travel(at(12, day=2), tick=False):
+        audit_logs(seconds=60)
     assert covered(now=(6, 12)) == ("partial", [])
     assert covered(now=(6, 13), audit=True) == ("complete", [])
 
