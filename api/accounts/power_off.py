@@ -31,7 +31,7 @@ RETURNING instance_id
 
 
 def switch_off_instances(account: CloudAccount, *, origin: str) -> int:
-    """Store a power-off, now, for each instance whose latest event is none; return how many.
+    """Store a power-off, now, for each instance that is on by its newest event; return how many.
 
     Now is PostgreSQL's, and never before the instance's latest event: what was told by a worker or
     a cloud whose clock is ahead does not switch the instance on again (decision 41). Runs end in

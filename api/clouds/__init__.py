@@ -1,1 +1,1 @@
-"""The public clouds, one package each behind the door of ``provider``."""
+"""The public clouds, one package each; ``provider`` is the only way to them."""

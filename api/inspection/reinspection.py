@@ -1,4 +1,4 @@
-"""Inspect images once more, on an operator's word (spec 05 §7, README decision 22)."""
+"""Inspect images again, when an operator asks for it (spec 05 §7, README decision 22)."""
 
 from collections.abc import Iterable
 

@@ -108,7 +108,7 @@ def hurry_broker() -> None:
 
 
 def hurry_database(listener: "Listener") -> None:
-    """Take a database that hangs for one that is away, so that we go on showing that we live."""
+    """Treat a database that does not answer as unavailable, so that the heartbeat continues."""
     limit_waiting(
         DATABASE_SECONDS,
         is_hurried=lambda: listener.is_stopped,

@@ -1,4 +1,4 @@
-"""Celery tasks: thin doors to the services. Importing this package registers all of them."""
+"""Celery tasks: thin entry points to the services. Importing this package registers all of them."""
 
 from api.tasks import (
     accounts,

@@ -28,7 +28,7 @@ DELETE_TRAIL = "api.clouds.aws.tasks.delete_cloudtrail"
 
 
 class AwsProvider:
-    """The door to AWS; ``api.clouds.provider.Provider`` says what each method promises."""
+    """The way to AWS; ``api.clouds.provider.Provider`` says what each method promises."""
 
     cloud_type = str(CloudType.AWS)
 

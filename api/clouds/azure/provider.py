@@ -16,7 +16,7 @@ REMOVE_ASSIGNMENT = "api.clouds.azure.tasks.remove_lighthouse_assignment"
 
 
 class AzureProvider:
-    """The door to Azure; ``api.clouds.provider.Provider`` says what each method promises."""
+    """The way to Azure; ``api.clouds.provider.Provider`` says what each method promises."""
 
     cloud_type = str(CloudType.AZURE)
 

@@ -1,1 +1,1 @@
-"""Commands of manage.py: doors for operators and for deployments."""
+"""Commands of manage.py: entry points for operators and for deployments."""

@@ -127,7 +127,7 @@ def _files_of(message: Message) -> Delivery:
 
 
 def _worth_reading(files: Iterable[LogFile]) -> list[LogFile]:
-    """Leave out, and say why, what is nobody's or no log."""
+    """Leave out files of unknown accounts and files that are no logs; log why."""
     found = list(files)
     accounts = load_accounts(one.key.account_id for one in found if one.key)
     for one in found:

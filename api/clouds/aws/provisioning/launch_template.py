@@ -43,7 +43,7 @@ def _iam() -> Any:
 
 
 def key_name() -> str:
-    """Return the name of the key pair. Nobody has its private half: nobody logs in."""
+    """Return the name of the key pair. Its private key is not kept, so nobody can log in."""
     return f"cloudigrade-ecs-ssh-{settings.CLOUDIGRADE_ENVIRONMENT}"
 
 
@@ -102,7 +102,7 @@ def key_is_right() -> bool | None:
 
 
 def ensure_key() -> None:
-    """Make the key pair and forget its private half."""
+    """Make the key pair; do not keep its private key."""
     _make(lambda: _ec2().create_key_pair(KeyName=key_name()))
 
 
