@@ -28,15 +28,18 @@ LOOK_BACK = timedelta(days=14)
 JSONObject = dict[str, Any]
 
 # The parts of a stretch in which each kind holds. A conversion to a subscription that is registered
-# is all right: the cloud does not charge, and the subscription is consumed.
+# is all right: the cloud does not charge, and the subscription is consumed. Runs that ended before
+# the time asked for matter to one kind only.
 _KINDS = f"""(VALUES
-    ('{Kind.COUNTED_BUT_BILLED}', CASE WHEN counted AND billing = 'cloud' THEN whole END),
-    ('{Kind.REGISTERED_BUT_BILLED}', CASE WHEN billing = 'cloud' THEN whole * registered END),
+    ('{Kind.COUNTED_BUT_BILLED}', CASE WHEN is_now AND counted AND billing = 'cloud'
+                                       THEN whole END),
+    ('{Kind.REGISTERED_BUT_BILLED}', CASE WHEN is_now AND billing = 'cloud'
+                                          THEN whole * registered END),
     ('{Kind.OWN_NOT_REGISTERED}', CASE WHEN counted AND billing = 'own' THEN whole END),
     ('{Kind.CONVERTED}', CASE
-        WHEN billing = 'own' AND origin = 'cloud' THEN whole - registered
-        WHEN billing = 'cloud' AND origin = 'own' THEN whole END),
-    ('{Kind.UNKNOWN_CLASS}', CASE WHEN counted AND billing = 'unknown' THEN whole END)
+        WHEN is_now AND billing = 'own' AND origin = 'cloud' THEN whole - registered
+        WHEN is_now AND billing = 'cloud' AND origin = 'own' THEN whole END),
+    ('{Kind.UNKNOWN_CLASS}', CASE WHEN is_now AND counted AND billing = 'unknown' THEN whole END)
 ) AS found (kind, parts)"""
 
 _REGISTRATIONS = """
@@ -66,7 +69,7 @@ billed_registration AS MATERIALIZED (
 _RESIZED = """(
     SELECT sum(coalesce(told.cpus, trunc(size.vcpu)) * greatest(0, extract(epoch FROM
                least(told.until, broken.hi, %(end)s)
-               - greatest(told.since, broken.lo, %(begin_seen)s))))::bigint AS vcpu_seconds
+               - greatest(told.since, broken.lo, %(begin_seen)s))))::bigint
     FROM (
         SELECT at AS since, coalesce(lead(at) OVER (ORDER BY at), 'infinity') AS until,
                instance_type, cpus
@@ -87,7 +90,8 @@ FINDINGS = f"""
 WITH {STRETCHES},
 {_REGISTRATIONS},
 stretch AS MATERIALIZED (
-    SELECT billed.*, row_number() OVER (ORDER BY billed.instance_id, billed.since) AS number,
+    SELECT billed.*, coalesce(billed.end_time >= %(begin_seen)s, true) AS is_now,
+           row_number() OVER (ORDER BY billed.instance_id, billed.since) AS number,
            tstzmultirange(tstzrange(date_trunc('second', billed.since),
                                     date_trunc('second', billed.until))) AS whole,
            coalesce(known.registered, '{{}}') AS registered,
@@ -122,7 +126,7 @@ piece AS (
 ),
 numbered AS (
     SELECT broken.*,
-           CASE WHEN resizes IS NULL THEN vcpu * seconds ELSE resized.vcpu_seconds END
+           CASE WHEN resizes IS NULL THEN vcpu * seconds ELSE {_RESIZED} END
                AS vcpu_seconds,
            sum(is_first) OVER (
                PARTITION BY kind, instance_id ORDER BY lo ROWS UNBOUNDED PRECEDING) AS place
@@ -135,7 +139,6 @@ numbered AS (
                     THEN 0 ELSE 1 END AS is_first
         FROM piece
     ) broken
-    LEFT JOIN LATERAL {_RESIZED} resized ON broken.resizes IS NOT NULL
 ),
 island AS (
     SELECT kind, instance_id, min(lo) AS lo, max(hi) AS hi, sum(seconds)::bigint AS seconds,

@@ -74,7 +74,8 @@ billed_part AS (
 ),
 billed AS MATERIALIZED (
     SELECT fact.run_id, fact.instance_id, fact.machine_image_id, fact.cloud_account_id,
-           fact.cloud_type, fact.since, coalesce(fact.next_since, fact.end_time) AS until,
+           fact.cloud_type, fact.since, fact.end_time,
+           coalesce(fact.next_since, fact.end_time) AS until,
            fact.instance_type, fact.vcpu, fact.cpus, fact.resizes, fact.observed_at,
            fact.usage_operation, fact.licenses, fact.product_codes,
            coalesce(image.counted, false) AS counted,

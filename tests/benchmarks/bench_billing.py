@@ -13,6 +13,7 @@ from util import clock
 INSTANCES = 100_000
 IMAGES = 500
 SECONDS = 5.0
+"""Of processor time, of both sides (spec 11 §2)."""
 
 _INSTANCES = """
 INSERT INTO api_instance (cloud_account_id, machine_image_id, cloud_type, cloud_instance_id, region,
@@ -78,13 +79,13 @@ class BillingFindings(Suite):
                 "all findings of a day",
                 lambda: summarize(user_id=self.account.user_id),
                 check=self.check,
-                target={"wall_s": SECONDS},
+                target={"total_cpu_s": SECONDS},
             ),
             Operation(
                 "the first page of a day",
                 lambda: findings(self.window, limit=10)[0],
                 check=self.check,
-                target={"wall_s": SECONDS},
+                target={"total_cpu_s": SECONDS},
             ),
         ]
 
