@@ -75,12 +75,13 @@ def expected_counts(runs, day):
     ]
     counted = [run for run in touching if run.facets is not None]
     return {
-        key: _largest([run for run in counted if key in keys(run.facets)])
+        key: largest([run for run in counted if key in keys(run.facets)])
         for key in set().union(*(keys(run.facets) for run in counted))
     }
 
 
-def _largest(runs):
+def largest(runs):
+    """Return the largest number of runs on at one moment."""
     instants = sorted({run.start for run in runs} | {run.end for run in runs if run.end})
     on = largest = 0
     for instant in instants:
