@@ -26,6 +26,35 @@ from tests.benchmarks import bare, bulk, dataset
 from tests.benchmarks.suite import Operation, Suite
 
 OTHER_CUSTOMERS = 1000
+USAGE = (
+    ("a year by day", "start=2022-01-01&end=2023-01-01", {"wall_s": 0.15, "statements": 5}),
+    (
+        "a year by month",
+        "start=2022-01-01&end=2023-01-01&granularity=month",
+        {"wall_s": 0.3, "statements": 5},
+    ),
+    (
+        "a year by day and architecture",
+        "start=2022-01-01&end=2023-01-01&group_by[arch]=*",
+        {"wall_s": 0.3, "statements": 5},
+    ),
+    (
+        "a year by day and account",
+        "start=2022-01-01&end=2023-01-01&group_by[account]=*",
+        {"wall_s": 2, "statements": 5},
+    ),
+    (
+        "a month by hour",
+        "start=2022-07-01&end=2022-08-01&granularity=hour",
+        {"wall_s": 0.5, "statements": 5},
+    ),
+    (
+        "a month by day and region",
+        "start=2022-07-01&end=2022-08-01&group_by[region]=*",
+        {"wall_s": 0.5, "statements": 5},
+    ),
+)
+"""What is asked of ``usage/`` (spec 11 §1), with targets."""
 TODAY = datetime(2023, 1, 1, tzinfo=UTC)
 
 
@@ -86,6 +115,17 @@ class Year(Suite):
                 "O2 barely: two SELECTs and a sweep",
                 lambda: bare.sweep(self.user.id, dataset.FIRST_DAY, dataset.TODAY),
                 check=lambda days: self.check_bare(days),
+            ),
+            *(
+                Operation(
+                    f"usage/ of {text}",
+                    in_2023(lambda query=query: self.read_usage(query)),
+                    check=self.check_read_usage,
+                    target=target,
+                    rounds=20,
+                    percentile=95,
+                )
+                for text, query, target in USAGE
             ),
             Operation(
                 "O3 hourly passes, nothing changed, 1,000 customers",
@@ -228,6 +268,18 @@ class Year(Suite):
             {"limit": 100, "start_date": str(first_day), "end_date": str(dataset.TODAY)},
             headers={"X-RH-IDENTITY": identity(self.user)},
         )
+
+    def read_usage(self, query: str):
+        """Ask the public API for a page of measures."""
+        return self.client.get(
+            f"/api/cloudigrade/v2/usage/?limit=100&{query}",
+            headers={"X-RH-IDENTITY": identity(self.user)},
+        )
+
+    def check_read_usage(self, response) -> None:
+        """There is something on in each row."""
+        assert response.status_code == 200, response.content
+        assert all(row["peak"] for row in response.json()["data"])
 
     def check_read(self, response) -> None:
         """All days are there, with hundreds of counts each."""

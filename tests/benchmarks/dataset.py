@@ -28,6 +28,8 @@ EVENTS = 201_000
 RUNS = 101_000
 OPEN_RUNS = 1000
 RHEL_RUNS = 90_900
+SECONDS = 35_651_106_000
+"""How long RHEL was on up to ``NOW``, all instances together (spec 11 §1)."""
 
 TOTALS = {
     date(2022, 1, 1): 305,
