@@ -1,6 +1,7 @@
 """How long RHEL was on, and how much at once: the parameters of ``usage/`` (spec 11 §1, §5)."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,9 @@ _FIELDS = {
     "sla": Field("sla", "Service level.", "Premium", text, takes_empty=True),
     "usage": Field("usage", "Usage.", "Production", text, takes_empty=True),
 }
+
+_HOUR_ALONE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}(?:Z|[+-].*)?")
+"""An hour as people write it, such as 2023-03-01T08."""
 
 PARAMETERS = BracketParameters(
     fields=[_FIELDS[name] for name in DIMENSIONS],
@@ -97,9 +101,11 @@ def _granularity(query: Mapping[str, str], errors: Errors) -> Granularity:
 
 
 def _moment(query: Mapping[str, str], name: str, errors: Errors) -> datetime.datetime | None:
-    value = query.get(name, "")
+    value = query.get(name, "").strip()
+    if _HOUR_ALONE.fullmatch(value):
+        value = f"{value[:13]}:00{value[13:]}"
     try:
-        return parse_instant(value) if value.strip() else None
+        return parse_instant(value) if value else None
     except ValueError:
         errors[name] = [NO_INSTANT]
         return None
