@@ -188,7 +188,7 @@ def test_today_counts_up_to_now(environment, usage):
     environment.recalculate()
     [row] = usage("start=2023-03-12&end=2023-03-13", now="12T02:00:10")
     assert (row["instance_seconds"], row["peak"], row["final"]) == (5410, 1, False)
-    hours = usage("granularity=hour&start=2023-03-12&end=2023-03-12T03:00", now="12T02:00:10")
+    hours = usage("granularity=hour&start=2023-03-12T00Z&end=2023-03-12T03", now="12T02:00:10")
     assert seconds(hours) == [1800, 3600, 10]
 
 
