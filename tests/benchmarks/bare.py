@@ -13,7 +13,7 @@ _INSERT_RUNS = """
 INSERT INTO api_run (instance_id, cloud_account_id, machine_image_id, start_time, end_time,
                      instance_type, vcpu, memory, created_at, updated_at)
 SELECT instance_id, switch.cloud_account_id, machine_image_id, occurred_at, ends,
-       instance_type, vcpu, memory_mib, now(), now()
+       switch.instance_type, vcpu, memory_mib, now(), now()
 FROM (
     SELECT *, lead(occurred_at) OVER (PARTITION BY instance_id ORDER BY occurred_at, id) AS ends
     FROM (
@@ -25,7 +25,7 @@ FROM (
 ) switch
 JOIN api_instance instance ON instance.id = instance_id
 LEFT JOIN api_instancedefinition size
-       USING (cloud_type, instance_type)
+       ON size.cloud_type = instance.cloud_type AND size.instance_type = switch.instance_type
 WHERE event_type = 'power_on'
 """
 

@@ -26,7 +26,7 @@ from tests.benchmarks import bare, bulk, dataset
 from tests.benchmarks.suite import Operation, Suite
 
 OTHER_CUSTOMERS = 1000
-USAGE = (
+USAGE: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("a year by day", "start=2022-01-01&end=2023-01-01", {"wall_s": 0.15, "statements": 5}),
     (
         "a year by month",
