@@ -64,6 +64,10 @@ coverage: setup  ## run all tests and report which lines they reach; fails below
 bench: setup  ## measure, print a table and write build/bench.json
 	@$(RUN) -m tests.benchmarks
 
+.PHONY: bench-scale
+bench-scale: setup  ## measure how work grows with what is stored, up to SCALE (1, 5, 20); write build/bench-scale.json
+	@SCALE=$(or $(SCALE),1) $(RUN) -m tests.benchmarks.scale
+
 .PHONY: docs
 docs: openapi docs-api-examples config-docs  ## write all generated documents
 
