@@ -135,12 +135,19 @@ def _account(one: Account, coverage: Sequence[str | None]) -> tuple[Any, ...]:
 
 
 def _findings(found: Customer) -> Table:
+    url = f"{API}/billing-findings/?user_id={found.user.id}"
     return Table(
         name="findings",
         title="Billing findings, yesterday and today",
         columns=("kind", "confidence", "instances", "hours"),
         rows=[
-            (one.kind, one.confidence, one.instances, one.seconds / 3600) for one in found.findings
+            (
+                one.kind,
+                one.confidence,
+                Cell(one.instances, f"{url}&filter[kind]={one.kind}"),
+                one.seconds / 3600,
+            )
+            for one in found.findings
         ],
         empty="Nothing was found.",
     )

@@ -104,7 +104,10 @@ def _coverage(found: Fleet) -> Table:
         title=f"Coverage of {day}",
         columns=("state", "accounts"),
         rows=[
-            (Cell(state, mark="bad" if state == "partial" else ""), Cell(number, url))
+            (
+                Cell(state, mark="bad" if state == "partial" else ""),
+                Cell(number, f"{url}&state={state}"),
+            )
             for state, number in found.coverage.states.items()
         ],
         empty=NOT_KNOWN,
