@@ -1,22 +1,25 @@
 """What all pages of the console share: access, headers and errors."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.utils.decorators import method_decorator
 from django.views import View
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.console.access import ANONYMOUS, caller_of, name_of, require_reader
 from api.console.tables import Table
-from util.errors import forbidden
+from util.errors import DatabaseBusy, forbidden
 from util.identity import Caller
+from util.transaction_limits import is_timeout
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "/internal/console/"
 API = "/internal/api/cloudigrade/v1"
@@ -36,6 +39,7 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     425: "Not calculated yet",
+    503: "Busy",
 }
 
 
@@ -48,7 +52,6 @@ class Refusal(Exception):
         self.text = text
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class ConsoleView(View):
     """A page, or an action that leads back to one.
 
@@ -57,6 +60,11 @@ class ConsoleView(View):
     """
 
     caller: Caller = ANONYMOUS
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view function, which opens no transaction."""
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer a request, an error with a page of its own."""
@@ -74,6 +82,12 @@ class ConsoleView(View):
             response = error_page(request, 400, _sentence(error))
         except (BadRequest, SuspiciousOperation):
             response = error_page(request, 400, "Bad request.")
+        except DatabaseError as error:
+            if not is_timeout(error):
+                raise
+            logger.warning("%s %s took too long: %s", request.method, request.path, error)
+            response = error_page(request, 503, str(DatabaseBusy.default_detail))
+            response.headers["Retry-After"] = str(DatabaseBusy.wait)
         return hardened(response)
 
     def check_access(self) -> None:

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 
+from api.console import fleet as fleet_page
 from api.models import AuditEntry, BillingFinding, CoverageDay, InspectionAttempt, MachineImage
 from api.overview.samples import take_sample
 from tests import factories
@@ -281,6 +282,15 @@ def test_acceptance_6_names_are_inert(environment, anybody):
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
+def console_patterns() -> list:
+    [console] = [
+        one
+        for one in get_resolver().url_patterns
+        if str(one.pattern) == f"{CONSOLE}/".removeprefix("/")
+    ]
+    return console.url_patterns
+
+
 def console_urls(environment) -> list[str]:
     values = {
         "<int:user_id>": str(environment.user.id),
@@ -292,13 +302,8 @@ def console_urls(environment) -> list[str]:
         "<path:name>": "console.css",
         "<path:anything>": "what/ever",
     }
-    [console] = [
-        one
-        for one in get_resolver().url_patterns
-        if str(one.pattern) == f"{CONSOLE}/".removeprefix("/")
-    ]
     found = []
-    for one in console.url_patterns:
+    for one in console_patterns():
         path = str(one.pattern)
         for placeholder, value in values.items():
             path = path.replace(placeholder, value)
@@ -395,6 +400,29 @@ def test_cell_of_csv_is_no_formula(environment, anybody):
     environment.instance(image=image)
     answer = anybody.get(f"/customers/{environment.user.id}/", csv="images")
     assert "'=cmd()" in answer.content.decode()
+
+
+def test_page_that_takes_too_long_is_503(environment, anybody, monkeypatch):
+    """A statement that takes too long is no fault of the page (decision 42)."""
+    before = fleet_page.fleet
+
+    def slow():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 1")
+            cursor.execute("SELECT pg_sleep(10)")
+
+    monkeypatch.setattr(fleet_page, "fleet", slow)
+    answer = anybody.get("/", 503)
+    assert answer["Retry-After"] == "5"
+    assert "pg_sleep" not in answer.content.decode()
+    monkeypatch.setattr(fleet_page, "fleet", before)
+    anybody.get("/")
+
+
+def test_pages_are_in_no_transaction():
+    """What explaining a number stores is kept although its page is an error."""
+    for url in console_patterns():
+        assert "default" in url.callback._non_atomic_requests
 
 
 def test_page_weight(environment, anybody):
