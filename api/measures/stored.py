@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import F, Q
 
 from api.measures.buckets import Granularity
@@ -19,6 +18,7 @@ from api.metering.days import each_day
 from api.metering.facets import ANY
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage
+from util.replica import connection
 
 _ONE_DAY = timedelta(days=1)
 _FIRST_FACET = 1

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from api.measures.buckets import Granularity
 from api.measures.question import MOST_GROUPS, Question, TooManyGroupsError
 from api.measures.statement import DAY_BITS, LAST_DAY, parameters, statement
@@ -17,6 +15,7 @@ from api.measures.stored import (
     number_of_stored_buckets,
     read,
 )
+from util.replica import connection
 
 JSONObject = dict[str, Any]
 
