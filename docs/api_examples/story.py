@@ -83,6 +83,8 @@ def _paths_of_usage() -> dict[str, str]:
         "usage_too_early": f"/concurrent/?start_date={day(-31)}",
         "usage_future": f"/concurrent/?start_date={day(1)}&end_date={day(7)}",
         "usage_before_joining": f"/concurrent/?{long_ago}",
+        "hours": f"/usage/?start={day(-2)}&end={day(0)}",
+        "hours_by_architecture": f"/usage/?start={day(-1)}&end={day(0)}&group_by[arch]=*",
     }
 
 

@@ -63,6 +63,7 @@ def store_findings() -> None:
     """Store what has been found in the customer's two accounts over the days."""
     aws = CloudAccount.objects.get(cloud_type=CloudType.AWS)
     azure = CloudAccount.objects.get(cloud_type=CloudType.AZURE)
+    factories.make_definition(instance_type="t3.large", vcpu=2, memory_mib=8192)
     images = [
         factories.make_aws_image(
             **_stored(days_ago=30),
