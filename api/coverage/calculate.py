@@ -74,8 +74,7 @@ def calculate_coverage() -> dict[str, int]:
     """
     done: dict[str, int] = {}
     for day, account_ids in days_to_calculate(clock.now()):
-        for batch in _batches(account_ids):
-            calculate_day(batch, day)
+        calculate_day(account_ids, day)
         done[str(day)] = len(account_ids)
     logger.info("Calculated the coverage of days of accounts: %s", done)
     return done
@@ -87,9 +86,14 @@ def _batches(account_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def calculate_day(account_ids: Sequence[int], day: date) -> None:
-    """Calculate and store a UTC day of some accounts, 5,000 at most. About ten statements."""
+    """Calculate and store a UTC day of some accounts. About nine statements for 5,000 of them."""
+    audit = _audit(day, clock.now())
+    for batch in _batches(account_ids):
+        _calculate(batch, day, audit)
+
+
+def _calculate(account_ids: Sequence[int], day: date, audit: Audit) -> None:
     now = clock.now()
-    audit = _audit(day, now)
     out_since = outage_since(now)
     rows = []
     for known in read_evidence(account_ids, day, reach=_reach()):

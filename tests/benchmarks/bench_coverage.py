@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from django.db import connection
 
-from api.coverage.calculate import ACCOUNTS_AT_ONCE, calculate_day
+from api.coverage.calculate import calculate_day
 from api.coverage.listing import coverage_days
 from api.models import CoverageDay
 from tests import factories
@@ -124,8 +124,7 @@ class Coverage(Suite):
 
     def calculate(self) -> None:
         """Do what the task does for one day."""
-        for first in range(0, ACCOUNTS, ACCOUNTS_AT_ONCE):
-            calculate_day(self.account_ids[first : first + ACCOUNTS_AT_ONCE], self.day)
+        calculate_day(self.account_ids, self.day)
 
     def page(self) -> tuple[int, list]:
         """Read what a customer with two accounts, and one with very many, asks for."""
