@@ -6,12 +6,12 @@ Routes and parameters are those of the OpenAPI document, so new ones are walked 
 import itertools
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from urllib.parse import quote
 
 import pytest
 
-from api.models import CoverageDay, InstanceFact, Registration, User
+from api.models import Correction, CoverageDay, InstanceFact, Registration, User
 from api.public import schema
 from tests import factories
 from tests.api.public.callers import ANYBODY, Caller, caller_for
@@ -36,6 +36,12 @@ class Belongings:
         ]
         for instance in self.instances:
             factories.make_run(instance=instance, start=factories.utc("2019-04-01"))
+            Correction.objects.create(
+                instance=instance,
+                cloud_account=instance.cloud_account,
+                kind=Correction.Kind.MISSED_OFF,
+                unsure_to=datetime.combine(day, time(12), UTC),
+            )
             InstanceFact.objects.create(
                 instance=instance,
                 observed_at=factories.utc("2019-04-01"),
@@ -94,7 +100,7 @@ def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) 
         "sla": ["Premium", ""],
         "usage": ["Production"],
         "service_type": [""],
-        "filter[kind]": ["registered_but_billed"],
+        "filter[kind]": ["registered_but_billed", "missed_off"],
         "filter[account]": [account.id for account in (*foreign.accounts, *own.accounts)],
         "filter[region]": ["us-east-1,eastus"],
         "filter[instance]": [instance.id for instance in (*foreign.instances, *own.instances)],

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 300
 """For how long a turn is kept whose process was killed."""
+
+FORGOTTEN_AFTER = timedelta(days=1)
+"""After how long an interrupted replay begins anew when it is asked for again."""
 
 MOST_FAILED = 1000
 """Files that fail, after which a replay waits for somebody to look why."""
@@ -106,8 +110,13 @@ def turn() -> Iterator[bool]:
 
 
 def _claim(wanted: Wanted) -> LogReplay:
-    """Return the unfinished replay of the same files, or a new one."""
+    """Return the unfinished replay of the same files, or a new one.
+
+    One that was left alone for long is over: what it has behind it may have been lost since.
+    """
     columns = asdict(wanted)
+    unfinished = LogReplay.objects.filter(finished_at=None, **columns)
+    unfinished.filter(worked_at__lt=Now() - FORGOTTEN_AFTER).update(finished_at=Now())
     try:
         with transaction.atomic():
             return LogReplay.objects.get_or_create(finished_at=None, **columns)[0]

@@ -11,6 +11,7 @@ import time_machine
 from celery.exceptions import Retry
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models.functions import Now
 
 from api.clouds.aws.cloudtrail import replay, replay_runs
 from api.metering.recalculate import recalculate_stale_usage
@@ -194,6 +195,20 @@ def test_acceptance_3_killed_in_the_middle_and_started_again(counted, night, mon
     assert all_of_it["replayed"] == all_of_it["found"] == len(night.keys)
     settle()
     assert stored() == counted
+
+
+def test_one_that_was_left_alone_for_a_day_begins_anew(testbed):
+    """What it has behind it may have been lost since."""
+    key = trail.log_key(account=ACCOUNT)
+    testbed.put(trail.terminate_instances("i-1", at=at(3)), key=key)
+    columns = {"since": "2020-01-02", "until": "2020-01-03", "position": key, "found": 7}
+    old = LogReplay.objects.create(**columns)
+    assert total() == {"found": 7}
+    LogReplay.objects.filter(id=old.id).update(
+        finished_at=None, worked_at=Now() - timedelta(hours=25)
+    )
+    assert total() == {"found": 1, "replayed": 1}
+    assert LogReplay.objects.filter(finished_at=None).count() == 0
 
 
 def test_acceptance_4_accounts_are_judged_by_what_they_were(testbed):
