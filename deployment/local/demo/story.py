@@ -3,7 +3,7 @@
 import gzip
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -35,6 +35,7 @@ from deployment.local.demo.doors import (
     require,
     wait_for,
 )
+from deployment.local.demo.explained import audit, explain_today, lose_log_file
 from deployment.local.demo.history import DAYS, check_history, request_history
 from deployment.local.demo.ledger import check_records, row_counts
 from deployment.local.demo.oracle import TOTAL, Span, expected_usage
@@ -98,6 +99,8 @@ class Story:
         self._see_todays_usage()
         self._tag_image(images["golden"])
         self._see_todays_usage()
+        self._explain()
+        self._lose_log_file()
         self._deliver_everything_again()
         self._see_history(history)
         self._look_into_image()
@@ -309,6 +312,21 @@ class Story:
         customer: Customer, *makers: Callable[..., cloudtrail.Record]
     ) -> list[cloudtrail.Record]:
         return [make(account=customer.aws_account_id) for make in makers]
+
+    def _explain(self) -> None:
+        with self._chapter("Why is it Acme's number? Down to the log records"):
+            lines = explain_today(self._api, self._records, ACME)
+        self._print(lines)
+
+    def _lose_log_file(self) -> None:
+        with self._chapter("A log file of yesterday is lost by the queue; the audit finds it"):
+            key = lose_log_file(self._aws.client("s3"), self._bucket, GLOBEX)
+            lines = audit(self._api, self._records, self._product, key)
+        self._print(lines)
+
+    def _print(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._console.print(line, markup=False)
 
     def _deliver_everything_again(self) -> None:
         with self._chapter("Every log file is delivered a second time; nothing may double"):
