@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from api.clouds.aws.cloudtrail.replay import Wanted
-from api.clouds.aws.cloudtrail.replay_runs import ReplayFailedError, replay, result
+from api.clouds.aws.cloudtrail.replay_runs import replay, result
 from api.metering.days import Days
 from api.metering.recalculate import recalculate_runs_of_account, recalculate_usage_of_user
 from api.metering.staleness import mark_days_stale
@@ -87,14 +87,11 @@ def _replay_day(account_ids: Sequence[str], day: date) -> str:
 
 
 def _replay_account(wanted: Wanted) -> str:
-    name = f"{wanted.since}, {wanted.aws_account_id}"
-    try:
-        report = result(replay(wanted))
-    except ReplayFailedError as error:
-        return f"{name}: {error}."
+    """Replay one day of an account. Raises ``ReplayFailedError`` if files are left that fail."""
+    report = result(replay(wanted))
     return (
-        f"{name}: {report['found']} files, {report['replayed']} replayed,"
-        f" {report['archived']} archived."
+        f"{wanted.since}, {wanted.aws_account_id}: {report['found']} files,"
+        f" {report['replayed']} replayed, {report['archived']} archived."
     )
 
 

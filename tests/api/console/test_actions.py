@@ -6,6 +6,7 @@ import pytest
 import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from api.clouds.aws.cloudtrail.replay_runs import ReplayFailedError
 from api.models import AuditEntry, ConcurrentUsage, Registration, Run, UsageRevision
 from api.operator_actions import log, steps
 from tests import factories
@@ -258,6 +259,25 @@ def test_failed_action_says_why_and_is_over(environment, monkeypatch):
     assert work(entry.id) is False
     entry.refresh_from_db()
     assert (entry.outcome, entry.detail) == ("failed", "ValueError: S3 is away")
+
+
+def test_replay_that_leaves_files_is_failed_not_done(environment, monkeypatch):
+    entry = log.start(
+        operator=OPERATOR,
+        action="replay",
+        target="x",
+        user_id=environment.user.id,
+        arguments={"since": "2023-03-01", "until": "2023-03-02"},
+    )
+
+    def fail(wanted):
+        raise ReplayFailedError("1 files failed, such as trails/x")
+
+    monkeypatch.setattr(steps, "replay", fail)
+    work(entry.id)
+    entry.refresh_from_db()
+    assert (entry.outcome, entry.done, entry.total) == ("failed", 0, 2)
+    assert "trails/x" in entry.detail
 
 
 def test_action_for_a_customer_who_is_gone_fails(db):

@@ -157,7 +157,7 @@ def test_acceptance_4_axe_finds_no_violation(browser, live_server, shown, scheme
     )
     for name, path in shown.pages.items():
         watched.page.goto(path, wait_until="load")
-        for opened in (False, True):
+        for opened in (False, True)[: 1 + bool(watched.page.locator("details").count())]:
             watched.page.evaluate(
                 "open => document.querySelectorAll('details').forEach(one => one.open = open)",
                 opened,
