@@ -340,6 +340,18 @@ def test_days_calculated_before_sums_were_stored(environment, usage):
     assert dict(rows.values_list("date", "revision")) == revisions
 
 
+def test_days_that_become_stale_between_two_statements(environment, usage, monkeypatch):
+    """What was thought to be stored is asked of the runs, never taken for zero."""
+    environment.instance("on 10T00, off 10T02", instance_type="m5.large")
+    environment.recalculate()
+    monkeypatch.setattr(
+        "api.measures.usage.number_of_stored_buckets", lambda question, days: len(question.buckets)
+    )
+    factories.make_stale(user=environment.user, first_day=day(10))
+    for query in (DAYS, f"{DAYS}&group_by[arch]=*"):
+        assert usage(query)[0]["vcpu_seconds"] == 4 * HOUR
+
+
 def test_size_learnt_later_changes_sums_but_withdraws_nothing(environment, usage):
     instance = environment.instance("on 10T00, off 10T02", instance_type="m5.large")
     environment.recalculate()
