@@ -7,17 +7,13 @@ is stored already is found, and the end is the same.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from api.metering.rebuild import customers
-from api.metering.recalculate import recalculate_runs_of_account, recalculate_usage_of_user
-from api.models import CloudAccount
+from api.metering.recalculate import recalculate_usage_of_user
+from api.metering.runs import recalculate_runs
+from api.models import Instance
 from api.original import load, queries
 from api.original.source import Original
-
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before all clouds."""
 
 
 class Step(NamedTuple):
@@ -109,17 +105,11 @@ def _store(step: Step, rows: load.Rows) -> int:
     return step.store(rows)
 
 
-def users_to_recalculate() -> list[int]:
-    """Return the customers whose runs and usage are to be calculated."""
-    return customers()
-
-
 def recalculate(*, user_id: int) -> None:
     """Calculate the runs of a customer, and the days without usage since they joined.
 
     Only what differs is written, so it may be repeated, and is what the hourly passes do.
     """
-    accounts = CloudAccount.objects.filter(user_id=user_id).order_by("id")
-    for account_id in accounts.values_list("id", flat=True):
-        recalculate_runs_of_account(account_id=account_id, since=BEGINNING)
+    instances = Instance.objects.filter(cloud_account__user_id=user_id).order_by("id")
+    recalculate_runs(user_id=user_id, instance_ids=instances.values_list("id", flat=True))
     recalculate_usage_of_user(user_id=user_id)

@@ -64,10 +64,19 @@ class Original:
             raise NotTheOriginalError(f"is not the original's: no table {', '.join(missing)}")
 
     def batches(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of a query, some at a time."""
+        """Yield the rows of a query, some at a time.
+
+        Raises NotTheOriginalError if a column is missing, and what psycopg2 raises if the
+        connection breaks.
+        """
         with self._connection.cursor(name="import_original") as cursor:
             cursor.itersize = ROWS_AT_ONCE
-            cursor.execute(sql)
+            try:
+                cursor.execute(sql)
+            except psycopg2.errors.UndefinedColumn as error:
+                raise NotTheOriginalError(
+                    f"is not of the original's last version: {_first_line(error)}"
+                ) from error
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
                 yield rows
 

@@ -1,11 +1,18 @@
 """Copies a database of the original service into ours (docs/upgrading-from-the-original.md)."""
 
+import logging
 from argparse import ArgumentParser
 from typing import Any
 
+import psycopg2
+from django.core.management.base import CommandError
+
 from api.management.base import OperatorCommand, add_dry_run, refusal
-from api.original.copying import Report, copy_all, recalculate, users_to_recalculate
+from api.metering.rebuild import customers
+from api.original.copying import Report, copy_all, recalculate
 from api.original.source import NotTheOriginalError, Original
+
+logger = logging.getLogger(__name__)
 
 
 class Command(OperatorCommand):
@@ -39,15 +46,27 @@ class Command(OperatorCommand):
                     self._tell(report, options["dry_run"])
         except NotTheOriginalError as error:
             raise refusal(f"The database {error}.") from error
-        if options["dry_run"] or options["no_recalculate"]:
-            return
-        user_ids = users_to_recalculate()
+        except psycopg2.Error as error:
+            raise CommandError(f"The copy broke off; start it again: {error}".strip()) from error
+        if not options["dry_run"] and not options["no_recalculate"]:
+            self._recalculate()
+
+    def _recalculate(self) -> None:
+        """Calculate for one customer after the other. Raises CommandError if one failed."""
+        user_ids, failed = customers(), []
         for user_id in user_ids:
-            recalculate(user_id=user_id)
+            try:
+                recalculate(user_id=user_id)
+            except Exception:
+                logger.exception("Runs and usage of user %s cannot be calculated", user_id)
+                failed.append(user_id)
+        done = len(user_ids) - len(failed)
         self.tell(
-            {"recalculated_users": len(user_ids)},
-            f"Runs and usage of {len(user_ids)} customers are calculated.",
+            {"recalculated_users": done, "failed_users": failed},
+            f"Runs and usage of {done} customers are calculated.",
         )
+        if failed:
+            raise CommandError(f"Not those of the users {', '.join(map(str, failed))}.")
 
     def _tell(self, report: Report, dry_run: bool) -> None:
         verb = "to be copied" if dry_run else "copied"

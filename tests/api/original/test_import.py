@@ -231,6 +231,7 @@ def test_names_and_ids_stay(original):
     assert attempt.finished_at is not None
     instance = Instance.objects.get()
     assert (instance.id, instance.cloud_account, instance.machine_image) == (21, aws, first)
+    assert (instance.power_state, instance.instance_type) == ("running", "t3.micro")
     events = InstanceEvent.objects.order_by("id")
     assert list(events.values_list("id", "event_type", "instance_type", "subnet", "source_id")) == [
         (31, "power_on", "m5.large", "subnet-1", "original:31"),
@@ -532,11 +533,30 @@ class TestRefusals:
         original.execute("DROP TABLE api_awsinstanceevent")
         assert "no table api_awsinstanceevent" in self.refused(original.url)
 
+    def test_an_older_version(self, original):
+        original.execute("ALTER TABLE api_user DROP is_permanent")
+        assert "last version" in self.refused(original.url)
+
     def test_no_database(self, db):
         assert "cannot be read" in self.refused("postgresql://u:geheim@127.0.0.1:1/x")
 
     def test_no_address(self, db):
         assert "cannot be read" in self.refused("geheim")
+
+
+def test_one_customer_who_cannot_be_calculated_stops_no_other(original, monkeypatch):
+    fill(original, instances=20)
+
+    def failing(*, user_id):
+        if user_id == 2:
+            raise RuntimeError
+        copying.recalculate(user_id=user_id)
+
+    monkeypatch.setattr("api.management.commands.import_original.recalculate", failing)
+    with pytest.raises(CommandError, match="the users 2") as ended:
+        run(original)
+    assert ended.value.returncode == 1
+    assert {user_id for user_id, *_ in usage()} == {1, 3, 4, 5}
 
 
 def test_people_read_lines(original):
