@@ -11,6 +11,7 @@ from pathlib import Path
 import django
 
 from deployment.local.world import LocalServices
+from tests.benchmarks.scale.fanout import waits
 
 OUTPUT = Path("build") / "bench-scale.json"
 ALLOWED = 1.5
@@ -43,6 +44,7 @@ def main() -> int:
             {
                 "results": [{"scale": scale, **result.as_json()} for scale, result in results],
                 "growth": grown,
+                "fan_out": waits(),
             },
             indent=2,
         )
