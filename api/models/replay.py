@@ -26,6 +26,7 @@ class LogReplay(models.Model):
     replayed = models.BigIntegerField(default=0)
     archived = models.BigIntegerField(default=0)
     restoring = models.BigIntegerField(default=0)
+    no_logs = models.BigIntegerField(default=0, db_default=0)
     started_at = models.DateTimeField(db_default=Now())
     worked_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)

@@ -73,7 +73,7 @@ class Command(OperatorCommand):
         self._tell_total({**asdict(total), "would_replay": left, "dry_run": True}, total)
 
     def _tell(self, folder: Folder, report: Report) -> None:
-        if report.found:
+        if report.found or report.no_logs:
             self.tell({"prefix": folder.prefix, **asdict(report)}, _line(folder.prefix, report))
 
     def _tell_total(self, shown: dict[str, Any], report: Report) -> None:

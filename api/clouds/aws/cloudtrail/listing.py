@@ -42,14 +42,25 @@ class ListedObject(NamedTuple):
     storage_class: str = "STANDARD"
 
     @property
+    def name(self) -> str:
+        """Its key as text."""
+        return self.key.text
+
+    @property
     def hour(self) -> datetime:
         """The hour of its delivery, under which the ingest log counts it."""
         moment = self.key.delivered_at or self.modified_at
         return moment.replace(minute=0, second=0, microsecond=0)
 
 
+class OtherObject(NamedTuple):
+    """An object of the bucket that is none of what is asked for; CloudTrail writes no such."""
+
+    name: str
+
+
 class _Page(NamedTuple):
-    objects: list[ListedObject]
+    objects: list[ListedObject | OtherObject]
     next: str
 
 
@@ -79,6 +90,11 @@ def objects(folder: Folder, *, after: str = "") -> Iterator[ListedObject]:
 
     Raises ``TransientCloudError`` while S3 is away, ``AwsError`` if it refuses.
     """
+    return _files(everything(folder, after=after))
+
+
+def everything(folder: Folder, *, after: str = "") -> Iterator[ListedObject | OtherObject]:
+    """Yield all objects of a folder as ``objects`` does, also those that are no such files."""
     page = _read_page(folder, after=after)
     yield from _rest(folder, page)
 
@@ -86,7 +102,7 @@ def objects(folder: Folder, *, after: str = "") -> Iterator[ListedObject]:
 def objects_of(folders: Iterable[Folder]) -> Iterator[tuple[Folder, Iterator[ListedObject]]]:
     """Yield folders with their files, asking for the beginnings of several at the same time."""
     for folder, first in in_parallel(_read_page, folders, threads=LISTERS):
-        yield folder, _rest(folder, first.result())
+        yield folder, _files(_rest(folder, first.result()))
 
 
 def find(key: str) -> ListedObject | None:
@@ -95,7 +111,11 @@ def find(key: str) -> ListedObject | None:
     return next((_listed(one) for one in found if one["Key"] == key), None)
 
 
-def _rest(folder: Folder, page: _Page) -> Iterator[ListedObject]:
+def _files(found: Iterable[ListedObject | OtherObject]) -> Iterator[ListedObject]:
+    return (one for one in found if isinstance(one, ListedObject))
+
+
+def _rest(folder: Folder, page: _Page) -> Iterator[ListedObject | OtherObject]:
     yield from page.objects
     while page.next:
         page = _read_page(folder, token=page.next)
@@ -105,11 +125,12 @@ def _rest(folder: Folder, page: _Page) -> Iterator[ListedObject]:
 def _read_page(folder: Folder, token: str = "", after: str = "") -> _Page:
     options = {"StartAfter": after} if after else {}
     page = _list(token, Prefix=folder.prefix, **options)
-    found = [_listed(one) for one in page.get("Contents", ())]
-    return _Page(
-        [one for one in found if one and _is_of(one, folder)],
-        page.get("NextContinuationToken", ""),
-    )
+    found: list[ListedObject | OtherObject] = []
+    for entry in page.get("Contents", ()):
+        listed = _listed(entry)
+        is_file = listed is not None and _is_of(listed, folder)
+        found.append(listed if listed is not None and is_file else OtherObject(entry["Key"]))
+    return _Page(found, page.get("NextContinuationToken", ""))
 
 
 def _is_of(one: ListedObject, folder: Folder) -> bool:

@@ -15,7 +15,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from api.clouds.aws.audit import store as audit_store
-from api.clouds.aws.cloudtrail.listing import Folder, ListedObject, objects, regions_of
+from api.clouds.aws.cloudtrail.listing import (
+    Folder,
+    ListedObject,
+    OtherObject,
+    everything,
+    regions_of,
+)
 from api.clouds.aws.cloudtrail.pipeline import store_deliveries
 from api.clouds.aws.cloudtrail.read import Delivery, LogFile, read_files
 from api.clouds.aws.cloudtrail.s3_notifications import NotifiedObject
@@ -68,7 +74,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Report:
-    """How many files were found, and what became of them."""
+    """How many files were found, and what became of them; ``no_logs`` are objects beside them."""
 
     found: int = 0
     known: int = 0
@@ -76,6 +82,7 @@ class Report:
     archived: int = 0
     restoring: int = 0
     failed: int = 0
+    no_logs: int = 0
 
     def add(self, other: "Report") -> None:
         """Add the files of another report."""
@@ -141,10 +148,10 @@ def _is_behind(folder: Folder, key: str) -> bool:
 def count(folder: Folder, wanted: Wanted) -> Report:
     """Return how many files of a folder there are, and would be worked on; changes nothing."""
     report = Report()
-    for page in _pages(objects(folder)):
+    for page in _pages(everything(folder)):
         new = _to_replay(page, wanted)
-        archived = sum(one.storage_class in ARCHIVES for one in new)
-        report.add(Report(found=len(page), known=len(page) - len(new), archived=archived))
+        report.add(_passed(page, worked_on=len(new)))
+        report.archived += sum(one.storage_class in ARCHIVES for one in new)
     return report
 
 
@@ -157,17 +164,16 @@ def replay_folder(
     the keys of those that failed. Raises ``TransientCloudError`` while S3 is away.
     """
     after = after if after.startswith(folder.prefix) else ""
-    for page in _pages(objects(folder, after=after)):
+    for page in _pages(everything(folder, after=after)):
         behind = 0
         for batch in _batches(_to_replay(page, wanted), BATCH):
             report, failed = replay_files(batch, restore=wanted.restore)
-            passed = page.index(batch[-1]) + 1 - behind
-            behind += passed
-            report.add(Report(found=passed, known=passed - len(batch)))
-            done(batch[-1].key.text, report, failed)
-        rest = len(page) - behind
-        if rest:
-            done(page[-1].key.text, Report(found=rest, known=rest), [])
+            end = page.index(batch[-1]) + 1
+            report.add(_passed(page[behind:end], worked_on=len(batch)))
+            behind = end
+            done(batch[-1].name, report, failed)
+        if rest := page[behind:]:
+            done(rest[-1].name, _passed(rest, worked_on=0), [])
 
 
 def replay_files(
@@ -197,7 +203,15 @@ def replay_files(
     return report, failed
 
 
-def _pages(listed: Iterable[ListedObject]) -> Iterator[list[ListedObject]]:
+def _passed(listed: Sequence[ListedObject | OtherObject], *, worked_on: int) -> Report:
+    """Return the numbers of objects that were looked at, before what became of those worked on."""
+    logs = sum(isinstance(one, ListedObject) for one in listed)
+    return Report(found=logs, known=logs - worked_on, no_logs=len(listed) - logs)
+
+
+def _pages(
+    listed: Iterable[ListedObject | OtherObject],
+) -> Iterator[list[ListedObject | OtherObject]]:
     files = iter(listed)
     while page := list(itertools.islice(files, LISTED_AT_ONCE)):
         yield page
@@ -208,10 +222,13 @@ def _batches(listed: Sequence[ListedObject], size: int) -> Iterator[Sequence[Lis
         yield listed[first : first + size]
 
 
-def _to_replay(page: Sequence[ListedObject], wanted: Wanted) -> Sequence[ListedObject]:
+def _to_replay(
+    page: Iterable[ListedObject | OtherObject], wanted: Wanted
+) -> Sequence[ListedObject]:
+    logs = [one for one in page if isinstance(one, ListedObject)]
     if not wanted.missing_only:
-        return page
-    return audit_store.unprocessed(page, bucket=trail_bucket().bucket)
+        return logs
+    return audit_store.unprocessed(logs, bucket=trail_bucket().bucket)
 
 
 def _delivery(one: ListedObject) -> Delivery:

@@ -37,6 +37,9 @@ TURN_SECONDS = 300
 FORGOTTEN_AFTER = timedelta(days=1)
 """After how long an interrupted replay begins anew when it is asked for again."""
 
+COUNTED = ("found", "known", "replayed", "archived", "restoring", "no_logs")
+"""Numbers of a report that are added up; files that failed are noted by their keys."""
+
 MOST_FAILED = 1000
 """Files that fail, after which a replay waits for somebody to look why."""
 
@@ -78,9 +81,8 @@ def replay(
 
 def result(row: LogReplay) -> dict[str, object]:
     """Return what became of the files so far."""
-    names = ("found", "known", "replayed", "archived", "restoring")
     return {
-        **{name: getattr(row, name) for name in names},
+        **{name: getattr(row, name) for name in COUNTED},
         "failed": len(row.failed_keys),
         "done": row.finished_at is not None,
     }
@@ -150,7 +152,7 @@ def _note(row: LogReplay, key: str, part: Report, failed: Sequence[str]) -> None
     """Store how far it is. Raises ``ReplayFailedError`` when too much has failed."""
     row.position = key
     row.failed_keys = [*row.failed_keys, *failed]
-    for name in ("found", "known", "replayed", "archived", "restoring"):
+    for name in COUNTED:
         setattr(row, name, getattr(row, name) + getattr(part, name))
     _save(row)
     if len(row.failed_keys) > MOST_FAILED:

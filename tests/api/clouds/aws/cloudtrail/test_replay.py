@@ -37,7 +37,7 @@ from tests.generators.fleet import Fleet
 pytestmark = pytest.mark.usefixtures("queued")
 
 DAYS = ("--since", "2020-01-02", "--until", "2020-01-03")
-COUNTS = ("found", "known", "replayed", "archived", "restoring", "failed")
+COUNTS = ("found", "known", "replayed", "archived", "restoring", "failed", "no_logs")
 
 
 def command(*arguments):
@@ -298,6 +298,23 @@ def test_after_a_lost_database_all_is_as_it_was(testbed, night):
     assert total() == {"found": len(night.keys), "replayed": len(night.keys)}
     assert (sorted(events()), runs()) == before
     assert StaleUsage.objects.exists(), "usage is calculated again"
+
+
+def test_objects_that_are_no_logs_are_counted_apart(testbed, night):
+    """Operations issue, item 7: also with a dry run, and where there is nothing else."""
+    folder = f"AWSLogs/{ACCOUNT}/CloudTrail"
+    s3 = testbed.aws.client("s3")
+    for key in ("us-east-1/2020/01/02/!", "us-east-1/2020/01/02/~", "us-west-2/2020/01/03/x.txt"):
+        s3.put_object(Bucket=BUCKET, Key=f"{folder}/{key}", Body=b"none")
+    number = len(night.keys)
+    folders, whole = command(*DAYS, "--dry-run")
+    assert (whole["found"], whole["known"], whole["no_logs"]) == (number, 0, 3)
+    assert {one["prefix"][-21:-1]: one["no_logs"] for one in folders if one["no_logs"]} == {
+        "us-east-1/2020/01/02": 2,
+        "us-west-2/2020/01/03": 1,
+    }
+    assert total() == {"found": number, "replayed": number, "no_logs": 3}
+    assert total(*DAYS, "--missing-only") == {"found": number, "known": number, "no_logs": 3}
 
 
 def test_only_what_was_not_processed(testbed):
