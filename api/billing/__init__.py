@@ -7,6 +7,6 @@ Nothing here changes a count. The modules in the order of the data:
 - ``stretches``: the class of an instance at a time.
 - ``registrations``: which instances were registered when, from a file.
 - ``findings``: what is wrong, in one pass over a customer's runs, with its ``evidence``.
-- ``unknown``: tells operators of what no table knows.
+- ``unknown``: logs what clouds say and no table knows.
 - ``summary``: keeps what is wrong now, for the metric and for lists of instances.
 """

@@ -1,4 +1,4 @@
-"""Tell operators of what clouds say and the tables do not know (spec 11 §2, acceptance 9)."""
+"""Log what clouds say and the tables do not know (spec 11 §2, acceptance 9)."""
 
 import logging
 from collections.abc import Mapping
