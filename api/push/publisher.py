@@ -62,25 +62,30 @@ _STREAMS = {
 
 
 def publish_unless_paused() -> int:
-    """Send what is due, as ``publish`` does, unless the broker failed us a moment ago.
+    """Send what is due, as ``publish`` does, but not to topics that took nothing a moment ago.
 
-    A worker has better things to do than to wait for a broker that is away.
+    A worker has better things to do than to wait for a broker that is away, and a topic that does
+    not work must not keep another one waiting.
     """
-    if cache.get(_PAUSED):
-        return 0
-    try:
-        return publish()
-    except KafkaProducerError as error:
-        cache.set(_PAUSED, True, PAUSE_SECONDS)
-        logger.error("Changed usage waits in the outbox: %s", error)
-        return 0
+    deadline = time.monotonic() + SECONDS
+    sent = 0
+    for topic in outbox.topics():
+        paused = f"{_PAUSED}-{topic}"
+        if cache.get(paused):
+            continue
+        try:
+            sent += _publish(topic, deadline)
+        except KafkaProducerError as error:
+            cache.set(paused, True, PAUSE_SECONDS)
+            logger.error("Changed usage waits in the outbox: %s", error)
+    return sent
 
 
 def publish(*, seconds: float = SECONDS) -> int:
     """Send what is due, of all topics that are switched on; return how many messages were sent.
 
-    Begins nothing new after so many seconds. Raises KafkaProducerError if the broker did not take
-    all that was sent to it; what it did not take is tried again half a minute later.
+    Begins nothing new after so many seconds. What the broker does not take is tried again half a
+    minute later. Raises KafkaProducerError where it took nothing at all of what was sent together.
     """
     deadline = time.monotonic() + seconds
     return sum(_publish(topic, deadline) for topic in outbox.topics())
@@ -111,10 +116,13 @@ def _send(topic: str, stream: _Stream, outgoing: Sequence[Outgoing]) -> int:
     with transaction.atomic():
         stream.acknowledge(delivered, lost)
     SENT.labels(topic).inc(len(delivered))
-    failed = {error for error in errors if error is not None}
-    if failed:
-        raise KafkaProducerError(
-            f"{len(lost)} of {len(outgoing)} messages for {stream.name()}"
-            f" were not delivered: {'; '.join(sorted(failed))}"
+    if lost:
+        reasons = "; ".join(sorted({error for error in errors if error is not None}))
+        problem = (
+            f"{len(lost)} of {len(outgoing)} messages for {stream.name()} were not delivered:"
+            f" {reasons}"
         )
+        if not delivered:
+            raise KafkaProducerError(problem)
+        logger.error("%s", problem)
     return len(delivered)
