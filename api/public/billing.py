@@ -48,13 +48,13 @@ class FindingPages:
 
     def page(self, start: int, stop: int) -> Page:
         """Read a page."""
-        condition, values = self._condition()
+        condition, values = self.condition()
         total, rows = findings(
             self.window, condition=condition, values=values, limit=stop - start, offset=start
         )
         return Page(total, rows)
 
-    def _condition(self) -> tuple[str, list[Any]]:
+    def condition(self) -> tuple[str, list[Any]]:
         """Return SQL over the findings, and the values in it."""
         filters = dict(self.brackets.filters)
         instances = filters.pop(INSTANCE, None)

@@ -32,6 +32,17 @@ _JOINS: Final = {
 }
 """What rows of instances are joined with where SQL needs it, by how it names that."""
 
+_VCPU = """coalesce(
+    (
+        SELECT cpu_cores * threads_per_core FROM api_instancefact
+        WHERE instance_id = instance.id ORDER BY observed_at DESC, id DESC LIMIT 1
+    ),
+    (
+        SELECT vcpu::integer FROM api_instancedefinition
+        WHERE cloud_type = instance.cloud_type AND instance_type = instance.instance_type
+    )
+)"""
+
 _OWN_INSTANCES = """(
     SELECT * FROM api_instance WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM own)){plain}
 ) instance"""
@@ -48,13 +59,6 @@ SELECT {{columns}}
 FROM page
 JOIN api_instance instance ON instance.id = page.id
 {" ".join(_JOINS.values())}
-LEFT JOIN api_instancedefinition definition
-    ON definition.cloud_type = instance.cloud_type
-    AND definition.instance_type = instance.instance_type
-LEFT JOIN LATERAL (
-    SELECT cpu_cores * threads_per_core AS vcpu FROM api_instancefact
-    WHERE instance_id = instance.id ORDER BY observed_at DESC, id DESC LIMIT 1
-) options ON true
 ORDER BY page.sort_key {{direction}}, {_BY_AGE}
 """  # noqa: S608
 # Account by account, PostgreSQL finds the groups in the order of the index.
@@ -78,23 +82,23 @@ _COUNT_VALUES = f"""{OWN}, cells AS MATERIALIZED (
     GROUP BY 1, 2
 ){MOST_FREQUENT}"""  # noqa: S608
 
-_STATE: Final = {
+STATE_COLUMNS: Final = {
     "status": INSTANCE_COLUMNS["status"].sql,
     "since": "instance.power_changed_at",
     "instance_type": "instance.instance_type",
-    "vcpu": "coalesce(options.vcpu, definition.vcpu::integer)",
+    "vcpu": _VCPU,
     **{
         name: INSTANCE_COLUMNS[name].sql
         for name in ("rhel", "rhel_version", "billing", "usage_operation")
     },
 }
 _COLUMNS: Final = ", ".join(
-    (*(f"instance.{column}" for column in InstanceRow._fields), *_STATE.values())
+    (*(f"instance.{column}" for column in InstanceRow._fields), *STATE_COLUMNS.values())
 )
 
 
 class InstanceState(NamedTuple):
-    """What is known of an instance now; the members of ``_STATE`` in their order."""
+    """What is known of an instance now; the members of ``STATE_COLUMNS`` in their order."""
 
     status: str
     since: datetime | None
@@ -104,6 +108,29 @@ class InstanceState(NamedTuple):
     rhel_version: str | None
     billing: str
     usage_operation: str | None
+
+
+class InstanceRows(NamedTuple):
+    """SQL of rows ``instance`` with ``image`` and ``own_tags``, and the values in it, in order."""
+
+    before: str
+    source: str
+    order: str
+    values: list[Any]
+
+
+def instance_rows(user_id: int, plain: Filter, brackets: Brackets) -> InstanceRows:
+    """Return all of a customer's instances that pass, for statements of others."""
+    condition = brackets.condition(INSTANCE_COLUMNS, INSTANCE_SEARCH)
+    sorting = brackets.sorting(INSTANCE_COLUMNS)
+    joins = " ".join(_JOINS.values())
+    own = _OWN_INSTANCES.format(plain=plain.sql)
+    return InstanceRows(
+        before=OWN,
+        source=f"FROM {own} {joins} WHERE true{condition.sql}",
+        order=f"ORDER BY {sorting.sort_key} {sorting.direction}, {_BY_AGE}",
+        values=[user_id, *plain.values, *condition.values],
+    )
 
 
 class ListedInstance(NamedTuple):

@@ -1,6 +1,6 @@
 """The OpenAPI document of the public API (spec 01 §11), generated from its views."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -156,6 +156,10 @@ DAYS = [
     query("end_date", "Day after the last day: by default today.", OpenApiTypes.DATE),
 ]
 
+DAYS_OF_RUNS = [
+    query("start_date", "First day: by default that of the first run.", OpenApiTypes.DATE),
+    query("end_date", "Day after the last day: by default none.", OpenApiTypes.DATE),
+]
 INCLUDE_QUALITY = query(
     "include", "`quality`: tell of each day how far its numbers can be trusted."
 )
@@ -177,6 +181,16 @@ EXPLAINED_KEY = [
 ]
 
 
+def failures(statuses: Iterable[int]) -> dict[int, OpenApiResponse]:
+    """Describe the answers to requests that fail, by status."""
+    return {
+        status: OpenApiResponse(
+            _FIELD_ERRORS if status == 400 else components.Error, description=_REASONS[status]
+        )
+        for status in sorted(statuses)
+    }
+
+
 def operation(
     operation_id: str,
     answer: Serializer | dict[str, Any],
@@ -188,11 +202,7 @@ def operation(
     security: Sequence[Any] = SECURITY,
 ) -> Callable:
     """Describe a view's GET: decorate the method with it."""
-    responses: dict[int, Any] = {200: answer}
-    for status in sorted({*errors, 406}):
-        responses[status] = OpenApiResponse(
-            _FIELD_ERRORS if status == 400 else components.Error, description=_REASONS[status]
-        )
+    responses: dict[Any, Any] = {200: answer, **failures({*errors, 406})}
     return extend_schema(
         operation_id=operation_id,
         description=description,

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import URLPattern, path, register_converter
 
-from api.public import billing, corrections, coverage, measures, pages, trust, views
+from api.public import billing, corrections, coverage, export, measures, pages, trust, views
 
 
 class JSONFormat:
@@ -51,6 +51,10 @@ urlpatterns = [
     *route("v2-usage-list", measures.UsageView, "usage"),
     *route("v2-sysconfig-list", views.SysconfigView, "sysconfig"),
     *route("v2-azure-offer-template-list", views.AzureOfferTemplateView, "azure-offer-template"),
+    *(
+        path(f"export/{kind}.{form}", view.as_view(), name=f"v2-export-{kind}-{form}")
+        for (kind, form), view in export.VIEWS.items()
+    ),
     path("openapi.json", views.OpenAPIView.as_view(), name="v2-openapi"),
 ]
 

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from openapi_spec_validator import validate
 
+from api.export.kinds import KINDS
 from api.models import CloudAccount, Instance, InstanceFact, MachineImage
 from api.public import schema
 from tests import factories
@@ -109,6 +110,11 @@ OPERATIONS = {
     "/corrections/": ("listCorrections", [], ["start_date", "end_date", "filter", *PAGE]),
     "/usage-changes/": ("listUsageChanges", [], ["start_date", "end_date", *PAGE]),
     "/billing-findings/": ("listBillingFindings", [], ["start_date", "filter", *PAGE]),
+    **{
+        f"/export/{kind}.{form}": (f"export{kind.title()}As{form.title()}", [], [])
+        for kind in KINDS
+        for form in ("csv", "ndjson")
+    },
     "/images/": ("listMachineImages", ["api-v2"], [*PAGE, "architecture", "status"]),
     "/images/{id}/": ("retrieveMachineImage", ["api-v2"], ["id", "architecture", "status"]),
     "/sysconfig/": ("listSysconfigViewSets", [], []),

@@ -1,0 +1,49 @@
+"""A table to export: its columns, the SQL of its rows, and the parameters in it (spec 11 §4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from api.export.columns import ExportColumn
+
+CSV: Final = "csv"
+NDJSON: Final = "ndjson"
+PARQUET: Final = "parquet"
+"""Formats; the last one is for jobs alone."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: ``before`` has common table expressions, ``source`` begins with FROM.
+
+    ``order`` begins with ORDER BY and makes the order of the rows definite; it names columns with
+    their tables, since a name alone would be that of an exported column, which may be text.
+    """
+
+    columns: Sequence[ExportColumn]
+    source: str
+    order: str
+    before: str = ""
+    parameters: Mapping[str, Any] | Sequence[Any] = ()
+
+    def count(self, most: int) -> str:
+        """Return a statement that counts rows up to a number."""
+        rows = f"SELECT 1 {self.source} LIMIT {most}"
+        return f"{self.before} SELECT count(*) FROM ({rows}) counted"  # noqa: S608 - our own SQL
+
+    def copy(self, form: str) -> str:
+        """Return the statement that writes the rows in a format."""
+        if form == CSV:
+            cells = ", ".join(f'{column.csv} AS "{column.name}"' for column in self.columns)
+            query = f"{self.before} SELECT {cells} {self.source} {self.order}"
+            return f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)"
+        members = ", ".join(f'{column.json} AS "{column.name}"' for column in self.columns)
+        rows = f"SELECT {members} {self.source} {self.order}"
+        # JSON text holds no control characters, so nothing is quoted.
+        query = f"{self.before} SELECT row_to_json(exported) FROM ({rows}) exported"  # noqa: S608
+        return f"COPY ({query}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
+
+    def rows(self) -> str:
+        """Return the statement that reads the values as they are."""
+        values = ", ".join(f'{column.sql} AS "{column.name}"' for column in self.columns)
+        return f"{self.before} SELECT {values} {self.source} {self.order}"
