@@ -1,4 +1,4 @@
-"""Whole tables of a customer's data as CSV, NDJSON or Parquet (spec 11 §4, §5).
+"""Whole tables of a customer's data as CSV or NDJSON (spec 11 §4, §5).
 
 Nothing is paged, and nothing held in memory: PostgreSQL writes the rows of one statement, which is
 one snapshot, and they are passed on as they come. The modules in the order of the data:
@@ -6,7 +6,6 @@ one snapshot, and they are passed on as they come. The modules in the order of t
 - ``columns``: what a column is, and its SQL in each format.
 - ``tables``: a table to export: columns, SQL of its rows, and parameters.
 - ``kinds``: from what a request asks for to the tables that there are.
+- ``usage``: that of hours and high-water marks, which is made of a question.
 - ``copying``: COPY of such a table, as blocks of bytes.
-- ``parquet``: the same rows as a Parquet file; needs the extra ``parquet``.
-- ``jobs``: exports that are too large for a request, kept in a bucket of ours.
 """

@@ -15,11 +15,12 @@ from api.coverage.listing import MEMBERS
 from api.coverage.quality import of_days
 from api.export.columns import ExportColumn, Kind
 from api.export.tables import Table
+from api.export.usage import usage_table
 from api.metering.facets import Key
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage, User
 from api.models.instance import EVENT_RANK
-from api.public import billing, coverage, usage
+from api.public import billing, coverage, measures, usage
 from api.public.brackets import BracketParameters, Column, Errors, Field, boolean, lower_text
 from api.public.brackets import whole_number as number
 from api.public.filtered_instances import STATE_COLUMNS, instance_rows
@@ -248,11 +249,20 @@ def coverage_days(user: User, query: Query) -> Table:
     )
 
 
+def usage_by_time(user: User, query: Query) -> Table:
+    """Return how long a customer's RHEL was on, by hour, day or month. Raises ValidationError."""
+    question = measures.read_question(query, user)
+    # Asked for one row, it tells whether there are too many days or groups.
+    measures.reader(question)(1, 0)
+    return usage_table(question)
+
+
 def _joined(user: User) -> datetime.date:
     return user.date_joined.astimezone(datetime.UTC).date()
 
 
 KINDS: Final[Mapping[str, Callable[[User, Query], Table]]] = {
+    "usage": usage_by_time,
     "peaks": peaks,
     "instances": instances,
     "runs": runs,

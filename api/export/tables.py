@@ -8,8 +8,7 @@ from api.export.columns import ExportColumn
 
 CSV: Final = "csv"
 NDJSON: Final = "ndjson"
-PARQUET: Final = "parquet"
-"""Formats; the last one is for jobs alone."""
+"""Formats."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from api.export.copying import copy_blocks, count_rows
 from api.export.kinds import KINDS, RUN_BRACKETS, table_of
 from api.export.tables import CSV, NDJSON
-from api.public import billing, coverage, schema
+from api.public import billing, coverage, measures, schema
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
 from util.transaction_limits import is_timeout
@@ -130,6 +130,7 @@ def _is_connected(request: Request) -> Callable[[], bool]:
 
 
 _PARAMETERS: Final = {
+    "usage": measures.USAGE,
     "peaks": schema.DAYS,
     "instances": [*schema.INSTANCE_FILTERS, *schema.brackets(INSTANCE_BRACKETS)],
     "runs": [*schema.DAYS_OF_RUNS, *schema.brackets(RUN_BRACKETS)],
@@ -138,6 +139,7 @@ _PARAMETERS: Final = {
 }
 _ERRORS: Final = {"peaks": [400, 403, 406, 425]}
 _WHAT: Final = {
+    "usage": "how long RHEL was on, and how much at once,",
     "peaks": "the daily maximum use of RHEL",
     "instances": "instances with their state",
     "runs": "all runs, also of images that are not RHEL",

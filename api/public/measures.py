@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -127,7 +127,7 @@ class UsageView(ReadOnlyView):
         """Return a page of hours, days or months."""
         question = read_question(request.query_params, self.customer(request))
         paginator = self.pagination_class()
-        page = paginator.paginate_queryset(PagesOf(_reader(question)), request, view=self)
+        page = paginator.paginate_queryset(PagesOf(reader(question)), request, view=self)
         return paginator.get_paginated_response(page.rows)
 
     def customer(self, request: Request) -> Any:
@@ -135,7 +135,9 @@ class UsageView(ReadOnlyView):
         return request.user
 
 
-def _reader(question: Question) -> Any:
+def reader(question: Question) -> Callable[[int, int], tuple[int, list[dict[str, Any]]]]:
+    """Return what reads a page of the answer by limit and offset; it raises ValidationError."""
+
     def read(limit: int, offset: int) -> tuple[int, list[dict[str, Any]]]:
         try:
             return usage(question, limit=limit, offset=offset)

@@ -14,6 +14,8 @@ from tests.api.public.callers import ANYBODY, caller_for
 pytestmark = pytest.mark.django_db
 
 HEADERS = {
+    "usage": "start,end,instance_seconds,vcpu_seconds,memory_mib_seconds,unsized_seconds,"
+    "instance_hours,vcpu_hours,peak,final",
     "peaks": "date,arch,role,sla,usage,service_type,instances_count,revision,quality",
     "instances": "instance,account,cloud_type,cloud_id,region,instance_type,image,status,rhel,"
     "rhel_version,architecture,openshift,role,sla,usage,usage_operation,product_code,billing,"
@@ -68,6 +70,52 @@ def test_1_sums_are_those_of_the_api(as_customer):
     listed = as_customer.get("/instances/?limit=100").json()["data"]
     rows = csv_rows(as_customer.get("/export/instances.csv"))
     assert [row["instance"] for row in rows] == [str(one["instance_id"]) for one in listed]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "granularity=hour",
+        "granularity=month&start=2019-03-01&end=2019-05-01",
+        "granularity=month&start=2019-03-01&end=2019-05-01&group_by[image]=*",
+        "start=2019-04-01&group_by[arch]=*&group_by[account]=*",
+        "start=2019-04-01&group_by[instance_type]=*&filter[region]=us-east-1",
+        "start=2019-04-01&group_by[billing]=*",
+    ],
+)
+def test_1_usage_is_that_of_the_api(as_customer, query):
+    """Acceptance 1: row by row what ``usage/`` tells, flattened."""
+    listed = as_customer.get(f"/usage/?limit=100&{query}").json()["data"]
+    rows = json_rows(as_customer.get(f"/export/usage.ndjson?{query}"))
+    assert rows
+    assert rows == [
+        {
+            name: value
+            for member, told in one.items()
+            for name, value in (
+                {f"group.{key}": as_text(key, each) for key, each in told.items()}
+                if member == "group"
+                else {member: told}
+            ).items()
+        }
+        for one in listed
+    ]
+    cells = csv_rows(as_customer.get(f"/export/usage.csv?{query}"))
+    for name in ("instance_seconds", "vcpu_seconds", "peak"):
+        assert sum(int(row[name]) for row in cells) == sum(one[name] for one in listed)
+
+
+def as_text(name: str, value):
+    """Return an id as exports have it."""
+    return str(value) if name in ("account", "image") else value
+
+
+def test_usage_is_refused_as_the_list_is(as_customer):
+    path = "usage.csv?granularity=hour&start=2019-01-01&end=2019-04-01"
+    listed = as_customer.get(f"/{path.replace('.csv', '/')}")
+    answer = as_customer.get(f"/export/{path}")
+    assert (answer.status_code, answer.json()) == (400, listed.json())
 
 
 def test_2_formulas_arrive_quoted(as_customer, customer):
@@ -206,6 +254,6 @@ def test_5_tenants_never_meet(as_customer, customer, other, kind, form):
         text = body_of(caller_for(user).get(f"/export/{kind}.{form}")).decode()
         assert not [mark for mark in marks[stranger] if mark in text]
     nobody = caller_for(factories.make_user())
-    if kind != "peaks":
+    if kind not in ("peaks", "usage"):
         lines = body_of(nobody.get(f"/export/{kind}.{form}")).splitlines()
         assert len(lines) == (1 if form == "csv" else 0)
