@@ -24,6 +24,10 @@ _ANSWER: Final = (
     "peak",
 )
 """The columns of the statement of ``api.measures.statement``."""
+_NOTHING: Final = (
+    "SELECT 0, 0, NULL::integer, '', '', 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint"
+)
+"""What answers a question about no time at all."""
 _SECONDS: Final = _ANSWER[5:9]
 _IDS: Final = frozenset({"account", "image"})
 
@@ -44,7 +48,8 @@ def usage_table(question: Question) -> Table:
         *_peak_date(question),
         _of_bucket("final", "finals", Kind.BOOLEAN),
     ]
-    answer = f"({statement(question)}) AS answer ({', '.join(_ANSWER)})"
+    rows = statement(question) if question.buckets else _NOTHING
+    answer = f"({rows}) AS answer ({', '.join(_ANSWER)})"
     return Table(
         columns,
         f"FROM {answer} WHERE answer.bucket IS NOT NULL",
@@ -54,10 +59,10 @@ def usage_table(question: Question) -> Table:
 
 
 def _parameters(question: Question) -> dict[str, object]:
-    final = known_days(question).final
     buckets = question.buckets
+    final = known_days(question).final if buckets else frozenset()
     return {
-        **parameters(question),
+        **(parameters(question) if buckets else {}),
         "rows": None,
         "offset": 0,
         "bucket_begins": [bucket.begin for bucket in buckets],

@@ -111,6 +111,14 @@ def as_text(name: str, value):
     return str(value) if name in ("account", "image") else value
 
 
+def test_usage_of_no_time_at_all(as_customer):
+    query = "start=2019-04-01&end=2019-04-01&group_by[arch]=*"
+    assert as_customer.get(f"/usage/?{query}").json()["data"] == []
+    assert csv_rows(as_customer.get(f"/export/usage.csv?{query}")) == []
+    body = body_of(as_customer.get(f"/export/usage.csv?{query}"))
+    assert body.startswith(b"start,end,group.arch,group.arch_normalized,instance_seconds,")
+
+
 def test_usage_is_refused_as_the_list_is(as_customer):
     path = "usage.csv?granularity=hour&start=2019-01-01&end=2019-04-01"
     listed = as_customer.get(f"/{path.replace('.csv', '/')}")

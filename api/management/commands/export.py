@@ -1,0 +1,68 @@
+"""Exports a table of a customer, however large, to a file or to standard output (spec 11 §4)."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rest_framework.exceptions import APIException, ValidationError
+
+from api.export.copying import copy_blocks
+from api.export.kinds import KINDS, table_of
+from api.export.tables import CSV, NDJSON
+from api.management.base import OperatorCommand, refusal
+from api.management.customers import add_customer, find_customer
+
+
+class Command(OperatorCommand):
+    """Writes CSV, or NDJSON."""
+
+    help = "Export a table of a customer as CSV or NDJSON."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Let table, customer, format, filters and file be chosen."""
+        parser.add_argument("kind", choices=[*KINDS], help="the table")
+        add_customer(parser)
+        parser.add_argument("--format", choices=[CSV, NDJSON], default=CSV, dest="form")
+        parser.add_argument(
+            "--filter",
+            action="append",
+            default=[],
+            dest="filters",
+            metavar="NAME=VALUE",
+            help="a parameter of the route, such as start_date=2023-03-01 or filter[region]=x",
+        )
+        parser.add_argument("--output", type=Path, help="the file, by default standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Export. Raises CommandError, exit code 2, for what makes no sense."""
+        user = find_customer(options)
+        query = dict(_pairs(options["filters"]))
+        try:
+            table = table_of(options["kind"], user, query)
+        except ValidationError as error:
+            reasons = [f"{name}: {' '.join(texts)}" for name, texts in error.detail.items()]
+            raise refusal(" ".join(reasons)) from error
+        except APIException as error:
+            raise refusal(str(error.detail)) from error
+        blocks = copy_blocks(table, options["form"])
+        if options["output"]:
+            with options["output"].open("wb") as file:
+                _write(blocks, file)
+        else:
+            _write(blocks, sys.stdout.buffer)
+
+
+def _pairs(filters: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for text in filters:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise refusal(f"--filter {text} is not NAME=VALUE.")
+        yield name, value
+
+
+def _write(blocks: Iterable[bytes], file: BinaryIO) -> None:
+    for block in blocks:
+        file.write(block)
+    file.flush()
