@@ -31,6 +31,7 @@ TASK_NAMES: tuple[str, ...] = (
     "api.tasks.recalculate_stale_usage",
     "api.tasks.calculate_coverage",
     "api.tasks.publish_usage_changes",
+    "api.tasks.run_export_job",
     "api.tasks.summarize_billing_findings",
     # Inspection
     "api.tasks.inspect_pending_images",

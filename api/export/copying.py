@@ -8,7 +8,7 @@ ends the statement.
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from django.db import connection, transaction
 
@@ -28,7 +28,6 @@ class _Rows:
     """The file to which psycopg2 writes: row by row, each ending with a line feed."""
 
     def __init__(self, blocks: "queue.Queue[bytes | None]", line_end: bytes) -> None:
-        self.rows = 0
         self._blocks = blocks
         self._line_end = line_end
         self._block = bytearray()
@@ -36,7 +35,6 @@ class _Rows:
 
     def write(self, row: bytes) -> int:
         """Take a row. Raises ExportAbandonedError when no more are wanted."""
-        self.rows += 1
         self._block += row[:-1]
         self._block += self._line_end
         if len(self._block) >= BLOCK:
@@ -70,6 +68,35 @@ def count_rows(table: Table, *, most: int) -> int:
         return cursor.fetchone()[0]
 
 
+class _File:
+    """A file to which psycopg2 writes row by row, each ending with a line feed."""
+
+    def __init__(self, file: BinaryIO, line_end: bytes) -> None:
+        self.rows = 0
+        self._file = file
+        self._line_end = line_end
+
+    def write(self, row: bytes) -> int:
+        """Write a row."""
+        self.rows += 1
+        self._file.write(row[:-1])
+        self._file.write(self._line_end)
+        return len(row)
+
+
+def copy_to(table: Table, form: str, file: BinaryIO) -> int:
+    """Write the table in a format to a file, however long it takes; return how many rows it has."""
+    target = _File(file, _line_end(form))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.copy_expert(cursor.mogrify(table.copy(form), table.parameters), target)
+    return target.rows - (form == CSV)
+
+
+def _line_end(form: str) -> bytes:
+    return b"\r\n" if form == CSV else b"\n"
+
+
 def copy_blocks(
     table: Table,
     form: str,
@@ -86,7 +113,7 @@ def copy_blocks(
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
         statement = cursor.mogrify(table.copy(form), table.parameters)
-        yield from _copied(cursor, statement, b"\r\n" if form == CSV else b"\n", is_wanted)
+        yield from _copied(cursor, statement, _line_end(form), is_wanted)
 
 
 def _copied(

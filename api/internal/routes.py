@@ -12,6 +12,7 @@ from api.internal.billing import BillingFindingsView
 from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
 from api.internal.coverage import COVERAGE
+from api.internal.exports import ExportJobView, ExportsView
 from api.internal.images import MachineImagesView
 from api.internal.measures import UsageView
 from api.internal.synthetic import SyntheticDataRequestsView
@@ -75,6 +76,8 @@ def resource_routes(*, synthetic: bool) -> list[URLPattern]:
     return [
         *router.urls,
         path(f"{CONCURRENT}/", ConcurrentView.as_view(), name=_list_name(CONCURRENT)),
+        path("exports/", ExportsView.as_view(), name="internal-exports-list"),
+        path("exports/<str:pk>/", ExportJobView.as_view(), name="internal-exports-detail"),
         path("explain/", ExplainView.as_view(), name="internal-explain"),
         path("usage/", UsageView.as_view(), name="internal-usage"),
         path(

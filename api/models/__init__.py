@@ -7,6 +7,7 @@ from api.models.base import CloudType
 from api.models.billing import BillingFinding, Registration
 from api.models.coverage import CoverageDay
 from api.models.definition import InstanceDefinition
+from api.models.export import ExportJob
 from api.models.fleet import FleetSample
 from api.models.image import ImageFact, InspectionAttempt, MachineImage, SnapshotShare
 from api.models.image_tags import ImageTags
@@ -35,6 +36,7 @@ __all__ = [
     "Correction",
     "CoverageDay",
     "DescribeRun",
+    "ExportJob",
     "FleetSample",
     "ImageFact",
     "ImageTags",

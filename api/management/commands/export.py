@@ -4,11 +4,11 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rest_framework.exceptions import APIException, ValidationError
 
-from api.export.copying import copy_blocks
+from api.export.copying import copy_to
 from api.export.kinds import KINDS, table_of
 from api.export.tables import CSV, NDJSON
 from api.management.base import OperatorCommand, refusal
@@ -46,12 +46,12 @@ class Command(OperatorCommand):
             raise refusal(" ".join(reasons)) from error
         except APIException as error:
             raise refusal(str(error.detail)) from error
-        blocks = copy_blocks(table, options["form"])
         if options["output"]:
             with options["output"].open("wb") as file:
-                _write(blocks, file)
+                copy_to(table, options["form"], file)
         else:
-            _write(blocks, sys.stdout.buffer)
+            copy_to(table, options["form"], sys.stdout.buffer)
+            sys.stdout.buffer.flush()
 
 
 def _pairs(filters: Iterable[str]) -> Iterable[tuple[str, str]]:
@@ -60,9 +60,3 @@ def _pairs(filters: Iterable[str]) -> Iterable[tuple[str, str]]:
         if not equals:
             raise refusal(f"--filter {text} is not NAME=VALUE.")
         yield name, value
-
-
-def _write(blocks: Iterable[bytes], file: BinaryIO) -> None:
-    for block in blocks:
-        file.write(block)
-    file.flush()

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 from django.conf import settings
@@ -31,6 +31,14 @@ _NOTHING_PUBLIC = dict.fromkeys(
 )
 
 
+class Named(Protocol):
+    """A bucket, whatever it is for."""
+
+    @property
+    def bucket(self) -> str:
+        """Its name."""
+
+
 def are_right(notifying: NotifyingBucket) -> bool:
     """Return whether a notifying bucket is configured as it has to be; changes nothing."""
     return all(right(notifying) for right, _ in _ASPECTS)
@@ -43,41 +51,45 @@ def mend(notifying: NotifyingBucket) -> None:
             put(notifying)
 
 
-def _read(call: Callable[..., dict[str, Any]], notifying: NotifyingBucket) -> dict[str, Any]:
+def read(call: Callable[..., dict[str, Any]], bucket: Named) -> dict[str, Any]:
     """Return what a bucket's configuration of some kind is, nothing where there is none."""
     try:
-        return call(Bucket=notifying.bucket)
+        return call(Bucket=bucket.bucket)
     except ClientError as error:
         if code_of(error) in _UNSET:
             return {}
         raise
 
 
-def _is_private(notifying: NotifyingBucket) -> bool:
-    found = _read(s3().get_public_access_block, notifying)
+def is_private(bucket: Named) -> bool:
+    """Return whether nothing in a bucket can be public."""
+    found = read(s3().get_public_access_block, bucket)
     return found.get("PublicAccessBlockConfiguration") == _NOTHING_PUBLIC
 
 
-def _make_private(notifying: NotifyingBucket) -> None:
+def make_private(bucket: Named) -> None:
+    """Let nothing in a bucket be public."""
     s3().put_public_access_block(
-        Bucket=notifying.bucket, PublicAccessBlockConfiguration=_NOTHING_PUBLIC
+        Bucket=bucket.bucket, PublicAccessBlockConfiguration=_NOTHING_PUBLIC
     )
 
 
-def _is_encrypted(notifying: NotifyingBucket) -> bool:
+def is_encrypted(bucket: Named) -> bool:
+    """Return whether what is put into a bucket is encrypted."""
     # With whose key is for the account's owner to say.
-    return bool(_read(s3().get_bucket_encryption, notifying))
+    return bool(read(s3().get_bucket_encryption, bucket))
 
 
-def _encrypt(notifying: NotifyingBucket) -> None:
+def encrypt(bucket: Named) -> None:
+    """Have what is put into a bucket encrypted."""
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     s3().put_bucket_encryption(
-        Bucket=notifying.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+        Bucket=bucket.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
     )
 
 
 def _has_policy(notifying: NotifyingBucket) -> bool:
-    found = json.loads(_read(s3().get_bucket_policy, notifying).get("Policy", "null"))
+    found = json.loads(read(s3().get_bucket_policy, notifying).get("Policy", "null"))
     return bool(found == _policy(notifying))
 
 
@@ -130,7 +142,7 @@ def _policy(notifying: NotifyingBucket) -> dict[str, Any] | None:
 
 
 def _notifies(notifying: NotifyingBucket) -> bool:
-    found = _read(s3().get_bucket_notification_configuration, notifying)
+    found = read(s3().get_bucket_notification_configuration, notifying)
     # Only its region and name count, so that the queue need not exist for this.
     wanted = notifying.notification(f"arn:aws:sqs:{settings.SQS_DEFAULT_REGION}::{notifying.queue}")
     return _essence(found) == _essence(wanted)
@@ -170,7 +182,7 @@ def _lifecycle() -> dict[str, Any]:
 
 
 def _has_lifecycle(notifying: NotifyingBucket) -> bool:
-    found = _read(s3().get_bucket_lifecycle_configuration, notifying).get("Rules", [])
+    found = read(s3().get_bucket_lifecycle_configuration, notifying).get("Rules", [])
     # S3 may tell more of a rule than was put, and of an empty prefix nothing.
     told = [{**rule, "Filter": rule.get("Filter") or {"Prefix": ""}} for rule in found]
     return len(told) == 1 and _lifecycle().items() <= told[0].items()
@@ -187,8 +199,8 @@ def put_lifecycle(notifying: NotifyingBucket) -> None:
 _ASPECTS: tuple[
     tuple[Callable[[NotifyingBucket], bool], Callable[[NotifyingBucket], None]], ...
 ] = (
-    (_is_private, _make_private),
-    (_is_encrypted, _encrypt),
+    (is_private, make_private),
+    (is_encrypted, encrypt),
     (_has_policy, _put_policy),
     (_notifies, _notify),
     (_has_lifecycle, put_lifecycle),

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from api.clouds.aws.errors import code_of
 from api.clouds.aws.provisioning import bucket_settings
+from api.clouds.aws.provisioning.bucket_settings import Named
 from api.clouds.aws.provisioning.notifying_buckets import NotifyingBucket, notifying_buckets
 from api.clouds.aws.session import s3
 from util.locks import LeaderRun
@@ -41,10 +42,10 @@ def ensure_bucket(notifying: NotifyingBucket) -> None:
         _create_bucket(notifying)
 
 
-def exists(notifying: NotifyingBucket) -> bool:
-    """Return whether a notifying bucket exists; raises ``ClientError`` if it is not ours."""
+def exists(bucket: Named) -> bool:
+    """Return whether a bucket exists; raises ``ClientError`` if it is not ours."""
     try:
-        s3().head_bucket(Bucket=notifying.bucket)
+        s3().head_bucket(Bucket=bucket.bucket)
     except ClientError as error:
         if code_of(error) in _MISSING:
             return False
@@ -52,17 +53,21 @@ def exists(notifying: NotifyingBucket) -> bool:
     return True
 
 
-def _create_bucket(notifying: NotifyingBucket) -> None:
-    logger.warning("Bucket %s does not exist and is created", notifying.bucket)
+def create_plain(bucket: Named) -> None:
+    """Make a bucket as S3 makes them, unless another process is faster."""
+    logger.warning("Bucket %s does not exist and is created", bucket.bucket)
     location: dict[str, Any] = {}
     if settings.S3_DEFAULT_REGION != _DEFAULT_LOCATION:
         location = {"CreateBucketConfiguration": {"LocationConstraint": settings.S3_DEFAULT_REGION}}
     try:
-        s3().create_bucket(Bucket=notifying.bucket, **location)
+        s3().create_bucket(Bucket=bucket.bucket, **location)
     except ClientError as error:
-        # Another process was faster.
         if code_of(error) != "BucketAlreadyOwnedByYou":
             raise
+
+
+def _create_bucket(notifying: NotifyingBucket) -> None:
+    create_plain(notifying)
     try:
         bucket_settings.mend(notifying)
     except Exception:
@@ -84,15 +89,15 @@ def configure_bucket(notifying: NotifyingBucket) -> None:
         _create_bucket(notifying)
 
 
-def remove_bucket(notifying: NotifyingBucket) -> None:
-    """Delete a notifying bucket with all that is in it."""
-    if not exists(notifying):
+def remove_bucket(bucket: Named) -> None:
+    """Delete a bucket with all that is in it."""
+    if not exists(bucket):
         return
-    for page in s3().get_paginator("list_object_versions").paginate(Bucket=notifying.bucket):
+    for page in s3().get_paginator("list_object_versions").paginate(Bucket=bucket.bucket):
         objects = [
             {"Key": one["Key"], "VersionId": one["VersionId"]}
             for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
         ]
         if objects:
-            s3().delete_objects(Bucket=notifying.bucket, Delete={"Objects": objects, "Quiet": True})
-    s3().delete_bucket(Bucket=notifying.bucket)
+            s3().delete_objects(Bucket=bucket.bucket, Delete={"Objects": objects, "Quiet": True})
+    s3().delete_bucket(Bucket=bucket.bucket)

@@ -9,7 +9,13 @@ from functools import partial
 
 from django.conf import settings
 
-from api.clouds.aws.provisioning import buckets, direct_rights, launch_template, queues
+from api.clouds.aws.provisioning import (
+    buckets,
+    direct_rights,
+    export_bucket,
+    launch_template,
+    queues,
+)
 from api.clouds.aws.provisioning.notifying_buckets import notifying_buckets
 
 
@@ -54,6 +60,12 @@ def resources() -> list[Resource]:
                 partial(buckets.remove_bucket, notifying),
             )
             for notifying in notifying_buckets()
+        ),
+        Resource(
+            f"S3 bucket {export_bucket.bucket().bucket}",
+            export_bucket.is_right,
+            export_bucket.ensure,
+            export_bucket.remove,
         ),
         Resource(
             f"EC2 key pair {host.key_name()}", host.key_is_right, host.ensure_key, host.remove_key

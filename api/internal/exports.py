@@ -1,0 +1,119 @@
+"""Exports that are too large for a request: asked for, and fetched (spec 11 §4, §5)."""
+
+import logging
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.http import Http404
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from api.export import jobs
+from api.export.kinds import KINDS
+from api.internal.trust import LONGEST_ID, UNKNOWN_USER
+from api.internal.views import InternalView
+from api.models import ExportJob, User
+from api.public import components
+
+logger = logging.getLogger(__name__)
+
+
+class NewExport(Serializer):
+    """What is to be exported."""
+
+    user_id = serializers.IntegerField(
+        min_value=1, max_value=10**LONGEST_ID - 1, help_text="The customer."
+    )
+    kind = serializers.ChoiceField([*KINDS], help_text="The table.")
+    filters = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, max_length=10_000),
+        required=False,
+        help_text="Parameters as the route of the export takes them, such as `filter[region]`.",
+    )
+    format = serializers.ChoiceField([*jobs.FORMATS], default=jobs.FORMATS[0])
+
+    def validate_user_id(self, value: int) -> User:
+        """Return the customer. Raises ValidationError."""
+        user = User.objects.filter(id=value).first()
+        if user is None:
+            raise serializers.ValidationError(UNKNOWN_USER)
+        return user
+
+
+class Export(Serializer):
+    """An export that a worker writes."""
+
+    id = serializers.IntegerField()
+    status = serializers.ChoiceField(ExportJob.Status.choices)
+    url = serializers.URLField(
+        allow_null=True, help_text="Where the file may be fetched for an hour, once it is there."
+    )
+    rows = serializers.IntegerField(allow_null=True)
+    expires_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the file will be deleted."
+    )
+    detail = serializers.CharField(allow_blank=True, help_text="Why it failed, if it did.")
+
+
+def _shown(job: ExportJob) -> dict[str, Any]:
+    try:
+        url = jobs.signed_url(job)
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("The file of export job %s cannot be signed: %s", job.id, error)
+        url = None
+    columns = ("id", "status", "rows", "expires_at", "detail")
+    return Export({**{name: getattr(job, name) for name in columns}, "url": url}).data
+
+
+class ExportsView(InternalView):
+    """Ask for an export."""
+
+    @extend_schema(
+        operation_id="createExport",
+        description="Have a worker write a table of a customer, however large, to a file.",
+        request=NewExport,
+        responses={
+            202: Export,
+            400: OpenApiResponse(
+                {"type": "object", "additionalProperties": True},
+                description="A member or a filter is wrong.",
+            ),
+            425: components.Error,
+        },
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        """Store the job and have it done. Raises ValidationError, or UsageUnavailable."""
+        asked = NewExport(data=request.data)
+        asked.is_valid(raise_exception=True)
+        wanted = asked.validated_data
+        user = wanted["user_id"]
+        self.audit(f"export of {wanted['kind']} for user {user.id}")
+        job = jobs.create_job(
+            user=user,
+            kind=wanted["kind"],
+            filters=wanted.get("filters", {}),
+            form=wanted["format"],
+        )
+        return Response(_shown(job), status=status.HTTP_202_ACCEPTED)
+
+
+class ExportJobView(InternalView):
+    """How far an export is, and where its file is."""
+
+    @extend_schema(
+        operation_id="retrieveExport",
+        description="Return how far an export is, and a signed URL of its file.",
+        responses={200: Export, 404: components.Error},
+        auth=[],
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """Return the job. Raises Http404."""
+        is_id = pk.isascii() and pk.isdigit() and len(pk) <= LONGEST_ID
+        job = ExportJob.objects.filter(id=int(pk)).first() if is_id else None
+        if job is None:
+            raise Http404
+        return Response(_shown(job))

@@ -1,0 +1,164 @@
+"""Exports that workers write to a bucket (spec 11 §4, §5)."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+import pytest
+import requests
+from django.test import Client
+
+from api.clouds.aws.provisioning import export_bucket
+from api.clouds.aws.session import clients, s3
+from api.export import jobs
+from api.models import ExportJob
+from api.tasks.export import run_export_job
+from tests import factories
+from tests.api.export.conftest import body_of
+from util import clock
+
+pytestmark = pytest.mark.django_db
+
+BASE = "/internal/api/cloudigrade/v1/exports/"
+
+
+@pytest.fixture
+def bucketless(aws, monkeypatch):
+    """A fake AWS in which we have nothing."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    clients._roles.clear()
+    clients._clients.clear()
+    return aws
+
+
+def post(**members):
+    return Client(raise_request_exception=False).post(
+        BASE, json.dumps(members), content_type="application/json"
+    )
+
+
+def get(job_id) -> dict:
+    answer = Client(raise_request_exception=False).get(f"{BASE}{job_id}/")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_a_job_is_queued_done_and_fetched(bucketless, customer, as_customer, queued):
+    answer = post(user_id=customer.id, kind="runs", filters={"filter[rhel]": "true"}, format="csv")
+    assert answer.status_code == 202
+    job = answer.json()
+    assert job == {
+        "id": job["id"],
+        "status": "queued",
+        "url": None,
+        "rows": None,
+        "expires_at": None,
+        "detail": "",
+    }
+    (task,) = queued
+    assert (task.name, task.args) == ("api.tasks.run_export_job", (job["id"],))
+    run_export_job(job["id"])
+    done = get(job["id"])
+    assert (done["status"], done["rows"], done["detail"]) == ("done", 2, "")
+    assert done["expires_at"] > (clock.now() + timedelta(days=6)).isoformat()
+    fetched = requests.get(done["url"], timeout=60)
+    assert fetched.content == body_of(as_customer.get("/export/runs.csv?filter[rhel]=true"))
+    assert fetched.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert len(list(csv.DictReader(io.StringIO(fetched.text, newline="")))) == 2
+
+
+def test_ndjson(bucketless, customer):
+    job_id = post(user_id=customer.id, kind="instances", format="ndjson").json()["id"]
+    run_export_job(job_id)
+    done = get(job_id)
+    lines = requests.get(done["url"], timeout=60).content.splitlines()
+    assert done["rows"] == len(lines) == 3
+    assert all(json.loads(line)["cloud_type"] == "aws" for line in lines)
+
+
+def test_the_bucket_is_private_encrypted_and_empties_itself(bucketless):
+    assert export_bucket.is_right() is None
+    export_bucket.ensure()
+    assert export_bucket.is_right() is True
+    name = export_bucket.bucket().bucket
+    assert name.endswith("cloudigrade-exports")
+    (rule,) = s3().get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    assert (rule["Status"], rule["Expiration"]) == ("Enabled", {"Days": 7})
+    s3().delete_bucket_lifecycle(Bucket=name)
+    assert export_bucket.is_right() is False
+    export_bucket.ensure()
+    assert export_bucket.is_right() is True
+
+
+def test_a_job_that_fails_says_so_and_may_be_repeated(bucketless, customer, monkeypatch):
+    job_id = post(user_id=customer.id, kind="runs").json()["id"]
+
+    def broken():
+        raise ConnectionError("no route")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export_bucket, "ensure", broken)
+        with pytest.raises(ConnectionError):
+            jobs.run_job(job_id)
+    failed = get(job_id)
+    assert (failed["status"], failed["url"], failed["detail"]) == (
+        "failed",
+        None,
+        "ConnectionError",
+    )
+    jobs.run_job(job_id)
+    assert get(job_id)["status"] == "done"
+
+
+def test_a_job_that_is_done_is_not_done_again(bucketless, customer):
+    job_id = post(user_id=customer.id, kind="runs").json()["id"]
+    jobs.run_job(job_id)
+    before = ExportJob.objects.get(id=job_id).updated_at
+    jobs.run_job(job_id)
+    assert ExportJob.objects.get(id=job_id).updated_at == before
+    jobs.run_job(10**9)
+
+
+def test_a_file_that_has_expired_has_no_url(bucketless, customer):
+    job_id = post(user_id=customer.id, kind="runs").json()["id"]
+    jobs.run_job(job_id)
+    ExportJob.objects.update(expires_at=clock.now() - timedelta(seconds=1))
+    assert get(job_id)["url"] is None
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "name"),
+    [
+        ({}, 400, "user_id"),
+        ({"user_id": 10**30, "kind": "runs"}, 400, "user_id"),
+        ({"user_id": "x", "kind": "runs"}, 400, "user_id"),
+        ({"kind": "nothing"}, 400, "kind"),
+        ({"kind": "runs", "format": "xls"}, 400, "format"),
+        ({"kind": "runs", "filters": {"filter[foo]": "1"}}, 400, "filter[foo]"),
+        ({"kind": "runs", "filters": ["x"]}, 400, "filters"),
+        ({"kind": "runs", "filters": {"filter[instance]": "\0"}}, 400, None),
+        ({"kind": "peaks", "filters": {"start_date": "2019-04-10"}}, 425, "detail"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(customer, queued, members, status, name):
+    given = {} if not members else {"user_id": customer.id, **members}
+    answer = post(**given)
+    assert answer.status_code == status, answer.content
+    assert name is None or name in answer.json()
+    assert not ExportJob.objects.exists()
+    assert list(queued) == []
+
+
+@pytest.mark.parametrize("job_id", ["0", "999999999", "x", "9" * 40])
+def test_jobs_that_there_are_not(db, job_id):
+    answer = Client().get(f"{BASE}{job_id}/")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
+
+
+def test_jobs_go_with_their_customer(bucketless, customer):
+    post(user_id=customer.id, kind="runs")
+    factories.make_user()
+    customer.cloud_accounts.all().delete()
+    customer.delete()
+    assert not ExportJob.objects.exists()
