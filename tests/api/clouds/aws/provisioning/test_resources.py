@@ -35,9 +35,9 @@ def changes(requests):
 
 
 def test_scenario_26_everything_is_made_and_a_second_run_changes_nothing(aws, requests, capsys):
-    assert verdicts(capsys) == ["made"] * 8
+    assert verdicts(capsys) == ["made"] * 9
     requests.clear()
-    assert verdicts(capsys) == ["in order"] * 8
+    assert verdicts(capsys) == ["in order"] * 9
     assert changes(requests) == []
 
 
@@ -253,7 +253,7 @@ def test_what_was_changed_by_hand_is_mended(aws, capsys, requests, spoil, title,
     assert [one for one in seen if one[1] != "in order"] == [(title, f"would be {verdict}")]
     done = provisionaws(capsys)
     assert [one for one in done if one[1] != "in order"] == [(title, verdict)]
-    assert verdicts(capsys) == ["in order"] * 8
+    assert verdicts(capsys) == ["in order"] * 9
 
 
 def test_everything_is_removed_filled_buckets_too(aws, capsys):
@@ -267,14 +267,14 @@ def test_everything_is_removed_filled_buckets_too(aws, capsys):
     iam.put_role_policy(RoleName=ROLE, PolicyName="by-hand", PolicyDocument=json.dumps(document))
     with pytest.raises(CommandError, match="--confirm"):
         call_command("provisionaws", "--absent")
-    assert verdicts(capsys, "--absent", "--confirm") == ["removed"] * 8
+    assert verdicts(capsys, "--absent", "--confirm") == ["removed"] * 9
     assert s3.list_buckets()["Buckets"] == []
     assert aws.client("sqs").list_queues().get("QueueUrls", []) == []
     assert aws.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
     assert aws.client("ec2").describe_key_pairs()["KeyPairs"] == []
     assert iam.list_roles()["Roles"] == []
     assert iam.list_instance_profiles()["InstanceProfiles"] == []
-    assert verdicts(capsys, "--absent", "--confirm") == ["not there"] * 8
+    assert verdicts(capsys, "--absent", "--confirm") == ["not there"] * 9
 
 
 def test_what_is_half_there_is_removed_too(aws, capsys):
@@ -282,18 +282,18 @@ def test_what_is_half_there_is_removed_too(aws, capsys):
     sqs = aws.client("sqs")
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"])
     without_profile(aws)
-    assert verdicts(capsys, "--absent", "--confirm") == ["removed"] * 8
+    assert verdicts(capsys, "--absent", "--confirm") == ["removed"] * 9
     assert sqs.list_queues().get("QueueUrls", []) == []
 
 
 def test_a_dry_run_only_reads(aws, requests, capsys):
-    assert verdicts(capsys, "--dry-run") == ["would be made"] * 8
-    assert verdicts(capsys, "--dry-run", "--absent") == ["not there"] * 8
+    assert verdicts(capsys, "--dry-run") == ["would be made"] * 9
+    assert verdicts(capsys, "--dry-run", "--absent") == ["not there"] * 9
     assert changes(requests) == []
     provisionaws(capsys)
     requests.clear()
-    assert verdicts(capsys, "--dry-run") == ["in order"] * 8
-    assert verdicts(capsys, "--dry-run", "--absent") == ["would be removed"] * 8
+    assert verdicts(capsys, "--dry-run") == ["in order"] * 9
+    assert verdicts(capsys, "--dry-run", "--absent") == ["would be removed"] * 9
     assert changes(requests) == []
 
 
@@ -305,14 +305,14 @@ def test_other_programs_are_told_in_json(aws, capsys):
         "verdict": "made",
         "changed": True,
     }
-    assert len(told) == 8
+    assert len(told) == 9
 
 
 def test_several_processes_at_once_do_not_disturb_each_other(aws, capsys):
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(lambda: list(resources.provision())) for _ in range(3)]
-        assert [len(run.result()) for run in runs] == [8, 8, 8]
-    assert verdicts(capsys) == ["in order"] * 8
+        assert [len(run.result()) for run in runs] == [9, 9, 9]
+    assert verdicts(capsys) == ["in order"] * 9
 
 
 def test_what_another_process_made_meanwhile_is_no_trouble(aws, capsys, monkeypatch):
@@ -325,7 +325,7 @@ def test_what_another_process_made_meanwhile_is_no_trouble(aws, capsys, monkeypa
     for ensure in ("key", "group", "role", "template"):
         getattr(launch_template, f"ensure_{ensure}")()
     monkeypatch.undo()
-    assert verdicts(capsys) == ["in order"] * 8
+    assert verdicts(capsys) == ["in order"] * 9
 
 
 @pytest.fixture
