@@ -162,6 +162,7 @@ def _view(kind: str, form: str) -> type[ExportView]:
             (200, MEDIA_TYPES[form]): described,
             **{(status, "application/json"): failure for status, failure in failures.items()},
         },
+        tags=[],
         auth=list[Any](schema.SECURITY),
     )
     def get(self: ExportView, request: Request) -> HttpResponseBase:

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("api", "0022_audit_and_replay"),
+        ("api", "0023_replay_no_logs"),
     ]
 
     operations = [
