@@ -40,7 +40,7 @@ from util import clock
 
 API = served(openapi.document(), base_url="http://localhost", seed=20220601)
 ADDED = [resource.model for resource in (*records.RESOURCES, COVERAGE, AUDIT_ENTRIES)]
-ON_TOP = 6 + 2 * len(ADDED)
+ON_TOP = 8 + 2 * len(ADDED)
 
 AS_SERVICE = service(org_id="200002").headers
 
@@ -146,6 +146,8 @@ def test_scenario_36_paths_and_names():
         "listBillingFindingsOfUser",
         "listUsageOfUser",
         "retrieveInstanceEventRecord",
+        "createExport",
+        "retrieveExport",
     }
     components = document["components"]["schemas"]
     assert {"CloudAccount", "DailyConcurrentUsage"} <= set(components)
