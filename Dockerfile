@@ -31,7 +31,10 @@ COPY deployment/scripts scripts
 RUN rm requirements-release.lock && chmod -R g=rX,o=rX . && chmod 755 scripts/*
 
 FROM base AS release
-ENV PYTHONDONTWRITEBYTECODE=1
+# The commit that the image is of; sysconfig shows it where no IMAGE_TAG is given.
+ARG VERSION=""
+LABEL org.opencontainers.image.version="${VERSION}"
+ENV PYTHONDONTWRITEBYTECODE=1 CLOUDIGRADE_VERSION="${VERSION}"
 COPY --from=build /opt/cloudigrade ./
 USER 1001:0
 EXPOSE 8000

@@ -24,7 +24,8 @@ fi
 image=${REGISTRY:+$REGISTRY/}${IMAGE:-cloudservices/cloudigrade}
 tag=$(git rev-parse --short=7 HEAD)
 
-"$CONTAINER_ENGINE" build ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} \
+"$CONTAINER_ENGINE" build --build-arg "VERSION=$tag" \
+    ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} \
     --tag "$image:$tag" --tag "$image:latest" .
 
 if [[ -n ${REGISTRY:-} ]]; then

@@ -2,6 +2,9 @@
 
 import base64
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,10 @@ from deployment.local.service import REPOSITORY
 CLOWDAPP = REPOSITORY / "deployment" / "clowdapp.yaml"
 POSTIGRADE = REPOSITORY / "deployment" / "postigrade.yaml"
 STAGE_SMOKE = REPOSITORY / "deployment" / "stage-smoke.yaml"
+KUBERNETES = REPOSITORY / "deployment" / "kubernetes"
+# Digits alone: as a number it would be no label, and no variable either.
+TAG = "1234567"
+NO_CACHES = shutil.ignore_patterns("__pycache__", "*.py")
 REFERENCE = re.compile(r"\$\{\{(\w+)\}\}|\$\{(\w+)\}")
 
 
@@ -59,6 +66,8 @@ def change(node: Any, function: Callable[[str], Any]) -> Any:
 def process(path: Path = CLOWDAPP, /, **given: str) -> list[dict[str, Any]]:
     """Return a template's objects with its parameters filled in, as ``oc process`` does."""
     values = parameters(path) | given
+    required = {one["name"] for one in template(path)["parameters"] if one.get("required")}
+    assert not (missing := {name for name in required if not values[name]}), missing
 
     def fill(text: str) -> Any:
         whole = re.fullmatch(r"\$\{\{(\w+)\}\}", text)
@@ -67,6 +76,41 @@ def process(path: Path = CLOWDAPP, /, **given: str) -> list[dict[str, Any]]:
         return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
 
     return change(template(path)["objects"], fill)
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """Return the objects of a kind by their names."""
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of one file."""
+    return [one for one in yaml.safe_load_all(path.read_text()) if one]
+
+
+def kustomize(path: Path) -> subprocess.CompletedProcess[str]:
+    """Render a kustomization."""
+    command = [str(Path(sys.executable).with_name("kubectl")), "kustomize", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rendered(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a kustomization, as a cluster would get them."""
+    done = kustomize(path)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def deployed(folder: Path, overlay: str = "prod", tag: str = TAG) -> Path:
+    """Copy the manifests to a folder and set the tag that an overlay runs, as a deployer does.
+
+    Return the folder of the overlay's copy.
+    """
+    copy = shutil.copytree(KUBERNETES.parent, folder / "deployment", ignore=NO_CACHES)
+    found = copy / "kubernetes" / "overlays" / overlay
+    with (found / "environment.env").open("a") as file:
+        file.write(f"IMAGE_TAG={tag}\n")
+    return found
 
 
 def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_it_builds_logs_in_and_pushes_both_tags(checkout):
     assert code == 0, errors
     image, tag = "registry.test/cloudservices/cloudigrade", tag_of(checkout)
     assert notes == [
-        "build --build-arg BASE_IMAGE=registry.test/base@sha256:0"
+        f"build --build-arg VERSION={tag} --build-arg BASE_IMAGE=registry.test/base@sha256:0"
         f" --tag {image}:{tag} --tag {image}:latest .",
         "login --username robot --password-stdin registry.test",
         "token: t0ken",
@@ -92,8 +92,10 @@ def test_credentials_do_not_stay_behind(checkout):
 def test_without_a_registry_it_only_builds(checkout):
     code, errors, notes = build(checkout)
     assert code == 0, errors
-    image = "cloudservices/cloudigrade"
-    assert notes == [f"build --tag {image}:{tag_of(checkout)} --tag {image}:latest ."]
+    image, tag = "cloudservices/cloudigrade", tag_of(checkout)
+    assert notes == [
+        f"build --build-arg VERSION={tag} --tag {image}:{tag} --tag {image}:latest .",
+    ]
 
 
 def test_a_registry_needs_a_user_and_a_token(checkout):

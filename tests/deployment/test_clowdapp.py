@@ -66,7 +66,6 @@ EXCEPTIONS = {
 # Where the template's default is another than the program's (08 §4, column "Tpl").
 TEMPLATE_DEFAULTS = {
     "CLOUDIGRADE_ENVIRONMENT": "ephemeral",
-    "IMAGE_TAG": "latest",
     "DJANGO_DATABASE_CONN_MAX_AGE": "0",
     "CELERY_ENABLE_SENTRY": "true",
     "CELERY_SENTRY_ENVIRONMENT": "ephemeral",
@@ -92,8 +91,8 @@ TEMPLATE_DEFAULTS = {
 }
 OTHER_DEFAULTS = {
     "IMAGE": "cloudservices/cloudigrade",
-    "API_REPLICA_COUNT": "1",
-    "API_REPLICA_COUNT_MAX": "2",
+    "API_REPLICA_COUNT": "2",
+    "API_REPLICA_COUNT_MAX": "4",
     "API_TARGET_AVERAGE_CPU_UTILIZATION": "80",
     "CELERY_WORKER_REPLICA_COUNT": "1",
     "CELERY_WORKER_REPLICA_COUNT_MAX": "16",
@@ -107,7 +106,7 @@ OTHER_DEFAULTS = {
     "API_WATCHTOWER_MAX_BATCH_COUNT": "1000",
     "SOURCES_PSK_SECRET_NAME": "sources-api-secrets",
     "SOURCES_PSK_SECRET_KEY": "psks",
-    "CELERY_METRICS_IMAGE_TAG": "latest",
+    "CELERY_METRICS_IMAGE_TAG": "0.10.14",
     "CELERY_METRICS_READINESS_TIMEOUT": "5",
     "CELERY_METRICS_LOG_LEVEL": "INFO",
     "CELERY_METRICS_PORT": "9808",
@@ -144,7 +143,7 @@ CLOWDER = {
 
 @pytest.fixture(scope="module")
 def objects():
-    return process(ENV_NAME="ephemeral-1")
+    return process(ENV_NAME="ephemeral-1", IMAGE_TAG="1234567")
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +255,7 @@ def test_commands(pods):
         *("/bin/sh", "-c", "exec python ./manage.py listen_to_sources"),
     ]
     for pod in APPLICATION:
-        assert pods[pod]["podSpec"]["image"] == "cloudservices/cloudigrade:latest"
+        assert pods[pod]["podSpec"]["image"] == "cloudservices/cloudigrade:1234567"
 
 
 def test_every_queue_is_consumed_by_workers():
@@ -267,6 +266,7 @@ def test_every_queue_is_consumed_by_workers():
 def test_replicas_and_scaling(objects, pods):
     assert {name: pod["minReplicas"] for name, pod in pods.items()} == {
         **dict.fromkeys(APPLICATION, 1),
+        "api": 2,
         "metrics": 0,
     }
     for name in ("beat", "listener"):
@@ -285,7 +285,7 @@ def test_replicas_and_scaling(objects, pods):
                 spec["metrics"][0]["resource"]["target"]["averageUtilization"],
             )
     assert scalers == {
-        "cloudigrade-api-cpu": ("cloudigrade-api", 1, 2, 80),
+        "cloudigrade-api-cpu": ("cloudigrade-api", 2, 4, 80),
         "cloudigrade-worker-cpu": ("cloudigrade-worker", 1, 16, 60),
         "cloudigrade-metrics-cpu": ("cloudigrade-metrics", 1, 3, 60),
     }
@@ -301,9 +301,9 @@ def test_resources(pods):
         for name, pod in pods.items()
     }
     assert found == {
-        "api": ("100m", "200m", "256Mi", "512Mi"),
+        "api": ("200m", "1000m", "512Mi", "1024Mi"),
         "worker": ("200m", "400m", "768Mi", "1024Mi"),
-        "beat": ("100m", "100m", "100Mi", "128Mi"),
+        "beat": ("100m", "200m", "128Mi", "256Mi"),
         "listener": ("100m", "200m", "128Mi", "256Mi"),
         "metrics": ("100m", "100m", "100Mi", "128Mi"),
     }
@@ -348,7 +348,7 @@ def test_every_pod_starts_with_the_defaults(pod, objects, pods, tmp_path):
         *("CLOUDIGRADE_VERSION", "SOURCES_PSK", "CLOUDIGRADE_PSKS", "DATABASES"),
         **bare(given, ACG_CONFIG=str(clowder)),
     )
-    assert found["CLOUDIGRADE_VERSION"] == "latest"
+    assert found["CLOUDIGRADE_VERSION"] == "1234567"
     assert (found["SOURCES_PSK"], found["CLOUDIGRADE_PSKS"]) == ("", {})
     assert found["DATABASES"]["default"]["HOST"] == "pool"
 

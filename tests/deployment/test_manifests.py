@@ -1,10 +1,7 @@
 """The manifests for clusters without Clowder (08 §21), held against schemas and the program."""
 
 import configparser
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+import re
 
 import kubernetes_validate
 import pytest
@@ -14,35 +11,27 @@ from django.urls import resolve
 from cloudigrade.settings.variables import VARIABLES
 from deployment.local.service import REPOSITORY
 from tests.cloudigrade.programs import settings_of
-from tests.deployment.manifests import process
+from tests.deployment.manifests import (
+    KUBERNETES,
+    TAG,
+    deployed,
+    documents,
+    of_kind,
+    process,
+    rendered,
+)
 
-FOLDER = REPOSITORY / "deployment" / "kubernetes"
 OVERLAYS = ("stage", "prod")
 VERSIONS = ("1.29", "1.32", "1.37")
 PROCESSES = ("api", "worker", "beat", "listener")
 # Kinds that the cluster's operators define; Kubernetes itself has no schema of them.
 CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ClowdApp", "ClowdJobInvocation"}
-
-
-def documents(path):
-    return [one for one in yaml.safe_load_all(path.read_text()) if one]
-
-
-def rendered(path):
-    """The manifests of an overlay, as a cluster would get them."""
-    command = [Path(sys.executable).with_name("kubectl"), "kustomize", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+CUSTOM |= {"ScaledObject"}
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)
-def overlay(request):
-    return rendered(FOLDER / "overlays" / request.param)
-
-
-def of_kind(objects, kind):
-    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
+def overlay(request, tmp_path_factory):
+    return rendered(deployed(tmp_path_factory.mktemp("manifests"), request.param))
 
 
 def validate(objects, version):
@@ -52,7 +41,7 @@ def validate(objects, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(KUBERNETES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_file_has_the_form_that_kubernetes_wants(path, version):
     if path.name not in ("kustomization.yaml", "process-patch.yaml"):
         validate(documents(path), version)
@@ -60,7 +49,7 @@ def test_every_file_has_the_form_that_kubernetes_wants(path, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_template_for_clowder_has_it_too(version):
-    validate(process(ENV_NAME="any"), version)
+    validate(process(ENV_NAME="any", IMAGE_TAG=TAG), version)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -69,10 +58,10 @@ def test_an_overlay_as_a_whole(overlay, version):
 
 
 def test_what_kustomizations_name_exists():
-    for path in FOLDER.rglob("kustomization.yaml"):
+    for path in KUBERNETES.rglob("kustomization.yaml"):
         kustomization = yaml.safe_load(path.read_text())
         names = [*kustomization.get("resources", ()), *kustomization.get("components", ())]
-        names += [patch["path"] for patch in kustomization.get("patches", ())]
+        names += [one["path"] for one in kustomization.get("patches", ()) if "path" in one]
         for generator in kustomization.get("configMapGenerator", ()):
             names += [*generator.get("envs", ()), *generator.get("files", ())]
         for name in names:
@@ -151,21 +140,34 @@ def test_every_pod_starts_with_its_environment(overlay):
         assert found["DATABASES"]["default"]["HOST"] == "host"
 
 
-def test_every_secret_is_in_the_example(overlay):
-    example = {
-        one["metadata"]["name"]: set(one["stringData"])
-        for one in documents(FOLDER / "secrets.example.yaml")
-    }
+def test_the_example_of_secrets_has_exactly_what_is_read(overlay):
+    """Operations item 6: every key that a pod reads, and none that nobody does."""
+    read = set()
     for deployment in of_kind(overlay, "Deployment").values():
         for container in containers(deployment):
             for item in container.get("env", ()):
                 reference = item["valueFrom"]["secretKeyRef"]
-                assert reference["key"] in example[reference["name"]]
+                read.add((reference["name"], reference["key"]))
         for volume in deployment["spec"]["template"]["spec"].get("volumes", ()):
             if "secret" in volume:
-                assert volume["secret"]["secretName"] in example
-    for secret in documents(FOLDER / "secrets.example.yaml"):
-        assert set(secret["stringData"].values()) == {""}
+                read |= {(volume["secret"]["secretName"], name) for name in pooler_s_files()}
+    example = documents(KUBERNETES / "secrets.example.yaml")
+    assert read == {
+        (secret["metadata"]["name"], key) for secret in example for key in secret["stringData"]
+    }
+    assert {value for secret in example for value in secret["stringData"].values()} == {""}
+
+
+def pooler_s_files():
+    text = (KUBERNETES / "components" / "pgbouncer" / "pgbouncer.ini").read_text()
+    return re.findall(r"/etc/pgbouncer/secret/(\S+)", text)
+
+
+def test_api_and_listener_report_to_sentry_by_their_own_keys(overlay):
+    """08 §14.3: both read DJANGO_SENTRY_DSN, from keys of their own."""
+    for name in ("api", "listener"):
+        container = containers(of_kind(overlay, "Deployment")[f"cloudigrade-{name}"])[-1]
+        assert environment(overlay, container)["DJANGO_SENTRY_DSN"] == f"{name}-sentry-dsn"
 
 
 def test_probes_and_scrapes_hit_routes_that_exist(overlay):
@@ -209,7 +211,7 @@ def test_what_selects_pods_finds_some(overlay):
 
 
 def test_the_pooler_pools_transactions():
-    text = (FOLDER / "components" / "pgbouncer" / "pgbouncer.ini").read_text()
+    text = (KUBERNETES / "components" / "pgbouncer" / "pgbouncer.ini").read_text()
     settings = configparser.ConfigParser(strict=True, allow_no_value=True)
     settings.read_string(text)
     assert settings["pgbouncer"]["pool_mode"] == "transaction"
@@ -219,20 +221,19 @@ def test_the_pooler_pools_transactions():
 def test_the_exporter_of_celery_s_metrics_runs_nowhere_by_default(overlay):
     assert "cloudigrade-metrics" not in of_kind(overlay, "Deployment")
     for name in OVERLAYS:
-        text = (FOLDER / "overlays" / name / "kustomization.yaml").read_text()
+        text = (KUBERNETES / "overlays" / name / "kustomization.yaml").read_text()
         assert "celery-exporter" not in text
 
 
 def test_the_exporter_may_be_added(tmp_path):
-    deployment = shutil.copytree(FOLDER.parent, tmp_path / "deployment")
-    path = deployment / "kubernetes" / "overlays" / "stage" / "kustomization.yaml"
+    path = deployed(tmp_path, "stage") / "kustomization.yaml"
     overlay = yaml.safe_load(path.read_text())
     overlay["components"].append("../../components/celery-exporter")
     path.write_text(yaml.safe_dump(overlay))
     objects = rendered(path.parent)
     validate(objects, VERSIONS[-1])
     [container] = containers(of_kind(objects, "Deployment")["cloudigrade-metrics"])
-    assert container["image"] == "cloudservices/celery-exporter-container:latest"
+    assert container["image"] == "cloudservices/celery-exporter-container:0.10.14"
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["args"] == [
         *("--port=9808", "--broker-url=$(REDIS_URL)", "--retry-interval=5", "--log-level=INFO"),

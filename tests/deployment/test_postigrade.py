@@ -250,7 +250,7 @@ def test_clients_come_through_it_with_their_password(postigrade):
 
 
 def deployment():
-    [app] = process(POSTIGRADE, ENV_NAME="stage")
+    [app] = process(POSTIGRADE, ENV_NAME="stage", IMAGE_TAG="1234567")
     [found] = app["spec"]["deployments"]
     return found
 
@@ -261,7 +261,7 @@ def probes():
 
 
 def test_the_template():
-    objects = process(POSTIGRADE, ENV_NAME="stage")
+    objects = process(POSTIGRADE, ENV_NAME="stage", IMAGE_TAG="1234567")
     spec = named(objects, "ClowdApp", "postigrade")["spec"]
     assert (spec["envName"], spec["database"]) == ("stage", {"sharedDbAppName": "cloudigrade"})
     # Clowder shares the database of those apps only that are depended on.

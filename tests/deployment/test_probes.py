@@ -46,7 +46,7 @@ pytestmark = [
 
 def cases():
     """What each pod runs once the database has its migrations, and its probes."""
-    for name, pod in deployments(process(ENV_NAME="any")).items():
+    for name, pod in deployments(process(ENV_NAME="any", IMAGE_TAG="1234567")).items():
         if name == "metrics":
             continue
         spec = pod["podSpec"]
