@@ -142,7 +142,7 @@ PARSED_WITH_AWS = [
 
 TESTED_ELSEWHERE = {
     *("coverage", "corrections", "export", "findings", "import_original", "import_registrations"),
-    *("create_operator", "initialize", "push_usage", "replay_logs", "usage"),
+    *("create_operator", "initialize", "partition_events", "push_usage", "replay_logs", "usage"),
 }
 
 
