@@ -14,6 +14,7 @@ import yaml
 from deployment.local.service import REPOSITORY
 
 CLOWDAPP = REPOSITORY / "deployment" / "clowdapp.yaml"
+CLOWDAPP_QUEUE_AGE = REPOSITORY / "deployment" / "clowdapp-queue-age.yaml"
 POSTIGRADE = REPOSITORY / "deployment" / "postigrade.yaml"
 STAGE_SMOKE = REPOSITORY / "deployment" / "stage-smoke.yaml"
 KUBERNETES = REPOSITORY / "deployment" / "kubernetes"

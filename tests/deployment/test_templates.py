@@ -6,6 +6,7 @@ import pytest
 
 from tests.deployment.manifests import (
     CLOWDAPP,
+    CLOWDAPP_QUEUE_AGE,
     POSTIGRADE,
     STAGE_SMOKE,
     parameters,
@@ -14,7 +15,7 @@ from tests.deployment.manifests import (
     template,
 )
 
-TEMPLATES = (CLOWDAPP, POSTIGRADE, STAGE_SMOKE)
+TEMPLATES = (CLOWDAPP, CLOWDAPP_QUEUE_AGE, POSTIGRADE, STAGE_SMOKE)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
