@@ -136,8 +136,9 @@ def test_every_pod_starts_with_its_environment(overlay):
             "CLOUDIGRADE_PSKS": "{}",
             "REDIS_URL": "redis://redis:6379/0",
         }
-        found = settings_of("prod", "CLOUDIGRADE_ENVIRONMENT", "DATABASES", **given)
+        found = settings_of("prod", "CLOUDIGRADE_VERSION", "DATABASES", **given)
         assert found["DATABASES"]["default"]["HOST"] == "host"
+        assert found["CLOUDIGRADE_VERSION"] == TAG
 
 
 def test_the_example_of_secrets_has_exactly_what_is_read(overlay):
