@@ -11,6 +11,21 @@ DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 
 
+def _link_schema(query: str) -> dict[str, Any]:
+    example = f"/api/cloudigrade/v2/instances/?{query}"
+    return {"type": "string", "format": "uri-reference", "example": example}
+
+
+def limit_schema() -> dict[str, Any]:
+    """Describe the size of a page for OpenAPI; larger ones are cut, not refused."""
+    return {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+
+
+def offset_schema() -> dict[str, Any]:
+    """Describe how many rows come before a page for OpenAPI."""
+    return {"type": "integer", "minimum": 0, "default": 0}
+
+
 class InsightsPagination(LimitOffsetPagination):
     """Pages with a ``meta``, ``links`` and ``data`` envelope.
 
@@ -29,13 +44,27 @@ class InsightsPagination(LimitOffsetPagination):
         """Return how many rows come before the page: 0 where it makes no sense."""
         return _natural(request.query_params.get(self.offset_query_param))
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Describe the query parameters for OpenAPI."""
+        described = (
+            (self.limit_query_param, "How many results to return per page.", limit_schema()),
+            (
+                self.offset_query_param,
+                "How many results come before those of the page.",
+                offset_schema(),
+            ),
+        )
+        return [
+            {"name": name, "required": False, "in": "query", "description": text, "schema": schema}
+            for name, text, schema in described
+        ]
+
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page in its envelope."""
         return Response({"meta": {"count": self.count}, "links": self._links(), "data": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Describe the envelope for OpenAPI."""
-        link = {"type": "string", "format": "uri-reference"}
         return {
             "type": "object",
             "required": ["meta", "links", "data"],
@@ -49,10 +78,10 @@ class InsightsPagination(LimitOffsetPagination):
                     "type": "object",
                     "required": ["first", "next", "previous", "last"],
                     "properties": {
-                        "first": link,
-                        "next": {**link, "nullable": True},
-                        "previous": {**link, "nullable": True},
-                        "last": link,
+                        "first": _link_schema("limit=10&offset=0"),
+                        "next": {**_link_schema("limit=10&offset=20"), "nullable": True},
+                        "previous": {**_link_schema("limit=10"), "nullable": True},
+                        "last": _link_schema("limit=10&offset=113"),
                     },
                 },
                 "data": schema,

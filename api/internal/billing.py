@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from api.internal.access import IsKnownCaller
 from api.internal.trust import USER_ID, customer_of
 from api.internal.views import InternalView
-from api.public import billing, billing_components, schema
+from api.public import billing, billing_components, schema, tags
 from api.public.authentication import InternalOptionalAuthentication
 
 
@@ -22,6 +22,8 @@ class BillingFindingsView(InternalView, billing.BillingFindingsView):
     @schema.operation(
         "listBillingFindingsOfUser",
         billing_components.BillingFinding(many=True),
+        summary="Findings about who is paid for a customer's RHEL",
+        tag=tags.BILLING,
         description="List instances of a customer whose RHEL is paid twice, or not at all.",
         parameters=[USER_ID, *schema.DAYS, *schema.brackets(billing.PARAMETERS)],
         errors=[400, 403],

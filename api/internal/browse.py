@@ -180,5 +180,5 @@ def browse(
     )
     if resource.rows().model._meta.pk.name == "id":
         return view
-    key = OpenApiParameter("id", str, OpenApiParameter.PATH)
+    key = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The row's id.")
     return extend_schema_view(retrieve=extend_schema(parameters=[key]))(view)

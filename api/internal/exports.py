@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.http import Http404
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,7 @@ from api.export.kinds import KINDS
 from api.internal.trust import LONGEST_ID, UNKNOWN_USER
 from api.internal.views import InternalView
 from api.models import ExportJob, User
-from api.public import components
+from api.public import components, tags
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class ExportsView(InternalView):
 
     @extend_schema(
         operation_id="createExport",
+        summary="Begin an export",
+        tags=[tags.EXPORT],
         description="Have a worker write a table of a customer, however large, to a file.",
         request=NewExport,
         responses={
@@ -106,6 +108,16 @@ class ExportJobView(InternalView):
 
     @extend_schema(
         operation_id="retrieveExport",
+        summary="State of an export",
+        parameters=[
+            OpenApiParameter(
+                "id",
+                str,
+                OpenApiParameter.PATH,
+                description="The export's id.",
+            )
+        ],
+        tags=[tags.EXPORT],
         description="Return how far an export is, and a signed URL of its file.",
         responses={200: Export, 404: components.Error},
         auth=[],

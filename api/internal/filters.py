@@ -77,9 +77,9 @@ def _aws_account_id(value: Decimal) -> str | None:
 class WholeNumberFilter(NumberFilter):
     """Equality with a whole number; one that the column cannot hold is an error (decision 50)."""
 
-    def __init__(self, field_name: str, end: int = BIGINT_END) -> None:
+    def __init__(self, field_name: str, end: int = BIGINT_END, **options: Any) -> None:
         limits = [MinValueValidator(-end), MaxValueValidator(end - 1)]
-        super().__init__(field_name, convert=_whole, end=end, validators=limits)
+        super().__init__(field_name, convert=_whole, end=end, validators=limits, **options)
 
 
 def whole_number(field_name: str, end: int = BIGINT_END) -> WholeNumberFilter:
@@ -235,6 +235,39 @@ class UserOfMessage(WholeNumberFilter):
         )
 
 
+_COMPARISONS = {"lt": "before ", "gt": "after ", "exact": ""}
+
+_OF_A_CUSTOMER = {
+    "account_number": "account number",
+    "org_id": "org id",
+    "username": "account number",
+    "user_id": "id",
+}
+
+
+def described(parameter: str, member: filters.Filter) -> str:
+    """Return what a query parameter does, for the OpenAPI document."""
+    if parameter in _OF_A_CUSTOMER:
+        return f"Only rows of the customer with this {_OF_A_CUSTOMER[parameter]}."
+    column = parameter.partition("__")[0]
+    match member:
+        case filters.IsoDateTimeFilter() | filters.DateFilter():
+            kind = "day" if isinstance(member, filters.DateFilter) else "ISO 8601 date-time"
+            return f"Only rows whose `{column}` is {_COMPARISONS[member.lookup_expr]}this {kind}."
+        case filters.BooleanFilter() if member.exclude:
+            return "Only rows for which this is so (`true`), or is not (`false`)."
+        case filters.BooleanFilter():
+            return f"Only rows whose `{column}` is this; what is no truth value is ignored."
+        case filters.ModelChoiceFilter():
+            return f"Only rows of the `{column}` with this id, which must exist."
+        case CloudIdFilter():
+            return f"Only rows whose `{column}` is this, in upper or lower case."
+        case _:
+            return f"Only rows whose `{column}` is exactly this."
+
+
 def filter_set(name: str, members: Filters) -> type[filters.FilterSet]:
-    """Make the class that reads all the query parameters of one resource."""
+    """Make the class that reads all the query parameters of one resource, and describes them."""
+    for parameter, member in members.items():
+        member.extra.setdefault("help_text", described(parameter, member))
     return type(f"{name}Filters", (filters.FilterSet,), dict(members))

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from api.internal.access import IsKnownCaller
 from api.internal.trust import USER_ID, customer_of
 from api.internal.views import InternalView
-from api.public import measures, measures_components, schema
+from api.public import measures, measures_components, schema, tags
 from api.public.authentication import InternalOptionalAuthentication
 
 
@@ -22,6 +22,8 @@ class UsageView(InternalView, measures.UsageView):
     @schema.operation(
         "listUsageOfUser",
         measures_components.Usage(many=True),
+        summary="How long a customer's RHEL was on",
+        tag=tags.USAGE,
         description="List how long a customer's RHEL was on, and how much at once.",
         parameters=[USER_ID, *measures.USAGE],
         errors=[400, 403],

@@ -152,7 +152,9 @@ INSTANCES = Resource(
         "cloud_account": filters.reference("cloud_account", _accounts),
         "machine_image": filters.reference("machine_image", _images),
         "object_id": filters.whole_number("id"),
-        "running_since": RunningSinceFilter(),
+        "running_since": RunningSinceFilter(
+            help_text="Only instances that have run without a break since this ISO 8601 date-time."
+        ),
         **filters.identity("cloud_account__user"),
         **filters.times(),
     },

@@ -1,14 +1,14 @@
 """How the internal routes appear in the OpenAPI document (spec 02 §10)."""
 
+import re
 from typing import Any
 
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 
 from api.public.components import Error
+from api.public.samples import SampleSchema
 from api.public.schema import SECURITY
-
-TAG = "api"
+from api.public.tags import INTERNAL
 
 _VERBS = {"partial_update": "partialUpdate"}
 
@@ -26,10 +26,27 @@ _REFUSALS = {
     415: OpenApiResponse(Error, "The body is neither JSON nor a form."),
 }
 
+_SUMMARIES = {
+    "list": "List {many}",
+    "retrieve": "Retrieve one {one}",
+    "create": "Create one {one}",
+    "update": "Change one {one}",
+    "partial_update": "Change members of one {one}",
+    "destroy": "Delete one {one}",
+    "reinspect": "Inspect one {one} again",
+}
+
+_CLOUDS = {"Aws": "AWS", "Azure": "Azure"}
+
 _REFUSED_WITH_BODY = ("create", "update", "partial_update")
 
 
-class ResourceSchema(AutoSchema):
+def _words(model: str) -> str:
+    words = re.findall("[A-Z][a-z]*", model)
+    return " ".join(_CLOUDS.get(word, word.lower()) for word in words)
+
+
+class ResourceSchema(SampleSchema):
     """Names the operations of a resource after its model, and tells how they can fail."""
 
     def get_operation_id(self) -> str:
@@ -38,9 +55,21 @@ class ResourceSchema(AutoSchema):
         name = f"{_VERBS.get(action, action)}{model}"
         return f"{name}s" if action == "list" else name
 
+    def get_summary(self) -> str:
+        """Say in a few words what the operation does to which rows."""
+        one = _words(self.view.resource.model)
+        many = re.sub("([^aeiou])y$", r"\1ie", one) + "s"
+        return _SUMMARIES[self.view.action].format(one=one, many=many)
+
+    def get_description(self) -> str:
+        """Say more; of a list, which rows it has."""
+        if self.view.action == "list":
+            return f"Return a page of the rows of `{self.view.resource.name}`, oldest first."
+        return super().get_description()
+
     def get_tags(self) -> list[str]:
         """Put all into one group."""
-        return [TAG]
+        return [INTERNAL]
 
     def get_auth(self) -> list[dict[str, Any]]:
         """Tell that nobody has to say who is calling, unless it is a customer's business."""

@@ -20,7 +20,7 @@ from api.clouds.aws.cloudtrail.stored_records import (
 from api.internal.access import IsKnownCaller
 from api.internal.views import InternalView
 from api.models import IngestObject, InstanceEvent, User
-from api.public import components, schema, trust, trust_components
+from api.public import components, schema, tags, trust, trust_components
 from api.public.authentication import InternalOptionalAuthentication
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class ExplainView(InternalView, trust.ExplainView):
     @schema.operation(
         "explainConcurrentUsageOfUser",
         trust_components.ExplanationPage(),
+        summary="Why a customer's day counts what it counts",
+        tag=tags.USAGE,
         description="List the instances that make the maximum of one day, with their log records.",
         parameters=[USER_ID, *schema.EXPLAINED_KEY, schema.RETRY_AFTER],
         errors=[400, 403, 425],
@@ -77,6 +79,11 @@ class RecordView(InternalView):
 
     @extend_schema(
         operation_id="retrieveInstanceEventRecord",
+        summary="Log record of an instance event",
+        parameters=[
+            OpenApiParameter("id", str, OpenApiParameter.PATH, description="The event's id.")
+        ],
+        tags=[tags.USAGE],
         description="Return the log record that an event comes from, as it stands in the file.",
         responses={
             200: {"type": "object", "additionalProperties": True},

@@ -61,7 +61,7 @@ CONCURRENT_USAGES = Resource(
     },
     filters={
         **filters.days("date"),
-        "run": RunFilter("id"),
+        "run": RunFilter("id", help_text="Only the days to which the run with this id belongs."),
         **filters.identity("user"),
         **filters.times(),
     },

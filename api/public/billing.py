@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from api.billing.findings import Window, findings
 from api.models import BillingFinding
-from api.public import billing_components, schema
+from api.public import billing_components, schema, tags
 from api.public.brackets import BracketParameters, Brackets, Column, Field, OneOf, whole_number
 from api.public.listings import Page
 from api.public.pagination import ListingPagination
@@ -73,6 +73,8 @@ class BillingFindingsView(ReadOnlyView):
     @schema.operation(
         "listBillingFindings",
         billing_components.BillingFinding(many=True),
+        summary="Findings about who is paid for RHEL",
+        tag=tags.BILLING,
         description=(
             "List instances whose RHEL is paid twice, or by nobody, or nobody knows how."
             " Findings change no count."

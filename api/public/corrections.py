@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.models import Correction
-from api.public import schema, trust_components
+from api.public import schema, tags, trust_components
 from api.public.brackets import BracketParameters, Column, Field, OneOf, whole_number
 from api.public.pagination import ListingPagination
 from api.public.trust import CHANGES_END, PagesOf, joined_on
@@ -38,6 +38,8 @@ class CorrectionsView(ReadOnlyView):
     @schema.operation(
         "listCorrections",
         trust_components.Correction(many=True),
+        summary="Contradictions between events and describes",
+        tag=tags.TRUST,
         description="List where a look at the cloud contradicted what its events had told,"
         " and between which moments it is unsure when that happened.",
         parameters=[*schema.DAYS, *schema.brackets(FILTERS)],

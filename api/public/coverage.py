@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.coverage.listing import coverage_days
-from api.public import coverage_components, schema, usage
+from api.public import coverage_components, schema, tags, usage
 from api.public.brackets import BracketParameters, Field, whole_number
 from api.public.pagination import ListingPagination
 from api.public.trust import CHANGES_END, PagesOf, joined_on
@@ -27,6 +27,8 @@ class CoverageView(ReadOnlyView):
     @schema.operation(
         "listCoverage",
         coverage_components.Coverage(many=True),
+        summary="How far days can be trusted",
+        tag=tags.TRUST,
         description="List how far the days of cloud accounts can be trusted, and their gaps.",
         parameters=[*schema.DAYS, *schema.brackets(PARAMETERS)],
         errors=[400, 403],

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from api.export.copying import copy_blocks, count_rows
 from api.export.kinds import KINDS, RUN_BRACKETS, table_of
 from api.export.tables import CSV, NDJSON
-from api.public import billing, coverage, measures, schema
+from api.public import billing, coverage, measures, schema, tags
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
 from util.transaction_limits import is_timeout
@@ -156,13 +156,14 @@ def _view(kind: str, form: str) -> type[ExportView]:
 
     @extend_schema(
         operation_id=f"export{kind.title()}As{form.title()}",
+        summary=f"Export {kind} as {form.upper()}",
         description=f"Export {_WHAT[kind]} as {form.upper()}, filtered as the list is.",
         parameters=[*_PARAMETERS[kind], OpenApiParameter("format", exclude=True)],
         responses={
             (200, MEDIA_TYPES[form]): described,
             **{(status, "application/json"): failure for status, failure in failures.items()},
         },
-        tags=[],
+        tags=[tags.EXPORT],
         auth=list[Any](schema.SECURITY),
     )
     def get(self: ExportView, request: Request) -> HttpResponseBase:

@@ -21,7 +21,7 @@ from api.measures.question import (
 )
 from api.measures.usage import usage
 from api.models import CloudType, User
-from api.public import measures_components, schema
+from api.public import measures_components, schema, tags
 from api.public.brackets import BracketParameters, Errors, Field, OneOf, text, whole_number
 from api.public.filters import NO_CHOICE, NO_INSTANT
 from api.public.pagination import ListingPagination
@@ -119,6 +119,8 @@ class UsageView(ReadOnlyView):
     @schema.operation(
         "listUsage",
         measures_components.Usage(many=True),
+        summary="How long RHEL was on",
+        tag=tags.USAGE,
         description="List how long RHEL was on, in hours and vCPU-hours, and how much at once.",
         parameters=USAGE,
         errors=[400, 403],

@@ -13,12 +13,14 @@ from api.models import CloudType, MachineImage
 from api.public import components
 from api.public.brackets import SHORTEST_SEARCH, BracketParameters, Field
 from api.public.instance_fields import IMAGE_BRACKETS, INSTANCE_BRACKETS
+from api.public.tags import used_tags
 from util.identity import (
     IDENTITY_HEADER,
     PSK_ACCOUNT_NUMBER_HEADER,
     PSK_HEADER,
     PSK_ORG_ID_HEADER,
 )
+from util.pagination import limit_schema, offset_schema
 
 OPENAPI_VERSION = "3.0.2"
 TITLE_SERVED = "Cloudigrade"
@@ -117,7 +119,9 @@ def _bracket(
     )
 
 
-ID = OpenApiParameter("id", str, OpenApiParameter.PATH)
+ID = OpenApiParameter(
+    "id", str, OpenApiParameter.PATH, description="The object's id, as lists show it."
+)
 ACCOUNT_FILTERS = [
     query("cloud_type", "Only accounts of this cloud.", enum=CloudType.values),
     query("is_enabled", "Only accounts that are metered now, or are not.", bool),
@@ -166,8 +170,8 @@ INCLUDE_QUALITY = query(
 
 EXPLAINED_KEY = [
     query("date", "The day: by default yesterday.", OpenApiTypes.DATE),
-    query("limit", "How many of the runs to list: by default 10, at most 100.", int),
-    query("offset", "How many of the runs to leave out.", int),
+    query("limit", "How many of the runs to list.", limit_schema()),
+    query("offset", "How many of the runs to leave out.", offset_schema()),
     *(
         query(name, f"Only this {text}; empty for those where it is unknown. By default all.")
         for name, text in (
@@ -195,8 +199,9 @@ def operation(
     operation_id: str,
     answer: Serializer | dict[str, Any],
     *,
+    summary: str,
     description: str,
-    tags: Sequence[str] = (),
+    tag: str,
     parameters: Sequence[OpenApiParameter] = (),
     errors: Sequence[int] = (),
     security: Sequence[Any] = SECURITY,
@@ -205,8 +210,9 @@ def operation(
     responses: dict[Any, Any] = {200: answer, **failures({*errors, 406})}
     return extend_schema(
         operation_id=operation_id,
+        summary=summary,
         description=description,
-        tags=list(tags),
+        tags=[tag],
         parameters=list(parameters),
         responses=responses,
         auth=list(security),
@@ -230,7 +236,7 @@ def with_title(document: dict[str, Any], title: str) -> dict[str, Any]:
 
 
 def finish(document: dict[str, Any], title: str) -> dict[str, Any]:
-    """Set the head of a generated document, and put the envelopes of pages where they are used."""
+    """Complete a generated document: its head, its tags and the envelopes of pages."""
     schemas = document["components"]["schemas"]
     pages = {
         f"#/components/schemas/{name}": schemas.pop(name)
@@ -244,4 +250,9 @@ def finish(document: dict[str, Any], title: str) -> dict[str, Any]:
                     reference = content["schema"].get("$ref")
                     content["schema"] = pages.get(reference, content["schema"])
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
-    return {**document, "openapi": OPENAPI_VERSION, "info": {"title": title, "version": ""}}
+    return {
+        **document,
+        "openapi": OPENAPI_VERSION,
+        "info": {"title": title, "version": ""},
+        "tags": used_tags(document),
+    }

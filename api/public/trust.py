@@ -12,12 +12,12 @@ from rest_framework.response import Response
 from api.coverage.quality import Quality, of_days
 from api.images.facts import FACET_LENGTH
 from api.metering.facets import ANY, TOTAL, Key
-from api.public import schema, trust_components, usage
+from api.public import schema, tags, trust_components, usage
 from api.public.filters import NUL, Filter
 from api.public.listings import InstanceListing, Page
 from api.public.pagination import ListingPagination
 from api.public.usage import Bound, UsageUnavailable, read_day, read_days
-from api.public.views import API, ReadOnlyView, one
+from api.public.views import ReadOnlyView, one
 from api.trust.explain import NotCalculatedError, explain, members
 from api.trust.timeline import timeline
 from api.trust.usage_changes import usage_changes
@@ -64,6 +64,8 @@ class ExplainView(ReadOnlyView):
     @schema.operation(
         "explainConcurrentUsage",
         trust_components.ExplanationPage(),
+        summary="Why a day counts what it counts",
+        tag=tags.USAGE,
         description="List the instances that make the maximum of one day, and why they count.",
         parameters=[*schema.EXPLAINED_KEY, schema.RETRY_AFTER],
         errors=[400, 403, 425],
@@ -118,6 +120,8 @@ class UsageChangesView(ReadOnlyView):
     @schema.operation(
         "listUsageChanges",
         trust_components.UsageChange(many=True),
+        summary="Changes of daily use",
+        tag=tags.TRUST,
         description="List how the daily maximum use of RHEL changed since it was first calculated.",
         parameters=schema.DAYS,
         errors=[400, 403],
@@ -147,8 +151,9 @@ class TimelineView(ReadOnlyView):
     @schema.operation(
         "listInstanceTimeline",
         trust_components.TimelineItem(many=True),
+        summary="Timeline of an instance",
         description="List all that is known of an instance, newest first.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=[schema.ID],
         errors=[403, 404],
     )

@@ -58,9 +58,10 @@ urlpatterns = [
     path("openapi.json", views.OpenAPIView.as_view(), name="v2-openapi"),
 ]
 
-if not settings.IS_PRODUCTION:
+if settings.ENABLE_API_DOCS or not settings.IS_PRODUCTION:
     urlpatterns += [
         path("docs/", pages.SwaggerView.as_view(), name="v2-swagger"),
         path("docs/openapi.json", pages.TriableOpenAPIView.as_view(), name="v2-swagger-openapi"),
+        path("docs/static/<path:name>", pages.FileView.as_view(), name="v2-docs-file"),
         path("redoc/", pages.RedocView.as_view(), name="v2-redoc"),
     ]

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from api.clouds.aws.policy import policy_document
 from api.clouds.aws.session import own_account_id
 from api.clouds.azure.offer import offer_template
-from api.public import components, schema, usage
+from api.public import components, schema, tags, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
 from api.public.facets import Facets
 from api.public.filtered_instances import (
@@ -48,8 +48,6 @@ from api.public.renderers import CompactJSONRenderer, Fragment, OpenAPIRenderer,
 from util.pagination import InsightsPagination
 
 SECONDS_TO_KEEP_OFFER = 3600
-
-API = ["api-v2"]
 
 
 class ReadOnlyView(APIView):
@@ -133,8 +131,9 @@ class AccountsView(ListView):
     @schema.operation(
         "listCloudAccounts",
         components.CloudAccount(many=True),
+        summary="List cloud accounts",
         description="List cloud accounts.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=schema.ACCOUNT_FILTERS,
         errors=[400, 403],
     )
@@ -150,8 +149,9 @@ class AccountView(ReadOnlyView):
     @schema.operation(
         "retrieveCloudAccount",
         components.CloudAccount(),
+        summary="Retrieve a cloud account",
         description="Retrieve a cloud account.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=[schema.ID, *schema.ACCOUNT_FILTERS],
         errors=[400, 403, 404],
     )
@@ -167,8 +167,9 @@ class InstancesView(ListView):
     @schema.operation(
         "listInstances",
         components.Instance(many=True),
+        summary="List instances",
         description="List instances.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=[*schema.INSTANCE_FILTERS, *schema.INSTANCE_LIST],
         errors=[400, 403],
     )
@@ -190,8 +191,9 @@ class InstanceView(ReadOnlyView):
     @schema.operation(
         "retrieveInstance",
         components.Instance(),
+        summary="Retrieve an instance",
         description="Retrieve an instance.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=[schema.ID, *schema.INSTANCE_FILTERS],
         errors=[400, 403, 404],
     )
@@ -207,8 +209,9 @@ class ImagesView(ListView):
     @schema.operation(
         "listMachineImages",
         components.MachineImage(many=True),
+        summary="List images",
         description="List images.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=[*schema.IMAGE_FILTERS, *schema.IMAGE_LIST],
         errors=[400, 403],
     )
@@ -229,8 +232,9 @@ class ImageView(ReadOnlyView):
     @schema.operation(
         "retrieveMachineImage",
         components.MachineImage(),
+        summary="Retrieve an image",
         description="Retrieve an image.",
-        tags=API,
+        tag=tags.INVENTORY,
         parameters=[schema.ID, *schema.IMAGE_FILTERS],
         errors=[400, 403, 404],
     )
@@ -250,7 +254,9 @@ class DailyConcurrentUsageView(ReadOnlyView):
     @schema.operation(
         "listDailyConcurrentUsages",
         components.DailyConcurrentUsage(many=True),
+        summary="Daily maximum use of RHEL",
         description="List the daily maximum use of RHEL.",
+        tag=tags.USAGE,
         parameters=[*schema.DAYS, schema.INCLUDE_QUALITY, schema.RETRY_AFTER],
         errors=[400, 403, 425],
     )
@@ -277,7 +283,9 @@ class SysconfigView(ReadOnlyView):
     @schema.operation(
         "listSysconfigViewSets",
         components.Sysconfig(),
+        summary="What is needed to set up an account",
         description="Retrieve what is needed to set up a cloud account.",
+        tag=tags.SETUP,
         errors=[403],
     )
     def get(self, request: Request, format: str | None = None) -> Response:
@@ -301,7 +309,9 @@ class AzureOfferTemplateView(ReadOnlyView):
     @schema.operation(
         "listAzureOfferTemplateViewSets",
         {"type": "object", "additionalProperties": True},
+        summary="Azure Lighthouse template",
         description="Retrieve the template by which a customer delegates a subscription.",
+        tag=tags.SETUP,
         security=[],
     )
     def get(self, request: Request, format: str | None = None) -> Response:

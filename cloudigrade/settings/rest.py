@@ -7,10 +7,12 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "util.pagination.InsightsPagination",
     "PAGE_SIZE": 10,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "api.public.samples.SampleSchema",
     "EXCEPTION_HANDLER": "util.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+
+_API_DOCS_FILES = "/api/cloudigrade/v2/docs/static"
 
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {"CoverageStateEnum": "api.models.coverage.CoverageDay.State"},
@@ -20,7 +22,10 @@ SPECTACULAR_SETTINGS = {
     # One document of both APIs is never made; tests check the two that are.
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
     "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    # The pages' files are served below their own route: /static/ is not, in production.
+    "SWAGGER_UI_DIST": f"{_API_DOCS_FILES}/swagger-ui-dist",
+    "SWAGGER_UI_FAVICON_HREF": f"{_API_DOCS_FILES}/swagger-ui-dist/favicon-32x32.png",
+    "REDOC_DIST": f"{_API_DOCS_FILES}/redoc",
+    # Nothing is asked of others: no validator.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }

@@ -66,6 +66,11 @@ _CORE = _group(
     ),
     _bool("ENABLE_DJANGO_EXTENSIONS", False, "add django-extensions, local settings only"),
     _bool("INTERNAL_API_REQUIRE_AUTH", False, "demand authentication on the internal API"),
+    _bool(
+        "ENABLE_API_DOCS",
+        False,
+        "serve Swagger UI and ReDoc of the public API in production too",
+    ),
     _bool("CLOUDIGRADE_INIT_STRICT", False, "any failed step of the init script is fatal"),
     _text(
         "DEPLOY_NOTIFICATION_URL",

@@ -34,6 +34,29 @@ def test_scenario_08_the_admin_is_outside_production_only(name, login):
     assert found[0] == login
 
 
+@pytest.mark.parametrize(
+    ("switch", "statuses"), [(None, [404] * 5), ("false", [404] * 5), ("true", [200] * 4 + [404])]
+)
+def test_pages_of_the_api_are_in_production_if_they_are_asked_for(switch, statuses):
+    """Operations issue, item 2: with their files, and without those of the admin."""
+    pages = "/api/cloudigrade/v2"
+    done = run(
+        sys.executable,
+        "-c",
+        ASK,
+        f"{pages}/docs/",
+        f"{pages}/docs/openapi.json",
+        f"{pages}/docs/static/swagger-ui-dist/swagger-ui-bundle.js",
+        f"{pages}/redoc/",
+        "/static/admin/css/base.css",
+        CLOUDIGRADE_ENVIRONMENT="prod",
+        ENABLE_API_DOCS=switch,
+        DJANGO_CONSOLE_LOG_LEVEL="CRITICAL",
+        DJANGO_ATOMIC_REQUESTS="false",
+    )
+    assert [int(status) for status in done.stdout.split()] == statuses, done.stderr
+
+
 @pytest.mark.parametrize("path", ["/", "/api/", "/api/cloudigrade/", "/metrics", "/healthz"])
 def test_there_are_no_other_roots(client, path):
     assert client.get(path).status_code == 404

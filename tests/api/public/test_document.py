@@ -104,24 +104,28 @@ OPERATIONS = {
     "/instances/": ("listInstances", ["api-v2"], [*PAGE, "running_since"]),
     "/instances/{id}/": ("retrieveInstance", ["api-v2"], ["id", "running_since"]),
     "/instances/{id}/timeline/": ("listInstanceTimeline", ["api-v2"], ["id", *PAGE]),
-    "/coverage/": ("listCoverage", [], ["start_date", "end_date", "filter", *PAGE]),
-    "/explain/": ("explainConcurrentUsage", [], ["date", "arch", *PAGE]),
-    "/usage/": ("listUsage", [], ["start", "end", "granularity", "filter", "group_by", *PAGE]),
-    "/corrections/": ("listCorrections", [], ["start_date", "end_date", "filter", *PAGE]),
-    "/usage-changes/": ("listUsageChanges", [], ["start_date", "end_date", *PAGE]),
-    "/billing-findings/": ("listBillingFindings", [], ["start_date", "filter", *PAGE]),
+    "/coverage/": ("listCoverage", ["trust"], ["start_date", "end_date", "filter", *PAGE]),
+    "/explain/": ("explainConcurrentUsage", ["usage"], ["date", "arch", *PAGE]),
+    "/usage/": (
+        "listUsage",
+        ["usage"],
+        ["start", "end", "granularity", "filter", "group_by", *PAGE],
+    ),
+    "/corrections/": ("listCorrections", ["trust"], ["start_date", "end_date", "filter", *PAGE]),
+    "/usage-changes/": ("listUsageChanges", ["trust"], ["start_date", "end_date", *PAGE]),
+    "/billing-findings/": ("listBillingFindings", ["billing"], ["start_date", "filter", *PAGE]),
     **{
-        f"/export/{kind}.{form}": (f"export{kind.title()}As{form.title()}", [], [])
+        f"/export/{kind}.{form}": (f"export{kind.title()}As{form.title()}", ["export"], [])
         for kind in KINDS
         for form in ("csv", "ndjson")
     },
     "/images/": ("listMachineImages", ["api-v2"], [*PAGE, "architecture", "status"]),
     "/images/{id}/": ("retrieveMachineImage", ["api-v2"], ["id", "architecture", "status"]),
-    "/sysconfig/": ("listSysconfigViewSets", [], []),
-    "/azure-offer-template/": ("listAzureOfferTemplateViewSets", [], []),
+    "/sysconfig/": ("listSysconfigViewSets", ["setup"], []),
+    "/azure-offer-template/": ("listAzureOfferTemplateViewSets", ["setup"], []),
     "/concurrent/": (
         "listDailyConcurrentUsages",
-        [],
+        ["usage"],
         [*PAGE, "start_date", "end_date", "include"],
     ),
 }
@@ -136,7 +140,7 @@ def test_names():
     for path, (operation_id, tags, parameters) in OPERATIONS.items():
         (operation,) = document["paths"][path].values()
         assert operation["operationId"] == operation_id
-        assert operation.get("tags", []) == tags
+        assert operation["tags"] == tags
         assert set(parameters) <= {each["name"] for each in operation.get("parameters", [])}
     components = {"CloudAccount", "Instance", "MachineImage", "DailyConcurrentUsage"}
     assert components <= document["components"]["schemas"].keys()
