@@ -16,7 +16,7 @@ CSRF_COOKIE_SECURE = IS_PRODUCTION
 # TLS ends before the pods: gateways redirect to it and announce it, and probes speak HTTP.
 SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
 if IS_PRODUCTION:
-    # What needs static files, the admin and the API's explorer, is not there.
+    # What needs static files, the admin, is not there; the API's pages serve their own.
     MIDDLEWARE.remove("whitenoise.middleware.WhiteNoiseMiddleware")
 
 env.require(
