@@ -84,7 +84,8 @@ def test_buckets_and_queues_are_lost_and_the_next_deployment_makes_them(services
     aws.reset()
     product.manage("initialize")
     names = {one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]}
-    assert names == {"lost-cloudigrade-trails", "lost-cloudigrade-inspections"}
+    kinds = ("trails", "inspections", "exports")
+    assert names == {f"lost-cloudigrade-{kind}" for kind in kinds}
     assert len(aws.client("sqs").list_queues()["QueueUrls"]) == 4
     [rule] = aws.client("s3").get_bucket_notification_configuration(
         Bucket="lost-cloudigrade-trails"

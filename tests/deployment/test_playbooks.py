@@ -14,6 +14,7 @@ PLAYBOOK = REPOSITORY / "deployment" / "playbooks" / "manage-cloudigrade.yml"
 RESOURCES = [
     "SQS queue qa-cloudigrade-inspections-s3",
     "SQS queue qa-cloudigrade-cloudtrail-s3",
+    "S3 bucket qa-cloudigrade-exports",
     "S3 bucket qa-cloudigrade-inspections",
     "S3 bucket qa-cloudigrade-trails",
     "EC2 key pair cloudigrade-ecs-ssh-qa",
@@ -116,6 +117,7 @@ def test_scenario_26_the_playbook_makes_everything_and_then_nothing(aws, play):
     assert told(output) == every("changed", "made")
     made = everything(aws)
     assert [name for name, *_ in made["buckets"]] == [
+        "qa-cloudigrade-exports",
         "qa-cloudigrade-inspections",
         "qa-cloudigrade-trails",
     ]

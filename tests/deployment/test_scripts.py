@@ -119,7 +119,8 @@ def test_the_init_script_migrates_provisions_and_tells(database, valkey, aws, we
     assert execute(database, PENDING)[0][0] > 0
     name = f"scripts{os.getpid()}"
     buckets = {one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]}
-    assert buckets == {f"{name}-cloudigrade-trails", f"{name}-cloudigrade-inspections"}
+    kinds = ("trails", "inspections", "exports")
+    assert buckets == {f"{name}-cloudigrade-{kind}" for kind in kinds}
     assert f'Configuring SQS queue "{name}-cloudigrade-cloudtrail-s3"' in output
     assert received == [
         {

@@ -138,7 +138,7 @@ def test_a_pending_copy_is_not_read(testbed, image, monkeypatch):
     def not_yet(snapshot_id):
         raise NotReadyError(f"snapshot copy {snapshot_id} is pending")
 
-    monkeypatch.setattr(direct.copy, "is_copied", not_yet)
+    monkeypatch.setattr(direct.disk_copies, "is_copied", not_yet)
     with pytest.raises(NotReadyError):
         run_next(testbed, INSPECT)
     assert fresh(image).status == "preparing"

@@ -262,7 +262,7 @@ class TestRoom:
         assert fresh(other).status == "pending"
 
     def test_what_nothing_is_heard_of_makes_room(self, testbed, image, other):
-        long_ago = clock.now() - slots.PATIENCE - timedelta(minutes=1)
+        long_ago = clock.now() - slots.STALE_AFTER - timedelta(minutes=1)
         InspectionAttempt.objects.update(updated_at=long_ago)
         testbed.run(names.RESTART)
         assert fresh(other).status == "preparing"

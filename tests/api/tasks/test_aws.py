@@ -57,7 +57,7 @@ def test_names_and_retries():
 
 def test_the_result_of_analyze_log(monkeypatch):
     result = Result(successes=[message("a")], failures=[message("b"), message("c")])
-    monkeypatch.setattr(tasks.ingest, "analyze_log", lambda: result)
+    monkeypatch.setattr(tasks.pipeline, "analyze_log", lambda: result)
     assert tasks.analyze_log() == [
         [{"message_id": "a", "body": "body of a"}],
         [
@@ -69,19 +69,19 @@ def test_the_result_of_analyze_log(monkeypatch):
 
 @pytest.mark.parametrize("code", ["AccessDenied", "OptInRequired"])
 def test_access_denied_ends_quietly(monkeypatch, code):
-    monkeypatch.setattr(tasks.ingest, "analyze_log", raising(refusal(code)))
+    monkeypatch.setattr(tasks.pipeline, "analyze_log", raising(refusal(code)))
     assert tasks.analyze_log() is None
 
 
 def test_other_errors_are_plain_text(monkeypatch):
-    monkeypatch.setattr(tasks.ingest, "analyze_log", raising(refusal("OverLimit")))
+    monkeypatch.setattr(tasks.pipeline, "analyze_log", raising(refusal("OverLimit")))
     with pytest.raises(AwsError, match="OverLimit"):
         tasks.analyze_log()
 
 
 @pytest.mark.parametrize("error", [TransientCloudError("x"), refusal("RequestLimitExceeded")])
 def test_scenario_30_throttling_is_retried(monkeypatch, error):
-    monkeypatch.setattr(tasks.discovery, "describe_account", raising(error))
+    monkeypatch.setattr(tasks.sync, "describe_account", raising(error))
     result = tasks.initial_aws_describe_instances.apply((7,), throw=False, retries=35)
     assert isinstance(result.result, TransientCloudError)
     with pytest.raises(Retry):
@@ -91,7 +91,7 @@ def test_scenario_30_throttling_is_retried(monkeypatch, error):
 def test_a_retry_goes_on_where_the_attempt_before_ended(monkeypatch):
     calls = []
     monkeypatch.setattr(
-        tasks.discovery, "describe_account", lambda **options: calls.append(options)
+        tasks.sync, "describe_account", lambda **options: calls.append(options)
     )
     tasks.initial_aws_describe_instances.apply(kwargs={"aws_cloud_account_id": "7"})
     tasks.initial_aws_describe_instances.apply((7,), retries=1)
@@ -105,7 +105,7 @@ def test_arguments_are_passed_on(monkeypatch):
     seen = []
     monkeypatch.setattr(tasks, "remove_trail", lambda **options: seen.append(options))
     tasks.delete_cloudtrail.apply(kwargs={"arn": "a", "aws_account_id": "1"}, throw=True)
-    assert seen == [{"arn": "a", "aws_account_id": "1", "tie": None}]
+    assert seen == [{"arn": "a", "aws_account_id": "1", "link": None}]
 
 
 @pytest.mark.parametrize(
