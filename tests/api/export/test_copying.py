@@ -72,7 +72,7 @@ def test_4_a_client_that_hung_up_ends_a_statement_that_has_written_nothing():
 
 def test_4_closing_the_response_ends_the_statement():
     """Acceptance 4: gunicorn closes the response when it cannot write."""
-    blocks = copy_blocks(numbers(50_000_000), CSV)
+    blocks = copy_blocks(numbers(3_000_000), CSV)
     next(blocks)
     assert is_copying()
     blocks.close()
@@ -92,7 +92,7 @@ def test_one_that_takes_too_long_later_breaks():
     """What was sent has no end, so that nobody takes it for all."""
     late = numbers(10_001, "CASE n WHEN 10001 THEN (SELECT 1 FROM pg_sleep(n * 600)) ELSE n END")
     # Sorted, all rows would be computed before the first is sent.
-    blocks = copy_blocks(replace(late, order=""), CSV, seconds=10)
+    blocks = copy_blocks(replace(late, order=""), CSV, seconds=5)
     assert next(blocks)
     with pytest.raises(OperationalError):
         list(blocks)
