@@ -90,9 +90,7 @@ def test_scenario_30_throttling_is_retried(monkeypatch, error):
 
 def test_a_retry_goes_on_where_the_attempt_before_ended(monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        tasks.sync, "describe_account", lambda **options: calls.append(options)
-    )
+    monkeypatch.setattr(tasks.sync, "describe_account", lambda **options: calls.append(options))
     tasks.initial_aws_describe_instances.apply(kwargs={"aws_cloud_account_id": "7"})
     tasks.initial_aws_describe_instances.apply((7,), retries=1)
     assert calls == [
