@@ -33,7 +33,7 @@ class Heartbeat:
         self._is_alive.set()
 
     def start(self) -> None:
-        """Tell Redis from a thread, now and then, as long as the process goes on."""
+        """Write to Redis from a thread, now and then, as long as the process goes on."""
         threading.Thread(target=self._run, name=f"heartbeat-{self.name}", daemon=True).start()
 
     def _run(self) -> None:
@@ -44,7 +44,7 @@ class Heartbeat:
             time.sleep(INTERVAL_SECONDS)
 
     def tell(self) -> None:
-        """Tell Redis; one that is away is told the next time."""
+        """Write to Redis; one that is away is written to the next time."""
         try:
             redis.client().set(_key(self.name), 1, ex=KEPT_SECONDS)
         except RedisError as error:

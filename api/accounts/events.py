@@ -129,7 +129,7 @@ def handle(
 
 
 def give_up(message: InboxMessage, error: Exception | None) -> None:
-    """Tell the customer that something failed for good which he is waiting for."""
+    """Report to the customer that something failed for good which he is waiting for."""
     tenant = tenant_of(message.headers)
     if not tenant:
         return

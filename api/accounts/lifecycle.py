@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def tenant_of_account(account: CloudAccount) -> Tenant:
-    """Tell to whom news of an account go: to its user."""
+    """Return whom news of an account goes to: its user."""
     return Tenant(account.user.account_number, account.user.org_id)
 
 
@@ -120,7 +120,7 @@ def turn_off(account: CloudAccount, trigger: Trigger, *, origin: str | None) -> 
 
 
 def tell_unavailable(account: CloudAccount, message: str = "") -> None:
-    """Tell sources that an account's application cannot be used; nothing of synthetic ones."""
+    """Report to sources that an account's application cannot be used; nothing of synthetic ones."""
     if not account.is_synthetic:
         notify_unavailable(
             tenant=tenant_of_account(account),

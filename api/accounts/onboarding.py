@@ -98,7 +98,7 @@ def onboard(
 
 
 def tell_onboarding_fails(*, tenant: Tenant, application_id: object, error: BaseException) -> None:
-    """Tell the customer that his account could not be created so far, for no fault of his."""
+    """Report to the customer that his account could not be created so far, for no fault of his."""
     notify_code(
         tenant=tenant,
         application_id=application_id,

@@ -68,7 +68,7 @@ class ActionButton:
 
     @property
     def is_button(self) -> bool:
-        """Tell the template what this is."""
+        """Return True: templates show this as a button."""
         return True
 
 

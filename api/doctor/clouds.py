@@ -71,7 +71,7 @@ _AZURE_KINDS = [str(DescribeRun.Kind.AZURE_POLL)]
 
 
 def aws_accounts() -> Iterator[Finding]:
-    """Tell of AWS accounts whose describes failed three times, or are older than two periods."""
+    """Report AWS accounts whose describes failed three times, or are older than two periods."""
     period = settings.AWS_RECONCILE_SCHEDULE
     if period:
         parameters = {"cloud_type": "aws", "kinds": _AWS_KINDS, "seconds": 2 * period}
@@ -80,7 +80,7 @@ def aws_accounts() -> Iterator[Finding]:
 
 
 def azure_subscriptions() -> Iterator[Finding]:
-    """Tell of subscriptions whose polls failed three times, or are older than two periods."""
+    """Report subscriptions whose polls failed three times, or are older than two periods."""
     period = settings.UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE
     if period and settings.ENABLE_AZURE_VM_DISCOVERY:
         parameters = {"cloud_type": "azure", "kinds": _AZURE_KINDS, "seconds": 2 * period}

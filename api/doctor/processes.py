@@ -15,12 +15,12 @@ CLOCK_DIFFERENCE = 5
 
 
 def scheduler() -> Iterator[Finding]:
-    """Return whether beat was heard of within three minutes."""
+    """Report a scheduler that was not heard of for three minutes."""
     yield from _silent("beat", "The scheduler", SCHEDULER_SILENCE, "CloudigradeSchedulerIsSilent")
 
 
 def listener() -> Iterator[Finding]:
-    """Return whether the listener was heard of within a minute."""
+    """Report a listener that was not heard of for a minute."""
     yield from _silent("listener", "The listener", LISTENER_SILENCE, "CloudigradeListenerIsDown")
 
 
@@ -62,6 +62,6 @@ def _seconds_ahead(ask: Callable[[], float]) -> float:
 
 
 def migrations() -> Iterator[Finding]:
-    """Return whether the database is as this version needs it."""
+    """Report migrations that are pending."""
     if pending := pending_migrations():
         yield Finding(f"{pending} migrations are pending.", "Deploying")

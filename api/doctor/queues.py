@@ -8,7 +8,7 @@ from api.doctor.findings import Finding
 
 
 def dead_letter_queues() -> Iterator[Finding]:
-    """Tell of dead letters, as SQS counts them now, and of queues that are missing."""
+    """Report dead letters, as SQS counts them now, and queues that are missing."""
     for bucket in notifying_buckets():
         if queues.find(bucket.queue) is None:
             yield Finding(f"SQS queue {bucket.queue} is missing.", "Our AWS account")

@@ -68,7 +68,7 @@ GROUP BY status ORDER BY status
 
 
 def inbox() -> Iterator[Finding]:
-    """Tell of messages of the sources service that are dead, or older than 15 minutes."""
+    """Report messages of the sources service that are dead, or older than 15 minutes."""
     for is_dead, count, age, ids in _select(_INBOX, WAITING_SECONDS):
         named = f"{', '.join(ids)}{and_more(count)}"
         if is_dead:
@@ -80,7 +80,7 @@ def inbox() -> Iterator[Finding]:
 
 
 def outbox() -> Iterator[Finding]:
-    """Tell of outbox entries that killed their workers, or are older than 15 minutes."""
+    """Report outbox entries that killed their workers, or are older than 15 minutes."""
     for is_dead, count, age, keys, error in _select(_OUTBOX, WAITING_SECONDS):
         named = f"{', '.join(keys)}{and_more(count)}"
         if is_dead:
@@ -94,7 +94,7 @@ def outbox() -> Iterator[Finding]:
 
 
 def stale_usage() -> Iterator[Finding]:
-    """Tell of customers whose stale days have not been calculated for 15 minutes."""
+    """Report customers whose stale days have not been calculated for 15 minutes."""
     for count, age, users in _select(_STALE, WAITING_SECONDS):
         yield Finding(
             f"Usage of {count} customers is stale, for {span(age)} at most: users"
@@ -107,7 +107,7 @@ _SET_ASIDE_SECTION = "CloudigradeTasksAreSetAside"
 
 
 def set_aside_tasks() -> Iterator[Finding]:
-    """Tell of tasks that killed their process too often (decision 43)."""
+    """Report tasks that killed their process too often (decision 43)."""
     for name, count, ids in _select(_SET_ASIDE, 0):
         yield Finding(
             f"{count} tasks {name} are set aside: {', '.join(ids)}{and_more(count)}.",
@@ -116,7 +116,7 @@ def set_aside_tasks() -> Iterator[Finding]:
 
 
 def inspections() -> Iterator[Finding]:
-    """Tell of images whose inspection has not moved for a day."""
+    """Report images whose inspection has not moved for a day."""
     for status, count, age, images in _select(_INSPECTIONS, INSPECTION_SECONDS):
         yield Finding(
             f"{count} images are {status}, the oldest for {span(age)}:"

@@ -89,7 +89,7 @@ def neglected_users() -> QuerySet[Instance]:
 
 
 def _was_tried(*, by_the_customer: bool = False) -> Exists:
-    """Tell, in a query of instances, whether their images' inspections were ever begun."""
+    """Return, in a query of instances, whether their images' inspections were ever begun."""
     made = InspectionAttempt.objects.filter(machine_image=OuterRef("machine_image"))
     if by_the_customer:
         own = CloudAccount.objects.filter(user=OuterRef(OuterRef("cloud_account__user")))
@@ -98,7 +98,7 @@ def _was_tried(*, by_the_customer: bool = False) -> Exists:
 
 
 def is_tagged() -> Exists:
-    """Tell, in a query of instances, whether the customer has put the RHEL tag on the image."""
+    """Return, in a query of instances, whether the customer has put the RHEL tag on the image."""
     return Exists(
         ImageTags.objects.filter(
             rhel=True,

@@ -197,7 +197,7 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
 
 
 def _refusal(error: Exception, token_name: str) -> ValidationError:
-    """Tell the client why there is no account, under the member that is at fault."""
+    """Return why there is no account, under the member that is at fault."""
     if isinstance(error, PlatformIdsTakenError):
         return ValidationError({"non_field_errors": [PAIR_TAKEN]})
     if isinstance(error, DuplicateAccountError | InvalidTokenError):

@@ -133,5 +133,5 @@ class DatabaseBackend(HealthCheck):
             raise ServiceUnavailable("Database error") from outcome.error
 
     def pretty_status(self) -> str:
-        """Tell the errors, or that it is working."""
+        """Return the errors, or that it is working."""
         return "\n".join(str(error) for error in self.errors) or "working"

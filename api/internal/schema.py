@@ -72,7 +72,7 @@ class ResourceSchema(SampleSchema):
         return [INTERNAL]
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Tell that nobody has to say who is calling, unless it is a customer's business."""
+        """Document that nobody has to say who is calling, unless it is a customer's business."""
         named = self.view.get_authenticators()[0].tenant_required
         return list(SECURITY) if named else [*SECURITY, {}]
 

@@ -150,5 +150,5 @@ def covering_marks() -> QuerySet[StaleUsage]:
 
 
 def is_withdrawn() -> Exists:
-    """Tell in a query of usage rows which of them act as if they were gone (09 P10)."""
+    """Return, in a query of usage rows, which of them act as if they were gone (09 P10)."""
     return Exists(covering_marks())

@@ -72,7 +72,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_staff(self) -> bool:
-        """Tell Django's admin who may enter."""
+        """Return whether the user may enter Django's admin."""
         return self.is_superuser
 
 

@@ -124,7 +124,7 @@ def first_header(headers: Headers, name: str) -> str | None:
 
 
 def tenant_of(headers: Headers) -> Tenant:
-    """Tell whom a message is about, from the explicit headers or else from the identity header.
+    """Return whom a message is about, from the explicit headers or else from the identity header.
 
     An identity that cannot be decoded counts as absent (spec 03 §2).
     """

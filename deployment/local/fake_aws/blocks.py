@@ -64,7 +64,7 @@ def _find(account_id: str, region: str, snapshot_id: str) -> EBSSnapshot | None:
 
 @replaces(EBSBackend, "start_snapshot")
 def start_snapshot(original: Any, self: Any, *args: Any, **kwargs: Any) -> EBSSnapshot:
-    """Tell the size of blocks as AWS does; the snapshot is pending until it is complete."""
+    """Return the size of blocks as AWS does; the snapshot is pending until it is complete."""
     made: EBSSnapshot = original(self, *args, **kwargs)
     made.block_size = BLOCK_SIZE
     self.ec2_backend.snapshots[made.snapshot_id].status = "pending"

@@ -160,7 +160,7 @@ BODIES = {UPDATE: {"id": "22"}, PAUSE: {"id": 11}, UNPAUSE: {"id": 11}}
 
 
 def outcome(platform: Platform, aws: FakeCloud) -> dict[str, Any]:
-    """Tell all that counts in the end, and that nothing is there twice."""
+    """Return all that counts in the end; what is there twice stands in it twice."""
     return {
         "accounts": list(
             CloudAccount.objects.values_list(

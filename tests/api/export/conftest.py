@@ -16,7 +16,7 @@ DAY = utc("2019-04-16").date()
 
 
 def fill(user: User) -> None:
-    """Give a customer accounts, instances, runs, usage and coverage."""
+    """Store a customer's accounts, instances, runs, usage and coverage."""
     account = factories.make_aws_account(user=user)
     images = [
         factories.make_rhel_image(name="=cmd()|'/c calc'!A1", usage_operation="RunInstances:0010"),

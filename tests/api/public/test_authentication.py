@@ -30,7 +30,7 @@ def customers(customer_a, customer_b, customer_c, settings):
 
 
 def outcome(who: Caller, path: str = "/accounts/") -> str:
-    """Tell as which customer a caller is served, or else what the answer's detail is."""
+    """Return as which customer a caller is served, or else what the answer's detail is."""
     users_before = list(User.objects.values_list("account_number", "org_id"))
     answer = who.get(path)
     assert list(User.objects.values_list("account_number", "org_id")) == users_before

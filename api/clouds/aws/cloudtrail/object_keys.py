@@ -56,7 +56,7 @@ class TrailKey:
 
 
 def parse_key(text: str) -> TrailKey | None:
-    """Tell whose object a key names, or None if CloudTrail does not write such a key for anybody.
+    """Return whose object a key names, or None if CloudTrail does not write such a key for anybody.
 
     The folder decides whose it is. A name of CloudTrail's own form has to have it from its first
     character to its last; any other name is that of a copy, and says nothing.

@@ -58,7 +58,7 @@ class NotifyingBucket:
         }
 
     def notification(self, queue_arn: str) -> dict[str, Any]:
-        """Tell the queue of each new object."""
+        """Return the configuration that announces each new object to the queue."""
         rules = [{"Name": "prefix", "Value": self.prefix}, {"Name": "suffix", "Value": self.suffix}]
         return {
             "QueueConfigurations": [

@@ -235,7 +235,7 @@ def configure_queues() -> Iterator[str]:
 
 
 def hold_seconds(notifying: NotifyingBucket) -> int:
-    """Tell for how long a queue shows a message that was taken to nobody else."""
+    """Return for how many seconds a queue hides a message that was taken."""
     return int(_attributes(queue_url(notifying), "VisibilityTimeout")["VisibilityTimeout"])
 
 
