@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 5
 SHORT_LOCK_SECONDS = 3
 LOCK_ATTEMPTS = 200
+ROWS_AT_ONCE = 5_000
 _NAMESPACE = "migrate"
 
 
@@ -138,3 +139,27 @@ def alter_table(connection: BaseDatabaseWrapper, statement: str) -> None:
                 raise
             logger.warning("A table is in use, attempt %s to change it: %s", attempt, statement)
             time.sleep(1)
+
+
+def fill_in_chunks(
+    connection: BaseDatabaseWrapper, table: str, *statements: str, rows: int = ROWS_AT_ONCE
+) -> None:
+    """Execute statements for all rows of a table, some thousands at a time, by their ids.
+
+    For migrations that are not atomic: each statement commits alone, so that no row stays locked
+    for long. The statements have two parameters: ids above the first one, up to the second one.
+    """
+    next_chunk = (
+        f"SELECT max(id) FROM (SELECT id FROM {connection.ops.quote_name(table)}"  # noqa: S608
+        " WHERE id > %s ORDER BY id LIMIT %s) chunk"
+    )
+    done = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(next_chunk, [done, rows])
+            (last,) = cursor.fetchone()
+            if last is None:
+                return
+            for statement in statements:
+                cursor.execute(statement, [done, last])
+            done = last

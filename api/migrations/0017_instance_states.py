@@ -8,9 +8,7 @@ from typing import Any
 
 from django.db import migrations, models
 
-from util.migrations import alter_table, build_index
-
-AT_ONCE = 5_000
+from util.migrations import alter_table, build_index, fill_in_chunks
 
 ADD = """
 ALTER TABLE api_instance
@@ -26,10 +24,6 @@ ALTER TABLE api_instance
 INDEX = """
 CREATE INDEX CONCURRENTLY instance_listed ON api_instance
     (cloud_account_id, region, instance_type, power_state, machine_image_id)
-"""
-
-LAST_OF_CHUNK = """
-SELECT max(id) FROM (SELECT id FROM api_instance WHERE id > %s ORDER BY id LIMIT %s) chunk
 """
 
 RANK = """CASE source_name WHEN 'RunInstances' THEN 0 WHEN 'TerminateInstances' THEN 2
@@ -73,16 +67,8 @@ def change_table(apps: Any, schema_editor: Any) -> None:
 
 
 def fill(connection: Any) -> None:
-    """Fill the columns of all instances, chunk by chunk, each in a transaction of its own."""
-    done = 0
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(LAST_OF_CHUNK, [done, AT_ONCE])
-            (last,) = cursor.fetchone()
-            if last is None:
-                return
-            cursor.execute(FILL, [done, last])
-            done = last
+    """Fill the columns of all instances, chunk by chunk."""
+    fill_in_chunks(connection, "api_instance", FILL)
 
 
 class Migration(migrations.Migration):

@@ -9,9 +9,7 @@ from typing import Any
 
 from django.db import migrations, models
 
-from util.migrations import alter_table, build_index
-
-AT_ONCE = 5_000
+from util.migrations import alter_table, build_index, fill_in_chunks
 
 ADD_TO_RUNS = """
 ALTER TABLE api_run
@@ -28,10 +26,6 @@ ALTER TABLE api_concurrentusage
 INDEX = """
 CREATE INDEX CONCURRENTLY concurrentusage_unsummed ON api_concurrentusage (user_id, date)
 WHERE (summed_at IS NULL OR NOT (summed_at = computed_at AND summed_at IS NOT NULL))
-"""
-
-LAST_OF_CHUNK = """
-SELECT max(id) FROM (SELECT id FROM api_run WHERE id > %s ORDER BY id LIMIT %s) chunk
 """
 
 RANK = """CASE source_name WHEN 'RunInstances' THEN 0 WHEN 'TerminateInstances' THEN 2
@@ -99,17 +93,8 @@ def change_tables(apps: Any, schema_editor: Any) -> None:
 
 
 def fill(connection: Any) -> None:
-    """Fill the columns of all runs, chunk by chunk, each in a transaction of its own."""
-    done = 0
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(LAST_OF_CHUNK, [done, AT_ONCE])
-            (last,) = cursor.fetchone()
-            if last is None:
-                return
-            cursor.execute(FILL_RESIZES, [done, last])
-            cursor.execute(FILL_CPUS, [done, last])
-            done = last
+    """Fill the columns of all runs, chunk by chunk."""
+    fill_in_chunks(connection, "api_run", FILL_RESIZES, FILL_CPUS)
 
 
 class Migration(migrations.Migration):

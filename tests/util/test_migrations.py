@@ -8,7 +8,7 @@ from django.db import OperationalError, connection, transaction
 
 from tests.threads import in_thread, in_threads
 from util import migrations
-from util.migrations import alter_table, build_index, migrate_alone
+from util.migrations import alter_table, build_index, fill_in_chunks, migrate_alone
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,6 +73,26 @@ def test_an_index_is_built_anew_after_a_failure(table):
             "SELECT indisvalid FROM pg_index WHERE indexrelid = 'crowded_number'::regclass"
         )
         assert cursor.fetchone() == (True,)
+
+
+def test_all_rows_are_filled_chunk_by_chunk(table):
+    """Each row once, also those behind a hole, and with each statement in its turn."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE crowded ADD id integer")
+        cursor.execute("DELETE FROM crowded")
+        cursor.execute(
+            "INSERT INTO crowded (id, number) SELECT id, 0 FROM generate_series(1, 20) id"
+            " WHERE id NOT BETWEEN 5 AND 14"
+        )
+        fill_in_chunks(
+            connection,
+            "crowded",
+            "UPDATE crowded SET number = number + 1 WHERE id > %s AND id <= %s",
+            "UPDATE crowded SET number = number * 10 WHERE id > %s AND id <= %s",
+            rows=3,
+        )
+        cursor.execute("SELECT number, count(*) FROM crowded GROUP BY number")
+        assert cursor.fetchall() == [(10, 10)]
 
 
 def test_who_waits_to_migrate_keeps_no_index_from_being_built(table, monkeypatch):
