@@ -8,6 +8,7 @@ from api.coverage.error_bars import Bars, CountedRun, UnsureSpan, error_bars
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.days import windows
 from api.models import CoverageDay
+from api.models.usage import is_stale
 from util import clock
 from util.arrays import array_literal
 from util.replica import connection
@@ -51,10 +52,8 @@ SELECT day::date, coalesce(covered.states, '{{}}'), coalesce(covered.is_correcte
        (SELECT coalesce(sum(extract(epoch FROM upper(span) - lower(span))), 0)::float8
         FROM unknown, unnest(unknown.spans) AS span WHERE unknown.date = day::date),
        (SELECT coalesce((maximum_counts->0->>5)::integer, 0) FROM api_concurrentusage usage
-        WHERE usage.user_id = %(user)s AND usage.date = day::date AND NOT EXISTS (
-            SELECT FROM api_staleusage mark
-            WHERE mark.user_id = %(user)s AND mark.first_day <= day::date
-              AND (mark.last_day IS NULL OR mark.last_day >= day::date)))
+        WHERE usage.user_id = %(user)s AND usage.date = day::date
+          AND NOT {is_stale("usage.user_id", "usage.date")})
 FROM generate_series(%(first)s::timestamp, %(last)s::timestamp, '1 day') AS day
 LEFT JOIN covered ON covered.date = day::date
 ORDER BY day

@@ -18,22 +18,20 @@ from api.metering.days import each_day
 from api.metering.facets import ANY
 from api.metering.staleness import is_withdrawn
 from api.models import ConcurrentUsage
+from api.models.usage import is_stale
 from util.replica import connection
 
 _ONE_DAY = timedelta(days=1)
 _FIRST_FACET = 1
 """Place of the first facet in an entry of ``ConcurrentUsage.sums``."""
 
-_DAYS = """
+_DAYS = f"""
 day AS MATERIALIZED (
     SELECT date, width_bucket(date, %(begins)s::date[]) - 1 AS bucket, sums, maximum_counts
     FROM api_concurrentusage stored
     WHERE user_id = %(user)s AND date BETWEEN %(first)s AND %(last)s AND summed_at = computed_at
-      AND NOT EXISTS (
-          SELECT FROM api_staleusage stale
-          WHERE stale.user_id = %(user)s AND stale.first_day <= stored.date
-            AND (stale.last_day >= stored.date OR stale.last_day IS NULL))
-)"""
+      AND NOT {is_stale("stored.user_id", "stored.date")}
+)"""  # noqa: S608 - made of constants
 
 _PAGE = """
 summed AS (

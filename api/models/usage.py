@@ -11,6 +11,17 @@ UNSUMMED = Q(summed_at__isnull=True) | ~Q(summed_at=F("computed_at"))
 """The rows of usage whose sums are missing, or do not hold any more."""
 
 
+def is_stale(user: str, day: str) -> str:
+    """Return SQL: whether a day of a customer must be calculated again (09 P10).
+
+    ``user`` and ``day`` are SQL of the customer's id and the day.
+    """
+    return f"""EXISTS (
+        SELECT FROM api_staleusage mark
+        WHERE mark.user_id = {user} AND mark.first_day <= {day}
+          AND (mark.last_day >= {day} OR mark.last_day IS NULL))"""
+
+
 class ConcurrentUsage(Timestamped):
     """One user's largest numbers of RHEL instances on at once on one UTC day.
 

@@ -12,6 +12,7 @@ from django.db.models import Count, Sum
 from api.coverage.quality import Quality, of_days
 from api.metering.facets import ANY, Key
 from api.models import AuditEntry, BillingFinding, User
+from api.models.usage import is_stale
 from api.overview.coverage import last_days_of_accounts
 from api.trust.usage_changes import usage_changes
 from util import clock
@@ -24,7 +25,7 @@ MOST_SERIES = 6
 """Values of one facet that are drawn, those with the largest peaks."""
 
 # Of each day the total, and the numbers of one facet's values, which no other facet narrows.
-_USAGE = """
+_USAGE = f"""
 SELECT day.date, day.revision, (day.maximum_counts->0->>5)::int,
        coalesce((
            SELECT jsonb_object_agg(entry->>%(place)s, (entry->>5)::int)
@@ -32,14 +33,12 @@ SELECT day.date, day.revision, (day.maximum_counts->0->>5)::int,
            WHERE %(place)s >= 0 AND entry->>%(place)s <> %(any)s AND NOT EXISTS (
                SELECT FROM jsonb_array_elements_text(entry) WITH ORDINALITY AS facet (value, n)
                WHERE n <= 5 AND n <> %(place)s + 1 AND value <> %(any)s)
-       ), '{}'),
-       EXISTS (SELECT FROM api_staleusage mark
-               WHERE mark.user_id = day.user_id AND mark.first_day <= day.date
-                 AND (mark.last_day >= day.date OR mark.last_day IS NULL))
+       ), '{{}}'),
+       {is_stale("day.user_id", "day.date")}
 FROM api_concurrentusage day
 WHERE day.user_id = %(user)s AND day.date >= %(first)s AND day.date <= %(last)s
 ORDER BY day.date
-"""
+"""  # noqa: S608 - made of constants
 
 _ACCOUNTS = """
 SELECT account.id, account.cloud_type,

@@ -14,26 +14,24 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from api.models.usage import is_stale
 from util.arrays import array_literal
 
 LEASE_SECONDS = 30
 """After which another publisher takes over, or the same one tries again after a failure."""
 
 # A day that is being calculated again acts as if it were gone: its message waits for that.
-_TAKE = """
+_TAKE = f"""
 SELECT entry.id, entry.version, entry.user_id, entry.date, entry.revision, entry.is_replay,
        entry.withdrawn, entry.recorded_at, statement_timestamp()
 FROM api_usageoutboxentry entry
 WHERE entry.topic = %(topic)s AND entry.due_at <= statement_timestamp()
   AND (entry.leased_until IS NULL OR entry.leased_until <= statement_timestamp())
-  AND (entry.withdrawn IS NOT NULL OR NOT EXISTS (
-        SELECT FROM api_staleusage mark
-        WHERE mark.user_id = entry.user_id AND mark.first_day <= entry.date
-          AND (mark.last_day IS NULL OR mark.last_day >= entry.date)))
+  AND (entry.withdrawn IS NOT NULL OR NOT {is_stale("entry.user_id", "entry.date")})
 ORDER BY entry.due_at, entry.id
 LIMIT %(limit)s
 FOR UPDATE OF entry SKIP LOCKED
-"""
+"""  # noqa: S608 - made of constants
 
 _LEASE = """
 UPDATE api_usageoutboxentry
