@@ -28,6 +28,17 @@ def forms_of(environment) -> dict[str, dict[str, str]]:
     }
 
 
+def started(environment, action: str, **days: str) -> AuditEntry:
+    """Start an action about the customer of the tests."""
+    return log.start(
+        operator=OPERATOR,
+        action=action,
+        target="x",
+        user_id=environment.user.id,
+        arguments=days,
+    )
+
+
 def work(entry_id: int) -> bool:
     with time_machine.travel(at(NOW), tick=False):
         return log.work(entry_id)
@@ -189,13 +200,7 @@ def test_wrong_files_store_nothing(environment, operator, content):
 
 
 def test_cancelled_action_ends_before_its_next_step(environment, operator, monkeypatch):
-    entry = log.start(
-        operator=OPERATOR,
-        action="recalculate",
-        target="x",
-        user_id=environment.user.id,
-        arguments={"since": "2023-03-01", "until": "2023-03-12"},
-    )
+    entry = started(environment, "recalculate", since="2023-03-01", until="2023-03-12")
     done = []
     monkeypatch.setattr(
         log, "steps_of", lambda _: [lambda: _cancel(operator, entry, done), lambda: done.append(2)]
@@ -217,7 +222,7 @@ def _cancel(operator, entry, done) -> str:
 
 
 def test_interrupted_action_goes_on_after_its_last_step(environment, monkeypatch):
-    entry = log.start(operator=OPERATOR, action="replay", target="x", user_id=environment.user.id)
+    entry = started(environment, "replay")
     done = []
 
     def lost():
@@ -237,20 +242,14 @@ def test_interrupted_action_goes_on_after_its_last_step(environment, monkeypatch
 
 def test_long_action_is_left_to_another_task(environment, monkeypatch):
     monkeypatch.setattr(log, "SECONDS_AT_ONCE", -1)
-    entry = log.start(
-        operator=OPERATOR,
-        action="recalculate",
-        target="x",
-        user_id=environment.user.id,
-        arguments={"since": "2023-03-01", "until": "2023-03-12"},
-    )
+    entry = started(environment, "recalculate", since="2023-03-01", until="2023-03-12")
     assert work(entry.id) is True
     entry.refresh_from_db()
     assert entry.outcome == "running"
 
 
 def test_failed_action_says_why_and_is_over(environment, monkeypatch):
-    entry = log.start(operator=OPERATOR, action="replay", target="x", user_id=environment.user.id)
+    entry = started(environment, "replay")
 
     def fail(_):
         raise ValueError("S3 is away")
@@ -262,13 +261,7 @@ def test_failed_action_says_why_and_is_over(environment, monkeypatch):
 
 
 def test_replay_that_leaves_files_is_failed_not_done(environment, monkeypatch):
-    entry = log.start(
-        operator=OPERATOR,
-        action="replay",
-        target="x",
-        user_id=environment.user.id,
-        arguments={"since": "2023-03-01", "until": "2023-03-02"},
-    )
+    entry = started(environment, "replay", since="2023-03-01", until="2023-03-02")
 
     def fail(wanted):
         raise ReplayFailedError("1 files failed, such as trails/x")
@@ -288,13 +281,7 @@ def test_action_for_a_customer_who_is_gone_fails(db):
 
 
 def test_progress_is_on_the_page_until_the_action_is_over(environment, operator):
-    entry = log.start(
-        operator=OPERATOR,
-        action="replay",
-        target="customer",
-        user_id=environment.user.id,
-        arguments={"since": "2023-03-01", "until": "2023-03-02"},
-    )
+    entry = started(environment, "replay", since="2023-03-01", until="2023-03-02")
     AuditEntry.objects.filter(id=entry.id).update(done=3, total=7)
     for path in (f"/actions/{entry.id}/", f"/actions/{entry.id}/progress/"):
         text = operator.get(path).content.decode()
