@@ -29,11 +29,6 @@ class Lane:
     y: int
     marks: Sequence[Mark]
 
-    @property
-    def label_y(self) -> int:
-        """Where the lane's name stands."""
-        return self.y - 4
-
 
 @dataclass(frozen=True)
 class Drawing:

@@ -9,10 +9,9 @@ from typing import Any
 
 from django.http import HttpResponse
 
-NOT_KNOWN = "not known"
+from api.export.columns import FORMULA_STARTS
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula (spec 11 §4)."""
+NOT_KNOWN = "not known"
 
 
 def shown(value: Any) -> str:
@@ -36,24 +35,23 @@ def cell_of_csv(value: Any) -> str:
         return value.isoformat()
     text = shown(value)
     is_number = isinstance(value, int | float)
-    return f"'{text}" if text.startswith(_FORMULA) and not is_number else text
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not is_number else text
 
 
 @dataclass(frozen=True)
 class Cell:
     """One value; ``url`` is where it leads, ``mark`` the class that colours it.
 
-    Whatever a mark says is said by the text, too. ``note`` explains what is abbreviated.
+    Whatever a mark says is said by the text, too.
     """
 
     value: Any
     url: str = ""
     mark: str = ""
-    note: str = ""
 
     @property
     def text(self) -> str:
-        """The value as people read it."""
+        """Return the value as people read it."""
         return shown(self.value)
 
 
@@ -64,7 +62,6 @@ class ActionButton:
     label: str
     url: str
     about: str
-    value: str = ""
 
     @property
     def is_button(self) -> bool:
@@ -93,18 +90,18 @@ class Table:
 
     @property
     def cells(self) -> Iterable[Sequence[Any]]:
-        """The rows, with every value in a cell."""
+        """Return the rows, with every value in a cell."""
         for row in self.rows:
             yield [one if isinstance(one, Cell | ActionButton) else Cell(one) for one in row]
 
     @property
     def series_text(self) -> str:
-        """The drawn columns, as the script reads them."""
+        """Return the drawn columns, as the script reads them."""
         return "|".join(self.series)
 
     @property
     def band_text(self) -> str:
-        """The columns of the band's edges, as the script reads them."""
+        """Return the columns of the band's edges, as the script reads them."""
         return "|".join(self.band)
 
     def csv(self) -> HttpResponse:

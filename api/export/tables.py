@@ -41,8 +41,3 @@ class Table:
         # JSON text holds no control characters, so nothing is quoted.
         query = f"{self.before} SELECT row_to_json(exported) FROM ({rows}) exported"  # noqa: S608
         return f"COPY ({query}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
-
-    def rows(self) -> str:
-        """Return the statement that reads the values as they are."""
-        values = ", ".join(f'{column.sql} AS "{column.name}"' for column in self.columns)
-        return f"{self.before} SELECT {values} {self.source} {self.order}"

@@ -22,9 +22,6 @@ TASK = "api.tasks.run_operator_action"
 Action = AuditEntry.Action
 Outcome = AuditEntry.Outcome
 
-LONG_ACTIONS = frozenset({Action.RECALCULATE, Action.REPLAY})
-"""Those that a task works on, step by step."""
-
 OPEN = Q(finished_at__isnull=True)
 SECONDS_AT_ONCE = 600
 """After so long the rest of an action is left to another task."""
