@@ -54,7 +54,7 @@ class Numbers(NamedTuple):
 
     @property
     def accounts(self) -> int:
-        """Accounts of both clouds."""
+        """Return the number of accounts of both clouds."""
         return self.aws_accounts + self.azure_accounts
 
 
@@ -77,7 +77,7 @@ class Fleet:
 
     @property
     def troubles(self) -> Sequence[Any] | None:
-        """What needs a look; None if that is not known."""
+        """Return what needs a look; None if that is not known."""
         return self.sample.details.get("troubles")
 
 
