@@ -1,22 +1,15 @@
 """What is wrong in how any customer's RHEL is paid (spec 11 §2)."""
 
-from typing import Any
-
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.internal.access import IsKnownCaller
-from api.internal.trust import USER_ID, customer_of
-from api.internal.views import InternalView
+from api.internal.customers import USER_ID, CustomerView
 from api.public import billing, billing_components, schema, tags
-from api.public.authentication import InternalOptionalAuthentication
 
 
-class BillingFindingsView(InternalView, billing.BillingFindingsView):
+class BillingFindingsView(CustomerView, billing.BillingFindingsView):
     """What is wrong in how the RHEL of a customer is paid."""
 
-    authentication_classes = [InternalOptionalAuthentication]
-    permission_classes = [IsKnownCaller]
     renderer_classes = billing.BillingFindingsView.renderer_classes
 
     @schema.operation(
@@ -32,7 +25,3 @@ class BillingFindingsView(InternalView, billing.BillingFindingsView):
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of findings."""
         return super().get(request, format)
-
-    def customer(self, request: Request) -> Any:
-        """Return the customer named by ``user_id``. Raises ValidationError."""
-        return customer_of(request)

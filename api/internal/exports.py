@@ -13,7 +13,7 @@ from rest_framework.serializers import Serializer
 
 from api.export import jobs
 from api.export.kinds import KINDS
-from api.internal.trust import LONGEST_ID, UNKNOWN_USER
+from api.internal.customers import LONGEST_ID, UNKNOWN_USER, row_with_id
 from api.internal.views import InternalView
 from api.models import ExportJob, User
 from api.public import components, tags
@@ -124,8 +124,7 @@ class ExportJobView(InternalView):
     )
     def get(self, request: Request, pk: str) -> Response:
         """Return the job. Raises Http404."""
-        is_id = pk.isascii() and pk.isdigit() and len(pk) <= LONGEST_ID
-        job = ExportJob.objects.filter(id=int(pk)).first() if is_id else None
+        job = row_with_id(ExportJob.objects.all(), pk)
         if job is None:
             raise Http404
         return Response(_shown(job))

@@ -1,22 +1,15 @@
 """How long any customer's RHEL was on, and how much at once (spec 11 §1)."""
 
-from typing import Any
-
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.internal.access import IsKnownCaller
-from api.internal.trust import USER_ID, customer_of
-from api.internal.views import InternalView
+from api.internal.customers import USER_ID, CustomerView
 from api.public import measures, measures_components, schema, tags
-from api.public.authentication import InternalOptionalAuthentication
 
 
-class UsageView(InternalView, measures.UsageView):
+class UsageView(CustomerView, measures.UsageView):
     """How long RHEL was on for any customer, by hour, day or month."""
 
-    authentication_classes = [InternalOptionalAuthentication]
-    permission_classes = [IsKnownCaller]
     renderer_classes = measures.UsageView.renderer_classes
 
     @schema.operation(
@@ -32,7 +25,3 @@ class UsageView(InternalView, measures.UsageView):
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of hours, days or months."""
         return super().get(request, format)
-
-    def customer(self, request: Request) -> Any:
-        """Return the customer named by ``user_id``. Raises ValidationError."""
-        return customer_of(request)

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,28 +17,17 @@ from api.clouds.aws.cloudtrail.stored_records import (
     RecordMissingError,
     read_record,
 )
-from api.internal.access import IsKnownCaller
+from api.internal.customers import LONGEST_ID, USER_ID, CustomerView
 from api.internal.views import InternalView
-from api.models import IngestObject, InstanceEvent, User
+from api.models import IngestObject, InstanceEvent
 from api.public import components, schema, tags, trust, trust_components
-from api.public.authentication import InternalOptionalAuthentication
 
 logger = logging.getLogger(__name__)
 
-LONGEST_ID = 18
-"""Digits of an id that every column of ids can hold."""
 
-UNKNOWN_USER = "There is no such user."
-REQUIRED = "This parameter is required."
-
-USER_ID = OpenApiParameter("user_id", int, description="The customer.", required=True)
-
-
-class ExplainView(InternalView, trust.ExplainView):
+class ExplainView(CustomerView, trust.ExplainView):
     """Why a day's number of any customer, today's included, is what it is."""
 
-    authentication_classes = [InternalOptionalAuthentication]
-    permission_classes = [IsKnownCaller]
     renderer_classes = trust.ExplainView.renderer_classes
     date = replace(trust.DATE, latest=0, too_late="cannot be in the future.")
     with_sources = True
@@ -56,22 +45,6 @@ class ExplainView(InternalView, trust.ExplainView):
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of the runs on at the peak, with where their log records lie."""
         return super().get(request, format)
-
-    def customer(self, request: Request) -> Any:
-        """Return the customer named by ``user_id``. Raises ValidationError."""
-        return customer_of(request)
-
-
-def customer_of(request: Request) -> User:
-    """Return the customer named by ``user_id``. Raises ValidationError."""
-    text = request.query_params.get("user_id", "")
-    if not text:
-        raise ValidationError({"user_id": [REQUIRED]})
-    is_id = text.isascii() and text.isdigit() and len(text) <= LONGEST_ID
-    user = User.objects.filter(id=int(text)).first() if is_id else None
-    if user is None:
-        raise ValidationError({"user_id": [UNKNOWN_USER]})
-    return user
 
 
 class RecordView(InternalView):
