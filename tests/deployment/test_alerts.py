@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from deployment.local.service import REPOSITORY
-from tests.deployment.alert_cases import CASES, Case
+from tests.deployment.alert_cases import CASES
+from tests.deployment.alert_series import Case
 
 RULES = REPOSITORY / "deployment" / "alerts" / "rules.yaml"
 OF_DJANGO_PROMETHEUS = {
