@@ -2,21 +2,18 @@
 
 import io
 import json
-from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import psycopg2
 import psycopg2.extras
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from api.metering.recalculate import recalculate_runs_of_all_accounts
 from api.models import (
     AccountState,
     CloudAccount,
-    ConcurrentUsage,
     ImageTags,
     InspectionAttempt,
     Instance,
@@ -30,128 +27,20 @@ from api.models import (
 )
 from api.original import copying, source
 from tests import factories
-from tests.api.metering import reference
-from tests.api.original.database import BEGIN, fill, original_database
+from tests.api.original.copies import (
+    KINDS,
+    NOW,
+    TABLES,
+    Expected,
+    copied,
+    everything,
+    run,
+    total,
+    usage,
+)
+from tests.api.original.database import BEGIN, fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOW = datetime(2023, 3, 25, 1, tzinfo=UTC)
-KINDS = [step.name for step in copying.STEPS]
-
-
-@pytest.fixture
-def original(db, queued):
-    """An empty database of the original with all its constraints."""
-    with original_database("the_original") as database:
-        yield database
-
-
-@pytest.fixture
-def lenient(db, queued):
-    """One without constraints, for what must not be there."""
-    with original_database("the_broken_original", strict=False) as database:
-        yield database
-
-
-def run(database, *options):
-    """Copy; return the reports by the names of kinds."""
-    out = io.StringIO()
-    with time_machine.travel(NOW, tick=False):
-        call_command(
-            "import_original", "--database-url", database.url, "--json", *options, stdout=out
-        )
-    lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    return {line["table"]: line for line in lines if "table" in line}
-
-
-def copied(reports):
-    return [reports[kind]["copied"] for kind in KINDS]
-
-
-TABLES = (
-    "api_user", "api_usertasklock", "api_cloudaccount", "api_accountstate", "api_machineimage",
-    "api_imagetags", "api_instance", "api_instanceevent", "api_inspectionattempt",
-    "api_instancedefinition",
-)  # fmt: skip
-
-
-_IMAGE = """(SELECT concat_ws(' ', user_id, offer, cloud_image_id)
-             FROM api_machineimage image WHERE image.id = row.machine_image_id) AS of_image"""
-
-
-def everything():
-    """Return all rows that were copied, without moments of the copy and ids that are new."""
-    found = {}
-    with connection.cursor() as cursor:
-        for table in TABLES:
-            has_image = table in ("api_imagetags", "api_instance", "api_inspectionattempt")
-            cursor.execute(f"SELECT row.*{', ' + _IMAGE if has_image else ''} FROM {table} row")
-            names = [column.name for column in cursor.description]
-            left_out = {"updated_at", "machine_image_id"}
-            if table in ("api_usertasklock", "api_accountstate", "api_imagetags"):
-                left_out |= {"id", "created_at"}
-            if table == "api_machineimage":
-                left_out.add("id")
-            rows = [
-                str([value for name, value in zip(names, row, strict=True) if name not in left_out])
-                for row in cursor.fetchall()
-            ]
-            found[table] = sorted(rows)
-    return found
-
-
-def usage():
-    rows = ConcurrentUsage.objects.order_by("user_id", "date")
-    found = rows.values_list("user_id", "date", "maximum_counts")
-    return [(user_id, day, sorted(counts)) for user_id, day, counts in found]
-
-
-def total(counts):
-    """Return the number over everything."""
-    return next(entry[5] for entry in counts if set(entry[:5]) == {"_ANY"})
-
-
-class Expected:
-    """The daily numbers of the original's data by the tests' reference implementation."""
-
-    def __init__(self, database):
-        images = {
-            id: self._facets(*row)
-            for id, *row in database.execute(
-                "SELECT id, inspection_json, rhel_detected_by_tag, architecture"
-                " FROM api_machineimage"
-            )
-        }
-        owner = dict(
-            database.execute(
-                "SELECT i.id, user_id FROM api_instance i"
-                " JOIN api_cloudaccount a ON a.id = cloud_account_id"
-            )
-        )
-        image_of = dict(database.execute("SELECT id, machine_image_id FROM api_instance"))
-        events = defaultdict(list)
-        for instance, at, kind in database.execute(
-            "SELECT instance_id, occurred_at, event_type FROM api_instanceevent ORDER BY id"
-        ):
-            events[instance].append((at, kind, ""))
-        self.runs = defaultdict(list)
-        for instance, told in events.items():
-            for start, end in reference.expected_runs(told):
-                self.runs[owner[instance]].append(
-                    reference.OracleRun(start, end, images.get(image_of[instance]))
-                )
-
-    @staticmethod
-    def _facets(result, is_tagged, architecture):
-        told = json.loads(result or "{}")
-        if not (is_tagged or told.get("rhel_release_files_found")):
-            return None
-        purpose = told.get("syspurpose", {})
-        names = ("role", "service_level_agreement", "usage", "service_type")
-        return (architecture, *(purpose.get(name, "") for name in names))
-
-    def counts(self, user_id, day):
-        return reference.expected_counts(self.runs[user_id], day)
 
 
 def test_a_thousand_instances_give_the_numbers_of_the_reference(original):
@@ -395,128 +284,6 @@ def test_runs_may_be_left_to_the_hourly_passes(original):
     assert not Run.objects.exists()
     recalculate_runs_of_all_accounts()
     assert Run.objects.count() == 1
-
-
-class TestBadData:
-    """What one meets in old databases: each row is told, and the good ones count."""
-
-    def test_relations_to_nothing(self, lenient):
-        lenient.user(1)
-        lenient.account(1, 1)
-        lenient.account(2, 1, content_type_id=999)
-        lenient.account(3, 1, object_id=999)
-        lenient.account(4, 99)
-        lenient.account(5, 1, content_type_id=lenient.types["awsinstance"])
-        lenient.image(1, content_type_id=None)
-        lenient.image(2, object_id=None)
-        lenient.instance(1, 1, 1)
-        lenient.instance(2, 2, None)
-        lenient.instance(3, 77, None)
-        lenient.instance(4, 1, 88)
-        lenient.instance(5, 1, None, content_type_id=998)
-        lenient.instance(6, 1, None, object_id=998)
-        lenient.instance(7, 1, None, "azure")
-        lenient.event(1, 1, "power_on", BEGIN)
-        lenient.event(2, 2, "power_on", BEGIN)
-        lenient.event(3, 66, "power_on", BEGIN)
-        lenient.event(4, 1, "power_off", BEGIN + timedelta(days=1), content_type_id=997)
-        reports = run(lenient)
-        assert reports["accounts"]["left_out"] == {
-            "its content type is missing": 2,
-            "the row of its cloud is missing": 1,
-            "its user is missing": 1,
-        }
-        assert reports["images"]["left_out"] == {
-            "its content type is missing": 1,
-            "the row of its cloud is missing": 1,
-        }
-        assert reports["instances"]["left_out"] == {
-            "its account is left out": 1,
-            "its account is missing": 1,
-            "its content type is missing": 1,
-            "the row of its cloud is missing": 1,
-            "its account is of another cloud": 1,
-        }
-        assert reports["instances"]["notes"] == {"its image is missing": 2}
-        assert reports["events"]["left_out"] == {
-            "its instance is left out": 1,
-            "its instance is missing": 1,
-        }
-        # An event without its cloud's part still ends a run.
-        assert reports["events"]["notes"] == {
-            "the row of its cloud is missing: no instance type": 1
-        }
-        assert Run.objects.get().end_time == BEGIN + timedelta(days=1)
-
-    def test_rows_that_were_stored_twice(self, lenient):
-        """Under other ids: what hangs on the second hangs on the first."""
-        lenient.user(1)
-        lenient.account(1, 1)
-        lenient.account(2, 1, part={"aws_account_id": 1001}, platform_authentication_id=99)
-        lenient.image(1)
-        lenient.image(2, part={"ec2_ami_id": "ami-1"})
-        lenient.instance(1, 1, 1)
-        lenient.instance(2, 2, 2, part={"ec2_instance_id": "I-1"})
-        lenient.event(1, 1, "power_on", BEGIN)
-        lenient.event(2, 2, "power_on", BEGIN)
-        lenient.event(3, 2, "power_off", BEGIN + timedelta(days=1))
-        reports = run(lenient)
-        assert reports["accounts"]["left_out"] == {"stored twice": 1}
-        assert reports["images"]["present"] == 1
-        assert reports["instances"]["left_out"] == {"stored twice": 1}
-        assert reports["events"]["left_out"] == {"stored twice": 1}
-        assert Instance.objects.count() == CloudAccount.objects.count() == 1
-        assert Run.objects.get().end_time == BEGIN + timedelta(days=1)
-
-    def test_empty_columns(self, lenient):
-        lenient.user(1, uuid=None, date_joined=None, is_active=None, account_number="")
-        lenient.account(1, 1, enabled_at=None, is_synthetic=None)
-        lenient.account(2, 1, part={"account_arn": None})
-        lenient.account(3, 1, part={"aws_account_id": None})
-        lenient.account(4, 1, "azure", part={"subscription_id": None})
-        lenient.account(5, 1, platform_source_id=None)
-        lenient.image(1, status=None, name=None, part={"platform": None, "region": None})
-        lenient.image(2, part={"ec2_ami_id": None})
-        lenient.image(3, inspection_json="no JSON")
-        lenient.instance(1, 1, 1, part={"region": None})
-        lenient.instance(2, 1, 3, part={"ec2_instance_id": ""})
-        lenient.event(1, 1, "power_on", BEGIN, part={"instance_type": "x" * 64})
-        lenient.event(2, 1, "power_off", None)
-        lenient.event(3, 1, None, BEGIN)
-        lenient.event(4, 1, "explosion", BEGIN)
-        reports = run(lenient)
-        assert reports["users"]["notes"] == {"no date of joining: today": 1}
-        user = User.objects.get()
-        assert (user.uuid, user.org_id, user.account_number) == ("original-1", "200001", None)
-        assert reports["accounts"]["left_out"] == {
-            "no AWS account number or ARN": 2,
-            "no subscription": 1,
-            "no ids of the sources service": 1,
-        }
-        assert CloudAccount.objects.get().enabled_at == BEGIN
-        assert reports["images"]["left_out"] == {"no id of the cloud": 1}
-        assert set(MachineImage.objects.values_list("id", "status")) == {
-            (1, "pending"), (3, "inspected"),
-        }  # fmt: skip
-        assert reports["instances"]["left_out"] == {"no id of the cloud": 1}
-        assert reports["events"]["left_out"] == {
-            "no time": 1,
-            "an unknown type of event": 2,
-        }
-        assert Instance.objects.get().region == ""
-
-    def test_times_without_a_zone_are_utc(self, lenient):
-        lenient.execute("SET TIME ZONE 'America/New_York'")
-        lenient.execute("ALTER DATABASE the_broken_original SET timezone = 'America/New_York'")
-        for table, column in (("instanceevent", "occurred_at"), ("user", "date_joined")):
-            lenient.execute(f"ALTER TABLE api_{table} ALTER {column} TYPE timestamp")
-        lenient.user(1, date_joined=BEGIN.replace(tzinfo=None))
-        lenient.account(1, 1)
-        lenient.instance(1, 1, None)
-        lenient.event(1, 1, "power_on", BEGIN.replace(tzinfo=None))
-        run(lenient)
-        assert InstanceEvent.objects.get().occurred_at == BEGIN
-        assert User.objects.get().date_joined == BEGIN
 
 
 class TestRefusals:
