@@ -5,51 +5,23 @@ import random
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from django.core.cache import cache
-from django.core.management import CommandError, call_command
-from jsonschema import Draft202012Validator
 
 from api.accounts.deletion import delete_user_if_unused
-from api.coverage.quality import of_days, states_of_days
 from api.metering import recalculate
 from api.metering.rebuild import rebuild
-from api.models import (
-    CloudAccount,
-    ConcurrentUsage,
-    CoverageDay,
-    PublishedUsage,
-    UsageOutboxEntry,
-    User,
-)
+from api.models import CloudAccount, ConcurrentUsage, PublishedUsage, UsageOutboxEntry, User
 from api.push import messages, outbox, publisher
 from api.push.metrics import statistics
 from tests import factories
 from tests.api.metering.notation import at, day
-from tests.api.public.callers import caller_for
 from tests.api.push.broker import Follower
+from tests.api.push.told import VALIDATOR, id_of, shown
 from util.kafka import KafkaProducerError
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SCHEMA = json.loads(Path("docs/schemas/usage-day-changed.v1.json").read_text())
-VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
-
-
-def id_of(user, number, revision):
-    return f"{user.uuid}:{day(number)}:{revision}"
-
-
-def shown(user):
-    """What ``concurrent/`` shows of all of a customer's days."""
-    first = user.date_joined.date()
-    stored = ConcurrentUsage.objects.filter(user=user).order_by("-date").first()
-    end = stored.date + timedelta(days=1)
-    response = caller_for(user).get(f"/concurrent/?start_date={first}&end_date={end}&limit=100")
-    assert response.status_code == 200, response.content
-    return {one["date"]: one["maximum_counts"] for one in response.json()["data"]}
 
 
 def test_acceptance_1_messages_validate_and_ids_are_unique(environment, topic):
@@ -196,73 +168,6 @@ def test_acceptance_5_three_recalculations_while_down_are_one_message(
     assert [event["data"]["revision"] for event in of_day_10] == [3]
 
 
-def replayed(capsys, *arguments):
-    call_command("push_usage", *arguments, "--json")
-    return json.loads(capsys.readouterr().out)
-
-
-def test_acceptance_6_a_replay_sends_the_same_bytes(environment, topic, capsys):
-    """14 acceptance 6: same ids, same bytes; nothing of other days or other customers."""
-    factories.make_user(date_joined=at("2023-03-01T00"))
-    environment.instance("on 10T10, off 10T12")
-    environment.recalculate()
-    topic.publish()
-    before = [message.value() for message in topic.messages(at_least=1)]
-    dry = replayed(
-        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", environment.user.org_id,
-        "--dry-run",
-    )  # fmt: skip
-    assert (dry["days"], dry["sent"]) == (2, 0)
-    assert topic.publish() == 0
-    report = replayed(
-        capsys, "--from", "2023-03-09", "--to", "2023-03-10", "--org-id", environment.user.org_id
-    )
-    assert report == {"from": "2023-03-09", "to": "2023-03-10", "days": 2, "sent": 2}
-    after = [message.value() for message in topic.messages(at_least=len(before) + 2)]
-    again = Counter(after) - Counter(before)
-    assert sorted(json.loads(value)["id"] for value in again) == sorted(
-        [id_of(environment.user, 10, 1), id_of(environment.user, 9, 1)]
-    )
-    assert set(again) <= set(before)
-    assert replayed(capsys, "--from", "2023-03-09", "--to", "2023-03-10")["sent"] == 4
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--from", "2023-03-10", "--to", "2023-03-09"),
-        ("--from", "2023-03-10", "--to", "2023-03-10", "--org-id", "nobody"),
-    ],
-)
-def test_a_replay_refuses_wrong_input(environment, pushing, arguments):
-    with pytest.raises(CommandError) as caught:
-        call_command("push_usage", *arguments)
-    assert caught.value.returncode == 2
-
-
-def test_a_replay_needs_push(environment):
-    with pytest.raises(CommandError, match="USAGE_PUSH is off"):
-        call_command("push_usage", "--from", "2023-03-10", "--to", "2023-03-10")
-
-
-def test_days_before_push_was_switched_on_can_be_replayed(environment, topic, settings, capsys):
-    settings.USAGE_PUSH = False
-    environment.recalculate("03T01")
-    settings.USAGE_PUSH = True
-    assert replayed(capsys, "--from", "2023-03-01", "--to", "2023-03-02")["sent"] == 2
-    assert len(topic.events(at_least=2)) == 2
-
-
-def test_a_replay_says_that_kafka_is_away(environment, topic, broker_away):
-    environment.recalculate("03T01")
-    with pytest.raises(CommandError, match="wait in the outbox") as caught:
-        call_command("push_usage", "--from", "2023-03-01", "--to", "2023-03-02")
-    assert caught.value.returncode == 1
-    broker_away()
-    topic.publish()
-    assert statistics().rows == 0
-
-
 def test_acceptance_9_a_deleted_user_s_days_are_withdrawn(environment, topic):
     """14 acceptance 9: no counts, the next revision."""
     environment.recalculate("03T01")
@@ -401,29 +306,6 @@ def test_a_message_that_the_broker_refuses_stops_no_other(environment, topic, mo
     assert topic.publish() == 1
 
 
-def test_a_large_day_has_an_address_in_place_of_its_counts(environment, topic, settings):
-    """14 §5.1: a message has 512 KiB at most."""
-    settings.USAGE_PUSH_API_BASE_URL = "https://example.org"
-    environment.recalculate("03T01")
-    entries = [["x86_64", f"role {number}", "", "", "", number] for number in range(9000)]
-    small = entries[:5000]
-    ConcurrentUsage.objects.filter(date=day(1)).update(maximum_counts=entries)
-    ConcurrentUsage.objects.filter(date=day(2)).update(maximum_counts=entries * 4)
-    ConcurrentUsage.objects.filter(date=day(3)).update(maximum_counts=small)
-    topic.publish()
-    found = topic.messages(at_least=62)
-    assert max(len(message.value()) for message in found) <= 512 * 1024
-    by_date = {json.loads(one.value())["data"]["date"]: json.loads(one.value()) for one in found}
-    for number in (1, 2):
-        event = by_date[str(day(number))]
-        VALIDATOR.validate(event)
-        assert event["data"]["maximum_counts_url"] == (
-            "https://example.org/api/cloudigrade/v2/concurrent/"
-            f"?start_date={day(number)}&end_date={day(number) + timedelta(days=1)}"
-        )
-    assert len(by_date[str(day(3))]["data"]["maximum_counts"]) == 5000
-
-
 def test_what_does_not_fit_into_memory_comes_next(environment, topic, monkeypatch):
     environment.recalculate("03T01")
     ConcurrentUsage.objects.update(maximum_counts=[["", "", "", "", "", 1]] * 10)
@@ -469,68 +351,3 @@ def test_customers_who_become_one_are_one_to_consumers(environment, topic):
             follower.days[survivor.uuid, same]["revision"]
             > follower.days[gone.uuid, same]["revision"]
         )
-
-
-def cover(account, number, state):
-    """Store how far an account's day can be trusted, as the hourly pass does."""
-    with outbox.change_of_quality(day(number), account_ids=[account.id], states=[state]):
-        CoverageDay.objects.update_or_create(
-            cloud_account=account,
-            date=day(number),
-            defaults={"state": state, "computed_at": at("12T00"), "metered_seconds": 0},
-        )
-
-
-def test_a_change_of_quality_is_told(environment, topic):
-    """14 §5.1: sent when the counts, the quality state or finality change."""
-    CloudAccount.objects.update(created_at=at("02T00"))
-    environment.recalculate("03T01")
-    cover(environment.account, 2, "open")
-    topic.publish()
-    cover(environment.account, 2, "open")
-    assert topic.publish() == 0
-    cover(environment.account, 2, "complete")
-    assert topic.publish() == 1
-    told = {event["id"]: event["data"]["quality"]["state"] for event in topic.events(1)}
-    assert told[id_of(environment.user, 1, 1)] == "off"
-    assert told[id_of(environment.user, 2, 1)] == "open"
-    assert told[id_of(environment.user, 2, 2)] == "complete"
-    assert told[id_of(environment.user, 3, 1)] == "partial"
-
-
-def test_states_of_many_are_those_of_each(environment, db):
-    """The state in a message is the one that concurrent/?include=quality shows."""
-    CloudAccount.objects.update(created_at=at("02T00"))
-    other = factories.make_user(date_joined=at("2023-03-01T00"))
-    for created in ("01T00", "04T00"):
-        account = factories.make_aws_account(user=other)
-        CloudAccount.objects.filter(id=account.id).update(created_at=at(created))
-        cover(account, 4, "corrected")
-    cover(environment.account, 2, "complete")
-    keys = [(user.id, day(number)) for user in (environment.user, other) for number in range(1, 6)]
-    each = {
-        (user.id, when): quality.state
-        for user in (environment.user, other)
-        for when, quality in of_days(user.id, day(1), day(5)).items()
-    }
-    assert states_of_days(keys) == each
-    assert set(each.values()) == {"off", "partial", "complete", "corrected"}
-
-
-def test_a_message_tells_the_hours_of_all_instances(environment, topic):
-    """11 §1: instance-seconds and vCPU-seconds; a change of these alone is told as well."""
-    factories.make_definition(instance_type="m5.large", vcpu=2)
-    instance = environment.instance("on 10T10, off 10T12", instance_type="m5.large")
-    environment.instance("on 10T10, off 10T11", instance_type="of unknown size")
-    environment.recalculate()
-    topic.publish()
-    environment.store(instance, "off 10T11:30", stored="12T02")
-    environment.recalculate("12T03")
-    assert topic.publish() == 1
-    told = {event["id"]: event["data"] for event in topic.events(1)}
-    first, second = (told[id_of(environment.user, 10, number)] for number in (1, 2))
-    assert first["measures"] == {"instance_seconds": 3 * 3600, "vcpu_seconds": 4 * 3600}
-    assert second["measures"] == {"instance_seconds": 9000, "vcpu_seconds": 3 * 3600}
-    assert first["maximum_counts"] == second["maximum_counts"]
-    nothing = told[id_of(environment.user, 9, 1)]["measures"]
-    assert nothing == {"instance_seconds": 0, "vcpu_seconds": 0}
