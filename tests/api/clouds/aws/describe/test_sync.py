@@ -1,74 +1,24 @@
-"""Descriptions of accounts, at first and again (spec 04 §7, §14; 09 P4, P5, P8)."""
+"""Descriptions of accounts, at first and again (spec 04 §7, §14; 09 P8)."""
 
 import logging
 from datetime import timedelta
 
 import pytest
-import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
 from django.db import OperationalError
 
 from api.clouds.aws.describe import load, read, sync
 from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
-from api.clouds.aws.describe.sync import describe_account, reconcile_accounts
+from api.clouds.aws.describe.sync import reconcile_accounts
 from api.clouds.aws.errors import AwsError
 from api.clouds.provider import TransientCloudError
-from api.models import (
-    CloudAccount,
-    Correction,
-    DescribeRun,
-    Instance,
-    InstanceEvent,
-    InstanceFact,
-    MachineImage,
-)
-from tests.api.clouds.aws.testbed import Testbed, at, events, make_account, runs
-from tests.deployment.processes import wait_for
-from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
+from api.models import CloudAccount, DescribeRun, Instance, InstanceEvent
+from tests.api.clouds.aws.describe.scans import INSPECT, NOW, describe, ec2, later
+from tests.api.clouds.aws.testbed import at, events, runs
+from tests.factories import make_aws_account, make_event, make_instance
 from tests.threads import NoThreads
-from util import clock, postgres
 
-INSPECT = "api.tasks.start_image_inspections"
-NOW = at(12)
-STOPPED = 80
-
-
-@pytest.fixture
-def testbed(aws, db, queued):
-    """An account, with two regions only: all would take their time."""
-    found = Testbed(aws, make_account())
-    with time_machine.travel(NOW, tick=False):
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def database_clock(monkeypatch):
-    """Let PostgreSQL's clock travel in time as the tests do."""
-    monkeypatch.setattr(sync, "DatabaseClock", lambda: clock)
-
-
-@pytest.fixture(autouse=True)
-def regions(monkeypatch):
-    listed = ["us-east-1", "eu-west-1"]
-    original = sync.describe_regions
-
-    def describe(arn):
-        return [region for region in original(arn) if region in listed]
-
-    monkeypatch.setattr(sync, "describe_regions", describe)
-    return listed
-
-
-def describe(testbed, **options):
-    describe_account(account_id=testbed.account.id, **options)
-
-
-def ec2(testbed, region="us-east-1"):
-    return testbed.aws.client("ec2", account_id=testbed.account.aws_account_id, region=region)
-
-
-def later(**options):
-    return time_machine.travel(NOW + timedelta(**options), tick=False)
+pytestmark = pytest.mark.usefixtures("database_clock", "regions")
 
 
 def test_scenario_28_five_instances(testbed, queued):
@@ -118,7 +68,7 @@ def test_scenario_29_accounts_that_are_not_described(testbed, columns):
 
 
 def test_an_account_that_is_gone(testbed):
-    describe_account(account_id=999_999)
+    sync.describe_account(account_id=999_999)
     assert testbed.aws.calls() == []
 
 
@@ -328,172 +278,6 @@ def test_what_is_newer_than_the_look_wins(testbed, regions, monkeypatch):
     assert NOW not in {event[2] for event in events()}
 
 
-class TestImages:
-    def image(self, ami):
-        return MachineImage.objects.get(cloud_image_id=ami)
-
-    def test_that_aws_does_not_return(self, testbed, queued):
-        ami = testbed.image()
-        testbed.instance(ami)
-        ec2(testbed).deregister_image(ImageId=ami)
-        describe(testbed)
-        stub = self.image(ami)
-        assert (stub.status, stub.region, stub.name) == ("unavailable", "us-east-1", None)
-        assert INSPECT not in queued.names
-
-    def test_windows_is_told_by_the_instance(self, testbed, queued):
-        ami = testbed.image("Windows")
-        testbed.instance(ami)
-        describe(testbed)
-        assert (self.image(ami).platform, self.image(ami).status) == ("windows", "inspected")
-        assert INSPECT not in queued.names
-
-    def test_from_the_marketplace_are_started_all_the_same(self, testbed, queued):
-        ami = testbed.image()
-        ec2(testbed).modify_image_attribute(ImageId=ami, ProductCodes=["abc"])
-        testbed.instance(ami)
-        describe(testbed)
-        assert (self.image(ami).status, self.image(ami).marketplace) == ("inspected", True)
-        assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
-
-    def test_tags_count(self, testbed):
-        ami = testbed.image()
-        ec2(testbed).create_tags(
-            Resources=[ami], Tags=[{"Key": "cloudigrade-ocp-present", "Value": "x"}]
-        )
-        testbed.instance(ami)
-        describe(testbed)
-        assert self.image(ami).openshift_detected
-
-    def test_known_ones_are_described_once_for_the_sake_of_tags(self, testbed, queued):
-        """Each account sees tags of its own (README decision 34)."""
-        ami = testbed.image()
-        known = make_aws_image(cloud_image_id=ami, name="as it was", architecture="arm64")
-        testbed.instance(ami)
-        describe(testbed)
-        assert testbed.asked("DescribeImages") == ["DescribeImages"]
-        describe(testbed)
-        assert testbed.asked("DescribeImages") == ["DescribeImages"]
-        assert INSPECT not in queued.names
-        known.refresh_from_db()
-        assert (known.name, known.architecture) == ("as it was", "arm64")
-
-    def test_that_were_not_shown_before_are_filled_in(self, testbed, queued):
-        ami = testbed.image()
-        make_aws_image(cloud_image_id=ami, status="unavailable", name=None)
-        testbed.instance(ami)
-        describe(testbed)
-        assert (self.image(ami).status, self.image(ami).name is None) == ("pending", False)
-        assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
-
-    @pytest.mark.parametrize("code", ["RequestLimitExceeded", "UnauthorizedOperation", "Weird"])
-    def test_that_are_not_described_keep_nothing_else_from_being_stored(
-        self, testbed, queued, code
-    ):
-        """Decision 47: they are stored as unavailable, and filled in when AWS answers."""
-        ami = testbed.image()
-        instance_id = testbed.instance(ami)
-        known = make_instance(account=testbed.account, region="eu-west-1")
-        make_event(instance=known, occurred_at=at(1))
-        testbed.aws.refuse("ec2", "DescribeImages", code, times=1)
-        describe(testbed)
-        assert [event[1] for event in events()] == ["power_on", "power_off", "power_on"]
-        assert self.image(ami).status == "unavailable"
-        assert Instance.objects.get(cloud_instance_id=instance_id).machine_image == self.image(ami)
-        assert set(DescribeRun.objects.values_list("outcome", flat=True)) == {"ok"}
-        with later(hours=6):
-            describe(testbed)
-        assert self.image(ami).status == "pending"
-        assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
-
-    def test_that_are_disabled_or_deprecated_are_asked_for(self, testbed, requests):
-        """Fault 28: instances of a disabled AMI go on running."""
-        testbed.instance(testbed.image())
-        describe(testbed)
-        (asked,) = [one for one in requests if one.action == "DescribeImages"]
-        assert asked.parameters["IncludeDisabled"] is asked.parameters["IncludeDeprecated"] is True
-
-
-class TestRecords:
-    def test_each_region_is_recorded(self, testbed):
-        testbed.instance(testbed.image())
-        describe(testbed)
-        rows = DescribeRun.objects.order_by("region").values_list(
-            "region", "kind", "outcome", "listed", "running"
-        )
-        assert list(rows) == [
-            ("eu-west-1", "initial", "ok", 0, 0),
-            ("us-east-1", "initial", "ok", 1, 1),
-        ]
-
-    def test_origins(self, testbed):
-        testbed.instance(testbed.image())
-        describe(testbed)
-        event = InstanceEvent.objects.get()
-        run = DescribeRun.objects.get(region="us-east-1")
-        assert (event.origin, event.source_id) == ("describe_initial", str(run.id))
-        assert event.source_name == "DescribeInstances"
-
-    def test_the_first_look_corrects_nothing(self, testbed):
-        testbed.instance(testbed.image())
-        describe(testbed)
-        assert not Correction.objects.exists()
-
-    def test_later_looks_do(self, testbed):
-        ami = testbed.image()
-        first = testbed.instance(ami)
-        describe(testbed)
-        with later(hours=1):
-            second = testbed.instance(ami)
-            describe(testbed)
-        with later(hours=2):
-            ec2(testbed).stop_instances(InstanceIds=[first])
-            describe(testbed)
-        on, off = Correction.objects.order_by("unsure_to")
-        assert (on.kind, off.kind) == ("missed_on", "missed_off")
-        assert (on.instance.cloud_instance_id, off.instance.cloud_instance_id) == (second, first)
-        assert (on.unsure_from, on.unsure_to) == (NOW, NOW + timedelta(hours=1))
-        assert (off.unsure_from, off.unsure_to) == (
-            NOW + timedelta(hours=1),
-            NOW + timedelta(hours=2),
-        )
-        assert InstanceEvent.objects.get(id=on.event_id).origin == "describe_reconcile"
-        assert off.describe_run.kind == "reconcile"
-
-    def test_an_event_is_a_later_doubt_than_the_last_look(self, testbed):
-        instance_id = testbed.instance(testbed.image())
-        describe(testbed)
-        known = Instance.objects.get(cloud_instance_id=instance_id)
-        make_event(instance=known, event_type="power_off", occurred_at=NOW + timedelta(minutes=30))
-        with later(hours=1):
-            describe(testbed)
-        assert Correction.objects.get().unsure_from == NOW + timedelta(minutes=30)
-
-    def test_what_we_switched_off_ourselves_was_not_missed(self, testbed):
-        instance_id = testbed.instance(testbed.image())
-        known = make_instance(account=testbed.account, cloud_instance_id=instance_id)
-        make_event(instance=known, event_type="power_off", occurred_at=at(3), origin="disable")
-        describe(testbed)
-        assert events()[-1][:2] == (instance_id, "power_on")
-        assert [one.kind for one in Correction.objects.all()] == ["image_filled"]
-
-    def test_after_the_account_was_enabled_again_the_look_is_a_first_one(self, testbed):
-        describe(testbed)
-        CloudAccount.objects.update(enabled_at=NOW + timedelta(minutes=1))
-        with later(hours=1):
-            testbed.instance(testbed.image())
-            describe(testbed)
-        assert InstanceEvent.objects.get().origin == "describe_initial"
-
-    def test_facts(self, testbed):
-        testbed.instance(testbed.image(), "c5.large")
-        describe(testbed)
-        with later(hours=1):
-            describe(testbed)
-        fact = InstanceFact.objects.get()
-        assert (fact.instance_type, fact.source) == ("c5.large", "describe_initial")
-
-
 class TestWhileAwsIsAsked:
     """What the lock shows when all is read (spec 04 §7.1)."""
 
@@ -526,158 +310,6 @@ class TestWhileAwsIsAsked:
     def test_the_account_may_get_another_role(self, testbed, monkeypatch):
         change = lambda: CloudAccount.objects.update(account_arn="arn:aws:iam::9:role/x")  # noqa: E731
         self.disturbed(testbed, monkeypatch, change)
-
-
-class TestDates:
-    """When what was missed happened (README decisions 31 and 41)."""
-
-    @pytest.fixture
-    def ec2_shows(self, testbed, regions, monkeypatch):
-        """Show pages of us-east-1, each of which takes some minutes to be read."""
-        regions.remove("eu-west-1")
-        passed = timedelta()
-
-        class Clock:
-            def now(self):
-                return clock.now() + passed
-
-        def show(*pages, minutes=0):
-            def describe(arn, region):
-                nonlocal passed
-                for page in pages:
-                    passed += timedelta(minutes=minutes)
-                    yield Page(list(page), 0)
-
-            monkeypatch.setattr(sync, "describe_all_instances", describe)
-
-        monkeypatch.setattr(sync, "DatabaseClock", Clock)
-
-        monkeypatch.setattr(read, "ThreadPoolExecutor", NoThreads)
-        return show
-
-    def instance(self, name, state=RUNNING, **times):
-        return DescribedInstance(name, None, "m5.large", None, state, False, {}, **times)
-
-    def unsure(self):
-        return list(Correction.objects.order_by("id").values_list("unsure_from", "unsure_to"))
-
-    def test_what_aws_tells_is_exact(self, testbed, ec2_shows):
-        ec2_shows([])
-        describe(testbed)
-        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
-        make_event(instance=known, occurred_at=at(13))
-        ec2_shows(
-            [
-                self.instance("i-1", launched_at=at(14)),
-                self.instance("i-2", STOPPED, ended_at=at(15)),
-            ]
-        )
-        with later(hours=6):
-            describe(testbed)
-        assert events()[1:] == [
-            ("i-2", "power_off", at(15), None),
-            ("i-1", "power_on", at(14), "m5.large"),
-        ]
-        assert self.unsure() == [(at(15), at(15)), (at(14), at(14))]
-        assert [run[:3] for run in runs()] == [("i-1", at(14), None), ("i-2", at(13), at(15))]
-
-    def test_what_ec2_itself_tells(self, aws, db, queued, regions):
-        """Without anything in the place of EC2's answers."""
-        regions.remove("eu-west-1")
-        testbed = Testbed(aws, make_account(enabled_at=clock.now() - timedelta(hours=1)))
-        describe(testbed)
-        instance_id = testbed.instance(testbed.image())
-        describe(testbed)
-        shown = ec2(testbed).describe_instances()["Reservations"][0]["Instances"][0]
-        assert events() == [(instance_id, "power_on", shown["LaunchTime"], "m5.large")]
-        # EC2 tells whole seconds, and so an end within the second of the start is none.
-        assert wait_for(lambda: clock.now() > shown["LaunchTime"] + timedelta(seconds=1))
-        ec2(testbed).stop_instances(InstanceIds=[instance_id])
-        stopped_at = clock.now()
-        describe(testbed)
-        (end,) = events()[1:]
-        assert end[1] == "power_off"
-        assert stopped_at - timedelta(seconds=2) < end[2] <= stopped_at
-        assert end[2].microsecond == 0
-        assert self.unsure()[-2:] == [(shown["LaunchTime"],) * 2, (end[2], end[2])]
-
-    def test_what_it_does_not_tell_was_when_the_page_had_been_read(self, testbed, ec2_shows):
-        """A scan that begins at 23:59 sees things of the next day."""
-        ec2_shows([])
-        with time_machine.travel(at(12), tick=False):
-            describe(testbed)
-        for name in ("i-2", "i-3"):
-            known = make_instance(account=testbed.account, cloud_instance_id=name)
-            make_event(instance=known, occurred_at=at(13))
-        ec2_shows([self.instance("i-1")], [self.instance("i-2", STOPPED)], [], minutes=2)
-        with time_machine.travel(at(23, 59), tick=False):
-            describe(testbed)
-        assert events()[2:] == [
-            ("i-2", "power_off", at(0, 3, day=3), None),
-            ("i-3", "power_off", at(0, 5, day=3), None),
-            ("i-1", "power_on", at(0, 1, day=3), "m5.large"),
-        ]
-        assert self.unsure() == [
-            (at(13), at(0, 3, day=3)),
-            (at(13), at(0, 5, day=3)),
-            (at(12), at(0, 1, day=3)),
-        ]
-
-    def test_a_look_that_did_not_know_of_an_event_confirmed_nothing(self, testbed, ec2_shows):
-        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
-        ec2_shows([])
-        with time_machine.travel(at(6), tick=False):
-            describe(testbed)
-        with time_machine.travel(at(9), tick=False):
-            make_event(instance=known, occurred_at=at(5))
-        with time_machine.travel(at(12), tick=False):
-            describe(testbed)
-        assert self.unsure() == [(at(5), at(12))]
-
-    def test_nothing_is_unsure_before_the_account_was_enabled(self, testbed, ec2_shows):
-        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
-        make_event(instance=known, occurred_at=at(5))
-        CloudAccount.objects.update(enabled_at=at(6))
-        ec2_shows([])
-        describe(testbed)
-        assert self.unsure() == [(at(6), NOW)]
-
-    def test_facts_and_images_are_dated_by_the_page(self, testbed, ec2_shows):
-        known = make_instance(account=testbed.account, cloud_instance_id="i-1")
-        make_event(instance=known, occurred_at=at(5))
-        shown = self.instance("i-1")._replace(image_id="ami-1", facts={"instance_type": "m5.large"})
-        ec2_shows([], [shown], minutes=2)
-        describe(testbed)
-        assert InstanceFact.objects.get().observed_at == NOW + timedelta(minutes=4)
-        assert self.unsure() == [(at(5), NOW + timedelta(minutes=4))]
-
-    def test_instances_that_are_not_listed_yet_stay_on(self, testbed, ec2_shows, settings):
-        """Decision 32."""
-        known = make_instance(account=testbed.account, cloud_instance_id="i-2")
-        make_event(instance=known, occurred_at=NOW - timedelta(minutes=9))
-        ec2_shows([])
-        describe(testbed)
-        assert len(events()) == 1
-        settings.AWS_DESCRIBE_GRACE = 60
-        describe(testbed)
-        assert events()[1:] == [("i-2", "power_off", NOW, None)]
-
-    @pytest.mark.parametrize("minutes", [-5, 5])
-    def test_a_worker_whose_clock_is_wrong_changes_no_dates(
-        self, testbed, ec2_shows, monkeypatch, minutes
-    ):
-        """Decision 41: dates go by PostgreSQL's clock, whatever the worker's says."""
-        monkeypatch.setattr(sync, "DatabaseClock", postgres.DatabaseClock)
-        monkeypatch.setattr(
-            sync, "describe_all_instances", lambda *_: iter([Page([self.instance("i-1")], 0)])
-        )
-        before = postgres.now()
-        with time_machine.travel(before + timedelta(minutes=minutes)):
-            describe(testbed)
-        (event,) = events()
-        assert before <= event[2] <= postgres.now()
-        run = DescribeRun.objects.get()
-        assert before <= run.started_at <= event[2] <= run.finished_at <= postgres.now()
 
 
 def test_many_instances_are_read_in_pages_and_stored_in_groups(testbed, monkeypatch):
