@@ -72,14 +72,14 @@ class _Delivery:
 
 def persist_results() -> Outcome:
     """Store the results that wait on the queue; a message goes when all of its files are saved."""
-    notifying = results_bucket()
+    bucket = results_bucket()
     outcome = Outcome()
     limit = settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT
-    for messages in queues.receive(notifying, limit=limit, seconds=HOLD_SECONDS):
-        with queues.held(notifying, messages, seconds=HOLD_SECONDS):
+    for messages in queues.receive(bucket, limit=limit, seconds=HOLD_SECONDS):
+        with queues.held(bucket, messages, seconds=HOLD_SECONDS):
             done = _work_on(messages, outcome)
         try:
-            queues.delete(notifying, done)
+            queues.delete(bucket, done)
         except (ClientError, BotoCoreError) as error:
             # They will be shown again, and change nothing then.
             logger.warning("Messages that were worked on stay on the queue: %s", error)

@@ -17,9 +17,9 @@ from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 
 def requeue(objects: Sequence[ListedObject]) -> None:
     """Send a message for each object. Raises ``TransientCloudError`` and ``AwsError``."""
-    notifying = trail_bucket()
+    bucket = trail_bucket()
     with reachable():
-        queues.send(notifying, [notification(notifying.bucket, one) for one in objects])
+        queues.send(bucket, [notification(bucket.bucket, one) for one in objects])
 
 
 def notification(bucket: str, one: ListedObject) -> str:

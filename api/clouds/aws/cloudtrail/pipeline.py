@@ -62,10 +62,10 @@ def analyze_log() -> Result:
     """
     cache.delete(FOLLOWER)
     result = Result()
-    notifying = trail_bucket()
+    bucket = trail_bucket()
     limit = settings.AWS_SQS_MAX_YIELD_COUNT
-    for messages in queues.receive(notifying, limit=limit):
-        with queues.held(notifying, messages, seconds=queues.hold_seconds(notifying)):
+    for messages in queues.receive(bucket, limit=limit):
+        with queues.held(bucket, messages, seconds=queues.hold_seconds(bucket)):
             deliveries = work_on(messages)
         done = [one.message for one in deliveries if one.trouble is None]
         _delete(done)

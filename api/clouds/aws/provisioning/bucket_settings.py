@@ -39,16 +39,16 @@ class Named(Protocol):
         """Its name."""
 
 
-def are_right(notifying: NotifyingBucket) -> bool:
+def are_right(bucket: NotifyingBucket) -> bool:
     """Return whether a notifying bucket is configured as it has to be; changes nothing."""
-    return all(right(notifying) for right, _ in _ASPECTS)
+    return all(right(bucket) for right, _ in _ASPECTS)
 
 
-def mend(notifying: NotifyingBucket) -> None:
+def mend(bucket: NotifyingBucket) -> None:
     """Mend what is wrong with a notifying bucket; its queue is made if it does not exist."""
     for right, put in _ASPECTS:
-        if not right(notifying):
-            put(notifying)
+        if not right(bucket):
+            put(bucket)
 
 
 def read(call: Callable[..., dict[str, Any]], bucket: Named) -> dict[str, Any]:
@@ -88,25 +88,25 @@ def encrypt(bucket: Named) -> None:
     )
 
 
-def _has_policy(notifying: NotifyingBucket) -> bool:
-    found = json.loads(read(s3().get_bucket_policy, notifying).get("Policy", "null"))
-    return bool(found == _policy(notifying))
+def _has_policy(bucket: NotifyingBucket) -> bool:
+    found = json.loads(read(s3().get_bucket_policy, bucket).get("Policy", "null"))
+    return bool(found == _policy(bucket))
 
 
-def _put_policy(notifying: NotifyingBucket) -> None:
-    if policy := _policy(notifying):
-        s3().put_bucket_policy(Bucket=notifying.bucket, Policy=json.dumps(policy))
+def _put_policy(bucket: NotifyingBucket) -> None:
+    if policy := _policy(bucket):
+        s3().put_bucket_policy(Bucket=bucket.bucket, Policy=json.dumps(policy))
     else:
-        s3().delete_bucket_policy(Bucket=notifying.bucket)
+        s3().delete_bucket_policy(Bucket=bucket.bucket)
 
 
-def _policy(notifying: NotifyingBucket) -> dict[str, Any] | None:
+def _policy(bucket: NotifyingBucket) -> dict[str, Any] | None:
     """Let CloudTrail, acting for a trail that has the name of ours, deliver logs that we then own.
 
     Trails of other names are not ours, whoever's account they are in; a customer's account may be
     in any partition. To the other bucket nobody but its owner has access, which needs no policy.
     """
-    if notifying != trail_bucket():
+    if bucket != trail_bucket():
         return None
     cloudtrail = {"Service": "cloudtrail.amazonaws.com"}
     of_our_trails = {
@@ -123,7 +123,7 @@ def _policy(notifying: NotifyingBucket) -> dict[str, Any] | None:
                 "Effect": "Allow",
                 "Principal": cloudtrail,
                 "Action": "s3:GetBucketAcl",
-                "Resource": notifying.bucket_arn,
+                "Resource": bucket.bucket_arn,
                 "Condition": {"ArnLike": of_our_trails},
             },
             {
@@ -131,7 +131,7 @@ def _policy(notifying: NotifyingBucket) -> dict[str, Any] | None:
                 "Effect": "Allow",
                 "Principal": cloudtrail,
                 "Action": "s3:PutObject",
-                "Resource": f"{notifying.bucket_arn}/{notifying.prefix}*",
+                "Resource": f"{bucket.bucket_arn}/{bucket.prefix}*",
                 "Condition": {
                     "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"},
                     "ArnLike": of_our_trails,
@@ -141,10 +141,10 @@ def _policy(notifying: NotifyingBucket) -> dict[str, Any] | None:
     }
 
 
-def _notifies(notifying: NotifyingBucket) -> bool:
-    found = read(s3().get_bucket_notification_configuration, notifying)
+def _notifies(bucket: NotifyingBucket) -> bool:
+    found = read(s3().get_bucket_notification_configuration, bucket)
     # Only its region and name count, so that the queue need not exist for this.
-    wanted = notifying.notification(f"arn:aws:sqs:{settings.SQS_DEFAULT_REGION}::{notifying.queue}")
+    wanted = bucket.notification(f"arn:aws:sqs:{settings.SQS_DEFAULT_REGION}::{bucket.queue}")
     return _essence(found) == _essence(wanted)
 
 
@@ -161,10 +161,10 @@ def _essence(configuration: dict[str, Any]) -> dict[str, Any]:
     return {"queues": rules, **others}
 
 
-def _notify(notifying: NotifyingBucket) -> None:
+def _notify(bucket: NotifyingBucket) -> None:
     s3().put_bucket_notification_configuration(
-        Bucket=notifying.bucket,
-        NotificationConfiguration=notifying.notification(queue_arn(notifying)),
+        Bucket=bucket.bucket,
+        NotificationConfiguration=bucket.notification(queue_arn(bucket)),
     )
 
 
@@ -181,19 +181,19 @@ def _lifecycle() -> dict[str, Any]:
     }
 
 
-def _has_lifecycle(notifying: NotifyingBucket) -> bool:
-    found = read(s3().get_bucket_lifecycle_configuration, notifying).get("Rules", [])
+def _has_lifecycle(bucket: NotifyingBucket) -> bool:
+    found = read(s3().get_bucket_lifecycle_configuration, bucket).get("Rules", [])
     # S3 may tell more of a rule than was put, and of an empty prefix nothing.
     told = [{**rule, "Filter": rule.get("Filter") or {"Prefix": ""}} for rule in found]
     return len(told) == 1 and _lifecycle().items() <= told[0].items()
 
 
-def put_lifecycle(notifying: NotifyingBucket) -> None:
+def put_lifecycle(bucket: NotifyingBucket) -> None:
     """Put our lifecycle rule on a notifying bucket, in place of all others."""
     s3().put_bucket_lifecycle_configuration(
-        Bucket=notifying.bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
+        Bucket=bucket.bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
     )
-    logger.info("Put the lifecycle of bucket %s in place", notifying.bucket)
+    logger.info("Put the lifecycle of bucket %s in place", bucket.bucket)
 
 
 _ASPECTS: tuple[

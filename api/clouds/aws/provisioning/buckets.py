@@ -25,9 +25,9 @@ def sync_lifecycle() -> None:
     leader = LeaderRun(LEADER_FEATURE)
     with leader.lead() as wanted:
         if wanted:
-            for notifying in notifying_buckets():
-                ensure_bucket(notifying)
-                bucket_settings.put_lifecycle(notifying)
+            for bucket in notifying_buckets():
+                ensure_bucket(bucket)
+                bucket_settings.put_lifecycle(bucket)
             return
     if leader.completed_at():
         logger.info("The buckets' lifecycle was put in place a moment ago")
@@ -36,10 +36,10 @@ def sync_lifecycle() -> None:
         leader.wait()
 
 
-def ensure_bucket(notifying: NotifyingBucket) -> None:
+def ensure_bucket(bucket: NotifyingBucket) -> None:
     """Make a notifying bucket with all it needs; one that exists is left alone."""
-    if not exists(notifying):
-        _create_bucket(notifying)
+    if not exists(bucket):
+        _create_bucket(bucket)
 
 
 def exists(bucket: Named) -> bool:
@@ -66,27 +66,27 @@ def create_plain(bucket: Named) -> None:
             raise
 
 
-def _create_bucket(notifying: NotifyingBucket) -> None:
-    create_plain(notifying)
+def _create_bucket(bucket: NotifyingBucket) -> None:
+    create_plain(bucket)
     try:
-        bucket_settings.mend(notifying)
+        bucket_settings.mend(bucket)
     except Exception:
         # Half a bucket would pass for a whole one the next time.
-        s3().delete_bucket(Bucket=notifying.bucket)
+        s3().delete_bucket(Bucket=bucket.bucket)
         raise
 
 
-def is_right(notifying: NotifyingBucket) -> bool | None:
+def is_right(bucket: NotifyingBucket) -> bool | None:
     """Return whether a bucket is as it has to be, None where there is none; only reads."""
-    return bucket_settings.are_right(notifying) if exists(notifying) else None
+    return bucket_settings.are_right(bucket) if exists(bucket) else None
 
 
-def configure_bucket(notifying: NotifyingBucket) -> None:
+def configure_bucket(bucket: NotifyingBucket) -> None:
     """Make sure that a notifying bucket exists and is as it has to be."""
-    if exists(notifying):
-        bucket_settings.mend(notifying)
+    if exists(bucket):
+        bucket_settings.mend(bucket)
     else:
-        _create_bucket(notifying)
+        _create_bucket(bucket)
 
 
 def remove_bucket(bucket: Named) -> None:

@@ -53,10 +53,10 @@ class Redrive:
 
 def redrive_all() -> list[Redrive]:
     """Move back what may be moved back by itself, of all queues."""
-    return [redrive(notifying) for notifying in notifying_buckets()]
+    return [redrive(bucket) for bucket in notifying_buckets()]
 
 
-def redrive(notifying: NotifyingBucket, *, everything: bool = False) -> Redrive:
+def redrive(bucket: NotifyingBucket, *, everything: bool = False) -> Redrive:
     """Move the dead letters of a bucket's queue back to it.
 
     Those that were moved back ``MOST_REDRIVES`` times stay, unless ``everything`` is to be moved:
@@ -64,11 +64,11 @@ def redrive(notifying: NotifyingBucket, *, everything: bool = False) -> Redrive:
     is moved while the database is away, since that is a cause that has not passed: raises what the
     database and SQS raise.
     """
-    result = Redrive(notifying.queue, notifying.dead_letter_queue)
-    url = queues.find(notifying.dead_letter_queue)
+    result = Redrive(bucket.queue, bucket.dead_letter_queue)
+    url = queues.find(bucket.dead_letter_queue)
     if url is None:
         return result
-    target = queues.queue_url(notifying)
+    target = queues.queue_url(bucket)
     staying: dict[str, str] = {}
     try:
         for letters in _letters(url):
@@ -84,9 +84,9 @@ def redrive(notifying: NotifyingBucket, *, everything: bool = False) -> Redrive:
     return result
 
 
-def count(notifying: NotifyingBucket) -> int:
+def count(bucket: NotifyingBucket) -> int:
     """Return about how many dead letters a bucket's queue has."""
-    url = queues.find(notifying.dead_letter_queue)
+    url = queues.find(bucket.dead_letter_queue)
     return queues.length_of(url) if url else 0
 
 

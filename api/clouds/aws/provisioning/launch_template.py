@@ -81,15 +81,15 @@ _TRUST = _policy(
 
 def role_policies() -> dict[str, dict[str, Any]]:
     """Return the role's policies by name: put results into their bucket, write logs."""
-    notifying = results_bucket()
+    bucket = results_bucket()
     logs = (
         *("CreateLogGroup", "CreateLogStream", "PutLogEvents", "PutRetentionPolicy"),
         *("DescribeLogGroups", "DescribeLogStreams"),
     )
     return {
         f"{template_name()}-policy": _policy(
-            _allow(["s3:ListBucket"], notifying.bucket_arn),
-            _allow(["s3:PutObject"], f"{notifying.bucket_arn}/{notifying.prefix}*"),
+            _allow(["s3:ListBucket"], bucket.bucket_arn),
+            _allow(["s3:PutObject"], f"{bucket.bucket_arn}/{bucket.prefix}*"),
         ),
         f"{template_name()}-cw-policy": _policy(_allow([f"logs:{name}" for name in logs], "*")),
     }

@@ -87,16 +87,16 @@ class _Urls:
 urls = _Urls()
 
 
-def queue_url(notifying: NotifyingBucket) -> str:
+def queue_url(bucket: NotifyingBucket) -> str:
     """Find a bucket's queue by its name; one that does not exist is made, with all it needs."""
-    return urls.get(notifying.queue) or urls.remember(
-        notifying.queue, find(notifying.queue) or _create_queue(notifying)
+    return urls.get(bucket.queue) or urls.remember(
+        bucket.queue, find(bucket.queue) or _create_queue(bucket)
     )
 
 
-def queue_arn(notifying: NotifyingBucket) -> str:
+def queue_arn(bucket: NotifyingBucket) -> str:
     """Return the ARN of a bucket's queue, made if it does not exist."""
-    return _attributes(queue_url(notifying), "QueueArn")["QueueArn"]
+    return _attributes(queue_url(bucket), "QueueArn")["QueueArn"]
 
 
 def find(name: str) -> str | None:
@@ -114,10 +114,10 @@ def is_missing_queue(error: ClientError) -> bool:
     return code_of(error).endswith((".NonExistentQueue", "QueueDoesNotExist"))
 
 
-def _create_queue(notifying: NotifyingBucket) -> str:
-    logger.warning("SQS queue %s does not exist and is created", notifying.queue)
-    url = _create(notifying.queue, RETENTION)
-    _configure(notifying, url)
+def _create_queue(bucket: NotifyingBucket) -> str:
+    logger.warning("SQS queue %s does not exist and is created", bucket.queue)
+    url = _create(bucket.queue, RETENTION)
+    _configure(bucket, url)
     return url
 
 
@@ -126,50 +126,50 @@ def _create(name: str, retention: int) -> str:
     return str(sqs().create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
-def is_right(notifying: NotifyingBucket) -> bool | None:
+def is_right(bucket: NotifyingBucket) -> bool | None:
     """Return whether a bucket's queue is as it has to be, None where there is none; only reads."""
-    url = find(notifying.queue)
+    url = find(bucket.queue)
     if url is None:
-        return False if find(notifying.dead_letter_queue) else None
-    return _is_configured(notifying, _present(url))
+        return False if find(bucket.dead_letter_queue) else None
+    return _is_configured(bucket, _present(url))
 
 
-def configure_queue(notifying: NotifyingBucket) -> None:
+def configure_queue(bucket: NotifyingBucket) -> None:
     """Make sure that a bucket's queue exists and is as it has to be (spec 04 §10.2).
 
     What is right already is left alone. Raises what AWS raises, after logging it.
     """
     url = None
     try:
-        url = find(notifying.queue) or _create_queue(notifying)
-        _configure(notifying, url)
+        url = find(bucket.queue) or _create_queue(bucket)
+        _configure(bucket, url)
     except (ClientError, BotoCoreError):
-        logger.exception("Could not configure SQS queue %s (%s)", notifying.queue, url)
+        logger.exception("Could not configure SQS queue %s (%s)", bucket.queue, url)
         raise
 
 
-def remove_queue(notifying: NotifyingBucket) -> None:
+def remove_queue(bucket: NotifyingBucket) -> None:
     """Delete a bucket's queue and its dead letter queue, with all messages."""
-    for name in (notifying.queue, notifying.dead_letter_queue):
+    for name in (bucket.queue, bucket.dead_letter_queue):
         if url := find(name):
             sqs().delete_queue(QueueUrl=url)
     urls.forget()
 
 
-def _configure(notifying: NotifyingBucket, url: str) -> None:
+def _configure(bucket: NotifyingBucket, url: str) -> None:
     present = _present(url)
-    if _is_configured(notifying, present):
+    if _is_configured(bucket, present):
         return
     if not _redrives(present):
-        present["RedrivePolicy"] = _redrive_policy(notifying, present["QueueArn"])
-        if not find(notifying.dead_letter_queue):
-            _create(notifying.dead_letter_queue, DEAD_LETTER_RETENTION)
+        present["RedrivePolicy"] = _redrive_policy(bucket, present["QueueArn"])
+        if not find(bucket.dead_letter_queue):
+            _create(bucket.dead_letter_queue, DEAD_LETTER_RETENTION)
     sqs().set_queue_attributes(
         QueueUrl=url,
         Attributes={
-            "Policy": json.dumps(notifying.queue_policy(present["QueueArn"])),
+            "Policy": json.dumps(bucket.queue_policy(present["QueueArn"])),
             "RedrivePolicy": present["RedrivePolicy"],
-            "VisibilityTimeout": _visibility_timeout(notifying) or present["VisibilityTimeout"],
+            "VisibilityTimeout": _visibility_timeout(bucket) or present["VisibilityTimeout"],
         },
     )
 
@@ -178,17 +178,17 @@ def _present(url: str) -> dict[str, str]:
     return _attributes(url, "QueueArn", "Policy", "RedrivePolicy", "VisibilityTimeout")
 
 
-def _is_configured(notifying: NotifyingBucket, present: dict[str, str]) -> bool:
+def _is_configured(bucket: NotifyingBucket, present: dict[str, str]) -> bool:
     return (
-        json.loads(present.get("Policy") or "{}") == notifying.queue_policy(present["QueueArn"])
+        json.loads(present.get("Policy") or "{}") == bucket.queue_policy(present["QueueArn"])
         and _redrives(present)
-        and _visibility_timeout(notifying) in (None, present["VisibilityTimeout"])
+        and _visibility_timeout(bucket) in (None, present["VisibilityTimeout"])
     )
 
 
-def _visibility_timeout(notifying: NotifyingBucket) -> str | None:
+def _visibility_timeout(bucket: NotifyingBucket) -> str | None:
     """Return what the timeout has to be, None where SQS's own will do."""
-    if notifying != trail_bucket():
+    if bucket != trail_bucket():
         return None
     return str(settings.AWS_CLOUDTRAIL_EVENT_QUEUE_VISIBILITY_TIMEOUT)
 
@@ -205,11 +205,11 @@ def _redrives(present: dict[str, str]) -> bool:
     return count == settings.AWS_SQS_MAX_RECEIVE_COUNT and bool(target and find(target))
 
 
-def _redrive_policy(notifying: NotifyingBucket, queue_arn: str) -> str:
+def _redrive_policy(bucket: NotifyingBucket, queue_arn: str) -> str:
     place = queue_arn.rpartition(":")[0]
     return json.dumps(
         {
-            "deadLetterTargetArn": f"{place}:{notifying.dead_letter_queue}",
+            "deadLetterTargetArn": f"{place}:{bucket.dead_letter_queue}",
             "maxReceiveCount": settings.AWS_SQS_MAX_RECEIVE_COUNT,
         }
     )
@@ -229,18 +229,18 @@ def _parse_redrive(text: str) -> tuple[str, int]:
 
 def configure_queues() -> Iterator[str]:
     """Configure both queues, giving the name of each before it is worked on."""
-    for notifying in notifying_buckets():
-        yield notifying.queue
-        configure_queue(notifying)
+    for bucket in notifying_buckets():
+        yield bucket.queue
+        configure_queue(bucket)
 
 
-def hold_seconds(notifying: NotifyingBucket) -> int:
+def hold_seconds(bucket: NotifyingBucket) -> int:
     """Return for how many seconds a queue hides a message that was taken."""
-    return int(_attributes(queue_url(notifying), "VisibilityTimeout")["VisibilityTimeout"])
+    return int(_attributes(queue_url(bucket), "VisibilityTimeout")["VisibilityTimeout"])
 
 
 def receive(
-    notifying: NotifyingBucket, *, limit: int, seconds: int | None = None
+    bucket: NotifyingBucket, *, limit: int, seconds: int | None = None
 ) -> Iterator[list[Message]]:
     """Take messages in batches until the queue shows none, or as many as the limit were taken.
 
@@ -249,7 +249,7 @@ def receive(
     warning. None is taken while the database is away, since SQS counts how often it hands a message
     out (decision 44): raises what the database raises.
     """
-    url = queue_url(notifying)
+    url = queue_url(bucket)
     hold = {} if seconds is None else {"VisibilityTimeout": seconds}
     while limit > 0:
         postgres.require_writable()
@@ -265,7 +265,7 @@ def receive(
         except ClientError as error:
             if not is_missing_queue(error):
                 raise
-            logger.warning("SQS queue %s does not exist", notifying.queue)
+            logger.warning("SQS queue %s does not exist", bucket.queue)
             urls.forget()
             return
         messages = [_message(raw) for raw in answer.get("Messages", ())]
@@ -289,16 +289,14 @@ def _message(raw: dict[str, Any]) -> Message:
 
 
 @contextmanager
-def held(
-    notifying: NotifyingBucket, messages: Sequence[Message], *, seconds: int
-) -> Iterator[None]:
+def held(bucket: NotifyingBucket, messages: Sequence[Message], *, seconds: int) -> Iterator[None]:
     """Keep messages from being shown to others while the block works on them.
 
     ``seconds`` is for how long they are held already, and how long at a time they will be. Where
     the block fails as a whole they are given back at once.
     """
     done = threading.Event()
-    url, receipts = queue_url(notifying), [message.receipt for message in messages]
+    url, receipts = queue_url(bucket), [message.receipt for message in messages]
 
     def renew() -> None:
         while not done.wait(max(seconds / 3, 1)):
@@ -337,13 +335,13 @@ def _hold_for(url: str, receipts: Sequence[str], seconds: int) -> None:
             logger.warning("Messages of %s may be shown again at another time: %s", url, error)
 
 
-def put_back(notifying: NotifyingBucket, messages: Sequence[Message], *, seconds: int) -> None:
+def put_back(bucket: NotifyingBucket, messages: Sequence[Message], *, seconds: int) -> None:
     """Let messages be shown again after some seconds, as if nobody had received them yet.
 
     SQS counts each receive, and sets a message aside after a few; so a new message with the same
     body takes the place of the old one, and remembers when that was sent.
     """
-    url = queue_url(notifying)
+    url = queue_url(bucket)
     for first in range(0, len(messages), BATCH):
         batch = messages[first : first + BATCH]
         answer = sqs().send_message_batch(
@@ -361,14 +359,14 @@ def put_back(notifying: NotifyingBucket, messages: Sequence[Message], *, seconds
         for failure in answer.get("Failed", ()):
             message = batch[int(failure["Id"])]
             logger.warning("SQS refused to put back %s: %s", message.id, failure.get("Message"))
-        delete(notifying, [batch[int(sent["Id"])] for sent in answer.get("Successful", ())])
+        delete(bucket, [batch[int(sent["Id"])] for sent in answer.get("Successful", ())])
 
 
-def send(notifying: NotifyingBucket, bodies: Sequence[str]) -> None:
+def send(bucket: NotifyingBucket, bodies: Sequence[str]) -> None:
     """Send new messages. Raises what SQS answers, also for a single message."""
     for first in range(0, len(bodies), BATCH):
         answer = sqs().send_message_batch(
-            QueueUrl=queue_url(notifying),
+            QueueUrl=queue_url(bucket),
             Entries=[
                 {"Id": str(number), "MessageBody": body}
                 for number, body in enumerate(bodies[first : first + BATCH])
@@ -385,13 +383,13 @@ def _remember(sent_at: datetime | None) -> dict[str, Any]:
     return {FIRST_SENT: {"DataType": "Number", "StringValue": milliseconds}}
 
 
-def delete(notifying: NotifyingBucket, messages: Sequence[Message]) -> list[Message]:
+def delete(bucket: NotifyingBucket, messages: Sequence[Message]) -> list[Message]:
     """Delete messages that are done with; gives those that SQS kept, which will be shown again."""
     kept: list[Message] = []
     for first in range(0, len(messages), BATCH):
         batch = messages[first : first + BATCH]
         answer = sqs().delete_message_batch(
-            QueueUrl=queue_url(notifying),
+            QueueUrl=queue_url(bucket),
             Entries=[
                 {"Id": str(number), "ReceiptHandle": one.receipt}
                 for number, one in enumerate(batch)

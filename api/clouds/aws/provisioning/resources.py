@@ -45,21 +45,21 @@ def resources() -> list[Resource]:
     return [
         *(
             Resource(
-                f"SQS queue {notifying.queue}",
-                partial(queues.is_right, notifying),
-                partial(queues.configure_queue, notifying),
-                partial(queues.remove_queue, notifying),
+                f"SQS queue {bucket.queue}",
+                partial(queues.is_right, bucket),
+                partial(queues.configure_queue, bucket),
+                partial(queues.remove_queue, bucket),
             )
-            for notifying in notifying_buckets()
+            for bucket in notifying_buckets()
         ),
         *(
             Resource(
-                f"S3 bucket {notifying.bucket}",
-                partial(buckets.is_right, notifying),
-                partial(buckets.configure_bucket, notifying),
-                partial(buckets.remove_bucket, notifying),
+                f"S3 bucket {bucket.bucket}",
+                partial(buckets.is_right, bucket),
+                partial(buckets.configure_bucket, bucket),
+                partial(buckets.remove_bucket, bucket),
             )
-            for notifying in notifying_buckets()
+            for bucket in notifying_buckets()
         ),
         Resource(
             f"S3 bucket {export_bucket.bucket().bucket}",

@@ -299,14 +299,14 @@ class TestQueue:
         testbed = late
         redrives = {"redrives": {"DataType": "Number", "StringValue": "7"}}
         testbed.sqs.send_message(QueueUrl=testbed.url, MessageBody="x", MessageAttributes=redrives)
-        notifying = trail_bucket()
-        ((before,),) = queues.receive(notifying, limit=1)
-        queues.put_back(notifying, [before], seconds=0)
-        ((after,),) = queues.receive(notifying, limit=1)
+        bucket = trail_bucket()
+        ((before,),) = queues.receive(bucket, limit=1)
+        queues.put_back(bucket, [before], seconds=0)
+        ((after,),) = queues.receive(bucket, limit=1)
         assert after.id != before.id
         assert (after.body, after.sent_at, after.receives) == ("x", before.sent_at, 1)
         assert after.attributes["redrives"]["StringValue"] == "7"
-        queues.delete(notifying, [after])
+        queues.delete(bucket, [after])
         assert testbed.left == 0
 
     def test_where_sqs_refuses_the_message_stays(self, late, caplog):

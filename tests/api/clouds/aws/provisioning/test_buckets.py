@@ -50,7 +50,7 @@ def test_it_acts_again_after_a_while_only(pipes_ready, requests):
 
 
 def test_a_failed_run_does_not_count(pipes_ready, monkeypatch):
-    monkeypatch.setattr(bucket_settings, "put_lifecycle", lambda notifying: 1 / 0)
+    monkeypatch.setattr(bucket_settings, "put_lifecycle", lambda bucket: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call_command("syncbucketlifecycle")
     monkeypatch.undo()
@@ -128,7 +128,7 @@ def test_what_is_put_into_a_made_bucket_reaches_the_queue(aws):
 
 
 def test_half_a_bucket_is_taken_back(aws, monkeypatch):
-    monkeypatch.setattr(bucket_settings, "mend", lambda notifying: 1 / 0)
+    monkeypatch.setattr(bucket_settings, "mend", lambda bucket: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         buckets.ensure_bucket(trail_bucket())
     assert aws.client("s3").list_buckets()["Buckets"] == []

@@ -326,6 +326,6 @@ def test_scenario_34_a_missing_queue_leaves_the_others_and_is_not_made(pipes_rea
 
 
 def test_the_results_bucket():
-    notifying = results_bucket()
-    assert (notifying.bucket, notifying.queue) == ("test-cloudigrade-inspections", RESULTS)
-    assert (notifying.prefix, notifying.suffix) == ("InspectionResults/", ".json")
+    bucket = results_bucket()
+    assert (bucket.bucket, bucket.queue) == ("test-cloudigrade-inspections", RESULTS)
+    assert (bucket.prefix, bucket.suffix) == ("InspectionResults/", ".json")
