@@ -102,7 +102,7 @@ SET files = known.files + EXCLUDED.files,
 
 @dataclass(slots=True)
 class FileResult:
-    """A file, the first message that notified it, and which of its records are relevant."""
+    """A file, the first message that announced it, and which of its records are relevant."""
 
     file: LogFile
     message: Message

@@ -133,7 +133,7 @@ def missed_power_events(
     seen: Mapping[str, Seen],
     rules: Rules,
 ) -> Iterator[MissedPowerEvent]:
-    """Yield the power events that are missing: first those that event off, then the others.
+    """Yield the power events that are missing: first the ends, then the starts.
 
     ``seen`` are all instances of the account that are listed, as ``by_name`` returns them. Where
     something newer than the page is known, nothing is missing.

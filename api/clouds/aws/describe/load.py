@@ -78,7 +78,7 @@ def _groups(scans: Iterable[RegionScan]) -> Iterator[list[RegionScan]]:
 def _store_together_or_apart(account_scan: AccountScan, group: Sequence[RegionScan]) -> bool:
     """Store regions at once or, if that fails, each for itself; returns whether to go on."""
     try:
-        return store_looks(account_scan, group)
+        return store_region_scans(account_scan, group)
     except OperationalError:
         # It would concern all of them.
         raise
@@ -94,7 +94,7 @@ def _store_together_or_apart(account_scan: AccountScan, group: Sequence[RegionSc
     return all(_store_together_or_apart(account_scan, [scan]) for scan in group)
 
 
-def store_looks(account_scan: AccountScan, scans: Sequence[RegionScan]) -> bool:
+def store_region_scans(account_scan: AccountScan, scans: Sequence[RegionScan]) -> bool:
     """Store what some regions show, unless the account is not metered as it was.
 
     Returns whether it still is: one that was disabled meanwhile, or disabled and enabled again, is

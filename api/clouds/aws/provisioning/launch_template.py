@@ -286,7 +286,7 @@ def remove_template() -> None:
 
 
 def _unless_missing(call: Callable[[], Any]) -> Any:
-    """Make a call; give its answer, None if what it is about does not exist."""
+    """Make a call; return its answer, None if what it is about does not exist."""
     try:
         return call()
     except ClientError as error:

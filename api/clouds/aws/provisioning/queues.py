@@ -384,7 +384,7 @@ def _remember(sent_at: datetime | None) -> dict[str, Any]:
 
 
 def delete(bucket: NotifyingBucket, messages: Sequence[Message]) -> list[Message]:
-    """Delete messages that are done with; gives those that SQS kept, which will be shown again."""
+    """Delete messages that are done with; return those that SQS kept, which will be shown again."""
     kept: list[Message] = []
     for first in range(0, len(messages), BATCH):
         batch = messages[first : first + BATCH]

@@ -164,10 +164,10 @@ def test_a_region_that_cannot_be_stored_spoils_no_other_one(testbed, monkeypatch
 
 
 def test_a_database_that_is_busy_is_no_matter_of_one_region(testbed, monkeypatch):
-    def store_looks(*_):
+    def store_region_scans(*_):
         raise OperationalError("lock timeout")
 
-    monkeypatch.setattr(load, "store_looks", store_looks)
+    monkeypatch.setattr(load, "store_region_scans", store_region_scans)
     with pytest.raises(OperationalError):
         describe(testbed)
 
