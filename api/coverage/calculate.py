@@ -7,7 +7,7 @@ something of it changes.
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from api.coverage.days import days_to_calculate
 from api.coverage.evidence import AccountDay, read_evidence
 from api.coverage.proofs import SECOND, Audit, Evidence, GapSpan, Reason, Rules, Verdict, judge
 from api.metering.concurrency import start_of
-from api.metering.timeline import Instant
+from api.metering.timeline import Instant, instant_of, moment_of
 from api.models import AuditedDay, CloudType
 from api.push import outbox
 from util import clock
@@ -35,7 +35,6 @@ POLLS_APART = 2.5
 """Azure's polls may lie two periods apart; half a one is for delays."""
 
 ONE_DAY = timedelta(days=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # An account that is being deleted meanwhile is left out, and waited for by nobody.
 _STORE = """
@@ -98,9 +97,11 @@ def _calculate(account_ids: Sequence[int], day: date, audit: Audit) -> None:
     rows = []
     for known in read_evidence(account_ids, day, reach=_reach()):
         if known.cloud_type == CloudType.AWS and out_since is not None:
-            known.found.append(GapSpan(_instant(out_since), _instant(now), Reason.INGEST_OUTAGE))
+            known.found.append(
+                GapSpan(instant_of(out_since), instant_of(now), Reason.INGEST_OUTAGE)
+            )
         evidence = Evidence(known.switches, known.scans, known.found, known.unsure)
-        verdict = judge(day, evidence, _rules(known.cloud_type), audit, _instant(now))
+        verdict = judge(day, evidence, _rules(known.cloud_type), audit, instant_of(now))
         rows.append(_row(known, verdict))
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
@@ -129,7 +130,7 @@ def _reach() -> timedelta:
 def _audit(day: date, now: datetime) -> Audit:
     """Return whether the day was audited when it was over, and whether it still may be."""
     audited = AuditedDay.objects.filter(day=day).values_list("audited_at", flat=True).first()
-    end = _EPOCH + timedelta(microseconds=start_of(day + ONE_DAY))
+    end = moment_of(start_of(day + ONE_DAY))
     return Audit(
         is_done=audited is not None and audited >= end, is_due=now < end + AUDIT_DAYS * ONE_DAY
     )
@@ -159,14 +160,10 @@ def _shown(gap: GapSpan) -> dict[str, str]:
 
 def _text(instant: Instant) -> str:
     """Write a moment as the APIs do."""
-    text = (_EPOCH + timedelta(microseconds=instant)).isoformat()
+    text = moment_of(instant).isoformat()
     return text.removesuffix("+00:00") + "Z"
 
 
 def _whole(seconds: float | None) -> int | None:
     """Return whole seconds that the column can hold."""
     return None if seconds is None else min(max(round(seconds), 0), 2**31 - 1)
-
-
-def _instant(moment: datetime) -> Instant:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

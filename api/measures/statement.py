@@ -7,16 +7,14 @@ through starts and ends in the order of 07 §5.2 finds the peaks.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from api.billing.stretches import STRETCHES
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.measures.question import BY_STRETCH, DIMENSIONS, FACETS, Question
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_SECOND = timedelta(seconds=1)
+from api.metering.sums import SECOND
+from api.metering.timeline import instant_of
 
 DAY_BITS = 16
 """A peak is carried along with the first day that reaches it, counted from the window's first.
@@ -264,22 +262,20 @@ grp AS MATERIALIZED (
 
 def parameters(question: Question) -> dict[str, Any]:
     """Return the parameters of the statements; there must be a bucket."""
-    now_second = (question.now - _EPOCH) // _SECOND
+    now_second = _second_of(question.now)
     begins = [bucket.begin for bucket in question.buckets]
     limit = question.buckets[-1].end
-    ends = [min((bucket.end - _EPOCH) // _SECOND, now_second) for bucket in question.buckets]
-    lengths = [
-        max(end - (begin - _EPOCH) // _SECOND, 0) for begin, end in zip(begins, ends, strict=True)
-    ]
+    ends = [min(_second_of(bucket.end), now_second) for bucket in question.buckets]
+    lengths = [max(end - _second_of(begin), 0) for begin, end in zip(begins, ends, strict=True)]
     return {
         "user": question.user_id,
         "begin": begins[0],
         "limit": limit,
         "now": question.now,
-        "begin_us": _micros_of(begins[0]),
-        "limit_us": _micros_of(limit),
-        "now_us": _micros_of(question.now),
-        "begins": [_micros_of(begin) for begin in begins],
+        "begin_us": instant_of(begins[0]),
+        "limit_us": instant_of(limit),
+        "now_us": instant_of(question.now),
+        "begins": [instant_of(begin) for begin in begins],
         "ends": ends,
         "lengths": lengths,
         "count": len(begins),
@@ -288,5 +284,5 @@ def parameters(question: Question) -> dict[str, Any]:
     }
 
 
-def _micros_of(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
+def _second_of(moment: datetime) -> int:
+    return instant_of(moment) // SECOND

@@ -1,14 +1,28 @@
 """From an instance's events to its runs (spec 07 §3). Pure: plain data in, plain data out."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import NamedTuple
 
 Instant = int
 """A moment in UTC: whole microseconds since 1970-01-01T00:00:00Z."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
 POWER_ON = "power_on"
 POWER_OFF = "power_off"
+
+
+def instant_of(moment: datetime) -> Instant:
+    """Return an aware moment as an instant."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment_of(instant: Instant) -> datetime:
+    """Return an instant as an aware moment in UTC."""
+    return _EPOCH + instant * _MICROSECOND
 
 
 class Event(NamedTuple):

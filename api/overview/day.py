@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from api.coverage.quality import Quality, of_days
 from api.metering.facets import Key
+from api.metering.timeline import moment_of
 from api.trust.course import course_of_day, thinned
 from api.trust.explain import Explanation, candidates_of_day, explain, members
 
 MOST_STEPS = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Step(NamedTuple):
@@ -45,7 +45,7 @@ def explained_day(*, user_id: int, day: date, key: Key, limit: int, offset: int)
     shown = thinned(steps, MOST_STEPS)
     return Day(
         explanation=explanation,
-        course=[Step(_EPOCH + timedelta(microseconds=step.at), step.on) for step in shown],
+        course=[Step(moment_of(step.at), step.on) for step in shown],
         is_thinned=len(shown) < len(steps),
         quality=of_days(user_id, day, day)[day],
         runs=members(

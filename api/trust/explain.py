@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.days import Days
 from api.metering.facets import ANY, Key
 from api.metering.staleness import is_withdrawn, mark_days_stale
-from api.metering.timeline import Instant
+from api.metering.timeline import Instant, moment_of
 from api.models import Cause, ConcurrentUsage
 from api.models.instance import EVENT_RANK
 from api.trust import explained
@@ -24,7 +24,6 @@ MISMATCHES = counter(
 )
 
 ROWS_AT_ONCE = 20_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 JSONObject = dict[str, Any]
 
@@ -199,7 +198,7 @@ def _explanation(day: date, key: Key, stored: _Stored, found: explained.Found) -
 
 
 def _moment(instant: Instant | None) -> datetime | None:
-    return None if instant is None else _EPOCH + timedelta(microseconds=instant)
+    return None if instant is None else moment_of(instant)
 
 
 def members(
