@@ -25,6 +25,14 @@ _ONE_DAY = timedelta(days=1)
 _FIRST_FACET = 1
 """Place of the first facet in an entry of ``ConcurrentUsage.sums``."""
 
+SIZES = """
+    LEFT JOIN api_cloudaccount account ON account.id = (told ->> 0)::bigint
+    LEFT JOIN api_instancedefinition size
+         ON size.cloud_type = account.cloud_type AND size.instance_type = told ->> 6"""
+SECONDS = "(told ->> 8)::bigint"
+VCPUS = "coalesce((told ->> 7)::bigint, trunc(size.vcpu)::bigint, 0)"
+"""SQL of an entry ``told``: the size that its type has now, its seconds, and its virtual CPUs."""
+
 _DAYS = f"""
 day AS MATERIALIZED (
     SELECT date, width_bucket(date, %(begins)s::date[]) - 1 AS bucket, sums, maximum_counts
@@ -152,14 +160,10 @@ def _entries(question: Question) -> str:
     first, second = _group_values(question, "told", _FIRST_FACET)
     return f"""
 entry AS (
-    SELECT bucket, {first} AS g1, {second} AS g2, (told ->> 8)::bigint AS seconds,
-           coalesce((told ->> 7)::bigint, trunc(size.vcpu)::bigint, 0) AS vcpu,
+    SELECT bucket, {first} AS g1, {second} AS g2, {SECONDS} AS seconds, {VCPUS} AS vcpu,
            coalesce(trunc(size.memory_mib)::bigint, 0) AS memory,
            CASE WHEN size.id IS NULL THEN 1 ELSE 0 END AS unsized
-    FROM day CROSS JOIN LATERAL jsonb_array_elements(sums) AS told
-    LEFT JOIN api_cloudaccount account ON account.id = (told ->> 0)::bigint
-    LEFT JOIN api_instancedefinition size
-         ON size.cloud_type = account.cloud_type AND size.instance_type = told ->> 6
+    FROM day CROSS JOIN LATERAL jsonb_array_elements(sums) AS told {SIZES}
     WHERE {" AND ".join(["true", *conditions])}
 )"""  # noqa: S608 - made of constants
 

@@ -6,24 +6,20 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from api.measures.stored import SECONDS, SIZES, VCPUS
 from util.arrays import array_literal
 
-_TOTALS = """
+_TOTALS = f"""
 SELECT day.user_id, day.date, total.seconds, total.vcpu_seconds
 FROM unnest(%(users)s::bigint[], %(days)s::date[]) AS wanted (user_id, date)
 JOIN api_concurrentusage day ON day.user_id = wanted.user_id AND day.date = wanted.date
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum((told ->> 8)::bigint), 0)::bigint AS seconds,
-           coalesce(sum((told ->> 8)::bigint
-                        * coalesce((told ->> 7)::bigint, trunc(size.vcpu)::bigint, 0)), 0)::bigint
-               AS vcpu_seconds
-    FROM jsonb_array_elements(day.sums) AS told
-    LEFT JOIN api_cloudaccount account ON account.id = (told ->> 0)::bigint
-    LEFT JOIN api_instancedefinition size
-         ON size.cloud_type = account.cloud_type AND size.instance_type = told ->> 6
+    SELECT coalesce(sum({SECONDS}), 0)::bigint AS seconds,
+           coalesce(sum({SECONDS} * {VCPUS}), 0)::bigint AS vcpu_seconds
+    FROM jsonb_array_elements(day.sums) AS told {SIZES}
 ) total
 WHERE day.summed_at = day.computed_at AND day.sums IS NOT NULL
-"""
+"""  # noqa: S608 - made of constants
 
 
 class Totals(NamedTuple):
