@@ -59,7 +59,7 @@ def repopulate_azure_instance_mapping() -> None:
     bind=True,
 )
 def remove_lighthouse_assignment(self: Any, subscription_id: str) -> None:
-    """Return back the delegation of a subscription whose account was deleted."""
+    """Return the delegation of a subscription whose account was deleted."""
     with outbox.run(self.request) as wanted:
         if wanted:
             remove_assignment(subscription_id=UUID(str(subscription_id)))
