@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
 
 from api.clouds.azure.errors import AzureBusyError, AzureRefusedError
 from api.clouds.azure.load import Polled, store_scan
@@ -208,6 +209,29 @@ class TestRecords:
         finished = NOW + datetime.timedelta(minutes=2)
         assert (run.started_at, run.finished_at, run.region) == (NOW, finished, None)
         assert (run.listed, run.running) == (2, 1)
+
+    def test_how_old_new_events_are_is_measured(self, account, clock):
+        """Each by the poll that saw it, and by nobody else's (spec 10 §2)."""
+        labels = {"cloud": "azure"}
+
+        def measured():
+            name = "cloudigrade_ingest_event_age_seconds"
+            return [
+                REGISTRY.get_sample_value(f"{name}_{part}", labels) or 0
+                for part in ("count", "sum")
+            ]
+
+        count, total = measured()
+        clock.shift(120)
+        store(account, scan(machine("a"), machine("b")), started=NOW)
+        ages = [
+            (DescribeRun.objects.get().finished_at - event.occurred_at).total_seconds()
+            for event in InstanceEvent.objects.all()
+        ]
+        assert len(ages) == 2
+        assert measured() == [count + 2, pytest.approx(total + sum(ages))]
+        store(account, scan(machine("a"), machine("b")))
+        assert measured()[0] == count + 2
 
     @pytest.mark.parametrize(
         ("status", "outcome"), [(429, "throttled"), (500, "failed"), (None, "failed")]
