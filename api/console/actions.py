@@ -95,7 +95,7 @@ class RecalculateView(ActingView):
         """Start it, by default for all days since the customer joined."""
         user = _customer(user_id)
         today = clock.today()
-        since = _day(request, "since", user.date_joined.astimezone(datetime.UTC).date())
+        since = _day(request, "since", user.joined_on)
         if since > today:
             raise Refusal(400, "since: The day lies in the future.")
         entry = log.start(

@@ -159,7 +159,7 @@ WHERE day.user_id = %(user)s
 def peaks(user: User, query: Query) -> Table:
     """Return the daily maxima of a customer. Raises UsageUnavailable if a day is not calculated."""
     NO_BRACKETS.read(query)
-    found = read_days(query, joined=_joined(user), start=usage.START, end=usage.END)
+    found = read_days(query, joined=user.joined_on, start=usage.START, end=usage.END)
     days = [datetime.date.fromordinal(day) for day in found]
     calculated = ConcurrentUsage.objects.filter(~is_withdrawn(), user=user, date__in=days).count()
     if calculated < len(days):
@@ -199,7 +199,7 @@ WHERE true"""
 def findings(user: User, query: Query) -> Table:
     """Return what is wrong in how a customer's RHEL is paid."""
     brackets = billing.PARAMETERS.read(query)
-    days = read_days(query, joined=_joined(user), start=billing.START, end=billing.END)
+    days = read_days(query, joined=user.joined_on, start=billing.START, end=billing.END)
     window = billing.window_of(user.id, days)
     condition, values = billing.FindingPages(window, brackets).condition()
     named = {f"value_{place}": value for place, value in enumerate(values)}
@@ -238,7 +238,7 @@ WHERE account.user_id = %s AND day.date >= %s AND day.date < %s"""
 def coverage_days(user: User, query: Query) -> Table:
     """Return how far each day of each account of a customer can be trusted."""
     brackets = coverage.PARAMETERS.read(query)
-    days = read_days(query, joined=_joined(user), start=usage.START, end=coverage.CHANGES_END)
+    days = read_days(query, joined=user.joined_on, start=usage.START, end=coverage.CHANGES_END)
     condition = brackets.condition({"account": Column("account.id")})
     first, end = map(datetime.date.fromordinal, (days.start, days.stop))
     return Table(
@@ -255,10 +255,6 @@ def usage_by_time(user: User, query: Query) -> Table:
     # Asked for one row, it tells whether there are too many days or groups.
     measures.reader(question)(1, 0)
     return usage_table(question)
-
-
-def _joined(user: User) -> datetime.date:
-    return user.date_joined.astimezone(datetime.UTC).date()
 
 
 KINDS: Final[Mapping[str, Callable[[User, Query], Table]]] = {

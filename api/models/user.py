@@ -1,5 +1,6 @@
 """A customer of Red Hat (spec 03 §10, 01 §2.3) and the lock that serialises work on one."""
 
+import datetime
 import uuid
 from typing import Any
 
@@ -69,6 +70,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def username(self) -> str | None:
         """Old alias of the account number, still shown by the internal API."""
         return self.account_number
+
+    @property
+    def joined_on(self) -> datetime.date:
+        """Return the UTC date on which the customer joined."""
+        return self.date_joined.astimezone(datetime.UTC).date()
 
     @property
     def is_staff(self) -> bool:

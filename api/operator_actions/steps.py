@@ -4,7 +4,7 @@ An action that is interrupted goes on after the steps that are done, in any work
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -40,8 +40,8 @@ def _recalculation(entry: AuditEntry) -> list[Step]:
     user = User.objects.filter(id=entry.user_id).first()
     if user is None:
         raise NothingToDoError("The customer is gone.")
-    joined = user.date_joined.astimezone(UTC).date()
-    since = max(date.fromisoformat(entry.arguments.get("since") or joined.isoformat()), joined)
+    wanted = entry.arguments.get("since")
+    since = max(date.fromisoformat(wanted), user.joined_on) if wanted else user.joined_on
     until = date.fromisoformat(entry.arguments["until"])
     account_ids = CloudAccount.objects.filter(user=user, created_at__lte=entry.created_at)
     steps: list[Step] = [

@@ -165,13 +165,13 @@ def customer(*, user_id: int, facet: str | None = None) -> Customer | None:
     if user is None:
         return None
     today = clock.today()
-    first = max(today - timedelta(days=USAGE_DAYS - 1), user.date_joined.date())
+    first = max(today - timedelta(days=USAGE_DAYS - 1), user.joined_on)
     usage = usage_of_days(user_id=user_id, first=first, last=today, facet=facet)
     number_of_accounts, accounts = accounts_of(user_id)
     by_status, images = unfinished_images(user_id)
     number_of_changes, changes = usage_changes(
         user_id=user_id,
-        first_day=user.date_joined.date(),
+        first_day=user.joined_on,
         end=today + timedelta(days=1),
         limit=CHANGES_SHOWN,
         offset=0,

@@ -13,7 +13,6 @@ from api.public import billing_components, schema, tags
 from api.public.brackets import BracketParameters, Brackets, Column, Field, OneOf, whole_number
 from api.public.listings import Page
 from api.public.pagination import ListingPagination
-from api.public.trust import joined_on
 from api.public.usage import Bound, read_days
 from api.public.views import ReadOnlyView
 from util import clock
@@ -86,7 +85,7 @@ class BillingFindingsView(ReadOnlyView):
         """Return a page of findings: those with most seconds first."""
         user = self.customer(request)
         brackets = PARAMETERS.read(request.query_params)
-        days = read_days(request.query_params, joined=joined_on(user), start=START, end=END)
+        days = read_days(request.query_params, joined=user.joined_on, start=START, end=END)
         paginator = self.pagination_class()
         pages = FindingPages(window_of(user.id, days), brackets)
         page = paginator.paginate_queryset(pages, request, view=self)

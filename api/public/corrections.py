@@ -10,7 +10,7 @@ from api.models import Correction
 from api.public import schema, tags, trust_components
 from api.public.brackets import BracketParameters, Column, Field, OneOf, whole_number
 from api.public.pagination import ListingPagination
-from api.public.trust import CHANGES_END, PagesOf, joined_on
+from api.public.trust import CHANGES_END, PagesOf
 from api.public.usage import START, read_days
 from api.public.views import ReadOnlyView
 from api.trust.corrections import corrections
@@ -48,7 +48,7 @@ class CorrectionsView(ReadOnlyView):
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of corrections, newest first."""
         user = self.customer(request)
-        days = read_days(request.query_params, joined=joined_on(user), start=START, end=CHANGES_END)
+        days = read_days(request.query_params, joined=user.joined_on, start=START, end=CHANGES_END)
         first, end = map(datetime.date.fromordinal, (days.start, days.stop))
         wanted = FILTERS.read(request.query_params).condition(COLUMNS)
         found = PagesOf(

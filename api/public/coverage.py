@@ -10,7 +10,7 @@ from api.coverage.listing import coverage_days
 from api.public import coverage_components, schema, tags, usage
 from api.public.brackets import BracketParameters, Field, whole_number
 from api.public.pagination import ListingPagination
-from api.public.trust import CHANGES_END, PagesOf, joined_on
+from api.public.trust import CHANGES_END, PagesOf
 from api.public.usage import read_days
 from api.public.views import ReadOnlyView
 
@@ -37,7 +37,7 @@ class CoverageView(ReadOnlyView):
         """Return a page of days of accounts, in the order of days."""
         user_id = request.user.id
         days = read_days(
-            request.query_params, joined=joined_on(request.user), start=usage.START, end=CHANGES_END
+            request.query_params, joined=request.user.joined_on, start=usage.START, end=CHANGES_END
         )
         accounts: Sequence[int] | None = PARAMETERS.read(request.query_params).filters.get(
             "account"

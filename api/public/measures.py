@@ -26,7 +26,7 @@ from api.public.brackets import BracketParameters, Errors, Field, OneOf, text, w
 from api.public.filters import NO_CHOICE, NO_INSTANT
 from api.public.pagination import ListingPagination
 from api.public.timestamps import parse_instant
-from api.public.trust import PagesOf, joined_on
+from api.public.trust import PagesOf
 from api.public.views import ReadOnlyView
 from util import clock
 
@@ -81,7 +81,7 @@ def read_question(query: Mapping[str, str], user: User) -> Question:
         raise ValidationError(errors)
     return Question(
         user_id=user.id,
-        joined=joined_on(user),
+        joined=user.joined_on,
         granularity=granularity,
         buckets=buckets,
         now=now,

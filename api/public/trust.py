@@ -74,7 +74,7 @@ class ExplainView(ReadOnlyView):
         """Return a page of the runs on at the peak. Raises UsageUnavailable for a stale day."""
         user = self.customer(request)
         key = read_key(request.query_params)
-        day = read_day(request.query_params, self.date, joined=joined_on(user))
+        day = read_day(request.query_params, self.date, joined=user.joined_on)
         try:
             explanation = explain(user_id=user.id, day=day, key=key)
         except NotCalculatedError as error:
@@ -107,11 +107,6 @@ def quality_of_number(quality: Quality) -> dict[str, Any]:
     }
 
 
-def joined_on(user: Any) -> datetime.date:
-    """Return the UTC date on which a customer joined."""
-    return user.date_joined.astimezone(datetime.UTC).date()
-
-
 class UsageChangesView(ReadOnlyView):
     """How the numbers of days changed."""
 
@@ -129,7 +124,7 @@ class UsageChangesView(ReadOnlyView):
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of changes, newest first."""
         days = read_days(
-            request.query_params, joined=joined_on(request.user), start=usage.START, end=CHANGES_END
+            request.query_params, joined=request.user.joined_on, start=usage.START, end=CHANGES_END
         )
         first, end = map(datetime.date.fromordinal, (days.start, days.stop))
         user_id = request.user.id

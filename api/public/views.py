@@ -1,6 +1,5 @@
 """The routes below ``/api/cloudigrade/v2/`` (spec 01). All of them only read."""
 
-import datetime
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -262,8 +261,9 @@ class DailyConcurrentUsageView(ReadOnlyView):
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of days. Raises UsageUnavailable if one of them is not calculated."""
-        joined = request.user.date_joined.astimezone(datetime.UTC).date()
-        days = usage.read_days(request.query_params, joined=joined, start=self.start, end=self.end)
+        days = usage.read_days(
+            request.query_params, joined=request.user.joined_on, start=self.start, end=self.end
+        )
         paginator = self.pagination_class()
         page = paginator.paginate_queryset(days, request, view=self)
         shown = usage.show_days(

@@ -53,7 +53,7 @@ def is_ready(request: SyntheticDataRequest) -> bool:
     """Return whether each day of a selected request has usage, from its user's first to its own."""
     if request.user is None:
         return False
-    first = request.user.date_joined.astimezone(UTC).date()
+    first = request.user.joined_on
     last = request.created_at.astimezone(UTC).date()
     return getattr(request, "calculated_days", 0) == (last - first).days + 1
 

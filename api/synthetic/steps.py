@@ -235,7 +235,7 @@ def make_runs_and_usage(request: SyntheticDataRequest) -> None:
     recalculate_runs(
         user_id=request.user.id, instance_ids=[instance_id for instance_id, _ in instances]
     )
-    joined = request.user.date_joined.astimezone(UTC).date()
+    joined = request.user.joined_on
     last = request.created_at.astimezone(UTC).date()
     calculate_usage(user_id=request.user.id, missing=[Days(joined, last)])
 

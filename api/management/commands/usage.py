@@ -73,7 +73,7 @@ def _question(options: dict[str, Any]) -> Question:
         raise _refused(error) from error
     return Question(
         user_id=user.id,
-        joined=user.date_joined.astimezone(datetime.UTC).date(),
+        joined=user.joined_on,
         granularity=granularity,
         buckets=buckets,
         now=now,
