@@ -5,7 +5,7 @@ Exit codes: 0 if what was asked for was done, 1 if it was not, 2 if it makes no 
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,6 +15,7 @@ from redis import RedisError
 from rest_framework.utils.encoders import JSONEncoder
 
 from api.management.tables import Column, head_line, row_line
+from api.management.values import positive
 
 REFUSED = 2
 """Exit code for ids and values that there are not."""
@@ -108,6 +109,17 @@ class OperatorCommand(BaseCommand):
         return answer in ("y", "Y")
 
 
+def all_rows(
+    read: Callable[..., tuple[int, Iterable[Mapping[str, Any]]]], *, at_once: int
+) -> Iterator[Mapping[str, Any]]:
+    """Yield rows of which ``read`` returns a page, by ``limit`` and ``offset``, and their total."""
+    offset, total = 0, 1
+    while offset < total:
+        total, rows = read(limit=at_once, offset=offset)
+        yield from rows
+        offset += at_once
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
@@ -117,3 +129,8 @@ def add_dry_run(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only show what would change: before -> after"
     )
+
+
+def add_limit(parser: ArgumentParser) -> None:
+    """Add ``--limit``."""
+    parser.add_argument("--limit", type=positive, default=100, help="show so many (default 100)")

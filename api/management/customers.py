@@ -18,7 +18,7 @@ def add_customer(parser: ArgumentParser, *, required: bool = True) -> None:
 
 def find_customer(options: Mapping[str, Any]) -> User:
     """Return the customer that options name. Raises CommandError, exit code 2, without one."""
-    org_id, user_id = options["org_id"], options["user_id"]
+    org_id, user_id = options["org_id"], options.get("user_id")
     named = {"org_id": org_id} if org_id is not None else {"id": user_id}
     user = User.objects.filter(**named).first()
     if user is None:

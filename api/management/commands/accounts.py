@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from api.doctor.accounts import LEGEND, AccountOverview, last_states, overview, signs
-from api.management.base import OperatorCommand, require_known
+from api.management.base import OperatorCommand, add_limit, require_known
 from api.management.tables import Column
-from api.management.values import positive, row_id
+from api.management.values import row_id
 from util import clock
 
 COLUMNS = (
@@ -42,9 +42,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Let an account be chosen."""
         parser.add_argument("id", nargs="?", type=row_id, help="only this account, with its states")
-        parser.add_argument(
-            "--limit", type=positive, default=100, help="show so many (default 100)"
-        )
+        add_limit(parser)
         parser.add_argument(
             "--after", type=row_id, default=0, metavar="ID", help="only those with larger ids"
         )

@@ -1,11 +1,12 @@
 """Lists what describes found that no event had told a customer's instances of (spec 10 §3.1)."""
 
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from api.management.base import OperatorCommand, refusal
+from api.management.base import OperatorCommand, all_rows, refusal
 from api.management.customers import add_customer, find_customer
 from api.management.tables import Column
 from api.management.values import day
@@ -44,20 +45,10 @@ class Command(OperatorCommand):
         until = options["until"] or clock.today()
         if until < since:
             raise refusal("The last day is before the first one.")
-        rows = _rows(user.id, since, until + timedelta(days=1))
+        end = until + timedelta(days=1)
+        read = partial(corrections, user_id=user.id, first_day=since, end=end)
+        rows = all_rows(read, at_once=ROWS_AT_ONCE)
         self.tell_rows(rows if self.wants_json else map(_columns, rows), COLUMNS)
-
-
-def _rows(user_id: int, first_day: date, end: date) -> Iterator[dict[str, Any]]:
-    offset = 0
-    while True:
-        _, rows = corrections(
-            user_id=user_id, first_day=first_day, end=end, limit=ROWS_AT_ONCE, offset=offset
-        )
-        yield from rows
-        offset += len(rows)
-        if len(rows) < ROWS_AT_ONCE:
-            return
 
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from api.coverage.listing import coverage_days
-from api.management.base import OperatorCommand, refusal, require_known
+from api.management.base import OperatorCommand, all_rows, refusal, require_known
 from api.management.customers import add_customer, find_customer
 from api.management.tables import Column
 from api.management.values import day, row_id
@@ -59,7 +60,15 @@ class Command(OperatorCommand):
         since = options["since"] or min(clock.today() - back * ONE_DAY, until)
         if since > until:
             raise refusal("--since must not be after --until.")
-        rows = _rows(user_id, account_id, since, until, options["state"])
+        read = partial(
+            coverage_days,
+            user_id=user_id,
+            account_ids=None if account_id is None else [account_id],
+            first_day=since,
+            end=until + ONE_DAY,
+            state=options["state"],
+        )
+        rows = all_rows(read, at_once=ROWS_AT_ONCE)
         self.tell_rows(rows if self.wants_json else map(_columns, rows), COLUMNS)
 
 
@@ -68,24 +77,6 @@ def _accounts(user_id: int | None, account_id: int) -> Iterator[int]:
     if user_id is not None:
         accounts = accounts.filter(user_id=user_id)
     yield from accounts.values_list("id", flat=True)
-
-
-def _rows(
-    user_id: int | None, account_id: int | None, since: date, until: date, state: str | None
-) -> Iterator[dict[str, Any]]:
-    offset, total = 0, 1
-    while offset < total:
-        total, rows = coverage_days(
-            user_id=user_id,
-            account_ids=None if account_id is None else [account_id],
-            first_day=since,
-            end=until + ONE_DAY,
-            state=state,
-            limit=ROWS_AT_ONCE,
-            offset=offset,
-        )
-        yield from rows
-        offset += ROWS_AT_ONCE
 
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
-from api.management.base import OperatorCommand, add_dry_run, require_known
+from api.management.base import OperatorCommand, add_dry_run, add_limit, require_known
 from api.management.tables import Column
-from api.management.values import positive, row_id
+from api.management.values import row_id
 from api.models import InboxMessage
 from api.models.inbox import UNFINISHED
 from api.sources import inbox
@@ -38,9 +38,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--state", choices=InboxMessage.State.values, help="only messages in this state"
         )
-        parser.add_argument(
-            "--limit", type=positive, default=100, help="show so many (default 100)"
-        )
+        add_limit(parser)
         parser.add_argument(
             "--retry", action="store_true", help="work on failed and dead messages again"
         )

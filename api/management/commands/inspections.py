@@ -7,9 +7,15 @@ from django.db.models import QuerySet
 
 from api.inspection.overview import images_to_show, slots_now, states
 from api.inspection.reinspection import reinspect_images
-from api.management.base import OperatorCommand, add_dry_run, refusal, require_known
+from api.management.base import (
+    OperatorCommand,
+    add_dry_run,
+    add_limit,
+    refusal,
+    require_known,
+)
 from api.management.tables import Column
-from api.management.values import positive, text
+from api.management.values import text
 from api.models import CloudType, InspectionAttempt, MachineImage
 from util import clock
 
@@ -45,9 +51,7 @@ class Command(OperatorCommand):
             default="",
             help="only images whose last attempt ended so: inconclusive, ...",
         )
-        parser.add_argument(
-            "--limit", type=positive, default=100, help="show so many (default 100)"
-        )
+        add_limit(parser)
         parser.add_argument(
             "--retry",
             action="store_true",

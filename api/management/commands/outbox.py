@@ -7,9 +7,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
 from api import outbox, set_aside
-from api.management.base import OperatorCommand, add_dry_run, require_known
+from api.management.base import OperatorCommand, add_dry_run, add_limit, require_known
 from api.management.tables import Column
-from api.management.values import positive, text
+from api.management.values import text
 from api.models import OutboxEntry
 from util.redaction import redact_all
 
@@ -34,9 +34,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Let entries be chosen."""
         parser.add_argument("ids", nargs="*", type=text, metavar="ID", help="only these entries")
-        parser.add_argument(
-            "--limit", type=positive, default=100, help="show so many (default 100)"
-        )
+        add_limit(parser)
         parser.add_argument(
             "--retry",
             nargs="*",

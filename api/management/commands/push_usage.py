@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from api.management.base import OperatorCommand, refusal
+from api.management.customers import find_customer
 from api.management.values import day, text
-from api.models import User
 from api.push.metrics import statistics
 from api.push.publisher import publish
 from api.push.replay import count_days, record_days
@@ -41,7 +41,7 @@ class Command(OperatorCommand):
             raise refusal("--to is before --from.")
         if not settings.USAGE_PUSH:
             raise refusal("USAGE_PUSH is off.")
-        user_id = _user_id(options["org_id"])
+        user_id = None if options["org_id"] is None else find_customer(options).id
         if options["dry_run"]:
             days, sent = count_days(first=first, last=last, user_id=user_id), 0
         else:
@@ -63,12 +63,3 @@ def _send() -> int:
             f"{error}; {statistics().rows} days wait in the outbox and follow by themselves"
         ) from error
     return sent
-
-
-def _user_id(org_id: str | None) -> int | None:
-    if org_id is None:
-        return None
-    user_id = User.objects.filter(org_id=org_id).values_list("id", flat=True).first()
-    if user_id is None:
-        raise refusal(f"There is no customer with org_id {org_id}.")
-    return user_id

@@ -2,10 +2,11 @@
 
 import datetime
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from api.management.base import OperatorCommand, refusal
+from api.management.base import OperatorCommand, all_rows, refusal
 from api.management.customers import add_customer, find_customer
 from api.management.tables import Column
 from api.measures.buckets import BucketsError, Granularity, buckets_between
@@ -56,7 +57,7 @@ class Command(OperatorCommand):
         question = _question(options)
         columns = [*COLUMNS, *(Column(f"group.{name}", name) for name in question.dimensions)]
         try:
-            rows = _rows(question)
+            rows = all_rows(partial(usage, question), at_once=ROWS_AT_ONCE)
             self.tell_rows(rows if self.wants_json else map(_flat, rows), columns)
         except BucketsError as error:
             raise _refused(error) from error
@@ -85,16 +86,7 @@ def _refused(error: BucketsError) -> Exception:
     return refusal(f"--{error.parameter}: {error}")
 
 
-def _rows(question: Question) -> Iterator[dict[str, Any]]:
-    """Yield all rows, a page at a time."""
-    offset, total = 0, 1
-    while offset < total:
-        total, rows = usage(question, limit=ROWS_AT_ONCE, offset=offset)
-        yield from rows
-        offset += ROWS_AT_ONCE
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **{f"group.{name}": value for name, value in row["group"].items()}}
 
 
