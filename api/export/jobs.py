@@ -14,7 +14,7 @@ from api.clouds.aws.provisioning import export_bucket
 from api.clouds.aws.session import s3
 from api.export.copying import copy_to
 from api.export.kinds import table_of
-from api.export.tables import CSV, NDJSON
+from api.export.tables import CSV, NDJSON, file_headers
 from api.models import ExportJob, User
 from util import clock
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 RUN: Final = "api.tasks.run_export_job"
 
 FORMATS: Final = (CSV, NDJSON)
-MEDIA_TYPES: Final = {CSV: "text/csv; charset=utf-8", NDJSON: "application/x-ndjson; charset=utf-8"}
 SECONDS_OF_URL: Final = 3600
 """How long a signed URL is good for."""
 
@@ -62,6 +61,7 @@ def run_job(job_id: int) -> None:
 
 def _write(job: ExportJob) -> int:
     table = table_of(job.kind, job.user, job.filters)
+    content_type, disposition = file_headers(job.kind, job.format)
     export_bucket.ensure()
     with TemporaryFile() as file:
         rows = copy_to(table, job.format, file)
@@ -70,10 +70,7 @@ def _write(job: ExportJob) -> int:
             file,
             settings.AWS_EXPORT_BUCKET_NAME,
             object_key(job),
-            ExtraArgs={
-                "ContentType": MEDIA_TYPES[job.format],
-                "ContentDisposition": f'attachment; filename="{job.kind}.{job.format}"',
-            },
+            ExtraArgs={"ContentType": content_type, "ContentDisposition": disposition},
         )
     return rows
 

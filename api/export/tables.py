@@ -10,6 +10,13 @@ CSV: Final = "csv"
 NDJSON: Final = "ndjson"
 """Formats."""
 
+MEDIA_TYPES: Final = {CSV: "text/csv", NDJSON: "application/x-ndjson"}
+
+
+def file_headers(kind: str, form: str) -> tuple[str, str]:
+    """Return the Content-Type and the Content-Disposition of a table as a file."""
+    return f"{MEDIA_TYPES[form]}; charset=utf-8", f'attachment; filename="{kind}.{form}"'
+
 
 @dataclass(frozen=True)
 class Table:

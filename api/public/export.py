@@ -18,7 +18,7 @@ from rest_framework.request import Request
 
 from api.export.copying import copy_blocks, count_rows
 from api.export.kinds import KINDS, RUN_BRACKETS, table_of
-from api.export.tables import CSV, NDJSON
+from api.export.tables import CSV, MEDIA_TYPES, NDJSON, file_headers
 from api.public import billing, coverage, measures, schema, tags
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
@@ -26,8 +26,6 @@ from util.transaction_limits import is_timeout
 
 MOST_ROWS: Final = 200_000
 MOST_SECONDS: Final = 20
-
-MEDIA_TYPES: Final = {CSV: "text/csv", NDJSON: "application/x-ndjson"}
 
 
 class ExportTooLarge(APIException):
@@ -74,8 +72,8 @@ class ExportView(ReadOnlyView):
     def stream(self, request: Request) -> HttpResponseBase:
         """Stream the table. Raises ExportTooLarge."""
         table = table_of(self.kind, request.user, request.query_params)
-        content_type = f"{MEDIA_TYPES[self.form]}; charset=utf-8"
-        headers = {"Content-Disposition": f'attachment; filename="{self.kind}.{self.form}"'}
+        content_type, disposition = file_headers(self.kind, self.form)
+        headers = {"Content-Disposition": disposition}
         if request.method == "HEAD":
             return HttpResponse(content_type=content_type, headers=headers)
         if count_rows(table, most=MOST_ROWS + 1) > MOST_ROWS:
