@@ -1,9 +1,14 @@
 """What runs on this machine, and waiting for it to change."""
 
+import contextlib
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deployment.local.service import REPOSITORY
 
 
 def descendants(pid: int) -> set[int]:
@@ -53,3 +58,22 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> bool:
 def clean_environment(**variables: str) -> dict[str, str]:
     """Return an environment that configures no service, with these variables added."""
     return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **variables}
+
+
+@contextlib.contextmanager
+def supervisor(tmp_path: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run ``python -m deployment.local`` below ``tmp_path``; all that it starts is stopped."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployment.local", *options],
+        cwd=REPOSITORY,
+        env=clean_environment(TMPDIR=str(tmp_path), **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,42 +1,20 @@
 """``python -m deployment.local`` as a process: however it ends, nothing of it remains."""
 
-import contextlib
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from deployment.local.service import REPOSITORY
 from tests.deployment.processes import (
-    clean_environment,
     command_of,
     descendants,
     is_running,
+    supervisor,
     wait_for,
 )
 
 pytestmark = pytest.mark.services
-
-
-@contextlib.contextmanager
-def supervisor(tmp_path, **variables):
-    """Run the supervisor with services only, below ``tmp_path``; all that is started is stopped."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deployment.local", "--services-only"],
-        cwd=REPOSITORY,
-        env=clean_environment(TMPDIR=str(tmp_path), **variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def read_until_ready(process):
@@ -51,7 +29,7 @@ def read_until_ready(process):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_nothing_remains_after_a_signal(tmp_path, number):
     with supervisor(
-        tmp_path, KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
+        tmp_path, "--services-only", KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
     ) as process:
         exports = read_until_ready(process)
         assert any(line.startswith("export DJANGO_DATABASE_PORT=") for line in exports)
@@ -66,7 +44,7 @@ def test_nothing_remains_after_a_signal(tmp_path, number):
 
 
 def test_the_exports_are_lines_for_a_shell(tmp_path):
-    with supervisor(tmp_path) as process:
+    with supervisor(tmp_path, "--services-only") as process:
         exports = "".join(read_until_ready(process))
         shell = f'{exports}\necho "$KAFKA_SERVER_HOST:$REDIS_PASSWORD:$AWS_DEFAULT_REGION"'
         printed = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
@@ -77,7 +55,7 @@ def test_the_exports_are_lines_for_a_shell(tmp_path):
 
 def test_the_supervisor_ends_and_says_why_when_a_service_dies(tmp_path):
     with supervisor(
-        tmp_path, KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
+        tmp_path, "--services-only", KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
     ) as process:
         read_until_ready(process)
         started = descendants(process.pid)

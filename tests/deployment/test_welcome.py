@@ -12,28 +12,15 @@ import sys
 import pytest
 
 from deployment.local.service import REPOSITORY
-from tests.deployment.processes import clean_environment, descendants, is_running, wait_for
+from tests.deployment.processes import (
+    clean_environment,
+    descendants,
+    is_running,
+    supervisor,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
-
-
-@contextlib.contextmanager
-def world(tmp_path):
-    """Run what ``make up`` runs; all that it starts is stopped."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deployment.local"],
-        cwd=REPOSITORY,
-        env=clean_environment(TMPDIR=str(tmp_path)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def read_until_up(process):
@@ -58,7 +45,7 @@ def shell(*lines):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_every_line_works_and_the_first_ctrl_c_ends_everything(tmp_path):
-    with world(tmp_path) as process:
+    with supervisor(tmp_path) as process:
         lines = read_until_up(process)
         started = descendants(process.pid)
         assert len(started) > 8
@@ -89,7 +76,7 @@ def test_every_line_works_and_the_first_ctrl_c_ends_everything(tmp_path):
 
 
 def test_a_second_ctrl_c_leaves_nothing_either(tmp_path):
-    with world(tmp_path) as process:
+    with supervisor(tmp_path) as process:
         read_until_up(process)
         started = descendants(process.pid)
         process.send_signal(signal.SIGINT)
