@@ -7,6 +7,7 @@ credentials is not shown: the messages themselves, results of inspections, tasks
 
 from typing import Any
 
+from django.db.models import Model
 from django_filters.rest_framework import Filter
 from rest_framework import serializers
 
@@ -96,12 +97,20 @@ def _numbered_account() -> dict[str, Filter]:
     }
 
 
-INBOX_MESSAGES = Resource(
-    name="inboxmessages",
-    model="InboxMessage",
-    rows=lambda: InboxMessage.objects.all(),
-    timestamped=False,
-    in_root=False,
+def _records(name: str, model: type[Model], **declared: Any) -> Resource:
+    """Declare all rows of a model, which the root does not name; few have both timestamps."""
+    return Resource(
+        name=name,
+        model=model.__name__,
+        rows=model._default_manager.all,
+        in_root=False,
+        **{"timestamped": False, **declared},
+    )
+
+
+INBOX_MESSAGES = _records(
+    "inboxmessages",
+    InboxMessage,
     fields={
         "topic": fields.text(),
         **_integers("partition", "offset"),
@@ -166,12 +175,9 @@ OUTBOX_ENTRIES = Resource(
     },
 )
 
-STALE_USAGES = Resource(
-    name="staleusages",
-    model="StaleUsage",
-    rows=lambda: StaleUsage.objects.all(),
-    timestamped=False,
-    in_root=False,
+STALE_USAGES = _records(
+    "staleusages",
+    StaleUsage,
     fields={
         "user": fields.reference("user"),
         "first_day": serializers.DateField(read_only=True),
@@ -189,12 +195,9 @@ STALE_USAGES = Resource(
     },
 )
 
-USAGE_REVISIONS = Resource(
-    name="usagerevisions",
-    model="UsageRevision",
-    rows=lambda: UsageRevision.objects.all(),
-    timestamped=False,
-    in_root=False,
+USAGE_REVISIONS = _records(
+    "usagerevisions",
+    UsageRevision,
     fields={
         "user": fields.reference("user"),
         "date": serializers.DateField(read_only=True),
@@ -213,12 +216,9 @@ USAGE_REVISIONS = Resource(
     },
 )
 
-DESCRIBE_RUNS = Resource(
-    name="describeruns",
-    model="DescribeRun",
-    rows=lambda: DescribeRun.objects.all(),
-    timestamped=False,
-    in_root=False,
+DESCRIBE_RUNS = _records(
+    "describeruns",
+    DescribeRun,
     fields={
         "cloud_account": fields.reference("cloud_account"),
         "region": fields.text(allow_null=True),
@@ -240,12 +240,9 @@ DESCRIBE_RUNS = Resource(
     },
 )
 
-CORRECTIONS = Resource(
-    name="corrections",
-    model="Correction",
-    rows=lambda: Correction.objects.all(),
-    timestamped=False,
-    in_root=False,
+CORRECTIONS = _records(
+    "corrections",
+    Correction,
     fields={
         "cloud_account": fields.reference("cloud_account"),
         "instance": fields.reference("instance"),
@@ -265,12 +262,9 @@ CORRECTIONS = Resource(
     },
 )
 
-INGEST_OBJECTS = Resource(
-    name="ingestobjects",
-    model="IngestObject",
-    rows=lambda: IngestObject.objects.all(),
-    timestamped=False,
-    in_root=False,
+INGEST_OBJECTS = _records(
+    "ingestobjects",
+    IngestObject,
     fields={
         **{name: fields.text() for name in ("bucket", "key", "etag", "aws_account_id", "region")},
         "size": fields.integer(allow_null=True),
@@ -290,12 +284,9 @@ INGEST_OBJECTS = Resource(
     },
 )
 
-INGEST_HOURS = Resource(
-    name="ingesthours",
-    model="IngestHour",
-    rows=lambda: IngestHour.objects.all(),
-    timestamped=False,
-    in_root=False,
+INGEST_HOURS = _records(
+    "ingesthours",
+    IngestHour,
     fields={
         "aws_account_id": fields.text(),
         "region": fields.text(),
@@ -309,11 +300,10 @@ INGEST_HOURS = Resource(
     filters={**_numbered_account(), **_aged("hour")},
 )
 
-INSPECTION_ATTEMPTS = Resource(
-    name="inspectionattempts",
-    model="InspectionAttempt",
-    rows=lambda: InspectionAttempt.objects.all(),
-    in_root=False,
+INSPECTION_ATTEMPTS = _records(
+    "inspectionattempts",
+    InspectionAttempt,
+    timestamped=True,
     fields={
         "machine_image": fields.reference("machine_image"),
         "region": fields.text(),
@@ -355,12 +345,9 @@ def _plain_customer(column: str) -> dict[str, Filter]:
     }
 
 
-ACCOUNT_STATES = Resource(
-    name="accountstates",
-    model="AccountState",
-    rows=lambda: AccountState.objects.all(),
-    timestamped=False,
-    in_root=False,
+ACCOUNT_STATES = _records(
+    "accountstates",
+    AccountState,
     fields={
         **_integers("account_id", "user_id"),
         "cloud_type": fields.choice(CloudType.choices),
@@ -388,12 +375,9 @@ ACCOUNT_STATES = Resource(
     },
 )
 
-IMAGE_FACTS = Resource(
-    name="imagefacts",
-    model="ImageFact",
-    rows=lambda: ImageFact.objects.all(),
-    timestamped=False,
-    in_root=False,
+IMAGE_FACTS = _records(
+    "imagefacts",
+    ImageFact,
     large="evidence",
     fields={
         "machine_image": fields.reference("machine_image"),
@@ -416,12 +400,9 @@ IMAGE_FACTS = Resource(
     },
 )
 
-INSTANCE_FACTS = Resource(
-    name="instancefacts",
-    model="InstanceFact",
-    rows=lambda: InstanceFact.objects.all(),
-    timestamped=False,
-    in_root=False,
+INSTANCE_FACTS = _records(
+    "instancefacts",
+    InstanceFact,
     fields={
         "instance": fields.reference("instance"),
         "observed_at": fields.moment(),
@@ -445,12 +426,9 @@ INSTANCE_FACTS = Resource(
     },
 )
 
-TRAILS = Resource(
-    name="trails",
-    model="TrailDigest",
-    rows=lambda: TrailDigest.objects.all(),
-    timestamped=False,
-    in_root=False,
+TRAILS = _records(
+    "trails",
+    TrailDigest,
     large="file_names",
     fields={
         **{name: fields.text() for name in ("aws_account_id", "region", "bucket", "key")},
