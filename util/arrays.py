@@ -5,14 +5,14 @@ element. For thousands of rows an array's literal is four times faster, on both 
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"'})
 
 
 def array_literal(values: Iterable[Any]) -> str:
-    """Return texts, integers, times or None as the literal of an array of PostgreSQL.
+    """Return texts, integers, days, times or None as the literal of an array of PostgreSQL.
 
     To be cast where it is used: ``%s::text[]``. Raises TypeError for values of any other type.
     """
@@ -24,7 +24,7 @@ def _element(value: Any) -> str:
         return "NULL"
     if isinstance(value, str):
         return '"' + value.translate(_ESCAPED) + '"'
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a datetime is one too
         return '"' + value.isoformat() + '"'
     if type(value) is int:
         return str(value)

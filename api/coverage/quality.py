@@ -169,7 +169,7 @@ def states_of_days(keys: Collection[tuple[int, date]]) -> dict[tuple[int, date],
             _STATES,
             {
                 "users": array_literal(users),
-                "days": array_literal(day.isoformat() for day in days),
+                "days": array_literal(days),
             },
         )
         return {

@@ -39,7 +39,7 @@ def totals_of_days(keys: Collection[tuple[int, date]]) -> dict[tuple[int, date],
     """
     parameters = {
         "users": array_literal(user_id for user_id, _ in keys),
-        "days": array_literal(day.isoformat() for _, day in keys),
+        "days": array_literal(day for _, day in keys),
     }
     with connection.cursor() as cursor:
         cursor.execute(_TOTALS, parameters)

@@ -131,7 +131,7 @@ def acknowledge(sent: Iterable[DayMessage], _lost: Iterable[DayMessage]) -> None
                 _ACKNOWLEDGE,
                 {
                     "users": array_literal(one.claim.user_id for one in told),
-                    "days": array_literal(one.claim.date.isoformat() for one in told),
+                    "days": array_literal(one.claim.date for one in told),
                     "revisions": array_literal(one.revision for one in told),
                 },
             )
@@ -182,7 +182,7 @@ def _read(keys: Collection[DayKey]) -> dict[DayKey, _Day]:
             _READ,
             {
                 "users": array_literal(user_id for user_id, _ in keys),
-                "days": array_literal(day.isoformat() for _, day in keys),
+                "days": array_literal(day for _, day in keys),
                 "largest": LARGEST,
                 "at_once": BYTES_AT_ONCE,
             },
@@ -245,7 +245,7 @@ def _number(days: Sequence[_Day], contents: Mapping[DayKey, bytes]) -> dict[DayK
             _NUMBER,
             {
                 "users": array_literal(day.user_id for day in days),
-                "days": array_literal(day.date.isoformat() for day in days),
+                "days": array_literal(day.date for day in days),
                 "revisions": array_literal(day.usage_revision for day in days),
                 "digests": array_literal(f"\\x{digest}" for digest in digests),
             },

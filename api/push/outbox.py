@@ -119,7 +119,7 @@ def record(days: Iterable[tuple[int, date]], *, replay: bool = False) -> int:
     if not pairs:
         return 0
     users, dates = zip(*pairs, strict=True)
-    parameters = {"users": array_literal(users), "days": _dates(dates)}
+    parameters = {"users": array_literal(users), "days": array_literal(dates)}
     return _record(_CALCULATED, wanted, replay=replay, **parameters)
 
 
@@ -192,7 +192,3 @@ def _record(changed: str, wanted: Sequence[str], *, replay: bool, **parameters: 
             {"topics": list(wanted), "at_once": at_once, "is_replay": replay, **parameters},
         )
         return cursor.rowcount
-
-
-def _dates(days: Iterable[date]) -> str:
-    return array_literal(day.isoformat() for day in days)

@@ -24,12 +24,13 @@ times = st.datetimes(
     st.lists(st.none() | texts, max_size=5),
     st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=5),
     st.lists(st.none() | times, max_size=5),
+    st.lists(st.none() | st.dates(), max_size=5),
 )
-def test_postgresql_reads_what_was_written(strings, numbers, moments):
-    columns = [array_literal(column) for column in (strings, numbers, moments)]
+def test_postgresql_reads_what_was_written(strings, numbers, moments, days):
+    columns = [array_literal(column) for column in (strings, numbers, moments, days)]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT %s::text[], %s::bigint[], %s::timestamptz[]", columns)
-        assert cursor.fetchone() == (strings, numbers, moments)
+        cursor.execute("SELECT %s::text[], %s::bigint[], %s::timestamptz[], %s::date[]", columns)
+        assert cursor.fetchone() == (strings, numbers, moments, days)
 
 
 @pytest.mark.parametrize("value", [1.5, True, b"x", ["x"]])
