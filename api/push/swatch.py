@@ -179,12 +179,11 @@ def acknowledge(sent: Iterable[HourMessage], lost: Iterable[HourMessage]) -> Non
         told[one.claim.id, one.told.instance_id] = one.claim, one.told
         by_id[one.claim.id] = one
     _store(told.values())
-    for one in by_id.values():
-        if one.claim.id in failed:
-            continue
+    complete = [one for one in by_id.values() if one.claim.id not in failed]
+    for one in complete:
         if one.claim.withdrawn is not None:
             _of_day(one.claim).delete()
-        settle([(one.claim, one.next_due)])
+    settle((one.claim, one.next_due) for one in complete)
 
 
 def _messages(claim: Claim) -> tuple[list[HourMessage], datetime.datetime | None]:
