@@ -58,7 +58,9 @@ def abandon() -> None:
 
 def _convert(tell: Tell) -> None:
     if found := hindrances():
-        raise PartitionsError(f"The table of events has what its twin would not: {_list(found)}.")
+        raise PartitionsError(
+            f"The table of events has what its twin would not: {', '.join(found)}."
+        )
     if pending_migrations():
         raise PartitionsError("Migrations are pending; apply them first.")
     if not exists(TWIN):
@@ -77,10 +79,6 @@ def _convert(tell: Tell) -> None:
         cursor.execute(f"ANALYZE {TWIN}")
     alter_table(connection, twin.exchange())
     tell("The partitioned table has taken the table's place.")
-
-
-def _list(found: list[str]) -> str:
-    return ", ".join(found)
 
 
 def _ranges(start: int, top: int) -> Iterator[tuple[int, int]]:
