@@ -97,14 +97,14 @@ def load_accounts(aws_account_ids: Iterable[str]) -> dict[str, Account]:
     return {row[2]: Account(*row) for row in rows.values_list(*_ACCOUNT_COLUMNS)}
 
 
+def real_accounts() -> QuerySet[CloudAccount]:
+    """Select the AWS accounts that may have logs: in whatever state, but not made up."""
+    return CloudAccount.objects.filter(cloud_type=CloudType.AWS, is_synthetic=False)
+
+
 def metered_accounts() -> QuerySet[CloudAccount]:
     """Select the AWS accounts that are described: enabled, not paused, not made up."""
-    return CloudAccount.objects.filter(
-        cloud_type=CloudType.AWS,
-        is_enabled=True,
-        platform_application_is_paused=False,
-        is_synthetic=False,
-    )
+    return real_accounts().filter(is_enabled=True, platform_application_is_paused=False)
 
 
 def load_metered(account_id: int) -> Account | None:

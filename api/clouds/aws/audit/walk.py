@@ -26,7 +26,8 @@ from api.clouds.aws.audit.store import finding_of
 from api.clouds.aws.cloudtrail.listing import Folder, ListedObject, objects_of, regions_of
 from api.clouds.aws.cloudtrail.object_keys import Kind
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
-from api.models import AuditFinding, CloudAccount, CloudType
+from api.clouds.aws.selectors import real_accounts
+from api.models import AuditFinding
 from util import clock
 
 logger = logging.getLogger(__name__)
@@ -130,8 +131,7 @@ def _report(walk: _Walk, *, is_done: bool) -> Audited:
 
 def _batches(after: str) -> Iterator[list[str]]:
     """Yield the AWS accounts that we have, enabled or not, behind one."""
-    rows = CloudAccount.objects.filter(cloud_type=CloudType.AWS, is_synthetic=False)
-    numbers = rows.order_by("aws_account_id").values_list("aws_account_id", flat=True)
+    numbers = real_accounts().order_by("aws_account_id").values_list("aws_account_id", flat=True)
     while batch := list(numbers.filter(aws_account_id__gt=after)[:ACCOUNTS_AT_ONCE]):
         yield batch
         after = batch[-1]

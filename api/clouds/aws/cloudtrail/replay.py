@@ -28,6 +28,7 @@ from api.clouds.aws.cloudtrail.s3_notifications import NotifiedObject
 from api.clouds.aws.errors import code_of, is_transient, reachable
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
+from api.clouds.aws.selectors import real_accounts
 from api.clouds.aws.session import s3
 from api.clouds.provider import TransientCloudError
 from api.models import CloudAccount, CloudType, IngestObject
@@ -92,7 +93,7 @@ class Report:
 
 def aws_account_ids() -> list[str]:
     """Return the ids of all accounts that we have; logs of others would not be stored."""
-    accounts = CloudAccount.objects.filter(cloud_type=CloudType.AWS, is_synthetic=False)
+    accounts = real_accounts()
     return list(accounts.order_by("aws_account_id").values_list("aws_account_id", flat=True))
 
 
