@@ -13,7 +13,7 @@ from itertools import islice
 from api.clouds.aws.audit import store as audit_store
 from api.clouds.aws.audit.digest_chain import holes
 from api.clouds.aws.audit.store import Finding, finding_of
-from api.clouds.aws.cloudtrail.listing import ListedObject, find
+from api.clouds.aws.cloudtrail.listing import LISTERS, ListedObject, find
 from api.clouds.aws.cloudtrail.object_keys import Kind, TrailKey, parse_key
 from api.clouds.aws.metered_times import metered_spans
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
@@ -21,6 +21,7 @@ from api.clouds.aws.selectors import load_accounts
 from api.clouds.aws.spans import Span, clip, overlap
 from api.models import AuditFinding, TrailDigest
 from util import clock
+from util.parallel import in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -83,11 +84,9 @@ def _check_files(keys: Iterable[TrailKey]) -> None:
     listed = [
         ListedObject(key, "", 0, key.delivered_at or clock.now()) for key in dict.fromkeys(keys)
     ]
-    missing = [
-        one.key
-        for one in audit_store.unprocessed(listed, bucket=bucket)
-        if find(one.key.text) is None
-    ]
+    unprocessed = audit_store.unprocessed(listed, bucket=bucket)
+    asked = in_parallel(lambda one: find(one.key.text), unprocessed, threads=LISTERS)
+    missing = [one.key for one, found in asked if found.result() is None]
     for key in missing:
         logger.error("%s is listed by a digest and is not in bucket %s", key.text, bucket)
     audit_store.save_findings(
