@@ -14,7 +14,7 @@ from api.billing.summary import summarize
 from api.clouds.aws.arn import normal_account_id
 from api.console.access import address_of, name_of, require_associate, storable
 from api.console.progress import actions_table
-from api.console.views import ConsoleView, Refusal, known_id
+from api.console.views import ConsoleView, Refusal, known_customer, known_id
 from api.inspection.reinspection import reinspect_image
 from api.models import AuditEntry, CloudAccount, CloudType, MachineImage, User
 from api.operator_actions import log
@@ -64,13 +64,6 @@ class ActingView(ConsoleView):
         )
 
 
-def _customer(user_id: int) -> User:
-    user = User.objects.filter(id=known_id(user_id)).first()
-    if user is None:
-        raise Http404
-    return user
-
-
 def _action_page(entry: AuditEntry) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("console-action", args=[entry.id]))
 
@@ -93,7 +86,7 @@ class RecalculateView(ActingView):
 
     def post(self, request: HttpRequest, user_id: int) -> HttpResponse:
         """Start it, by default for all days since the customer joined."""
-        user = _customer(user_id)
+        user = known_customer(user_id)
         today = clock.today()
         since = _day(request, "since", user.joined_on)
         if since > today:
@@ -115,7 +108,7 @@ class ReplayView(ActingView):
 
     def post(self, request: HttpRequest, user_id: int) -> HttpResponse:
         """Start it, for some days of delivery and one AWS account or all."""
-        user = _customer(user_id)
+        user = known_customer(user_id)
         since = _day(request, "since", None)
         until = _day(request, "until", clock.today())
         if until < since:
@@ -151,7 +144,7 @@ class ImportView(ActingView):
 
     def post(self, request: HttpRequest, user_id: int) -> HttpResponse:
         """Store all rows of the CSV file, or none; larger files are for the command."""
-        user = _customer(user_id)
+        user = known_customer(user_id)
         upload = request.FILES.get("file")
         if upload is None or (upload.size or 0) > LARGEST_FILE:
             raise Refusal(400, f"file: Choose a CSV file of at most {LARGEST_FILE:,} bytes.")

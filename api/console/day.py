@@ -8,9 +8,16 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from api.console.tables import Cell, Table
-from api.console.views import API, ROWS, ConsoleView, Refusal, known_id, page_number, pager
+from api.console.views import (
+    API,
+    ROWS,
+    ConsoleView,
+    Refusal,
+    known_customer,
+    page_number,
+    pager,
+)
 from api.metering.facets import ANY, Key
-from api.models import User
 from api.overview.day import Day, explained_day
 from api.public.trust import read_key
 from api.trust.explain import NotCalculatedError
@@ -22,9 +29,7 @@ class DayView(ConsoleView):
 
     def get(self, request: HttpRequest, user_id: int, day: str) -> HttpResponse:
         """Show the day. Raises Refusal with 425 for one that is not calculated."""
-        user = User.objects.filter(id=known_id(user_id)).first()
-        if user is None:
-            raise Http404
+        user = known_customer(user_id)
         date = _date(day)
         key = read_key(request.GET)
         offset = (page_number(request) - 1) * ROWS

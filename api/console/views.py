@@ -15,6 +15,8 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from api.console.access import ANONYMOUS, caller_of, name_of, require_reader
 from api.console.tables import Table
+from api.models import User
+from api.public.filters import LARGEST_ID
 from util.errors import DatabaseBusy, forbidden
 from util.identity import Caller
 from util.transaction_limits import is_timeout
@@ -29,7 +31,6 @@ CONTENT_SECURITY_POLICY = (
     " object-src 'none'"
 )
 
-LARGEST_ID = 2**63 - 1
 ROWS = 50
 """Rows of a table that has pages."""
 LAST_PAGE = 100_000
@@ -155,6 +156,14 @@ def known_id(value: int) -> int:
     if value > LARGEST_ID:
         raise Http404
     return value
+
+
+def known_customer(user_id: int) -> User:
+    """Return the customer of a URL. Raises Http404."""
+    user = User.objects.filter(id=known_id(user_id)).first()
+    if user is None:
+        raise Http404
+    return user
 
 
 def page_number(request: HttpRequest) -> int:
