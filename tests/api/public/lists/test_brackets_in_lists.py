@@ -47,7 +47,7 @@ def test_3_percent_and_underscore_mean_themselves(as_a, environment, part, expec
 
 
 def test_4_without_brackets_the_lists_are_what_they_were(as_a, environment):
-    """Acceptance 4: the members and the statements are those of before; see test_representation."""
+    """Acceptance 4: the members are those of before; see also test_statements."""
     for path in ("/instances/", "/images/"):
         body = as_a.get(path).json()
         assert body["meta"].keys() == {"count"}
