@@ -84,7 +84,7 @@ _limiter = _Limiter()
 
 
 def limit_transactions(kind: str) -> None:
-    """Return all transactions of this process the limits of its kind, as the settings have them.
+    """Limit all transactions of this process as the settings have it for its kind.
 
     ``settings.DATABASE_LIMITS`` has the fields of ``Limits`` for each kind of process. To be called
     when a process starts, be it before the settings are known; a second call replaces the first.

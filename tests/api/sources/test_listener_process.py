@@ -66,6 +66,7 @@ class TestCommand:
         consumer = Consumer([Message(0)])
         done = []
         monkeypatch.setattr(listen_to_sources, "make_consumer", lambda: consumer)
+        monkeypatch.setattr(listen_to_sources, "limit_transactions", lambda _: None)
         monkeypatch.setattr(listen_to_sources, "hurry_broker", lambda: None)
         monkeypatch.setattr(listen_to_sources, "hurry_database", lambda _: None)
         monkeypatch.setattr(listen_to_sources, "serve_metrics", done.append)
