@@ -4,6 +4,8 @@ PYTHON ?= python3
 POETRY ?= poetry
 # Further arguments for pytest, such as PYTEST_ARGS="-n 2 tests/api".
 PYTEST_ARGS ?=
+# Further arguments of benchmarks: parts of names, "--rounds 5", "--against REV".
+ARGS ?=
 
 VENV_BIN := .venv/bin
 RUN := $(VENV_BIN)/python
@@ -61,8 +63,8 @@ coverage: setup  ## run all tests and report which lines they reach; fails below
 	@$(RUN) -m pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: setup  ## measure, print a table and write build/bench.json
-	@$(RUN) -m tests.benchmarks
+bench: setup  ## measure, print a table, write build/bench.json; ARGS="--against REV" compares two revisions
+	@$(RUN) -m tests.benchmarks $(ARGS)
 
 .PHONY: bench-scale
 bench-scale: setup  ## measure how work grows with what is stored, up to SCALE (1, 5, 20); write build/bench-scale.json

@@ -2,5 +2,6 @@
 
 Each module ``bench_*.py`` of this package holds subclasses of ``suite.Suite`` with the operations
 to measure. Every operation runs several times against an embedded PostgreSQL; the table and
-``build/bench.json`` show medians. Nothing here is run by pytest.
+``build/bench.json`` show medians. No ``bench_*.py`` is run by pytest. With ``--against REV`` two
+revisions are measured in turn, and compared (``against``).
 """

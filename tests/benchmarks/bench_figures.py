@@ -61,7 +61,9 @@ class ManyRuns(Suite):
                 target={"total_cpu_s": 1.5, "statements": 20},
             ),
             Operation(
-                "30 days x 5,000 runs, barely", lambda: bare.sweep(self.small.id, FIRST_DAY, TODAY)
+                "30 days x 5,000 runs, barely",
+                lambda: bare.sweep(self.small.id, FIRST_DAY, TODAY),
+                bare_of="30 days x 5,000 runs",
             ),
             Operation(
                 "1 day x 10,000 runs",
@@ -70,7 +72,9 @@ class ManyRuns(Suite):
                 target={"total_cpu_s": 0.3, "statements": 20},
             ),
             Operation(
-                "1 day x 10,000 runs, barely", lambda: bare.sweep(self.large.id, TODAY, TODAY)
+                "1 day x 10,000 runs, barely",
+                lambda: bare.sweep(self.large.id, TODAY, TODAY),
+                bare_of="1 day x 10,000 runs",
             ),
         ]
 
@@ -122,7 +126,12 @@ class ManyInstances(Suite):
                 check=lambda changes: self.check(changes.added, 0),
                 target={"total_cpu_s": 0.5, "statements": 20, "rows": 0},
             ),
-            Operation("all new, barely: one INSERT ... SELECT", bare.insert_runs, self.forget),
+            Operation(
+                "all new, barely: one INSERT ... SELECT",
+                bare.insert_runs,
+                self.forget,
+                bare_of="all new",
+            ),
         ]
 
     @in_march

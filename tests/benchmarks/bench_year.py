@@ -103,6 +103,7 @@ class Year(Suite):
                 bare.insert_runs,
                 prepare=self.forget_runs,
                 check=self.check_runs,
+                bare_of="O1 all runs from all events",
             ),
             Operation(
                 "O2 usage of 366 days, cold",
@@ -115,6 +116,7 @@ class Year(Suite):
                 "O2 barely: two SELECTs and a sweep",
                 lambda: bare.sweep(self.user.id, dataset.FIRST_DAY, dataset.TODAY),
                 check=lambda days: self.check_bare(days),
+                bare_of="O2 usage of 366 days, cold",
             ),
             *(
                 Operation(
