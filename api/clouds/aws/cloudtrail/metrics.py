@@ -70,6 +70,12 @@ def _count_file(file_result: FileResult) -> None:
         logger.warning(
             "Record %s of %s is skipped: CloudTrail omitted it", record_index, file.notified
         )
+    incomplete = counter(f"{PREFIX}_incomplete_records", "records that name too few instances")
+    incomplete.inc(len(file.log.incomplete))
+    for record_index in file.log.incomplete[:LOGGED_RECORDS]:
+        logger.warning(
+            "Record %s of %s names only some of its instances", record_index, file.notified
+        )
     _observe_times(file_result)
 
 

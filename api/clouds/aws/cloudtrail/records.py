@@ -6,7 +6,7 @@ know, is skipped for a reason that is counted (09 P3), and never raises.
 
 import enum
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -108,7 +108,7 @@ class TagChange(NamedTuple):
 
 
 class UnreadRecord(NamedTuple):
-    """A skipped record about instances that it does not name; EC2 has to be asked for them."""
+    """A record about instances that it does not, or not all, name; EC2 has to be asked for them."""
 
     record_index: int
     account_id: str
@@ -117,7 +117,10 @@ class UnreadRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Log:
-    """What one log file says. A record is either relevant or skipped for a reason."""
+    """What one log file says. A record is either relevant or skipped for a reason.
+
+    ``incomplete`` are relevant records that name only some of the instances that they are about.
+    """
 
     records: int = 0
     instance_records: list[InstanceRecord] = field(default_factory=list)
@@ -125,6 +128,7 @@ class Log:
     skipped: Counter[str] = field(default_factory=Counter)
     malformed: list[int] = field(default_factory=list)
     omitted: list[int] = field(default_factory=list)
+    incomplete: list[int] = field(default_factory=list)
     unread: list[UnreadRecord] = field(default_factory=list)
 
     @property
@@ -190,13 +194,14 @@ def _instance_records(record_index: int, record: Record, log: Log) -> list[Insta
     name, event_id = record.name, _event_id(record)
     account_id, occurred_at = _account_id(record), _time(record)
     if name == SPOT_INTERRUPTION:
-        requested, items = None, _interrupted(record)
+        requested, items, is_incomplete = None, _interrupted(record), False
     else:
         call = _Call(decoded(record.request), decoded(record.response))
         requested, items = call.instance_type, call.instances()
         if not items and (call.is_omitted or name == LAUNCH):
             log.unread.append(UnreadRecord(record_index, account_id, occurred_at))
         call.check(items)
+        is_incomplete = bool(items) and call.names_too_few(items, is_launch=name == LAUNCH)
     if not items:
         raise _Skipped(Skip.MALFORMED)
     region = _region(record)
@@ -225,6 +230,9 @@ def _instance_records(record_index: int, record: Record, log: Log) -> list[Insta
         )
     if not instance_records:
         raise _Skipped(Skip.NO_TYPE)
+    if is_incomplete or len(instance_records) < len(items):
+        log.incomplete.append(record_index)
+        log.unread.append(UnreadRecord(record_index, account_id, occurred_at))
     return instance_records
 
 
@@ -254,11 +262,12 @@ class _Call:
     def instances(self) -> dict[str, dict[str, Any]]:
         """Return the ids of the instances concerned, with what the response says of each.
 
-        They are those of the request where the response was left out (decision 46).
+        Those of the request are among them where the response was left out, as a whole or in part
+        (decision 46).
         """
         request, items = _mapping(self.request), _listed(self.response)
-        if _is_omitted(self.response):
-            items = _listed(request)
+        if _is_omitted(self.response) or self._unnamed:
+            items += _listed(request)
         found: dict[str, dict[str, Any]] = {}
         for item in items:
             if instance_id := _text(item.get("instanceId")):
@@ -266,6 +275,21 @@ class _Call:
         if named := _text(request.get("instanceId")):
             found.setdefault(named, {})
         return found
+
+    @property
+    def _unnamed(self) -> int:
+        """How many entries of the response name no instance."""
+        named = sum(1 for item in _listed(self.response) if _text(item.get("instanceId")))
+        return _length(self.response) - named
+
+    def names_too_few(self, instances: Mapping[str, Any], *, is_launch: bool) -> bool:
+        """Return whether the call was about more instances than can be told (decision 46)."""
+        if is_launch:
+            fewest = sum(_count(item.get("minCount")) or 0 for item in _listed(self.request))
+            left_out = _is_omitted(self.response) or self._unnamed > 0
+            return left_out or len(instances) < fewest
+        named = {_text(item.get("instanceId")) for item in _listed(self.response)}
+        return len(instances.keys() - named) < self._unnamed
 
     def check(self, instances: dict[str, Any]) -> None:
         """Raise ``_Skipped`` if the record is not to be used, whatever it names."""
@@ -275,12 +299,19 @@ class _Call:
             raise _Skipped(Skip.MALFORMED)
 
 
+def _length(member: Any) -> int:
+    items = _mapping(_mapping(member).get("instancesSet")).get("items")
+    return len(items) if isinstance(items, list) else 0
+
+
 def _listed(member: Any) -> list[dict[str, Any]]:
     return list(_items(_mapping(member).get("instancesSet")))
 
 
 def _is_omitted(member: Any) -> bool:
-    return _mapping(member).get("omitted") is True
+    """Return whether CloudTrail left out a member of a record, or the list of instances in it."""
+    member = _mapping(member)
+    return any(one.get("omitted") is True for one in (member, _mapping(member.get("instancesSet"))))
 
 
 def _interrupted(record: Record) -> dict[str, dict[str, Any]]:

@@ -142,6 +142,20 @@ def test_no_description_of_an_account_that_is_not_metered(deliver, account, queu
     assert skipped() == {"omitted": 1}
 
 
+def test_a_launch_that_names_only_some_of_its_instances(deliver, account, queued, caplog):
+    """Decision 46: the others are asked for at once, and not silently."""
+    before = REGISTRY.get_sample_value("cloudigrade_cloudtrail_incomplete_records_total") or 0
+    response = {"instancesSet": {"items": [launched("i-1"), {}]}}
+    with caplog.at_level(logging.WARNING):
+        deliver([trail.run_instances(launched("i-1"), at=at(1), responseElements=response)])
+    assert events() == [("i-1", "power_on", at(1), "m5.large")]
+    assert described(queued) == [(account.id,)]
+    assert (
+        REGISTRY.get_sample_value("cloudigrade_cloudtrail_incomplete_records_total") == before + 1
+    )
+    assert "names only some of its instances" in caplog.text
+
+
 def test_a_stop_of_hundreds_whose_response_is_omitted(deliver, queued):
     """Decision 46: its instances are those of the request."""
     ids = [f"i-{place:03}" for place in range(400)]

@@ -292,13 +292,6 @@ def test_no_tag_is_put_on_without_keys():
     assert reasons(trail.record("CreateTags", parameters=parameters)) == {Skip.OTHER_EVENT: 1}
 
 
-def test_a_tag_change_that_was_omitted_is_counted():
-    """Decision 46: never silent."""
-    made = trail.create_tags("ami-1") | {"requestParameters": OMITTED}
-    log = read(made)
-    assert (log.tag_changes, log.skipped, log.unread) == ([], {Skip.OMITTED: 1}, [])
-
-
 @pytest.mark.parametrize("tag_set", ["x", {"items": "x"}, {"items": {"key": trail.RHEL_TAG}}])
 def test_tags_in_no_list(tag_set):
     parameters = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}, "tagSet": tag_set}
@@ -313,94 +306,6 @@ def test_odd_tag_records():
         trail.record("CreateTags", parameters=parameters | {"tagSet": {"items": [{"key": []}]}}),
         trail.create_tags("ami-1", eventTime=None),
     ) == {Skip.MALFORMED: 2, Skip.OTHER_EVENT: 2}
-
-
-OMITTED = {"reason": "responseElements too large", "omitted": True, "originalSize": 150000}
-
-
-def unread(log):
-    return [(one.record_index, one.account_id, one.occurred_at) for one in log.unread]
-
-
-def test_a_launch_whose_response_was_omitted_is_to_be_asked_for():
-    """Decision 46; fault 1."""
-    omitted = trail.run_instances(launched("i-1"), at=NOON) | {"responseElements": OMITTED}
-    log = read(trail.noise(1), omitted, trail.run_instances(launched("i-2")))
-    assert seen(log) == [("i-2", "power_on", "m5.large")]
-    assert log.skipped == {Skip.OTHER_EVENT: 1, Skip.OMITTED: 1}
-    assert (log.omitted, log.malformed) == ([1], [])
-    assert unread(log) == [(1, "123456789012", NOON)]
-    assert log.account_ids == {"123456789012"}
-
-
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (trail.stop_instances, "power_off"),
-        (trail.terminate_instances, "power_off"),
-        (trail.start_instances, "power_on"),
-    ],
-)
-def test_an_omitted_response_of_another_call_leaves_the_ids_of_the_request(make, kind):
-    """Decision 46."""
-    log = read(make("i-1", "i-2", "i-1") | {"responseElements": OMITTED})
-    assert seen(log) == [("i-1", kind, None), ("i-2", kind, None)]
-    assert (log.skipped, log.unread) == ({}, [])
-
-
-def test_an_omitted_request_leaves_what_the_response_says():
-    """Decision 46."""
-    log = read(
-        trail.run_instances(launched("i-1", type="c5.large")) | {"requestParameters": OMITTED},
-        trail.stop_instances("i-2") | {"requestParameters": OMITTED},
-    )
-    assert seen(log) == [("i-1", "power_on", "c5.large"), ("i-2", "power_off", None)]
-    assert (log.skipped, log.unread) == ({}, [])
-
-
-@pytest.mark.parametrize("response", [OMITTED, None, {}])
-def test_what_names_no_instance_anywhere_is_to_be_asked_for(response):
-    """Decision 46: counted, never silent."""
-    log = read(
-        trail.stop_instances("i-1") | {"requestParameters": OMITTED, "responseElements": response}
-    )
-    assert (log.instance_records, log.skipped) == ([], {Skip.OMITTED: 1})
-    assert unread(log) == [(0, "123456789012", NOON)]
-
-
-@pytest.mark.parametrize(
-    "response", [None, {}, [], "x", {"instancesSet": None}, {"instancesSet": {"items": [{}]}}]
-)
-def test_a_launch_without_a_readable_response_is_malformed_and_to_be_asked_for(response):
-    """Decision 52, to 46."""
-    log = read(trail.run_instances(launched("i-1")) | {"responseElements": response})
-    assert (log.instance_records, log.skipped, log.malformed) == ([], {Skip.MALFORMED: 1}, [0])
-    assert unread(log) == [(0, "123456789012", NOON)]
-
-
-def test_nothing_is_asked_for_without_need():
-    """A failed launch, one of nobody, one of no time, a stop without any response."""
-    unanswered = {"responseElements": None}
-    log = read(
-        trail.run_instances(launched("i-1"), errorCode="Client.X") | unanswered,
-        trail.run_instances(launched("i-1"), identity={"accountId": "x"}) | unanswered,
-        trail.run_instances(launched("i-1"), eventTime="x") | unanswered,
-        trail.stop_instances("i-1") | unanswered,
-        trail.run_instances(launched("i-1", instanceType=None), type=None),
-    )
-    assert (log.instance_records, log.unread) == ([], [])
-    assert log.skipped == {
-        Skip.ERROR_CODE: 1,
-        Skip.UNKNOWN_ACCOUNT: 1,
-        Skip.MALFORMED: 2,
-        Skip.NO_TYPE: 1,
-    }
-
-
-@pytest.mark.parametrize("omitted", ["true", 1, False, None])
-def test_only_cloudtrail_s_own_mark_means_omitted(omitted):
-    made = trail.stop_instances("i-1") | {"responseElements": {"omitted": omitted}}
-    assert reasons(made) == {Skip.MALFORMED: 1}
 
 
 json_values = st.recursive(
