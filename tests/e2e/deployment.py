@@ -115,6 +115,8 @@ class Deployment(SourcesWorld):
         "ANALYZE_LOG_SCHEDULE": "2",
         "SWEEP_INBOX_SCHEDULE": "5",
         "RECALCULATE_STALE_USAGE_SCHEDULE": "2",
+        # Days on which a customer had no run at all are never stale: they have no row until a pass.
+        "RECALCULATE_CONCURRENT_USAGE_FOR_ALL_USERS_SCHEDULE": "5",
         "INBOX_LEASE_SECONDS": "5",
         "INBOX_REQUEUE_SECONDS": "20",
         "CELERY_LOST_WORKER_SECONDS": "10",
