@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -235,22 +236,26 @@ class Deployment(SourcesWorld):
         """Count rows."""
         return self.query(f"SELECT count(*) FROM {table} WHERE {condition}")[0][0]
 
-    def settle(self, *, messages: int, seconds: float = 90.0) -> None:
+    def settle(self, *, messages: int, seconds: float = 300.0) -> None:
         """Wait until so many messages of the sources service, and all else, are done with.
 
         Beat goes on queueing what finds nothing to do.
         """
+        deadline = time.monotonic() + seconds
+        while left := self._left_to_do(messages):
+            assert time.monotonic() < deadline, f"left after {seconds:.0f} s: {left}"
+            time.sleep(0.5)
 
-        def all_done() -> bool:
-            return not (
-                self.count("api_inboxmessage", "state = 'processed'") < messages
-                or self.logs_left()
-                or self.count("api_staleusage")
-                or self.count("api_outboxentry", "done_at IS NULL")
-                or self.tasks_left()
-            )
-
-        self.wait_for(all_done, "all is done", seconds)
+    def _left_to_do(self, messages: int) -> dict[str, Any]:
+        processed = self.count("api_inboxmessage", "state = 'processed'")
+        left = {
+            "messages": max(0, messages - processed),
+            "logs": self.logs_left(),
+            "stale ranges": self.count("api_staleusage"),
+            "outbox entries": self.count("api_outboxentry", "done_at IS NULL"),
+            "tasks": self.tasks_left(),
+        }
+        return {what: found for what, found in left.items() if found}
 
 
 def _is_busy(pod: Pod) -> bool:
