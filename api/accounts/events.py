@@ -40,7 +40,7 @@ from api.sources.messages import (
     tenant_of,
 )
 from api.sources.status import RESOURCE_TYPE, notify_code
-from api.sources.work import FollowUp, Outcome
+from api.sources.work import ChildTask, Outcome
 from util.log_context import set_customer
 from util.metrics import counter
 
@@ -201,7 +201,7 @@ def _create(event: Event) -> Outcome:
         user = get_or_create_user(**event.tenant._asdict())
     except UserConflictError as conflict:
         return _tell(event, application_id, ErrorCode.CG1000, str(conflict))
-    follow_up = FollowUp(
+    child_task = ChildTask(
         name=f"configure {application_id}/{authentication_id}",
         task=CREATION_TASKS[cloud_type],
         args=(
@@ -214,7 +214,7 @@ def _create(event: Event) -> Outcome:
         ),
         headers={APPLICATION_PAUSED_HEADER: "true"} if application.get("paused_at") else {},
     )
-    return Outcome(f"user {user.id} has an account to be created", [follow_up])
+    return Outcome(f"user {user.id} has an account to be created", [child_task])
 
 
 def _expect(event: Event, what: str) -> None:
@@ -281,15 +281,15 @@ def _create_from_update(event: Event) -> Outcome:
     """Try once more to create the accounts of an authentication that we refused before."""
     found = client.list_application_authentications(event.value["id"], tenant=event.tenant)
     links = without_foreign(found)
-    follow_ups = [
-        FollowUp(
+    child_tasks = [
+        ChildTask(
             name=f"create {link.get('application_id')}/{link.get('authentication_id')}",
             task=TASKS[CREATE],
             args=(link, event.headers),
         )
         for link in links
     ]
-    return Outcome(f"{len(follow_ups)} accounts may have to be created", follow_ups)
+    return Outcome(f"{len(child_tasks)} accounts may have to be created", child_tasks)
 
 
 def _destroy(event: Event) -> Outcome:

@@ -17,7 +17,7 @@ from api.export.columns import ExportColumn, Kind
 from api.export.tables import Table
 from api.export.usage import usage_table
 from api.metering.facets import Key
-from api.metering.staleness import is_withdrawn
+from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage, User
 from api.models.instance import EVENT_RANK
 from api.public import billing, coverage, measures, usage
@@ -161,7 +161,7 @@ def peaks(user: User, query: Query) -> Table:
     NO_BRACKETS.read(query)
     found = read_days(query, joined=user.joined_on, start=usage.START, end=usage.END)
     days = [datetime.date.fromordinal(day) for day in found]
-    calculated = ConcurrentUsage.objects.filter(~is_withdrawn(), user=user, date__in=days).count()
+    calculated = ConcurrentUsage.objects.filter(~is_unavailable(), user=user, date__in=days).count()
     if calculated < len(days):
         raise UsageUnavailable
     qualities = of_days(user.id, days[0], days[-1], with_counts=False) if days else {}

@@ -111,7 +111,7 @@ class SourcesKafkaView(ActionView):
             except (SourcesError, *WORTH_REPEATING) as error:
                 logger.warning("%s is not played: %r", event_type, error)
                 raise OutOfOrder from error
-            work.publish_untied(outcome.follow_ups)
+            work.publish_unlinked(outcome.child_tasks)
         return Response(
             {
                 "request": {"event_type": event_type, "value": value, "headers": headers},

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 from api.internal import fields, filters
 from api.internal.browse import Resource, browse
 from api.metering.count_text import MEMBERS
-from api.metering.staleness import is_withdrawn
+from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage, Run
 from api.public.components import MaximumCount
 
@@ -47,7 +47,7 @@ class RunFilter(filters.WholeNumberFilter):
 
 
 def _stored_usage() -> QuerySet:
-    return ConcurrentUsage.objects.filter(~is_withdrawn())
+    return ConcurrentUsage.objects.filter(~is_unavailable())
 
 
 CONCURRENT_USAGES = Resource(

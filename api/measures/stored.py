@@ -16,7 +16,7 @@ from api.measures.question import FACETS, Question
 from api.measures.statement import DAY_BITS, LAST_DAY
 from api.metering.days import each_day
 from api.metering.facets import ANY
-from api.metering.staleness import is_withdrawn
+from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage
 from api.models.usage import is_stale
 from util.replica import connection
@@ -85,7 +85,7 @@ def known_days(question: Question) -> Days:
     first, last = _range(question)
     rows = (
         ConcurrentUsage.objects.filter(
-            ~is_withdrawn(),
+            ~is_unavailable(),
             user_id=question.user_id,
             date__range=(first, min(last, question.now.date() - _ONE_DAY)),
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
-from api.metering.staleness import is_withdrawn
+from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage
 from util.replica import connection
 
@@ -65,7 +65,7 @@ def counts_of_days(*, user_id: int, revisions: Mapping[date, int]) -> list[str]:
 def _days(user_id: int, first_day: date, last_day: date) -> QuerySet[ConcurrentUsage, tuple]:
     return (
         ConcurrentUsage.objects.filter(
-            ~is_withdrawn(), user_id=user_id, date__gte=first_day, date__lte=last_day
+            ~is_unavailable(), user_id=user_id, date__gte=first_day, date__lte=last_day
         )
         .annotate(counts=Cast("maximum_counts", TextField()))
         .values_list("date", "revision", "counts")

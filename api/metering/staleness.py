@@ -149,6 +149,6 @@ def covering_marks() -> QuerySet[StaleUsage]:
     )
 
 
-def is_withdrawn() -> Exists:
+def is_unavailable() -> Exists:
     """Return, in a query of usage rows, which of them act as if they were gone (09 P10)."""
     return Exists(covering_marks())

@@ -15,7 +15,7 @@ class InboxMessage(models.Model):
 
     ``attempts`` counts those that failed; one that its worker did not survive counts as twelve.
     ``queued_at`` is when a task for the message was last queued, or will be due; empty: none was
-    yet. ``follow_ups`` names the tasks that have to end before a message that was handed on counts
+    yet. ``child_tasks`` names the tasks that have to end before a message that was handed on counts
     as processed. ``missing_since`` is since when sources has not known an object of the message.
     ``revived_at`` is when an operator had it worked on again. All of these times are of
     PostgreSQL's clock (decision 41).
@@ -50,7 +50,8 @@ class InboxMessage(models.Model):
     received_at = models.DateTimeField(db_default=Now())
     not_before = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(null=True)
-    follow_ups = models.JSONField(default=list)
+    # The column keeps the name that versions before know, which run beside this one for a while.
+    child_tasks = models.JSONField(default=list, db_column="follow_ups")
     lease_until = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
     missing_since = models.DateTimeField(null=True)

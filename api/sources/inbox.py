@@ -44,7 +44,7 @@ SWEPT_AT_ONCE = 10_000
 RETRIED_AT_ONCE = 200
 
 INBOX_ID_HEADER = "inbox_id"
-FOLLOW_UP_HEADER = "inbox_follow_up"
+CHILD_TASK_HEADER = "inbox_follow_up"
 """Headers of a Celery message that tie a task to a stored message."""
 
 State = InboxMessage.State

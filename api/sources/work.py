@@ -3,8 +3,8 @@
 A worker leases the customer's first unfinished message, unless another one of theirs is leased,
 and keeps the lease while it works. Leases and due times go by PostgreSQL's clock (decision 41).
 
-A message may queue *follow-ups*, other tasks that carry its work on: it counts as processed, and
-the customer's next message gets its turn, when the last of them has ended. A follow-up that is lost
+A message may queue *child tasks*, which carry its work on: it counts as processed, and the
+customer's next message gets its turn, when the last of them has ended. A child task that is lost
 is queued again by working on the message once more, which is harmless: all that is done for a
 message is idempotent.
 """
@@ -30,7 +30,7 @@ from api.models import InboxMessage
 from api.models.inbox import UNFINISHED
 from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.customers import QUEUES
-from api.sources.inbox import FOLLOW_UP_HEADER, INBOX_ID_HEADER, State, publish_later
+from api.sources.inbox import CHILD_TASK_HEADER, INBOX_ID_HEADER, State, publish_later
 from util.locks import lock
 from util.task_starts import MOST_LOST
 from util.tasks import (
@@ -48,7 +48,7 @@ RENEWALS = 3
 """How often a lease is renewed before it would end."""
 
 BROKER_PAUSE_SECONDS = 5
-"""How long a message rests whose follow-ups the broker did not take."""
+"""How long a message rests whose child tasks the broker did not take."""
 
 TURN_SECONDS = 60
 """How long one task goes on taking up a customer's next message."""
@@ -78,7 +78,7 @@ WHERE id = (
 RETURNING *
 """
 
-_CLAIM_FOLLOW_UP = """
+_CLAIM_CHILD_TASK = """
 UPDATE api_inboxmessage
 SET state = 'working', lease_token = %(token)s, lease_until = statement_timestamp() + %(lease)s
 WHERE id = %(id)s AND state = 'handed_on' AND follow_ups @> to_jsonb(%(name)s::text)
@@ -87,10 +87,10 @@ RETURNING *
 
 
 @dataclass(frozen=True, slots=True)
-class FollowUp:
+class ChildTask:
     """A task that carries on a message's work.
 
-    ``name`` tells it from the message's other follow-ups, and is the same when the message is
+    ``name`` tells it from the message's other child tasks, and is the same when the message is
     worked on again. ``headers`` go into the Celery message.
     """
 
@@ -105,15 +105,15 @@ class Outcome:
     """What came of a message, in words for operators, and the tasks that carry it on."""
 
     summary: str
-    follow_ups: Sequence[FollowUp] = ()
+    child_tasks: Sequence[ChildTask] = ()
 
 
 class BusyError(Exception):
-    """Another worker is at the message; the follow-up has to wait for its turn."""
+    """Another worker is at the message; the child task has to wait for its turn."""
 
 
 class StepAsideError(Exception):
-    """A follow-up failed, and is repeated after so many seconds, behind the message's others."""
+    """A child task failed, and is repeated after so many seconds, behind the message's others."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -138,22 +138,22 @@ def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> b
     return _work_for_customer(inbox_id, handle, give_up)
 
 
-def work_on_follow_up(
+def work_on_child_task(
     inbox_id: int, name: str, *, work: Handle, handle: Handle, give_up: GiveUp
 ) -> None:
-    """Do a follow-up's work, then go on with the customer's next messages.
+    """Do a child task's work, then go on with the customer's next messages.
 
     Raises ``BusyError`` if another worker is at the message, ``StepAsideError`` if the work failed
-    while the message has other follow-ups, which need not fail with it. A follow-up whose message
+    while the message has other child tasks, which need not fail with it. A child task whose message
     needs it no more is left out.
     """
-    message = _claim(_CLAIM_FOLLOW_UP, id=inbox_id, name=name)
+    message = _claim(_CLAIM_CHILD_TASK, id=inbox_id, name=name)
     if message is None:
         if _is_busy(inbox_id):
             raise BusyError
         logger.info("Message %s of the inbox does not need %s any more", inbox_id, name)
         return
-    rest = [other for other in message.follow_ups if other != name]
+    rest = [other for other in message.child_tasks if other != name]
     _work_on(message, work, give_up, rest)
     if not rest:
         _work_for_customer(inbox_id, handle, give_up)
@@ -217,7 +217,7 @@ def _pass_on(queue: str) -> None:
 def _work_on(message: InboxMessage, work: Handle, give_up: GiveUp, rest: list[str]) -> None:
     """Do the work of a leased message and write down what came of it.
 
-    ``rest`` names follow-ups of the message that have to end too. Raises ``StepAsideError`` if it
+    ``rest`` names child tasks of the message that have to end too. Raises ``StepAsideError`` if it
     failed beside such.
     """
     error = _attempt(message, work, rest)
@@ -250,7 +250,7 @@ def _attempt(message: InboxMessage, work: Handle, rest: list[str]) -> Exception 
 
 
 def _step_aside(message: InboxMessage, error: Exception) -> None:
-    """Let the message's other follow-ups go first. Raises ``StepAsideError``.
+    """Let the message's other child tasks go first. Raises ``StepAsideError``.
 
     If the task is lost that repeats this one, the message is worked on once more.
     """
@@ -275,37 +275,37 @@ def _missing_since(error: Exception) -> dict[str, Any]:
 
 
 def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
-    waited_for = [*rest, *(follow_up.name for follow_up in outcome.follow_ups)]
+    waited_for = [*rest, *(child_task.name for child_task in outcome.child_tasks)]
     if not waited_for:
         _finish(message, State.PROCESSED, reason=outcome.summary)
         return
-    # Written down first: a follow-up may run before this function returns.
+    # Written down first: a child task may run before this function returns.
     held = _update(
         message,
         state=State.HANDED_ON,
-        follow_ups=waited_for,
+        child_tasks=waited_for,
         reason=outcome.summary[:REASON_LENGTH],
         lease_token=None,
         lease_until=Now() + datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS),
     )
     if held:
-        _publish_follow_ups(message, outcome.follow_ups)
+        _publish_child_tasks(message, outcome.child_tasks)
 
 
-def publish_untied(follow_ups: Sequence[FollowUp]) -> None:
+def publish_unlinked(child_tasks: Sequence[ChildTask]) -> None:
     """Queue tasks that carry on the work of a message that is not stored."""
-    for follow_up in follow_ups:
-        enqueue(follow_up.task, *follow_up.args, headers=follow_up.headers)
+    for child_task in child_tasks:
+        enqueue(child_task.task, *child_task.args, headers=child_task.headers)
 
 
-def _publish_follow_ups(message: InboxMessage, follow_ups: Sequence[FollowUp]) -> None:
+def _publish_child_tasks(message: InboxMessage, child_tasks: Sequence[ChildTask]) -> None:
     try:
         with publishing_must_succeed():
-            for follow_up in follow_ups:
-                ties = {INBOX_ID_HEADER: str(message.id), FOLLOW_UP_HEADER: follow_up.name}
-                enqueue(follow_up.task, *follow_up.args, headers=follow_up.headers | ties)
+            for child_task in child_tasks:
+                link = {INBOX_ID_HEADER: str(message.id), CHILD_TASK_HEADER: child_task.name}
+                enqueue(child_task.task, *child_task.args, headers=child_task.headers | link)
     except Exception as error:
-        logger.warning("Follow-ups of %s were not queued, the sweep will: %s", message, error)
+        logger.warning("Child tasks of %s were not queued, the sweep will: %s", message, error)
         handed_on = InboxMessage.objects.filter(id=message.id, state=State.HANDED_ON)
         pause = datetime.timedelta(seconds=BROKER_PAUSE_SECONDS)
         handed_on.update(lease_until=Now(), not_before=Now() + pause, queued_at=None)
@@ -324,7 +324,7 @@ def _fail(message: InboxMessage, error: Exception, give_up: GiveUp) -> None:
         attempts=min(attempts, MAX_RETRIES),
         reason=_reason(error),
         not_before=not_before,
-        follow_ups=[],
+        child_tasks=[],
         lease_token=None,
         lease_until=None,
         **_missing_since(error),
@@ -360,7 +360,7 @@ def _finish(message: InboxMessage, state: str, *, reason: str) -> None:
         message,
         state=state,
         reason=reason[:REASON_LENGTH],
-        follow_ups=[],
+        child_tasks=[],
         finished_at=Now(),
         lease_token=None,
         lease_until=None,

@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, TruncDate
 
 from api.metering.locking import lock_metering
-from api.metering.staleness import is_withdrawn
+from api.metering.staleness import is_unavailable
 from api.models import (
     CloudAccount,
     ConcurrentUsage,
@@ -32,7 +32,7 @@ def synthetic_requests() -> QuerySet[SyntheticDataRequest]:
     """Select the requests with what ``is_ready`` and showing them need."""
     usage = (
         ConcurrentUsage.objects.filter(
-            ~is_withdrawn(),
+            ~is_unavailable(),
             user_id=OuterRef("user_id"),
             date__gte=OuterRef("first_day"),
             date__lte=OuterRef("last_day"),

@@ -41,10 +41,10 @@ MISSING_SINCE_HEADER = "missing_since"
 
 @dataclass(frozen=True, slots=True)
 class MessageLink:
-    """The stored message that a task is for, and the follow-up of it that the task is."""
+    """The stored message that a task is for, and the child task of it that the task is."""
 
     inbox_id: int
-    follow_up: str | None
+    child_task: str | None
 
     @classmethod
     def of(cls, running: Task) -> "MessageLink | None":
@@ -53,7 +53,7 @@ class MessageLink:
         inbox_id = headers.get(inbox.INBOX_ID_HEADER)
         if inbox_id is None:
             return None
-        return cls(int(inbox_id), headers.get(inbox.FOLLOW_UP_HEADER))
+        return cls(int(inbox_id), headers.get(inbox.CHILD_TASK_HEADER))
 
 
 @task("api.tasks.create_from_sources_kafka_message", bind=True, retry=RETRY, limit=LONG)
@@ -122,12 +122,12 @@ def sweep_inbox() -> None:
 
 
 def follow(running: Task, link: MessageLink, do: Callable[[InboxMessage], Outcome]) -> None:
-    """Do a follow-up's work once its stored message is free for it."""
-    assert link.follow_up is not None
+    """Do a child task's work once its stored message is free for it."""
+    assert link.child_task is not None
     try:
-        work.work_on_follow_up(
+        work.work_on_child_task(
             link.inbox_id,
-            link.follow_up,
+            link.child_task,
             work=do,
             handle=events.handle_message,
             give_up=events.give_up,
@@ -142,7 +142,7 @@ def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
     link = MessageLink.of(running)
     if link is None:
         _take_untied(running, event_type, message, headers)
-    elif link.follow_up is None:
+    elif link.child_task is None:
         _work_for_customer(running, link.inbox_id, headers)
     else:
         follow(
@@ -176,7 +176,7 @@ def _take_untied(running: Task, event_type: str, message: Any, headers: Any) -> 
             countdown=min(_backoff(running), missing.seconds_left),
             headers=carried | {MISSING_SINCE_HEADER: since.isoformat()},
         ) from missing
-    work.publish_untied(outcome.follow_ups)
+    work.publish_unlinked(outcome.child_tasks)
 
 
 def _backoff(running: Task) -> float:

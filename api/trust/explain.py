@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.days import Days
 from api.metering.facets import ANY, Key
-from api.metering.staleness import is_withdrawn, mark_days_stale
+from api.metering.staleness import is_unavailable, mark_days_stale
 from api.metering.timeline import Instant, moment_of
 from api.models import Cause, ConcurrentUsage
 from api.models.instance import EVENT_RANK
@@ -151,7 +151,7 @@ def explain(*, user_id: int, day: date, key: Key) -> Explanation:
 
 
 def _stored(user_id: int, day: date, key: Key) -> _Stored:
-    rows = ConcurrentUsage.objects.filter(~is_withdrawn(), user_id=user_id, date=day)
+    rows = ConcurrentUsage.objects.filter(~is_unavailable(), user_id=user_id, date=day)
     row = rows.values_list("maximum_counts", "revision", "computed_at").first()
     if row is None:
         raise NotCalculatedError

@@ -59,9 +59,9 @@ class TestCreate:
         outcome = handle(CREATE)
         user = User.objects.get()
         assert (user.account_number, user.org_id) == ("1701", "3340851")
-        (follow_up,) = outcome.follow_ups
-        assert follow_up.task == AWS_TASK
-        assert follow_up.args == ("1701", "3340851", ARN, 22, 11, "9")
+        (child_task,) = outcome.child_tasks
+        assert child_task.task == AWS_TASK
+        assert child_task.args == ("1701", "3340851", ARN, 22, 11, "9")
         requests = sources.received()
         assert [request["path"] for request in requests] == [
             "/api/sources/v3.0/applications/11",
@@ -88,13 +88,13 @@ class TestCreate:
                 "password": SUBSCRIPTION,
             },
         )
-        (follow_up,) = handle(CREATE).follow_ups
-        assert follow_up.task == AZURE_TASK
-        assert follow_up.args == ("1701", "3340851", SUBSCRIPTION, 22, 11, "9")
+        (child_task,) = handle(CREATE).child_tasks
+        assert child_task.task == AZURE_TASK
+        assert child_task.args == ("1701", "3340851", SUBSCRIPTION, 22, 11, "9")
 
     def test_scenario_08_foreign_application(self, sources, queued):
         sources.add("applications", APPLICATION | {"application_type_id": "6"})
-        assert handle(CREATE).follow_ups == ()
+        assert handle(CREATE).child_tasks == ()
         assert not User.objects.exists()
         assert queued == []
         assert not any("authentications" in r["path"] for r in sources.received())
@@ -104,11 +104,11 @@ class TestCreate:
         sources.add("application_types", OUR_TYPE | {"id": 1234})
         sources.add("applications", APPLICATION | {"application_type_id": "1234"})
         sources.add("authentications", AUTHENTICATION)
-        assert handle(CREATE).follow_ups
+        assert handle(CREATE).child_tasks
 
     def test_scenario_09_unknown_application(self, sources, queued):
         sources.remove("applications", 11)
-        assert handle(CREATE).follow_ups == ()
+        assert handle(CREATE).child_tasks == ()
         assert not User.objects.exists()
         assert queued == []
 
@@ -118,7 +118,7 @@ class TestCreate:
         with pytest.raises(SourcesUnavailableError):
             handle(CREATE)
         assert not User.objects.exists()
-        assert handle(CREATE).follow_ups
+        assert handle(CREATE).child_tasks
 
     def test_refusal_of_sources_is_raised(self, sources, queued):
         sources.require_psk("another")
@@ -128,7 +128,7 @@ class TestCreate:
 
     def test_scenario_10_unknown_authentication(self, sources, queued):
         sources.remove("authentications", 22)
-        assert handle(CREATE).follow_ups == ()
+        assert handle(CREATE).child_tasks == ()
         assert statuses(queued) == told(ErrorCode.CG2000)
         assert not User.objects.exists()
 
@@ -148,15 +148,15 @@ class TestCreate:
     )
     def test_scenarios_11_12_bad_authentications(self, sources, queued, change, code):
         sources.add("authentications", AUTHENTICATION | change)
-        assert handle(CREATE).follow_ups == ()
+        assert handle(CREATE).child_tasks == ()
         assert statuses(queued) == told(code)
         assert not User.objects.exists()
 
     def test_body_id_is_not_needed_and_ids_may_be_text(self, sources, queued):
-        (follow_up,) = handle(
+        (child_task,) = handle(
             CREATE, {"application_id": "11", "authentication_id": "22"}
-        ).follow_ups
-        assert follow_up.args[3:] == ("22", "11", "9")
+        ).child_tasks
+        assert child_task.args[3:] == ("22", "11", "9")
 
     @pytest.mark.parametrize(
         "value",
@@ -178,7 +178,7 @@ class TestCreate:
     )
     def test_bad_bodies_have_no_effect(self, sources, queued, value, caplog):
         outcome = handle(CREATE, value, trigger=Trigger("kafka", "events", 3, 99))
-        assert outcome.follow_ups == ()
+        assert outcome.child_tasks == ()
         assert outcome.summary.startswith("malformed")
         assert "events/3/99" in caplog.text
         assert sources.received() == []
@@ -225,13 +225,13 @@ class TestCreate:
 
     def test_conflicting_customer_is_cg1000(self, sources, queued):
         make_user(account_number="1702", org_id="3340851")
-        assert handle(CREATE).follow_ups == ()
+        assert handle(CREATE).child_tasks == ()
         assert statuses(queued) == told(ErrorCode.CG1000)
 
     def test_paused_application_is_noted(self, sources, queued):
         sources.add("applications", APPLICATION | {"paused_at": "2026-01-01T00:00:00Z"})
-        (follow_up,) = handle(CREATE).follow_ups
-        assert "application_paused" in follow_up.headers
+        (child_task,) = handle(CREATE).child_tasks
+        assert "application_paused" in child_task.headers
 
 
 class TestUpdate:
@@ -244,7 +244,7 @@ class TestUpdate:
             aws_account_id="123456789012",
             account_arn="arn:aws:iam::123456789012:role/old",
         )
-        assert handle(UPDATE, self.VALUE).follow_ups == ()
+        assert handle(UPDATE, self.VALUE).child_tasks == ()
         account.refresh_from_db()
         assert account.account_arn == ARN
         assert statuses(queued) == [available(account.user, 11)]
@@ -279,7 +279,7 @@ class TestUpdate:
     def test_ends_silently(self, sources, aws, queued, change):
         account = make_aws_account(platform_authentication_id=22)
         sources.add("authentications", AUTHENTICATION | change)
-        assert handle(UPDATE, self.VALUE).follow_ups == ()
+        assert handle(UPDATE, self.VALUE).child_tasks == ()
         account.refresh_from_db()
         assert account.account_arn != ARN
         assert queued == []
@@ -303,12 +303,12 @@ class TestUpdate:
         sources.add(
             "application_authentications", link, link | {"id": "6", "authentication_id": "78"}
         )
-        (follow_up,) = handle(UPDATE, {"id": 77}).follow_ups
-        assert follow_up.task == "api.tasks.create_from_sources_kafka_message"
-        assert follow_up.args == (link, HEADERS)
+        (child_task,) = handle(UPDATE, {"id": 77}).child_tasks
+        assert child_task.task == "api.tasks.create_from_sources_kafka_message"
+        assert child_task.args == (link, HEADERS)
 
     def test_unknown_authentication_of_no_application(self, sources, queued):
-        assert not handle(UPDATE, {"id": 77}).follow_ups
+        assert not handle(UPDATE, {"id": 77}).child_tasks
         assert queued == []
 
     def test_unknown_authentication_of_more_applications_than_a_page_holds(self, sources, queued):
@@ -317,9 +317,9 @@ class TestUpdate:
             for number in range(1, 131)
         ]
         sources.add("application_authentications", *links)
-        follow_ups = handle(UPDATE, {"id": 77}).follow_ups
-        assert [follow_up.args[0] for follow_up in follow_ups] == links
-        assert len({follow_up.name for follow_up in follow_ups}) == 130
+        child_tasks = handle(UPDATE, {"id": 77}).child_tasks
+        assert [child_task.args[0] for child_task in child_tasks] == links
+        assert len({child_task.name for child_task in child_tasks}) == 130
 
     def test_foreign_applications_are_asked_about_once(self, sources, queued):
         """03 §13.6: every update of any application on the platform comes to us."""
@@ -331,12 +331,12 @@ class TestUpdate:
         sources.add("applications", APPLICATION | {"id": "12", "application_type_id": "6"})
         headers = [["event_type", UPDATE], ORG_HEADER]
         for expected in (links, links[:1], links[:1]):
-            follow_ups = handle(UPDATE, {"id": 77}, headers=headers).follow_ups
-            assert [follow_up.args for follow_up in follow_ups] == [
+            child_tasks = handle(UPDATE, {"id": 77}, headers=headers).child_tasks
+            assert [child_task.args for child_task in child_tasks] == [
                 (link, headers) for link in expected
             ]
-            for follow_up in follow_ups:
-                handle(CREATE, *follow_up.args)
+            for child_task in child_tasks:
+                handle(CREATE, *child_task.args)
         asked = [request["path"].rpartition("/")[2] for request in sources.received()]
         assert asked.count("12") == 1
         assert statuses(queued) == 3 * [
@@ -363,8 +363,8 @@ class TestUpdate:
         sources.add("applications", APPLICATION | {"id": "12", "application_type_id": "6"})
         headers = [["event_type", UPDATE], ORG_HEADER]
         for _ in range(2):
-            (follow_up,) = handle(UPDATE, {"id": 77}, headers=headers).follow_ups
-            handle(CREATE, *follow_up.args)
+            (child_task,) = handle(UPDATE, {"id": 77}, headers=headers).child_tasks
+            handle(CREATE, *child_task.args)
 
     def test_missing_id(self, sources, queued):
         assert handle(UPDATE, {}).summary.startswith("malformed")

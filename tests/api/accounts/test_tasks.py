@@ -334,7 +334,7 @@ class TestWithStoredMessage:
         account = CloudAccount.objects.get()
         assert args == [list(available(account.user, 11))]
 
-    def test_follow_up_waits_while_another_worker_is_at_the_message(self, sources, aws, broker):
+    def test_child_task_waits_while_another_worker_is_at_the_message(self, sources, aws, broker):
         self.store(CREATE)
         inbox.publish_unqueued()
         broker.run()

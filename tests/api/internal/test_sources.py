@@ -10,7 +10,7 @@ from api.accounts.checks import begin_check
 from api.accounts.states import OPERATOR
 from api.sources.client import SourcesUnavailableError
 from api.sources.messages import TASKS
-from api.sources.work import FollowUp, Outcome
+from api.sources.work import ChildTask, Outcome
 from tests.api.internal.callers import ANYBODY, B, identity
 
 pytestmark = pytest.mark.django_db
@@ -60,11 +60,11 @@ def test_scenario_25_a_message_needs_an_identity(db, headers):
 )
 def test_scenario_25_a_message_is_handled_at_once(db, queued, monkeypatch, event_type, function):
     handled = []
-    follow_up = FollowUp(name="x", task="api.tasks.enable_account", args=(7,))
+    child_task = ChildTask(name="x", task="api.tasks.enable_account", args=(7,))
 
     def handle(**arguments):
         handled.append(arguments)
-        return Outcome("done", [follow_up])
+        return Outcome("done", [child_task])
 
     monkeypatch.setattr(events, "handle", handle)
     headers = [["x-rh-identity", identity(account_number="1")]]

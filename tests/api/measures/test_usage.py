@@ -364,7 +364,7 @@ def test_size_learnt_later_changes_sums_but_withdraws_nothing(environment, usage
     )
     with time_machine.travel(at("12T01"), tick=False):
         recalculate.recalculate_runs_of_instance(instance_id=instance.id)
-    assert not environment.is_withdrawn(10)
+    assert not environment.is_unavailable(10)
     assert instance.runs.get().updated_at == run.updated_at
     for _ in range(2):
         assert usage(DAYS)[0]["vcpu_seconds"] == (2 + 4) * HOUR

@@ -124,7 +124,7 @@ class Environment:
     def counts(self, number, user=None):
         """Return a day's counts by key, or None if it has no row or is withdrawn."""
         row = self.row(number, user)
-        if row is None or self.is_withdrawn(number, user):
+        if row is None or self.is_unavailable(number, user):
             return None
         return {Key(*entry[:5]): entry[5] for entry in row.maximum_counts}
 
@@ -137,7 +137,7 @@ class Environment:
         """Return the totals of some days."""
         return [self.total(number, user) for number in range(first, last + 1)]
 
-    def is_withdrawn(self, number, user=None):
+    def is_unavailable(self, number, user=None):
         """Return whether a mark covers the day."""
         return any(
             mark.first_day <= day(number) and (not mark.last_day or day(number) <= mark.last_day)

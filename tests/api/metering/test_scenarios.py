@@ -187,9 +187,9 @@ def test_scenario_12_w14_image_inspected_again(environment):
     first = environment.row(10)
 
     inspected(image, rhel_result())
-    assert environment.is_withdrawn(10)
-    assert not environment.is_withdrawn(9)
-    assert not environment.is_withdrawn(11)
+    assert environment.is_unavailable(10)
+    assert not environment.is_unavailable(9)
+    assert not environment.is_unavailable(11)
     assert daily_usage(user_id=environment.user.id, first_day=day(9), last_day=day(11)).keys() == {
         day(9),
         day(11),

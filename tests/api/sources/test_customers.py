@@ -14,7 +14,7 @@ from api.accounts.users import get_or_create_user
 from api.models import InboxMessage, User
 from api.sources import inbox, work
 from api.sources.messages import CREATE, Tenant
-from api.sources.work import FollowUp, Outcome, work_for_customer_of, work_on_follow_up
+from api.sources.work import ChildTask, Outcome, work_for_customer_of, work_on_child_task
 from tests.api.sources.stored import received, store
 from tests.factories import make_user
 from tests.threads import in_thread, in_threads
@@ -309,7 +309,7 @@ class TestOrder:
         InboxMessage.objects.filter(id=dead).update(state="dead")
         soon = postgres.now().replace(year=2100)
         InboxMessage.objects.filter(id=later).update(
-            state=state, lease_until=soon, lease_token="0" * 32, follow_ups=["x"]
+            state=state, lease_until=soon, lease_token="0" * 32, child_tasks=["x"]
         )
         inbox.retry([dead])
         record = Recorder()
@@ -319,16 +319,16 @@ class TestOrder:
         work_on(dead, record)
         assert record.order == [dead]
 
-    def test_follow_up_ends_before_a_revived_message_begins(self):
+    def test_child_task_ends_before_a_revived_message_begins(self):
         dead, later = send(ORG, ORG)
         InboxMessage.objects.filter(id=dead).update(state="dead")
-        begun = Outcome("begun", [FollowUp("x", "api.tasks.enable_account", (1,))])
+        begun = Outcome("begun", [ChildTask("x", "api.tasks.enable_account", (1,))])
         work_on(later, lambda message: begun)
         inbox.retry([dead])
         record = Recorder()
         work_on(later, record)
         assert record.order == []
-        work_on_follow_up(later, "x", work=record, handle=record, give_up=lambda *_: None)
+        work_on_child_task(later, "x", work=record, handle=record, give_up=lambda *_: None)
         assert record.order == [later, dead]
 
 

@@ -16,11 +16,11 @@ from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.messages import CREATE, TASKS
 from api.sources.work import (
     BusyError,
-    FollowUp,
+    ChildTask,
     Outcome,
     StepAsideError,
     work_for_customer_of,
-    work_on_follow_up,
+    work_on_child_task,
 )
 from tests.api.passing_time import time_passes
 from tests.api.sources.stored import received, store
@@ -264,12 +264,12 @@ class TestLease:
         assert task.args[0]["id"] == 2
 
 
-class TestFollowUps:
-    FIRST = FollowUp("first", "api.tasks.enable_account", (1,))
-    SECOND = FollowUp("second", "api.tasks.enable_account", (2,), {"more": "x"})
+class TestChildTasks:
+    FIRST = ChildTask("first", "api.tasks.enable_account", (1,))
+    SECOND = ChildTask("second", "api.tasks.enable_account", (2,), {"more": "x"})
 
     def follow(self, inbox_id, name, handler, done=DONE):
-        work_on_follow_up(
+        work_on_child_task(
             inbox_id,
             name,
             work=lambda message: done,
@@ -277,7 +277,7 @@ class TestFollowUps:
             give_up=handler.give_up,
         )
 
-    def test_message_ends_with_its_last_follow_up(self, queued):
+    def test_message_ends_with_its_last_child_task(self, queued):
         ids = store_numbers(1, 2)
         handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
         work_on(ids[0], handler)
@@ -291,17 +291,17 @@ class TestFollowUps:
         assert states() == ["processed", "processed"]
         assert handler.handled == [1, 2]
 
-    def test_follow_up_may_have_follow_ups(self, queued):
+    def test_child_task_may_have_child_tasks(self, queued):
         ids = store_numbers(1, 2)
         handler = Handler(m1=Outcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
         self.follow(ids[0], "first", handler, Outcome("further", [self.SECOND]))
         assert states() == ["handed_on", "waiting"]
-        assert InboxMessage.objects.get(id=ids[0]).follow_ups == ["second"]
+        assert InboxMessage.objects.get(id=ids[0]).child_tasks == ["second"]
         self.follow(ids[0], "second", handler)
         assert states() == ["processed", "processed"]
 
-    def test_lost_follow_up_is_queued_again_and_either_of_the_two_counts(self, queued):
+    def test_lost_child_task_is_queued_again_and_either_of_the_two_counts(self, queued):
         ids = store_numbers(1, 2)
         handler = Handler(m1=Outcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
@@ -318,22 +318,22 @@ class TestFollowUps:
         def raising(message):
             raise error
 
-        work_on_follow_up(inbox_id, name, work=raising, handle=handler, give_up=handler.give_up)
+        work_on_child_task(inbox_id, name, work=raising, handle=handler, give_up=handler.give_up)
 
-    def test_failed_follow_up_fails_the_message(self, queued):
+    def test_failed_child_task_fails_the_message(self, queued):
         ids = store_numbers(1, 2)
         handler = Handler(m1=Outcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
         self.fail(ids[0], "first", handler, RuntimeError())
         message = InboxMessage.objects.get(id=ids[0])
-        assert (message.state, message.follow_ups, message.attempts) == ("failed", [], 1)
+        assert (message.state, message.child_tasks, message.attempts) == ("failed", [], 1)
         assert handler.handled == [1]
 
     @pytest.mark.parametrize(
         "error",
         [RuntimeError("x"), SourcesRefusedError("403"), SourcesMissingError("application 1", 600)],
     )
-    def test_failed_follow_up_does_not_take_others_with_it(self, queued, error):
+    def test_failed_child_task_does_not_take_others_with_it(self, queued, error):
         """Issue 14.4's kind: one refusal blocks nothing around it."""
         ids = store_numbers(1, 2)
         handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
@@ -345,12 +345,12 @@ class TestFollowUps:
         assert (message.state, message.attempts) == ("handed_on", 1)
         assert (message.missing_since is None) == (not isinstance(error, SourcesMissingError))
         self.follow(ids[0], "second", handler)
-        assert InboxMessage.objects.get(id=ids[0]).follow_ups == ["first"]
+        assert InboxMessage.objects.get(id=ids[0]).child_tasks == ["first"]
         self.fail(ids[0], "first", handler, error)
         refused = isinstance(error, SourcesRefusedError)
         assert states()[0] == ("dead" if refused else "failed")
 
-    def test_follow_up_that_steps_aside_again_and_again_fails_the_message(self, queued):
+    def test_child_task_that_steps_aside_again_and_again_fails_the_message(self, queued):
         ids = store_numbers(1)
         handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
         work_on(ids[0], handler)
@@ -370,23 +370,23 @@ class TestFollowUps:
         work_on(ids[0], handler)
         assert handler.handled == [1, 1]
 
-    def test_follow_up_waits_for_another_worker(self, queued):
+    def test_child_task_waits_for_another_worker(self, queued):
         (inbox_id,) = store_numbers(1)
-        InboxMessage.objects.update(state="working", follow_ups=["first"])
+        InboxMessage.objects.update(state="working", child_tasks=["first"])
         with pytest.raises(BusyError):
             self.follow(inbox_id, "first", Handler())
 
     @pytest.mark.parametrize("state", ["processed", "dead", "waiting", "failed"])
-    def test_follow_up_that_is_not_needed_is_left_out(self, queued, state):
+    def test_child_task_that_is_not_needed_is_left_out(self, queued, state):
         (inbox_id,) = store_numbers(1)
-        InboxMessage.objects.update(state=state, follow_ups=["first"])
+        InboxMessage.objects.update(state=state, child_tasks=["first"])
         self.follow(inbox_id, "first", Handler(), done=None)
         assert states() == [state]
 
-    def test_follow_up_of_a_message_that_is_gone(self, queued):
+    def test_child_task_of_a_message_that_is_gone(self, queued):
         self.follow(4711, "first", Handler(), done=None)
 
-    def test_follow_ups_that_can_not_be_queued(self, monkeypatch):
+    def test_child_tasks_that_cannot_be_queued(self, monkeypatch):
         (inbox_id,) = store_numbers(1)
         monkeypatch.setattr(work, "enqueue", lambda *_, **__: 1 / 0)
         work_on(inbox_id, Handler(m1=Outcome("begun", [self.FIRST])))

@@ -302,7 +302,7 @@ def test_a_number_that_its_runs_do_not_make_is_calculated_again(environment, ask
     before = REGISTRY.get_sample_value("cloudigrade_explain_mismatch_total")
     ask.get("/explain/?date=2023-03-10", status=425)
     assert REGISTRY.get_sample_value("cloudigrade_explain_mismatch_total") == before + 1
-    assert environment.is_withdrawn(10)
+    assert environment.is_unavailable(10)
     environment.settle()
     assert ask.get("/explain/?date=2023-03-10")["meta"]["count"] == 1
 
