@@ -60,6 +60,14 @@ GLOBEX = Customer(
     application_id=12,
     source_id=10,
 )
+HOOLI = Customer(
+    name="Hooli",
+    ids={"account-number": "5150", "org-id": "8800123"},
+    aws_account_id="778899001126",
+    authentication_id=25,
+    application_id=15,
+    source_id=16,
+)
 INITECH = Customer(
     name="Initech",
     ids={"account-number": "4242", "org-id": "9001"},
@@ -69,4 +77,4 @@ INITECH = Customer(
     source_id=14,
 )
 CUSTOMERS = (ACME, GLOBEX)
-"""Those in AWS."""
+"""Those in AWS whose instances of today the story is about."""

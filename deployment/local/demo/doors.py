@@ -213,3 +213,19 @@ class Records:
                 " (SELECT user_id FROM api_cloudaccount WHERE aws_account_id = %(account)s)",
                 {"since": since, "account": aws_account_id},
             )
+
+    def let_account_be_older(self, account_id: int, *, since: datetime) -> None:
+        """Let an AWS account have been enabled earlier, and what was done with it since, too."""
+        earlier = "- (SELECT enabled_at - %(since)s FROM api_cloudaccount WHERE id = %(account)s)"
+        statements = (
+            f"UPDATE api_accountstate SET at = at {earlier} WHERE account_id = %(account)s",  # noqa: S608
+            f"UPDATE api_describerun SET started_at = started_at {earlier},"  # noqa: S608
+            f" finished_at = finished_at {earlier} WHERE cloud_account_id = %(account)s",
+            f"UPDATE api_user SET date_joined = date_joined {earlier} WHERE id ="  # noqa: S608
+            " (SELECT user_id FROM api_cloudaccount WHERE id = %(account)s)",
+            "UPDATE api_cloudaccount SET created_at = %(since)s - (enabled_at - created_at),"
+            " enabled_at = %(since)s WHERE id = %(account)s",
+        )
+        with self._connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement, {"account": account_id, "since": since})

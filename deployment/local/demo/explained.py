@@ -1,14 +1,9 @@
-"""The part of the story in which a number is doubted: explained, and a lost log file repaired."""
+"""The part of the story in which a number is explained, down to the log records (spec 10 §1)."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
-from deployment.local.app import Product
 from deployment.local.demo.cast import Customer
-from deployment.local.demo.doors import INTERNAL, Api, Records, StoryError, require, wait_for
-from tests.generators import cloudtrail
-
-AUDIT = "api.clouds.aws.tasks.audit_logs"
+from deployment.local.demo.doors import INTERNAL, Api, Records, StoryError, require
 
 
 def explain_today(api: Api, records: Records, customer: Customer) -> list[str]:
@@ -35,40 +30,3 @@ def explain_today(api: Api, records: Records, customer: Customer) -> list[str]:
                 raise StoryError(f"event {opened['event_id']} is not from the record it names")
             lines.append(f"    record {source['index']} of {source['key'].rpartition('/')[2]}")
     return lines
-
-
-def lose_log_file(s3: Any, bucket: str, customer: Customer) -> str:
-    """Have a log file of yesterday delivered of which no queue is told; return its key."""
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    at = yesterday.replace(hour=12, minute=0, second=0, microsecond=0)
-    key = cloudtrail.log_key(account=customer.aws_account_id, at=at, name="Lost")
-    told = s3.get_bucket_notification_configuration(Bucket=bucket)
-    told.pop("ResponseMetadata", None)
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-    record = cloudtrail.noise(1, at=at, account=customer.aws_account_id)
-    s3.put_object(Bucket=bucket, Key=key, Body=cloudtrail.log_file([record]))
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
-    return key
-
-
-def audit(api: Api, records: Records, product: Product, key: str) -> list[str]:
-    """Run the nightly audit, and wait until what it found is repaired; return lines about it."""
-    api.post("/internal/tasks/", {"task_name": AUDIT})
-    finding = wait_for(
-        f"the audit to find {key}",
-        lambda: records.rows(
-            "SELECT reason, events_from, events_to FROM api_auditfinding"  # noqa: S608
-            f" WHERE key = '{key}'"
-        ),
-        product=product,
-    )
-    wait_for(
-        f"{key} to be processed",
-        lambda: records.value(
-            "SELECT count(resolved_at) FROM api_auditfinding"  # noqa: S608
-            f" WHERE key = '{key}'"
-        ),
-        product=product,
-    )
-    [(reason, start, end)] = finding
-    return [f"  {reason}: {start:%H:%M} to {end:%H:%M}, found, queued again and processed"]

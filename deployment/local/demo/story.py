@@ -22,6 +22,7 @@ from deployment.local.demo.cast import (
     CLOUD_ACCESS_NAME,
     CUSTOMERS,
     GLOBEX,
+    HOOLI,
     INITECH,
     RED_HAT_ACCOUNT,
     Customer,
@@ -35,10 +36,12 @@ from deployment.local.demo.doors import (
     require,
     wait_for,
 )
-from deployment.local.demo.explained import audit, explain_today, lose_log_file
+from deployment.local.demo.explained import explain_today
 from deployment.local.demo.history import DAYS, check_history, request_history
 from deployment.local.demo.ledger import check_records, row_counts
+from deployment.local.demo.log_bucket import LogBucket
 from deployment.local.demo.oracle import TOTAL, Span, expected_usage
+from deployment.local.demo.past_days import MAX_DESCRIBE_GAP, PastDays
 from deployment.local.demo.subscription import delegate_subscription, running_machines
 from deployment.local.demo.unknown_image import DAYS as PAST_DAYS
 from deployment.local.demo.unknown_image import UnknownImage, inspection_calls
@@ -49,6 +52,7 @@ from tests.generators import cloudtrail
 SETTINGS = {
     "ANALYZE_LOG_SCHEDULE": "2",
     "AWS_INSPECTION_METHOD": "direct",
+    "COVERAGE_MAX_DESCRIBE_GAP": str(MAX_DESCRIBE_GAP),
     "RECALCULATE_STALE_USAGE_SCHEDULE": "3",
     "KAFKA_SESSION_TIMEOUT_MS": "6000",
 }
@@ -76,10 +80,8 @@ class Story:
             f"{environment['KAFKA_SERVER_HOST']}:{environment['KAFKA_SERVER_PORT']}"
         )
         self._records = Records(environment)
-        self._environment_name = environment["CLOUDIGRADE_ENVIRONMENT"]
-        self._bucket = f"{self._environment_name}-cloudigrade-trails"
+        self._logs = LogBucket(self._aws, product)
         self._expected_spans: dict[Customer, list[Span]] = {}
-        self._files: dict[str, bytes] = {}
         self._lines: list[str] = []
 
     def __enter__(self) -> Self:
@@ -100,7 +102,7 @@ class Story:
         self._tag_image(images["golden"])
         self._see_todays_usage()
         self._explain()
-        self._lose_log_file()
+        self._doubt_past_days(images["rhel"])
         self._deliver_everything_again()
         self._see_history(history)
         self._look_into_image()
@@ -137,7 +139,8 @@ class Story:
         return image_id
 
     def _onboard(self) -> None:
-        with self._chapter("Two customers connect AWS; a broken message lies in between"):
+        with self._chapter("Three customers connect AWS; a broken message lies in between"):
+            self._connect(HOOLI)
             for customer in CUSTOMERS:
                 self._connect(customer)
                 self._platform.publish(
@@ -153,7 +156,7 @@ class Story:
         require(
             [account["content_object"]["aws_account_id"] for _, account in accounts]
             == [customer.aws_account_id for customer in CUSTOMERS],
-            "the accounts are not those of the two customers",
+            "the accounts are not those of the customers",
         )
         require(all(account["is_enabled"] for _, account in accounts), "an account is disabled")
         for customer in CUSTOMERS:
@@ -225,31 +228,10 @@ class Story:
         }
         self._golden_span = Span(at(1), None, "arm64")
         with self._chapter("Instances start and stop; CloudTrail delivers, with rubbish among it"):
-            self._deliver(ACME, cloudtrail.log_file(acme))
-            self._deliver(ACME, gzip.compress(b"this is not json"))
-            self._deliver(GLOBEX, cloudtrail.log_file(globex))
-            self._announce_test_event()
-
-    def _deliver(self, customer: Customer, content: bytes) -> None:
-        key = cloudtrail.log_key(
-            account=customer.aws_account_id,
-            at=datetime.now(UTC),
-            name=f"demo{len(self._files):012}",
-        )
-        self._files[key] = content
-        self._aws.client("s3").put_object(Bucket=self._bucket, Key=key, Body=content)
-
-    def _announce_test_event(self) -> None:
-        self._aws.client("sqs").send_message(
-            QueueUrl=self._queue_url(), MessageBody=cloudtrail.s3_test_event(self._bucket)
-        )
-
-    def _queue_url(self) -> str:
-        environment = self._product.environment["CLOUDIGRADE_ENVIRONMENT"]
-        url: str = self._aws.client("sqs").get_queue_url(
-            QueueName=f"{environment}-cloudigrade-cloudtrail-s3"
-        )["QueueUrl"]
-        return url
+            self._logs.deliver(ACME, cloudtrail.log_file(acme))
+            self._logs.deliver(ACME, gzip.compress(b"this is not json"))
+            self._logs.deliver(GLOBEX, cloudtrail.log_file(globex))
+            self._logs.announce_test_event()
 
     def _see_instances(self) -> None:
         with self._chapter("cloudigrade reads the logs and describes what they do not say"):
@@ -304,7 +286,7 @@ class Story:
                 partial(cloudtrail.record, "RunInstances", at=now),
                 partial(cloudtrail.create_tags, image_id, at=now),
             )
-            self._deliver(ACME, cloudtrail.log_file(records))
+            self._logs.deliver(ACME, cloudtrail.log_file(records))
             self._expected_spans[ACME].append(self._golden_span)
 
     @staticmethod
@@ -318,10 +300,26 @@ class Story:
             lines = explain_today(self._api, self._records, ACME)
         self._print(lines)
 
-    def _lose_log_file(self) -> None:
-        with self._chapter("A log file of yesterday is lost by the queue; the audit finds it"):
-            key = lose_log_file(self._aws.client("s3"), self._bucket, GLOBEX)
-            lines = audit(self._api, self._records, self._product, key)
+    def _doubt_past_days(self, image_id: str) -> None:
+        past = PastDays(
+            api=self._api,
+            aws=self._aws,
+            customer=HOOLI,
+            image_id=image_id,
+            logs=self._logs,
+            product=self._product,
+            records=self._records,
+        )
+        with self._chapter(f"{HOOLI.name} has been with us for two days; one log file is lost"):
+            self._wait_until_available(HOOLI)
+            past.let_time_pass()
+            key = past.deliver_logs()
+            past.see_numbers()
+        with self._chapter("The audit finds the lost log file, and has it processed"):
+            lines = past.find_and_repair(key)
+        self._print(lines)
+        with self._chapter("An instance shut itself down, which no log told; a describe shows it"):
+            lines = past.see_correction()
         self._print(lines)
 
     def _print(self, lines: Sequence[str]) -> None:
@@ -330,27 +328,12 @@ class Story:
 
     def _deliver_everything_again(self) -> None:
         with self._chapter("Every log file is delivered a second time; nothing may double"):
-            self._wait_until_read()
+            self._logs.wait_until_read()
             before = row_counts(self._records)
-            for key, content in self._files.items():
-                self._aws.client("s3").put_object(Bucket=self._bucket, Key=key, Body=content)
-            self._wait_until_read()
+            self._logs.deliver_all_again()
+            self._logs.wait_until_read()
             after = row_counts(self._records)
             require(before == after, f"row counts before {before}, after {after}")
-
-    def _wait_until_read(self) -> None:
-        """Wait until all that was announced has been taken from the queue."""
-        sqs = self._aws.client("sqs")
-
-        def is_read() -> bool:
-            attributes = sqs.get_queue_attributes(
-                QueueUrl=self._queue_url(), AttributeNames=["ApproximateNumberOfMessages"]
-            )["Attributes"]
-            return int(attributes["ApproximateNumberOfMessages"]) == 0
-
-        wait_for("the queue to be empty", is_read, product=self._product)
-        time.sleep(2)
-        wait_for("the queue to be empty", is_read, product=self._product)
 
     def _see_history(self, request_id: int) -> None:
         with self._chapter(f"The {DAYS} days of history are there"):
@@ -367,7 +350,7 @@ class Story:
             known = len(self._instances(GLOBEX))
             # AWS copies as many snapshots at a time as it likes; this one has to wait.
             self._aws.refuse("ec2", "CopySnapshot", "ResourceLimitExceeded")
-            self._deliver(GLOBEX, unknown.log())
+            self._logs.deliver(GLOBEX, unknown.log())
             wait_for(
                 "the instances of the unknown image",
                 lambda: len(self._instances(GLOBEX)) == known + len(unknown.instances),
