@@ -12,14 +12,15 @@ from django.urls import reverse
 from api.billing.registrations import WrongFileError, import_registrations
 from api.billing.summary import summarize
 from api.clouds.aws.arn import normal_account_id
-from api.console.access import address_of, name_of, require_associate, storable
+from api.console.access import require_associate, storable
 from api.console.progress import actions_table
+from api.console.refused import operator_of, record_refusal
 from api.console.views import ConsoleView, Refusal, known_customer, known_id
 from api.inspection.reinspection import reinspect_image
 from api.models import AuditEntry, CloudAccount, CloudType, MachineImage, User
 from api.operator_actions import log
+from api.operator_actions.commands import close_broken_off
 from util import clock
-from util.request_id import current_request_id
 
 Action = AuditEntry.Action
 
@@ -31,7 +32,7 @@ LARGEST_FILE = 5_000_000
 
 
 class ActingView(ConsoleView):
-    """A form's target. What a known caller is refused is written down, too."""
+    """A form's target. What is refused is written down, too."""
 
     http_method_names: ClassVar[list[str]] = ["post", "options"]
     action: str = ""
@@ -44,24 +45,18 @@ class ActingView(ConsoleView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer the form; write down that it was refused."""
         response = super().dispatch(request, *args, **kwargs)
-        known = self.caller.is_associate or self.caller.service
-        if request.method == "POST" and response.status_code >= 400 and known:
-            log.record(
-                operator=self.operator(),
-                action=self.action,
-                target=" ".join(str(value) for value in kwargs.values()),
-                outcome=AuditEntry.Outcome.REFUSED,
+        if request.method == "POST" and response.status_code >= 400:
+            record_refusal(
+                request,
+                self.caller,
                 detail=f"Answered {response.status_code}.",
+                bounded=not (self.caller.is_associate or self.caller.service),
             )
         return response
 
     def operator(self) -> log.Operator:
         """Return who is acting."""
-        return log.Operator(
-            name=name_of(self.caller),
-            address=address_of(self.request),
-            request_id=current_request_id() or "",
-        )
+        return operator_of(self.request, self.caller)
 
 
 def _action_page(entry: AuditEntry) -> HttpResponseRedirect:
@@ -200,6 +195,7 @@ class CancelView(ActingView):
     def post(self, request: HttpRequest, action_id: int) -> HttpResponse:
         """Have it end after the step that it is at."""
         entry = _entry(action_id)
+        close_broken_off()
         log.cancel(operator=self.operator(), action_id=entry.id)
         return _action_page(entry)
 

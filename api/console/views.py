@@ -14,6 +14,7 @@ from django.views import View
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.console.access import ANONYMOUS, caller_of, name_of, require_reader
+from api.console.refused import record_foreign_form
 from api.console.tables import Table
 from api.models import User
 from api.public.filters import LARGEST_ID
@@ -139,6 +140,7 @@ def error_page(request: HttpRequest, status: int, text: str) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Answer a form that was not sent from a page of ours, or whose page is too old."""
     if request.path.startswith(PREFIX):
+        record_foreign_form(request)
         text = "The form did not come from the console, or it is too old. Load the page again."
         return hardened(error_page(request, 403, text))
     return forbidden(request)

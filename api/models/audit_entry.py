@@ -8,7 +8,8 @@ from django.db.models.functions import Now
 class AuditEntry(models.Model):
     """One action of an operator: who, what, when, from where, and its outcome.
 
-    Rows are kept whatever becomes of the customer that they name. A long action goes on in a task:
+    Rows are kept whatever becomes of the customer that they name. A long action goes on in a task,
+    or a command:
     ``done`` of ``total`` steps are behind it, and it ends early after ``cancel_requested_at``. An
     action without a ``total`` is over when its row is stored. Times are of PostgreSQL's clock.
     """
@@ -20,6 +21,7 @@ class AuditEntry(models.Model):
         REPLAY = "replay"
         REINSPECT = "reinspect"
         IMPORT = "import"
+        IMPORT_ORIGINAL = "import_original"
         CANCEL = "cancel"
 
     class Outcome(models.TextChoices):

@@ -2,4 +2,5 @@
 
 - ``steps``: the parts of a long action, each of which may be repeated.
 - ``log``: who did what; starting, cancelling and working on an action.
+- ``commands``: actions that a command works on, where ``log`` has a task do it.
 """

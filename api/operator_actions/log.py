@@ -68,6 +68,13 @@ def record(
     return _write(operator, action, target, user_id, arguments, outcome, detail, over=True)
 
 
+def begin(*, operator: Operator, action: str, target: str, total: int) -> AuditEntry:
+    """Write down a long action that its caller works on, in so many steps."""
+    entry = _write(operator, action, target, None, None, Outcome.RUNNING)
+    AuditEntry.objects.filter(id=entry.id).update(total=total)
+    return entry
+
+
 def _write(
     operator: Operator,
     action: str,
@@ -133,10 +140,10 @@ def work(action_id: int) -> bool:
     try:
         return _work_on(entry)
     except NothingToDoError as error:
-        _finish(action_id, Outcome.FAILED, str(error))
+        finish(action_id, Outcome.FAILED, str(error))
     except Exception as error:
         logger.exception("Action %s (%s) failed", action_id, entry.action)
-        _finish(action_id, Outcome.FAILED, redact(f"{type(error).__name__}: {error}"))
+        finish(action_id, Outcome.FAILED, redact(f"{type(error).__name__}: {error}"))
     return False
 
 
@@ -147,18 +154,19 @@ def _work_on(entry: AuditEntry) -> bool:
     begun = time.monotonic()
     for number in range(entry.done, len(steps)):
         if rows.filter(cancel_requested_at__isnull=False).exists():
-            _finish(entry.id, Outcome.CANCELLED, f"Cancelled after {number} of {len(steps)} steps.")
+            finish(entry.id, Outcome.CANCELLED, f"Cancelled after {number} of {len(steps)} steps.")
             return False
         if time.monotonic() - begun > SECONDS_AT_ONCE:
             return True
         told = steps[number]()
         columns = {"detail": told[:DETAIL_LENGTH]} if told else {}
         rows.update(done=Greatest(F("done"), number + 1), updated_at=Now(), **columns)
-    _finish(entry.id, Outcome.DONE)
+    finish(entry.id, Outcome.DONE)
     return False
 
 
-def _finish(action_id: int, outcome: str, detail: str | None = None) -> None:
+def finish(action_id: int, outcome: str, detail: str | None = None) -> None:
+    """Write down how an action ended, unless it is over; without ``detail`` what was told stays."""
     columns = {} if detail is None else {"detail": detail[:DETAIL_LENGTH]}
     found = AuditEntry.objects.filter(OPEN, id=action_id).update(
         outcome=outcome, finished_at=Now(), updated_at=Now(), **columns

@@ -69,17 +69,23 @@ class Report:
         }
 
 
-def copy_all(original: Original, *, dry_run: bool = False) -> Iterator[Report]:
+def copy_all(
+    original: Original,
+    *,
+    dry_run: bool = False,
+    told: Callable[[str], None] = lambda text: None,
+) -> Iterator[Report]:
     """Copy everything, and yield a report of each kind. Raises NotTheOriginalError.
 
     A dry run stores nothing: ``copied`` is then what there is to be copied into an empty database.
+    ``told`` is called after each batch with how far it has come; what it raises ends the copying.
     """
     original.require(queries.TABLES)
     for step in STEPS:
-        yield _copy(original, step, dry_run)
+        yield _copy(original, step, dry_run, told)
 
 
-def _copy(original: Original, step: Step, dry_run: bool) -> Report:
+def _copy(original: Original, step: Step, dry_run: bool, told: Callable[[str], None]) -> Report:
     report = Report(step.name)
     for batch in original.batches(step.query):
         good = []
@@ -94,6 +100,7 @@ def _copy(original: Original, step: Step, dry_run: bool) -> Report:
         stored = len(good) if dry_run else _store(step, good)
         report.copied += stored
         report.present += len(good) - stored
+        told(f"{step.name}: {report.read} read")
     return report
 
 

@@ -53,6 +53,10 @@ class Original:
         traceback: TracebackType | None,
     ) -> None:
         """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, so that the original keeps no snapshot for us."""
         self._connection.close()
 
     def require(self, tables: Sequence[str]) -> None:

@@ -1,12 +1,16 @@
 """What operators do on the console (spec 12 §1, §3): who may, and what is written down."""
 
 import re
+from datetime import timedelta
 
 import pytest
 import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
+from django.db.models.functions import Now
 
 from api.clouds.aws.cloudtrail.replay_runs import ReplayFailedError
+from api.console import refused
 from api.models import AuditEntry, ConcurrentUsage, Registration, Run, UsageRevision
 from api.operator_actions import log, steps
 from tests import factories
@@ -69,7 +73,55 @@ def test_acceptance_7_post_without_csrf_is_403(environment):
     for path, form in forms_of(environment).items():
         answer = browser.post(path, 403, **form)
         assert "did not come from the console" in answer.content.decode()
+    entries = AuditEntry.objects.order_by("id")
+    assert [entry.action for entry in entries] == ["recalculate", "replay", "reinspect"]
+    for entry in entries:
+        assert (entry.outcome, entry.actor) == ("refused", "J D")
+        assert entry.remote_address == "127.0.0.1"
+        assert entry.detail == "The form did not come from a page of the console."
+        assert entry.finished_at
+    assert entries[0].target == str(environment.user.id)
+
+
+def test_form_with_a_wrong_identity_leaves_a_row_without_a_name(environment):
+    """Who sends it is written down if it is known (issue 22)."""
+    browser = Browser({"X-RH-IDENTITY": "%%%"}, csrf=True)
+    browser.post(f"/customers/{environment.user.id}/recalculate/", 403)
+    assert AuditEntry.objects.get().actor == "anonymous"
+
+
+def test_page_that_is_no_form_leaves_no_row(environment):
+    browser = associate(csrf=True)
+    for path in ("/", "/nothing/", f"/customers/{environment.user.id}/"):
+        browser.post(path, 403)
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("csrf", [False, True])
+def test_flood_of_refused_forms_does_not_fill_the_audit_log(environment, monkeypatch, csrf):
+    """Only so many are written down in an hour, and the last one says so (issue 22)."""
+    monkeypatch.setattr(refused, "MOST_IN_AN_HOUR", 3)
+    path = f"/customers/{environment.user.id}/recalculate/"
+    browser = Browser(csrf=csrf)
+    for _ in range(5):
+        browser.post(path, 403)
+    entries = list(AuditEntry.objects.order_by("id"))
+    assert [(one.actor, one.outcome) for one in entries] == [("anonymous", "refused")] * 3
+    assert "last one" in entries[2].detail
+    assert "last one" not in entries[1].detail
+    associate().post(path, 400, since="never")
+    assert AuditEntry.objects.count() == 4
+    AuditEntry.objects.update(created_at=Now() - timedelta(minutes=61))
+    browser.post(path, 403)
+    assert AuditEntry.objects.count() == 5
+
+
+def test_refused_form_is_answered_while_the_audit_log_cannot_be_written(environment, monkeypatch):
+    def fail(**columns):
+        raise OperationalError("away")
+
+    monkeypatch.setattr(log, "record", fail)
+    associate(csrf=True).post(f"/customers/{environment.user.id}/recalculate/", 403)
 
 
 def test_form_of_the_page_itself_is_accepted(environment, queued):
@@ -107,7 +159,8 @@ def test_actions_always_need_an_associate(environment, settings, caller, require
     for path, form in forms_of(environment).items():
         caller.post(path, 403, **form)
         caller.get(path, 403)
-    assert set(AuditEntry.objects.values_list("outcome", "actor")) <= {("refused", "service svc")}
+    written = set(AuditEntry.objects.values_list("outcome", flat=True))
+    assert written == {"refused"}
 
 
 def test_what_an_associate_is_refused_is_written_down(environment, operator):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import socket
 from datetime import date, timedelta
 
 import psycopg2
@@ -9,10 +11,12 @@ import psycopg2.extras
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 
 from api.metering.recalculate import recalculate_runs_of_all_accounts
 from api.models import (
     AccountState,
+    AuditEntry,
     CloudAccount,
     ImageTags,
     InspectionAttempt,
@@ -25,8 +29,9 @@ from api.models import (
     User,
     UserTaskLock,
 )
-from api.original import copying, source
+from api.original import copying, queries, source
 from tests import factories
+from tests.api.console.conftest import Browser, associate
 from tests.api.original.copies import (
     KINDS,
     NOW,
@@ -39,6 +44,19 @@ from tests.api.original.copies import (
     usage,
 )
 from tests.api.original.database import BEGIN, fill
+
+
+@pytest.fixture
+def operator() -> Browser:
+    """A Red Hat associate on the console."""
+    return associate()
+
+
+@pytest.fixture
+def anybody() -> Browser:
+    """Somebody who reads the console."""
+    return Browser()
+
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -324,6 +342,80 @@ def test_one_customer_who_cannot_be_calculated_stops_no_other(original, monkeypa
         run(original)
     assert ended.value.returncode == 1
     assert {user_id for user_id, *_ in usage()} == {1, 3, 4, 5}
+
+
+def test_import_is_shown_on_the_console_with_its_progress(original, anybody):
+    """One step for each kind of rows and each customer (spec 12 §1, issue 22)."""
+    fill(original, instances=20)
+    out = io.StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command("import_original", "--database-url", original.url, stdout=out)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.outcome) == ("import_original", "done")
+    assert (entry.done, entry.total) == (len(KINDS) + 5, len(KINDS) + 5)
+    assert entry.actor.endswith(" (command)")
+    assert entry.remote_address == socket.gethostname()
+    path = f"/internal/console/actions/{entry.id}/"
+    assert f"Progress: {path}" in out.getvalue().splitlines()
+    page = anybody.get(path).content.decode()
+    assert f"{entry.done} of {entry.total}" in page
+    assert "import_original" in anybody.get("/audit/").content.decode()
+
+
+def test_dry_run_leaves_no_audit_row(original):
+    run(original, "--dry-run")
+    assert not AuditEntry.objects.exists()
+
+
+def test_import_is_cancelled_on_the_console_and_started_again(original, operator, monkeypatch):
+    """It ends after the batch that it is at; another start finds what is there (issue 22)."""
+    fill(original, instances=20)
+    batches = source.Original.batches
+
+    def cancelled_meanwhile(reader, sql):
+        if sql == queries.IMAGES:
+            operator.post(f"/actions/{AuditEntry.objects.get().id}/cancel/")
+        yield from batches(reader, sql)
+
+    monkeypatch.setattr(source.Original, "batches", cancelled_meanwhile)
+    with pytest.raises(CommandError, match="Cancelled by an operator") as ended:
+        run(original)
+    assert ended.value.returncode == 1
+    entry = AuditEntry.objects.get(action="import_original")
+    assert (entry.outcome, entry.done) == ("cancelled", 3)
+    assert re.fullmatch(r"images: \d+ read", entry.detail)
+    assert not Instance.objects.exists()
+    monkeypatch.setattr(source.Original, "batches", batches)
+    run(original)
+    assert Instance.objects.count() == 20
+    assert {user_id for user_id, *_ in usage()} == {1, 2, 3, 4, 5}
+
+
+def test_import_that_fails_says_so_without_a_secret(original, monkeypatch):
+    def broken(*, user_id):
+        raise SystemExit("password=geheim")
+
+    fill(original, instances=20)
+    monkeypatch.setattr("api.management.commands.import_original.recalculate", broken)
+    with pytest.raises(SystemExit):
+        run(original)
+    entry = AuditEntry.objects.get()
+    assert entry.outcome == "failed"
+    assert "geheim" not in entry.detail
+
+
+def test_import_that_was_killed_is_closed_by_whoever_cancels_it_or_comes_next(original, operator):
+    """A killed command cannot say so; it is not waited for after a quarter of an hour."""
+    killed = AuditEntry.objects.create(actor="x", action="import_original", outcome="running")
+    alive = AuditEntry.objects.create(actor="x", action="import_original", outcome="running")
+    AuditEntry.objects.filter(id=killed.id).update(updated_at=Now() - timedelta(minutes=16))
+    operator.post(f"/actions/{killed.id}/cancel/")
+    killed.refresh_from_db()
+    assert (killed.outcome, killed.detail) == ("failed", "The command broke off.")
+    AuditEntry.objects.filter(id=alive.id).update(updated_at=Now() - timedelta(minutes=16))
+    run(original)
+    alive.refresh_from_db()
+    assert alive.outcome == "failed"
 
 
 def test_people_read_lines(original):
