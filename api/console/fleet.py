@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from api.console.tables import NOT_KNOWN, Cell, Table
 from api.console.views import API, ConsoleView
+from api.doctor.examination import PROCESSES, found_now
 from api.overview.fleet import Fleet, fleet
 
 EVENT_AGES = ("p50, s", "p95, s")
@@ -22,7 +23,7 @@ class FleetView(ConsoleView):
         found = fleet()
         context = {"fleet": found, "version": settings.CLOUDIGRADE_VERSION or "unknown"}
         tables = [_numbers(found), _freshness(found), _queues(found), _now(found), _troubles(found)]
-        tables += [_coverage(found), _partial(found)]
+        tables += [_findings(found), _coverage(found), _partial(found)]
         return self.page("fleet", context, tables=tables)
 
 
@@ -143,4 +144,21 @@ def _troubles(found: Fleet) -> Table:
         columns=("what",),
         rows=rows,
         empty=NOT_KNOWN if found.troubles is None else "Nothing needs a look.",
+    )
+
+
+def _findings(found: Fleet) -> Table:
+    """Return what ``manage.py doctor`` found; a silent scheduler takes no samples to tell of it."""
+    sampled = [one for one in found.findings or () if one["check"] not in PROCESSES]
+    rows = [
+        (one["check"], Cell(one["text"], mark="bad"), one["runbook"])
+        for one in (*found_now(PROCESSES), *sampled)
+    ]
+    return Table(
+        name="findings",
+        title="What doctor finds",
+        columns=("check", "what", "runbook"),
+        rows=rows,
+        empty=NOT_KNOWN if found.findings is None else "All is well.",
+        more="Runbooks are sections of docs/operations.rst." * bool(rows),
     )

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from api.doctor import clouds, processes, queues, work
+from api.doctor import clouds, numbers, processes, queues, work
 from api.doctor.findings import Finding
 
 logger = logging.getLogger(__name__)
@@ -20,11 +20,16 @@ CHECKS: Mapping[str, Check] = {
     "inbox": work.inbox,
     "outbox": work.outbox,
     "stale usage": work.stale_usage,
+    "explained numbers": numbers.explained_numbers,
     "tasks set aside": work.set_aside_tasks,
     "inspections": work.inspections,
     "AWS accounts": clouds.aws_accounts,
     "Azure subscriptions": clouds.azure_subscriptions,
 }
+
+
+PROCESSES = ("scheduler", "listener")
+"""Checks of what may keep all others from being made regularly; they ask Redis alone."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +52,13 @@ def examine(checks: Mapping[str, Check] = CHECKS) -> Iterable[Result]:
             logger.debug("The check %r cannot be made", name, exc_info=True)
             text = f"This cannot be checked: {type(error).__name__}."
             yield Result(name, (Finding(text, "If something else is down"),))
+
+
+def found_now(names: Iterable[str]) -> list[dict[str, str]]:
+    """Return what these checks find, as JSON: check, text and runbook of each finding."""
+    results = examine({name: CHECKS[name] for name in names})
+    return [
+        {"check": result.check, "text": finding.text, "runbook": finding.runbook}
+        for result in results
+        for finding in result.findings
+    ]

@@ -1,6 +1,6 @@
 """The whole fleet on one page (spec 12 §1.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -79,6 +79,11 @@ class Fleet:
     def troubles(self) -> Sequence[Any] | None:
         """Return what needs a look; None if that is not known."""
         return self.sample.details.get("troubles")
+
+    @property
+    def findings(self) -> Sequence[Mapping[str, str]] | None:
+        """Return what ``api.doctor`` found when the sample was taken; None if it was not asked."""
+        return self.sample.details.get("findings")
 
 
 def fleet() -> Fleet:

@@ -5,7 +5,7 @@ read the newest sample and those of the last day.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -73,9 +73,13 @@ def measure() -> FleetSample:
     )
 
 
-def take_sample() -> FleetSample:
-    """Measure, store the sample, and forget those of more than 15 days ago."""
+def take_sample(*, findings: Sequence[Mapping[str, str]]) -> FleetSample:
+    """Measure, store the sample, and forget those of more than 15 days ago.
+
+    ``findings`` are those of ``api.doctor``, which looks at more than this package knows of.
+    """
     sample = measure()
+    sample.details["findings"] = list(findings)
     sample.save()
     with connection.cursor() as cursor:
         cursor.execute(_PRUNE, [timedelta(days=KEPT_DAYS)])

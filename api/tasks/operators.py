@@ -3,6 +3,7 @@
 from typing import Any
 
 from api import outbox
+from api.doctor.examination import CHECKS, found_now
 from api.operator_actions import log
 from api.overview.samples import take_sample
 from util.tasks import LONG, task
@@ -18,5 +19,5 @@ def run_operator_action(self: Any, action_id: int) -> None:
 
 @task("api.tasks.sample_fleet")
 def sample_fleet() -> None:
-    """Store the state of the whole fleet, for the console's first page."""
-    take_sample()
+    """Store the state of the whole fleet and what is wrong, for the console's first page."""
+    take_sample(findings=found_now(CHECKS))

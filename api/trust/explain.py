@@ -13,15 +13,10 @@ from api.metering.timeline import Instant, moment_of
 from api.models import Cause, ConcurrentUsage
 from api.models.instance import EVENT_RANK
 from api.trust import explained
+from api.trust.mismatches import note_mismatch
 from api.trust.reasons import reasons_of
 from api.trust.witness import Candidate, peak_of_day
-from util.metrics import counter
 from util.replica import connection
-
-MISMATCHES = counter(
-    "cloudigrade_explain_mismatch_total",
-    "Stored numbers that were not those of the runs behind them.",
-)
 
 ROWS_AT_ONCE = 20_000
 
@@ -145,7 +140,7 @@ def explain(*, user_id: int, day: date, key: Key) -> Explanation:
         found = explained.Found(peak.since, peak.until, peak.carried_over, run_ids)
         explained.save(cached, found)
     if len(found.run_ids) != stored.number:
-        _report_mismatch(user_id, day, key, stored)
+        _report_mismatch(user_id, day, key, stored, len(found.run_ids))
         raise NotCalculatedError
     return _explanation(day, key, stored, found)
 
@@ -173,14 +168,14 @@ def candidates_of_day(user_id: int, day: date, key: Key) -> Iterator[Candidate]:
                 yield Candidate(*row)
 
 
-def _report_mismatch(user_id: int, day: date, key: Key, stored: _Stored) -> None:
+def _report_mismatch(user_id: int, day: date, key: Key, stored: _Stored, members: int) -> None:
     """Withdraw a day whose number its runs do not make, unless it has changed meanwhile."""
     try:
         if _stored(user_id, day, key) != stored:
             return
     except NotCalculatedError:
         return
-    MISMATCHES.inc()
+    note_mismatch(user_id=user_id, day=day, stored=stored.number, members=members)
     mark_days_stale(user_id=user_id, days=[Days(day, day)], cause=Cause.OPERATOR)
 
 

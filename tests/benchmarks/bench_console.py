@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connection
 from django.test import Client
 
+from api.doctor.examination import CHECKS, found_now
 from api.models import FleetSample
 from api.overview.samples import take_sample
 from tests import factories
@@ -99,7 +100,7 @@ class Console(Suite):
             last_day=today,
             counts=[["_ANY"] * 5 + [INSTANCES_OF_ONE]],
         )
-        take_sample()
+        self.take_sample()
         self.client = Client()
 
     def operations(self) -> list[Operation]:
@@ -107,7 +108,7 @@ class Console(Suite):
         return [
             Operation(
                 "the sample of the fleet",
-                take_sample,
+                self.take_sample,
                 check=self.check_sample,
                 target={"wall_s": 30.0},
                 rounds=1,
@@ -117,6 +118,11 @@ class Console(Suite):
             self._page("customer page by architecture", "customers/{user}/?by=arch", PAGE),
             self._page("search", "search/?q=bench-5000", PAGE, status=302),
         ]
+
+    @staticmethod
+    def take_sample() -> FleetSample:
+        """Measure as the task does; there is no SQS to be asked for dead letters."""
+        return take_sample(findings=found_now(name for name in CHECKS if name != "dead letters"))
 
     def _page(
         self, name: str, path: str, target: dict[str, float], *, status: int = 200

@@ -12,12 +12,23 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 
 from api.console import fleet as fleet_page
-from api.models import AuditEntry, BillingFinding, CoverageDay, InspectionAttempt, MachineImage
+from api.metering.facets import ANY
+from api.models import (
+    AuditEntry,
+    BillingFinding,
+    ConcurrentUsage,
+    CoverageDay,
+    InspectionAttempt,
+    MachineImage,
+    SetAsideTask,
+)
 from api.overview.samples import take_sample
+from api.tasks.operators import sample_fleet
 from tests import factories
-from tests.api.console.conftest import CONSOLE, Browser, associate, customer
+from tests.api.console.conftest import CONSOLE, NOW, Browser, associate, customer
 from tests.api.internal.callers import ANYBODY, PSK, B
 from tests.api.metering.notation import at, day
+from util.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +96,7 @@ def test_fleet_shows_what_there_is(environment, anybody):
 
 
 def test_fleet_is_read_from_the_newest_sample(environment, anybody):
-    sample = take_sample()
+    sample = take_sample(findings=[])
     type(sample).objects.update(running_rhel=4711)
     tables = tables_of(anybody.get("/"))
     assert dict(tables["numbers"][1:])["running RHEL"] == "4711"
@@ -102,6 +113,36 @@ def test_fleet_names_what_needs_a_look(environment, anybody):
     [row] = tables_of(anybody.get("/"))["needs-a-look"][1:]
     assert image.cloud_image_id in row[0]
     assert "inspecting" in row[0]
+
+
+def test_fleet_shows_what_doctor_finds(environment, anybody, aws, redis_client):
+    """Stuck work from the sample of the last minute, silent processes as they are (issue 22)."""
+    Heartbeat("listener").tell()
+    SetAsideTask.objects.create(work="w", name="api.tasks.x", message={}, lost_processes=3)
+    assert tables_of(anybody.get("/"))["findings"][1:] == [
+        ["scheduler", "The scheduler was never heard of.", "CloudigradeSchedulerIsSilent"]
+    ]
+    sample_fleet()
+    Heartbeat("beat").tell()
+    found = tables_of(anybody.get("/"))["findings"][1:]
+    [row] = [row for row in found if row[0] == "tasks set aside"]
+    assert row[1].startswith("1 tasks api.tasks.x are set aside")
+    assert "scheduler" not in {check for check, *_ in found}
+
+
+def test_fleet_shows_explanations_that_failed(environment, anybody, aws, redis_client):
+    """A number that was not that of its runs is named for a day (spec 12 §1.1)."""
+    ConcurrentUsage.objects.filter(date=day(10)).update(maximum_counts=[[ANY] * 5 + [7]])
+    anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", 425)
+    with time_machine.travel(at(NOW), tick=False):
+        sample_fleet()
+    [row] = [
+        row for row in tables_of(anybody.get("/"))["findings"] if row[0] == "explained numbers"
+    ]
+    assert (
+        f"1 days were not what their runs make: user {environment.user.id} on 2023-03-10" in row[1]
+    )
+    assert row[2] == "CloudigradeNumberUnexplained"
 
 
 def test_customer_shows_usage_accounts_images_and_changes(environment, anybody):
@@ -458,7 +499,7 @@ def test_statements_do_not_grow_with_rows(environment, anybody):
             found[path] = len(captured)
         return found
 
-    take_sample()
+    take_sample(findings=[])
     AuditEntry.objects.create(actor="x", action="reinspect", outcome="done")
     for status in ("error", "pending"):
         environment.instance("on 10T01", image=factories.make_rhel_image(status=status))

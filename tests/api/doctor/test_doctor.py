@@ -5,10 +5,11 @@ With real processes: tests/deployment/test_doctor.py.
 
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db.models.functions import Now
@@ -17,7 +18,7 @@ from redis import ConnectionError as RedisConnectionError
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import configure_queues
 from api.clouds.aws.session import sqs
-from api.doctor import clouds, processes, work
+from api.doctor import clouds, numbers, processes, work
 from api.doctor.examination import CHECKS, examine
 from api.doctor.findings import MOST_NAMED, span
 from api.models import (
@@ -28,12 +29,15 @@ from api.models import (
     SetAsideTask,
     StaleUsage,
 )
+from api.trust import mismatches
+from api.trust.mismatches import note_mismatch, recent_mismatches
 from tests.factories import make_aws_account, make_aws_image, make_azure_account, make_user
 from util import clock, redis
 from util.heartbeat import KEPT_SECONDS, Heartbeat
 
 pytestmark = pytest.mark.django_db
 
+NOON = datetime(2023, 3, 10, 12, tzinfo=UTC)
 SECTIONS = (django_settings.BASE_DIR / "docs" / "operations.rst").read_text().splitlines()
 
 
@@ -103,7 +107,7 @@ class TestCommand:
         SetAsideTask.objects.create(work="w", name="api.tasks.x", message={}, lost_processes=3)
         found = json.loads(self.run("--json", code=1))["findings"]
         assert {one["check"] for one in found} == {
-            "scheduler", "listener", "clocks", "tasks set aside"
+            "scheduler", "listener", "clocks", "explained numbers", "tasks set aside"
         }  # fmt: skip
 
 
@@ -214,6 +218,24 @@ def test_set_aside_tasks():
         work="b", name="x.y", message={}, lost_processes=3, released_at=Now()
     )
     assert texts(work.set_aside_tasks) == [f"1 tasks x.y are set aside: {kept.id}."]
+
+
+def test_numbers_that_could_not_be_explained(redis_client, monkeypatch):
+    """Each day once, the newest first; nothing after 24 hours, and never more than a hundred."""
+    assert texts(numbers.explained_numbers) == []
+    for moment, user_id in ((NOON, 1), (NOON + timedelta(hours=1), 2), (NOON, 1)):
+        with time_machine.travel(moment, tick=False):
+            note_mismatch(user_id=user_id, day=NOON.date(), stored=3, members=2)
+    with time_machine.travel(NOON + timedelta(hours=2), tick=False):
+        assert texts(numbers.explained_numbers) == [
+            "2 days were not what their runs make: user 2 on 2023-03-10, user 1 on 2023-03-10."
+        ]
+    with time_machine.travel(NOON + timedelta(hours=24, minutes=1), tick=False):
+        assert [one.user_id for one in recent_mismatches()] == [2]
+        monkeypatch.setattr(mismatches, "MOST_REMEMBERED", 3)
+        for user_id in range(5, 10):
+            note_mismatch(user_id=user_id, day=NOON.date(), stored=3, members=2)
+        assert len(recent_mismatches()) == 3
 
 
 def test_inspections():

@@ -6,6 +6,7 @@ import random
 import pytest
 import time_machine
 from prometheus_client import REGISTRY
+from redis import ConnectionError as RedisConnectionError
 
 from api.images.changes import change_images
 from api.metering.facets import ANY, Key
@@ -17,6 +18,7 @@ from api.models import (
     Run,
     StaleUsage,
 )
+from api.trust import mismatches
 from tests import factories
 from tests.api.internal.callers import ANYBODY, B
 from tests.api.metering.conftest import Environment
@@ -305,6 +307,25 @@ def test_a_number_that_its_runs_do_not_make_is_calculated_again(environment, ask
     assert environment.is_unavailable(10)
     environment.settle()
     assert ask.get("/explain/?date=2023-03-10")["meta"]["count"] == 1
+
+
+def test_a_number_that_its_runs_do_not_make_is_named_while_redis_is_away(
+    environment, ask, caplog, monkeypatch
+):
+    """The log names customer, day and both numbers; Redis is not needed for the answer."""
+
+    def away():
+        raise RedisConnectionError
+
+    environment.instance("on 10T01, off 10T05")
+    environment.recalculate(since="08T00")
+    ConcurrentUsage.objects.filter(date=day(10)).update(maximum_counts=[[ANY] * 5 + [7]])
+    monkeypatch.setattr(mismatches.redis, "client", away)
+    ask.get("/explain/?date=2023-03-10", status=425)
+    assert (
+        f"The number of user {environment.user.id} on 2023-03-10 was stored as 7, but 1 runs make"
+        " it; it is calculated again"
+    ) in caplog.messages
 
 
 def test_pages_and_number_of_statements(environment, ask, django_assert_max_num_queries):
