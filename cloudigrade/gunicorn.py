@@ -13,6 +13,7 @@ from django.conf import settings
 
 from cloudigrade.settings.environment import clowder, env
 from cloudigrade.start_up import log_configuration
+from util.hang_up import watch_clients
 from util.transaction_limits import limit_transactions
 
 DEFAULT_PORT = 8080
@@ -92,11 +93,12 @@ raw_env = [f"PROMETHEUS_MULTIPROC_DIR={metrics_folder}"]
 
 
 def post_worker_init(worker: Any) -> None:
-    """Limit the worker's transactions and have it publish what it counts.
+    """Limit the worker's transactions, end those of clients that are gone, publish what it counts.
 
     The configuration is logged once for all workers.
     """
     limit_transactions("api")
+    watch_clients()
     # Loaded here: the place for metrics must be known first.
     import_module("util.task_metrics").publish_from_web()
     if worker.age == 1:

@@ -5,6 +5,7 @@ that is held. So a slow client slows PostgreSQL down, and a client that hung up,
 ends the statement.
 """
 
+import errno
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -20,8 +21,11 @@ LOOK_EVERY: Final = 0.5
 """Seconds after which it is asked again whether anybody is waiting."""
 
 
-class ExportAbandonedError(Exception):
-    """Nobody waits for the rest."""
+class ExportAbandonedError(BrokenPipeError):
+    """Nobody waits for the rest; to gunicorn, a client that hung up like any other."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "nobody waits for the rest of the export")
 
 
 class _Rows:

@@ -1,6 +1,5 @@
 """Whole tables as CSV and NDJSON, streamed (spec 11 §4, §5)."""
 
-import socket
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, Final
@@ -16,12 +15,13 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from api.export.copying import copy_blocks, count_rows
+from api.export.copying import ExportAbandonedError, copy_blocks, count_rows
 from api.export.kinds import KINDS, RUN_BRACKETS, table_of
 from api.export.tables import CSV, MEDIA_TYPES, NDJSON, file_headers
 from api.public import billing, coverage, measures, schema, tags
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
+from util.hang_up import ClientHungUp, client_of, has_hung_up
 from util.transaction_limits import is_timeout
 
 MOST_ROWS: Final = 200_000
@@ -92,6 +92,8 @@ def _begun(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if is_timeout(error):
             raise ExportTooLarge from error
         raise
+    except ExportAbandonedError as error:
+        raise ClientHungUp from error
     return _Blocks(first, blocks)
 
 
@@ -111,20 +113,9 @@ class _Blocks(Iterator[bytes]):
 
 
 def _is_connected(request: Request) -> Callable[[], bool]:
-    """Return what tells whether the client is still there: gunicorn lends us its socket."""
-    connection = request.META.get("gunicorn.socket")
-
-    def is_connected() -> bool:
-        if connection is None:
-            return True
-        try:
-            return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    return is_connected
+    """Return what tells whether the client is still there."""
+    client = client_of(request)
+    return lambda: client is None or not has_hung_up(client)
 
 
 _PARAMETERS: Final = {

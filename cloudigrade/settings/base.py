@@ -48,6 +48,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "util.request_id.RequestIdMiddleware",
+    "util.hang_up.HangUpMiddleware",
     "util.compression.CompressionMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -1,0 +1,166 @@
+"""Clients that hang up end their statements: a real gunicorn, a real database (spec 11 §4, 4)."""
+
+import os
+import socket
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+import requests
+from django.db import connection
+
+from deployment.local.ports import LOOPBACK
+from tests import factories
+from tests.api.public.callers import caller_for
+from tests.cloudigrade.conftest import gunicorns
+from tests.cloudigrade.programs import free_port
+from tests.deployment.processes import wait_for
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.services,
+    pytest.mark.django_db(transaction=True),
+]
+
+BASE = "/api/cloudigrade/v2"
+ROWS = 100_000
+NEVER = {
+    "DJANGO_DATABASE_LOCK_TIMEOUT": "0",
+    "DJANGO_DATABASE_API_STATEMENT_TIMEOUT": "0",
+    "DJANGO_DATABASE_IDLE_TRANSACTION_TIMEOUT": "0",
+}
+"""No statement ends by itself, so whatever ends one has noticed that its client is gone."""
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory, django_db_setup):
+    port = free_port()
+    services = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("DJANGO_DATABASE_", "REDIS_", "AWS_"))
+    }
+    with gunicorns(tmp_path_factory.mktemp("gunicorn")) as start:
+        start(
+            f"http://{LOOPBACK}:{port}/internal/livez/",
+            **{**services, **NEVER, "DJANGO_DATABASE_NAME": connection.settings_dict["NAME"]},
+            GUNICORN_BIND=f"{LOOPBACK}:{port}",
+            GUNICORN_WORKERS="1",
+        )
+        yield port
+
+
+@contextmanager
+def second_session():
+    """Open a connection to the database that no request uses."""
+    settings = connection.get_connection_params()
+    settings.pop("cursor_factory", None)
+    session = psycopg2.connect(**settings)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def requests_at_work(session) -> int:
+    """Return how many other sessions are in the middle of a statement."""
+    with session.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state = 'active' AND pid <> pg_backend_pid()"
+        )
+        return cursor.fetchone()[0]
+
+
+def request(port, path, *, headers, more="", receive_buffer=0):
+    """Send a request and leave its answer to the caller."""
+    client = socket.socket()
+    if receive_buffer:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.settimeout(60)
+    client.connect((LOOPBACK, port))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    client.sendall(f"GET {BASE}{path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n{more}".encode())
+    return client
+
+
+def is_alive(port, headers) -> bool:
+    answer = requests.get(f"http://{LOOPBACK}:{port}{BASE}/accounts/", headers=headers, timeout=60)
+    return answer.status_code == 200
+
+
+PATHS = [
+    "/instances/?include=state",
+    "/images/",
+    f"/usage/?granularity=hour&filter{quote('[')}region{quote(']')}=us-east-1",
+    "/billing-findings/",
+    "/export/runs.csv",
+    "/export/instances.ndjson",
+    "/export/usage.csv",
+]
+
+
+def test_4_who_leaves_before_the_answer_begins_ends_the_statement(port):
+    """Acceptance 4: pages and exports whose first statement still goes on."""
+    instance = factories.make_instance()
+    headers = caller_for(instance.cloud_account.user).headers
+    with second_session() as session, second_session() as watcher:
+        watcher.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute("LOCK TABLE api_instance, api_run IN ACCESS EXCLUSIVE MODE")
+            for path in PATHS:
+                client = request(port, path, headers=headers)
+                assert wait_for(lambda: requests_at_work(watcher) == 1), path
+                client.close()
+                assert wait_for(lambda: requests_at_work(watcher) == 0), path
+            # One that has sent its next request already, too.
+            client = request(port, PATHS[0], headers=headers, more="GET / HTTP/1.1\r\n")
+            assert wait_for(lambda: requests_at_work(watcher) == 1)
+            client.close()
+            assert wait_for(lambda: requests_at_work(watcher) == 0)
+            assert is_alive(port, headers)
+        session.rollback()
+
+
+def test_4_who_waits_gets_the_answer_however_long_it_takes(port):
+    """Looking after clients does not disturb those who are there."""
+    instance = factories.make_instance()
+    headers = caller_for(instance.cloud_account.user).headers
+    with second_session() as session, second_session() as watcher:
+        watcher.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute("LOCK TABLE api_instance IN ACCESS EXCLUSIVE MODE")
+            waiting = request(port, "/instances/", headers=headers)
+            leaving = request(port, "/instances/", headers=headers)
+            assert wait_for(lambda: requests_at_work(watcher) == 2)
+            leaving.close()
+            assert wait_for(lambda: requests_at_work(watcher) == 1)
+        session.rollback()
+    with waiting:
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_4_who_leaves_in_mid_export_ends_the_statement(port, encoding):
+    """Acceptance 4: part of the rows have been sent, and the client takes no more of them."""
+    instance = factories.make_instance()
+    user = instance.cloud_account.user
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO api_run (instance_id, cloud_account_id, start_time, end_time,"
+            " instance_type, created_at, updated_at)"
+            " SELECT %s, %s, '2020-01-01Z'::timestamptz + n * interval '1 minute',"
+            " '2020-01-01Z'::timestamptz + n * interval '1 minute 1 second', md5(n::text),"
+            " now(), now() FROM generate_series(1, %s) n",
+            [instance.id, instance.cloud_account_id, ROWS],
+        )
+    headers = {**caller_for(user).headers, "Accept-Encoding": encoding}
+    client = request(port, "/export/runs.csv", headers=headers, receive_buffer=4096)
+    assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
+    with second_session() as watcher:
+        watcher.autocommit = True
+        assert wait_for(lambda: requests_at_work(watcher) == 1)
+        client.close()
+        assert wait_for(lambda: requests_at_work(watcher) == 0)
+    assert is_alive(port, headers)
