@@ -150,10 +150,9 @@ class Column:
         known = f"coalesce({self.sql}, '')" if "" in values else f"({self.sql})"
         return f"{known} = ANY(%s)"
 
-    @property
-    def containing(self) -> str:
+    def containing(self, patterns: Collection[str]) -> str:
         """Return the condition of rows that match one of some patterns."""
-        return self.contains or f"({self.sql})::text ILIKE ANY(%s)"
+        return self.contains or f"{_ilike(f'({self.sql})::text', patterns)} ANY(%s)"
 
 
 class Order(NamedTuple):
@@ -208,24 +207,36 @@ class Brackets:
 
         ``columns`` has the SQL of each field; ``search`` is that of the texts to search in.
         """
-        parts = [*_compared(self, columns)]
+        condition = sum(self.parts(columns), Filter())
         if self.search is not None:
-            pattern = like_pattern(self.search)
-            found = [f"{expression} ILIKE %s" for expression in search]
-            parts.append((f"({' OR '.join(found)})", (pattern,) * len(found)))
-        sql = "".join(f" AND {condition}" for condition, _ in parts)
-        return Filter(sql, tuple(value for _, values in parts for value in values))
+            condition += searched(search, like_pattern(self.search))
+        return condition
+
+    def parts(self, columns: Mapping[str, Column]) -> Iterator[Filter]:
+        """Return the condition of each field, all of which must hold beside the search."""
+        for name, values in self.filters.items():
+            yield Filter(f" AND {columns[name].equal_to(values)}", (list(values),))
+        for name, texts in self.contains.items():
+            patterns = [like_pattern(one) for one in texts]
+            yield Filter(f" AND {columns[name].containing(patterns)}", (patterns,))
+        for name, values in self.excludes.items():
+            yield Filter(f" AND ({columns[name].equal_to(values)}) IS NOT TRUE", (list(values),))
 
 
-def _compared(
-    brackets: Brackets, columns: Mapping[str, Column]
-) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    for name, values in brackets.filters.items():
-        yield columns[name].equal_to(values), (list(values),)
-    for name, texts in brackets.contains.items():
-        yield columns[name].containing, ([like_pattern(one) for one in texts],)
-    for name, values in brackets.excludes.items():
-        yield f"({columns[name].equal_to(values)}) IS NOT TRUE", (list(values),)
+def searched(texts: Collection[str], pattern: str) -> Filter:
+    """Return the condition that one of some texts, given by their SQL, matches a pattern."""
+    found = " OR ".join(matching(one, pattern) for one in texts)
+    return Filter(f" AND ({found})", (pattern,) * len(texts))
+
+
+def matching(sql: str, pattern: str) -> str:
+    """Return the condition that a text matches a pattern, in any case."""
+    return f"{_ilike(sql, [pattern])} %s"
+
+
+def _ilike(sql: str, patterns: Collection[str]) -> str:
+    """Return a comparison with patterns; those of ASCII need no language, which is much slower."""
+    return f'{sql} COLLATE "C" ILIKE' if "".join(patterns).isascii() else f"{sql} ILIKE"
 
 
 def like_pattern(part: str) -> str:

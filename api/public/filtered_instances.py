@@ -1,7 +1,8 @@
 """Lists of instances that are filtered, sorted, or shown with more than usual (spec 11 §3).
 
 However many instances a customer has, a page takes two statements, and one more for facets. One
-counts; it and that of the facets read little but the index ``instance_listed``. One reads the page.
+counts, in groups (``api.public.instance_groups``); it and that of the facets read little but the
+index ``instance_listed``. One reads the page.
 """
 
 from dataclasses import dataclass
@@ -15,22 +16,21 @@ from api.public.facets import MOST_FREQUENT, Facets, facets_of
 from api.public.filters import Filter
 from api.public.image_listing import OWN
 from api.public.instance_fields import INSTANCE_COLUMNS, INSTANCE_SEARCH, UNKNOWN
+from api.public.instance_groups import (
+    JOINS,
+    Conditions,
+    Statement,
+    counting,
+    counting_values,
+    joins_for,
+    locate,
+)
 from api.public.listings import Page
 from api.public.objects import InstanceRow, JSONObject, instance_object
 from api.public.timestamps import render_instant
 
 _FACETS: Final = ("region", "instance_type", "status", "rhel_version")
 _BY_AGE: Final = "instance.created_at, instance.id"
-
-_JOINS: Final = {
-    "image.": "LEFT JOIN api_machineimage image ON image.id = instance.machine_image_id",
-    "own_tags.": "LEFT JOIN own_tags ON own_tags.machine_image_id = instance.machine_image_id",
-    "fact.": """CROSS JOIN LATERAL (
-        SELECT instance.usage_operation, instance.product_codes, instance.licenses,
-               instance.cloud_image AS image
-    ) fact""",
-}
-"""What rows of instances are joined with where SQL needs it, by how it names that."""
 
 _VCPU = """coalesce(
     (
@@ -47,9 +47,6 @@ _OWN_INSTANCES = """(
     SELECT * FROM api_instance WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM own)){plain}
 ) instance"""
 
-_COUNT = f"""{OWN}
-SELECT count(*) FROM {_OWN_INSTANCES} {{joins}} WHERE true{{conditions}}
-"""  # noqa: S608 - made of constants
 _PAGE = f"""{OWN}, page AS (
     SELECT instance.id, {{sort_key}} AS sort_key
     FROM {_OWN_INSTANCES} {{joins}} WHERE true{{conditions}}
@@ -58,29 +55,14 @@ _PAGE = f"""{OWN}, page AS (
 SELECT {{columns}}
 FROM page
 JOIN api_instance instance ON instance.id = page.id
-{" ".join(_JOINS.values())}
+{{joins_of_page}}
 ORDER BY page.sort_key {{direction}}, {_BY_AGE}
-"""  # noqa: S608
-# Account by account, PostgreSQL finds the groups in the order of the index.
-_COUNT_VALUES = f"""{OWN}, cells AS MATERIALIZED (
-    SELECT cell.* FROM own CROSS JOIN LATERAL (
-        SELECT instance.region, instance.instance_type, instance.power_state,
-               instance.machine_image_id, count(*) AS number
-        FROM (SELECT * FROM api_instance WHERE cloud_account_id = own.id{{plain}}) instance
-        {{joins}} WHERE true{{conditions}}
-        GROUP BY 1, 2, 3, 4
-    ) cell
-), facet AS (
-    SELECT facet.field, facet.value, sum(cells.number) AS number
-    FROM cells
-    LEFT JOIN api_machineimage image ON image.id = cells.machine_image_id
-    CROSS JOIN LATERAL (VALUES
-        ('region', cells.region::text), ('instance_type', cells.instance_type::text),
-        ('status', coalesce(cells.power_state::text, '{UNKNOWN}')),
-        ('rhel_version', image.rhel_version)
-    ) facet (field, value)
-    GROUP BY 1, 2
-){MOST_FREQUENT}"""  # noqa: S608
+"""  # noqa: S608 - made of constants
+_VALUES = f"""
+    ('region', instance.region::text), ('instance_type', instance.instance_type::text),
+    ('status', coalesce(instance.power_state::text, '{UNKNOWN}')),
+    ('rhel_version', image.rhel_version)
+"""
 
 STATE_COLUMNS: Final = {
     "status": INSTANCE_COLUMNS["status"].sql,
@@ -95,6 +77,7 @@ STATE_COLUMNS: Final = {
 _COLUMNS: Final = ", ".join(
     (*(f"instance.{column}" for column in InstanceRow._fields), *STATE_COLUMNS.values())
 )
+_JOINS_OF_PAGE: Final = joins_for(_COLUMNS)
 
 
 class InstanceState(NamedTuple):
@@ -123,7 +106,7 @@ def instance_rows(user_id: int, plain: Filter, brackets: Brackets) -> InstanceRo
     """Return all of a customer's instances that pass, for statements of others."""
     condition = brackets.condition(INSTANCE_COLUMNS, INSTANCE_SEARCH)
     sorting = brackets.sorting(INSTANCE_COLUMNS)
-    joins = " ".join(_JOINS.values())
+    joins = " ".join(JOINS.values())
     own = _OWN_INSTANCES.format(plain=plain.sql)
     return InstanceRows(
         before=OWN,
@@ -150,34 +133,36 @@ class FilteredInstances:
 
     def page(self, start: int, stop: int) -> Page:
         """Count, then read the page."""
-        ((total,),) = self._send(_COUNT)
-        if start >= total:
-            return Page(total, [])
+        conditions = Conditions.of(self.filter, self.brackets)
         sorting = self.brackets.sorting(INSTANCE_COLUMNS)
-        rows = self._send(_PAGE, stop - start, start, **sorting._asdict())
-        return Page(total, map(_listed, rows))
+        groups = _send(counting(self.user_id, conditions, sorting))
+        found = locate(groups, conditions, sorting, range(start, stop))
+        if start >= found.total:
+            return Page(found.total, [])
+        sql = _PAGE.format(
+            columns=_COLUMNS,
+            plain=self.filter.sql,
+            joins=joins_for(f"{found.filter.sql} {found.sorting.sort_key}"),
+            joins_of_page=_JOINS_OF_PAGE,
+            conditions=found.filter.sql,
+            **found.sorting._asdict(),
+        )
+        values = [self.user_id, *self.filter.values, *found.filter.values]
+        rows = _send(Statement(sql, [*values, stop - start, start - found.skipped]))
+        return Page(found.total, map(_listed, rows))
 
     def facets(self) -> Facets:
         """Count the rows on all pages by the values of some fields."""
-        return facets_of(_FACETS, self._send(_COUNT_VALUES))
+        conditions = Conditions.of(self.filter, self.brackets)
+        sql, values = counting_values(self.user_id, conditions, _VALUES)
+        return facets_of(_FACETS, _send(Statement(sql + MOST_FREQUENT, values)))
 
-    def _send(self, sql: str, *values: Any, sort_key: str = "", direction: str = "") -> list[Any]:
-        """Execute one of the statements, and return all of its rows."""
-        condition = self.brackets.condition(INSTANCE_COLUMNS, INSTANCE_SEARCH)
-        needing = f"{condition.sql} {sort_key}"
-        statement = sql.format(
-            columns=_COLUMNS,
-            plain=self.filter.sql,
-            joins=" ".join(join for name, join in _JOINS.items() if name in needing),
-            conditions=condition.sql,
-            sort_key=sort_key,
-            direction=direction,
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(
-                statement, [self.user_id, *self.filter.values, *condition.values, *values]
-            )
-            return cursor.fetchall()
+
+def _send(statement: Statement) -> list[Any]:
+    """Execute a statement, and return all of its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(*statement)
+        return cursor.fetchall()
 
 
 def _listed(row: tuple[Any, ...]) -> ListedInstance:

@@ -21,7 +21,7 @@ from util.batches import PIECE, batched_by_size
 # instances and tags; otherwise it might look for images in use among everybody's.
 OWN = """
 WITH own AS MATERIALIZED (
-    SELECT id FROM api_cloudaccount WHERE user_id = %s
+    SELECT id, user_id FROM api_cloudaccount WHERE user_id = %s
 ), own_tags AS MATERIALIZED (
     SELECT machine_image_id, bool_or(rhel) AS rhel, bool_or(openshift) AS openshift
     FROM own CROSS JOIN LATERAL (

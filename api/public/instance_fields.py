@@ -1,7 +1,8 @@
 """The fields by which instances and images are filtered and sorted, and their SQL (spec 11 §3).
 
-In the SQL ``instance`` is a row of instances, ``image`` that of its image, if known, and
-``own_tags`` what the customer's tags say of the image.
+In the SQL ``instance`` is a row of instances, ``image`` that of its image, if known,
+``own_tags`` what the customer's tags say of the image, and ``own_finding`` the first kind of what
+is wrong in how the instance's RHEL is paid.
 """
 
 from typing import Final
@@ -125,7 +126,7 @@ INSTANCE_COLUMNS: Final = {
         )
     ),
     "finding": Column(
-        "SELECT min(kind) FROM api_billingfinding WHERE instance_id = instance.id",
+        "own_finding.kind",
         equals=_A_FINDING.format(compared="= ANY(%s)"),
         contains=_A_FINDING.format(compared="ILIKE ANY(%s)"),
     ),

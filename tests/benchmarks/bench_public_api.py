@@ -31,6 +31,9 @@ FILTERED = (
     "filter[region]=region-1,region-2&exclude[status]=stopped",
     "filter[rhel]=true&order_by[instance_type]=desc",
     "filter[search]=abc",
+    "filter[contains:cloud_id]=abc",
+    "filter[billing]=cloud",
+    "order_by[region]=desc",
     "include=state,facets",
 )
 """Queries of many instances by brackets (spec 11 §3)."""

@@ -142,7 +142,7 @@ def test_the_condition_knows_no_value_from_an_unknown_one():
     condition = wanted.condition({"role": Column("image.role"), "region": Column("region")})
     assert condition.sql == (
         " AND coalesce(image.role, '') = ANY(%s)"
-        " AND (region)::text ILIKE ANY(%s)"
+        ' AND (region)::text COLLATE "C" ILIKE ANY(%s)'
         " AND ((region) = ANY(%s)) IS NOT TRUE"
     )
     assert condition.values == (["", "x"], ["%5\\%\\_\\\\%"], ["a"])

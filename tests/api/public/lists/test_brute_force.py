@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.models import Instance, MachineImage
+from api.public import instance_groups
 from api.public.instance_fields import IMAGE_BRACKETS, INSTANCE_BRACKETS
 from tests.api.public.lists.expected import (
     EMPTY_IS_UNKNOWN,
@@ -79,14 +80,19 @@ def queries(brackets, rows: list[dict]) -> st.SearchStrategy:
 
 
 ANY_NUMBER = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
-def test_1_instances_are_those_that_plain_python_finds(as_a, environment):
-    """Acceptance 1: each filter against a brute-force filter over the whole list."""
+@pytest.mark.parametrize(("few", "limit"), [(instance_groups.FEW, 100), (0, 100), (10, 7)])
+def test_1_instances_are_those_that_plain_python_finds(as_a, environment, monkeypatch, few, limit):
+    """Acceptance 1: each filter against a brute-force filter over the whole list.
+
+    Whether a page's rows are looked for by their ids or not, and wherever pages begin.
+    """
+    monkeypatch.setattr(instance_groups, "FEW", few)
     instances = Instance.objects.filter(cloud_account__user=environment).order_by(
         "created_at", "id"
     )
@@ -96,7 +102,7 @@ def test_1_instances_are_those_that_plain_python_finds(as_a, environment):
     @given(queries(INSTANCE_BRACKETS, [row for _, row in rows]))
     def check(query):
         expected = in_order([row for row in rows if passes(row[1], query)], query)
-        path = url_of("/instances/", query | {"limit": ["100"]})
+        path = url_of("/instances/", query | {"limit": [str(limit)]})
         assert everything(as_a, path, "instance_id") == expected
 
     check()
