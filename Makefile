@@ -21,12 +21,16 @@ help:  ## list the targets
 setup:  ## install the locked packages into .venv
 	@$(PYTHON) deployment/local/bootstrap.py
 
+.PHONY: setup-demo
+setup-demo:  ## install only what running needs, a quarter of it; nothing where the rest is there
+	@$(PYTHON) deployment/local/bootstrap.py demo
+
 .PHONY: demo
-demo: setup  ## start everything, play the story of some customers, serve; ONCE=1 checks it and ends
+demo: setup-demo  ## start everything, play the story of some customers, serve; ONCE=1 checks it and ends
 	@$(RUN) -m deployment.local.demo $(if $(ONCE),--once)
 
 .PHONY: up
-up: setup  ## start everything without the story and serve until Ctrl-C
+up: setup-demo  ## start everything without the story and serve until Ctrl-C
 	@$(RUN) -m deployment.local
 
 .PHONY: test
@@ -55,7 +59,7 @@ format: setup  ## format the code and sort its imports
 	$(VENV_BIN)/ruff format .
 
 .PHONY: shell
-shell: setup  ## open a Python shell with the models, on the services of `make up`
+shell: setup-demo  ## open a Python shell with the models, on the services of `make up`
 	@$(MANAGE) shell
 
 .PHONY: coverage
@@ -106,7 +110,7 @@ checkceleryconfigs: setup  ## compare tasks, routes, schedule and the deployment
 	@$(MANAGE) checkceleryconfigs
 
 .PHONY: user
-user: setup  ## create a user who may enter the admin site of a running world
+user: setup-demo  ## create a user who may enter the admin site of a running world
 	@$(MANAGE) create_operator
 
 .PHONY: migrations
@@ -117,6 +121,7 @@ migrations: setup  ## write migrations for changes of the models
 lock:  ## renew poetry.lock and the files exported from it (needs Poetry and its export plugin)
 	$(POETRY) lock
 	$(POETRY) export --format requirements.txt --with demo,dev,inspector --output requirements.lock
+	$(POETRY) export --format requirements.txt --with demo,inspector --output requirements-demo.lock
 	$(POETRY) export --format requirements.txt --with inspector --output requirements-release.lock
 	$(POETRY) export --format requirements.txt --only inspector --output deployment/inspector/requirements.lock
 

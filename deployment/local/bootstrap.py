@@ -1,4 +1,8 @@
-"""Make ``.venv`` hold exactly what requirements.lock says; run by ``make setup``.
+"""Make ``.venv`` hold what a lock file says; run by ``make setup`` and what depends on it.
+
+Without an argument that is requirements.lock: all that tests and checks need. With the argument
+``demo`` it is requirements-demo.lock, a quarter of that: what the product and its embedded
+services need to run; a ``.venv`` that holds everything is left as it is.
 
 Uses nothing but a plain Python and writes nowhere but into ``.venv``, so it needs no home folder.
 A second run with the same lock file and interpreter has nothing to do. Packages are installed by
@@ -20,6 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 VENV = REPOSITORY / ".venv"
 TOOLS = VENV / "tools"
 LOCK = REPOSITORY / "requirements.lock"
+DEMO_LOCK = REPOSITORY / "requirements-demo.lock"
 STAMP = VENV / "installed.sha256"
 
 OLDEST, NEWEST = (3, 11), (3, 14)
@@ -35,24 +40,26 @@ _UV_NAMES = {
 }
 
 
-def main():
+def main(*arguments):
     """Set up ``.venv`` unless it is up to date."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        _run_with_another_python()
-    if _read(STAMP) == _wanted():
+        _run_with_another_python(arguments)
+    lock = DEMO_LOCK if arguments == ("demo",) else LOCK
+    # Everything is in the larger one.
+    if _read(STAMP) in {_wanted(lock), _wanted(LOCK)}:
         return
     print("Setting up .venv with Python {}.{}.{}".format(*sys.version_info[:3]), flush=True)
     _create_venv()
-    _install()
+    _install(lock)
     _make_repository_importable()
-    STAMP.write_text(_wanted())
+    STAMP.write_text(_wanted(lock))
 
 
-def _run_with_another_python():
+def _run_with_another_python(arguments):
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
         found = shutil.which(f"python3.{minor}")
         if found:
-            os.execv(found, [found, __file__])
+            os.execv(found, [found, __file__, *arguments])
     _give_up(
         "Python 3.{} to 3.{} is needed; {} is {}.{}.".format(
             OLDEST[1], NEWEST[1], sys.executable, *sys.version_info[:2]
@@ -60,10 +67,10 @@ def _run_with_another_python():
     )
 
 
-def _wanted():
+def _wanted(lock):
     """Return what must be in the stamp: changes with the lock, this file and the interpreter."""
     digest = hashlib.sha256()
-    for part in (LOCK.read_bytes(), Path(__file__).read_bytes(), sys.version.encode()):
+    for part in (lock.read_bytes(), Path(__file__).read_bytes(), sys.version.encode()):
         digest.update(part)
     return digest.hexdigest()
 
@@ -89,7 +96,7 @@ def _venv_version():
     return tuple(int(part) for part in answer.stdout.split()) if answer.returncode == 0 else None
 
 
-def _install():
+def _install(lock):
     environment = {
         **os.environ,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -102,7 +109,7 @@ def _install():
     }
     pip = _find_pip()
     uv = shutil.which("uv") or (_install_uv(pip, environment) if pip else None)
-    if uv and _sync_with_uv(uv, pip, environment):
+    if uv and _sync_with_uv(uv, pip, lock, environment):
         return
     if pip is None:
         _give_up(
@@ -110,7 +117,10 @@ def _install():
             " (or python3-pip), then run make again."
         )
     print("uv did not work; installing with pip, which takes a few minutes", flush=True)
-    command = [*pip, "install", "-qq", "--require-hashes", "--requirement", str(LOCK)]
+    command = [*pip, "install", "--require-hashes", "--requirement", str(lock)]
+    # pip's bars are for people; a log needs no line for each package.
+    if not sys.stdout.isatty():
+        command.append("-qq")
     if subprocess.call(command, env=environment) != 0:
         _give_up("The packages could not be installed; see above.")
 
@@ -135,9 +145,12 @@ def _install_uv(pip, environment):
     return str(uv) if uv.exists() else None
 
 
-def _sync_with_uv(uv, pip, environment):
-    command = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
-    command += ["--python", str(VENV / "bin" / "python"), str(LOCK)]
+def _sync_with_uv(uv, pip, lock, environment):
+    command = [uv, "pip", "sync", "--require-hashes", "--compile-bytecode"]
+    command += ["--python", str(VENV / "bin" / "python"), str(lock)]
+    # uv shows how far it is to people only; what it lists in the end is of no use to anybody.
+    if not sys.stderr.isatty():
+        command.append("--quiet")
     if pip:
         environment = {**_pip_settings_for_uv(pip), **environment}
     try:
@@ -171,4 +184,4 @@ def _give_up(message):
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

