@@ -1,20 +1,24 @@
-"""The way to Azure's resource manager: the SDK's pipeline, with limits that suit a task.
+"""The way to Azure's resource manager: the SDK's clients, with limits that suit a task.
 
-Authentication, redirects, retries and long-running operations are the SDK's own, with two limits:
-no request goes to another host than ``AZURE_ARM_BASE_URL``'s, whoever names it, and none waits for
-long. Its generated clients are left aside: to load them costs each process a second and a hundred
-megabytes, for the few lists that we read.
+What to ask, paging, authentication, redirects, retries and long-running operations are the SDK's
+own. The pipeline that its clients share has three limits of ours: no request goes to another host
+than ``AZURE_ARM_BASE_URL``'s, whoever names it; none waits for long; and no answer is believed that
+is not one of what was asked for. The clients are loaded by the first process of Azure's that needs
+them: no other has to hold them in memory (decision record 160).
 """
 
-import json
-from collections.abc import Iterator
+import enum
+from collections.abc import Callable, Iterator
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from azure.core.paging import ItemPaged
 from azure.core.pipeline import Pipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
+    ContentDecodePolicy,
     HeadersPolicy,
+    HTTPPolicy,
     ProxyPolicy,
     RedirectPolicy,
     RequestIdPolicy,
@@ -25,15 +29,19 @@ from azure.core.pipeline.policies import (
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.polling import LROPoller
 from azure.core.rest import HttpRequest, HttpResponse
-from azure.mgmt.core import ARMPipelineClient
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy, ARMHttpLoggingPolicy
-from azure.mgmt.core.polling.arm_polling import ARMPolling
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from api.clouds.azure import errors
 from api.clouds.azure.credentials import connection_options, credential, scope
 from api.clouds.azure.links import own_url
 from api.clouds.azure.retry_after import is_long, seconds_to_wait
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import ComputeManagementClient
+    from azure.mgmt.managedservices import ManagedServicesClient
+    from azure.mgmt.resource.subscriptions import SubscriptionClient
 
 RETRIES = 3
 BACKOFF_SECONDS = 0.8
@@ -49,6 +57,43 @@ POLL_SECONDS = 10
 
 OPERATION_SECONDS = 600
 """How long a deletion is waited for."""
+
+
+class Answer(enum.Enum):
+    """What is asked for; the option ``answer`` of each of the SDK's operations takes one."""
+
+    PAGE = "page"
+    """A page of a list. An operation that says nothing asks for this."""
+    ARRAY = "array"
+    """A list that comes in one piece."""
+    OPERATION = "operation"
+    """The beginning or the state of an operation that takes long."""
+
+
+class AnswerPolicy(HTTPPolicy[HttpRequest, HttpResponse]):
+    """Raises ``AzureBusyError`` or ``AzureRefusedError`` where an answer is none (decision 51).
+
+    The SDK's clients take a page without ``value`` for an empty list, of whose machines it would be
+    concluded that they are gone (decision 33).
+    """
+
+    def send(
+        self, request: PipelineRequest[HttpRequest]
+    ) -> PipelineResponse[HttpRequest, HttpResponse]:
+        """Send a request; return the answer."""
+        expected = request.context.options.pop("answer", Answer.PAGE)
+        answer = self.next.send(request)
+        response = answer.http_response
+        status = response.status_code
+        if not 200 <= status < 300 or (expected != Answer.OPERATION and status != HTTPStatus.OK):
+            response.read()
+            raise errors.of_response(response)
+        if expected != Answer.OPERATION:
+            content = _json_of(response)
+            _check(content, expected)
+            # The clients of an older make look for it here.
+            answer.context[ContentDecodePolicy.CONTEXT_NAME] = content
+        return answer
 
 
 class BoundedRetryPolicy(RetryPolicy):
@@ -83,112 +128,119 @@ class OwnHostPolicy(RedirectPolicy):
         return location and own_url(location, base=response.http_request.url)
 
 
-class ResourceManager:
-    """Sends authenticated requests. Raises ``AzureBusyError`` or ``AzureRefusedError``."""
-
-    def __init__(self) -> None:
-        retries = BoundedRetryPolicy(
-            retry_total=RETRIES,
-            # A server that does not answer has cost the time of a whole request already.
-            retry_read=1,
-            retry_backoff_factor=BACKOFF_SECONDS,
-        )
-        policies: list[Any] = [
-            RequestIdPolicy(),
-            HeadersPolicy(),
-            UserAgentPolicy(sdk_moniker="cloudigrade"),
-            ProxyPolicy(),
-            OwnHostPolicy(redirect_max=MOST_REDIRECTS),
-            retries,
-            ARMChallengeAuthenticationPolicy(credential(), scope()),
-            SensitiveHeaderCleanupPolicy(),
-            ARMHttpLoggingPolicy(),
-        ]
-        self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(
-            RequestsTransport(**connection_options()), policies
-        )
-        self._client: ARMPipelineClient[HttpRequest, HttpResponse] = ARMPipelineClient(
-            settings.AZURE_ARM_BASE_URL, pipeline=self._pipeline, policies=policies
-        )
-
-    def get(self, path: str, *, version: str, **query: str) -> Any:
-        """Return the JSON found at a path below the base URL."""
-        return self._get(settings.AZURE_ARM_BASE_URL + path, {**query, "api-version": version})
-
-    def pages(self, path: str, *, version: str, **query: str) -> Iterator[list[Any]]:
-        """Return the pages of a list one by one, each as it comes.
-
-        Only its first page can be missing (``NotFoundError``): a later one that is not found is
-        a broken list, of whose subject it says nothing.
-        """
-        url = settings.AZURE_ARM_BASE_URL + path
-        content = self._get(url, {**query, "api-version": version})
-        seen = {url}
-        while True:
-            yield _entries(content)
-            following = _next_link(content, url)
-            if following is None:
-                return
-            if following in seen or len(seen) >= MOST_PAGES:
-                raise errors.AzureBusyError(
-                    "EndlessList", f"{path} does not end", retry_after=ENDLESS_LIST_SECONDS
-                )
-            seen.add(following)
-            url = following
-            try:
-                content = self._get(url, {})
-            except errors.NotFoundError as error:
-                raise errors.AzureRefusedError(*error.args, status=error.status) from error
-
-    def delete(self, path: str, *, version: str) -> bool:
-        """Delete a resource; tell whether Azure has finished to do so in the time given."""
-        url = settings.AZURE_ARM_BASE_URL + path
-        with errors.translated():
-            first = self._run(HttpRequest("DELETE", url, params={"api-version": version}))
-            polling = ARMPolling(timeout=POLL_SECONDS)
-            poller: LROPoller[None] = LROPoller(self._client, first, lambda _: None, polling)
-            poller.wait(OPERATION_SECONDS)
-            if poller.done():
-                poller.result()
-            return poller.done()
-
-    def _get(self, url: str, query: dict[str, str]) -> Any:
-        with errors.translated():
-            response = self._run(HttpRequest("GET", url, params=query)).http_response
-        if response.status_code != HTTPStatus.OK:
-            raise errors.of_response(response)
-        try:
-            return json.loads(response.content)
-        except (ValueError, RecursionError) as error:
-            raise errors.AzureBusyError("NoJson", f"{url} answered with no JSON") from error
-
-    def _run(self, request: HttpRequest) -> PipelineResponse[HttpRequest, HttpResponse]:
-        answer = self._pipeline.run(request)
-        answer.http_response.read()
-        if not 200 <= answer.http_response.status_code < 300:
-            raise errors.of_response(answer.http_response)
-        return answer
-
-
 @cache
-def resource_manager() -> ResourceManager:
-    """Return the process's one client, which keeps its connections open."""
-    return ResourceManager()
+def resource_manager() -> Pipeline[HttpRequest, HttpResponse]:
+    """Return the process's one pipeline, which keeps its connections open."""
+    retries = BoundedRetryPolicy(
+        retry_total=RETRIES,
+        # A server that does not answer has cost the time of a whole request already.
+        retry_read=1,
+        retry_backoff_factor=BACKOFF_SECONDS,
+    )
+    policies: list[Any] = [
+        AnswerPolicy(),
+        RequestIdPolicy(),
+        HeadersPolicy(),
+        UserAgentPolicy(sdk_moniker="cloudigrade"),
+        ProxyPolicy(),
+        OwnHostPolicy(redirect_max=MOST_REDIRECTS),
+        retries,
+        ARMChallengeAuthenticationPolicy(credential(), scope()),
+        SensitiveHeaderCleanupPolicy(),
+        ARMHttpLoggingPolicy(),
+    ]
+    return Pipeline(RequestsTransport(**connection_options()), policies)
 
 
-def _entries(content: Any) -> list[Any]:
-    """Return the entries of a page. What is no list is never taken for an empty one."""
-    entries = content.get("value") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
+def compute(subscription_id: str) -> "ComputeManagementClient":
+    """Return the client for virtual machines, scale sets, images and sizes of a subscription."""
+    return _client("azure.mgmt.compute.ComputeManagementClient", subscription_id)
+
+
+def delegations(version: str) -> "ManagedServicesClient":
+    """Return the client for the assignments of Lighthouse offers."""
+    return _client("azure.mgmt.managedservices.ManagedServicesClient", api_version=version)
+
+
+def visible(version: str) -> "SubscriptionClient":
+    """Return the client for the list of subscriptions."""
+    return _client("azure.mgmt.resource.subscriptions.SubscriptionClient", api_version=version)
+
+
+def _client(path: str, *arguments: str, **options: str) -> Any:
+    return import_string(path)(
+        credential(),
+        *arguments,
+        base_url=settings.AZURE_ARM_BASE_URL,
+        pipeline=resource_manager(),
+        policies=[],
+        **options,
+    )
+
+
+def entries(listing: Callable[[], ItemPaged[Any]]) -> Iterator[Any]:
+    """Return the entries of a list one by one, page for page as they come.
+
+    Only its first page can be missing (``NotFoundError``): a later one that is not found is
+    a broken list, of whose subject it says nothing. Raises ``AzureBusyError`` or
+    ``AzureRefusedError``.
+    """
+    with errors.translated():
+        pages = listing().by_page()
+    links: set[str] = set()
+    while (page := _next_page(pages, is_first=not links)) is not None:
+        yield from page
+        link: str | None = pages.continuation_token  # type: ignore[attr-defined]
+        if link is None:
+            return
+        following = own_url(link, base=settings.AZURE_ARM_BASE_URL)
+        if following in links or len(links) + 1 >= MOST_PAGES:
+            raise errors.AzureBusyError(
+                "EndlessList", f"a list does not end: {link}", retry_after=ENDLESS_LIST_SECONDS
+            )
+        links.add(following)
+
+
+def _next_page(pages: Iterator[Iterator[Any]], *, is_first: bool) -> Iterator[Any] | None:
+    try:
+        with errors.translated():
+            return next(pages, None)
+    except errors.NotFoundError as error:
+        if is_first:
+            raise
+        raise errors.AzureRefusedError(*error.args, status=error.status) from error
+
+
+def has_finished(begin: Callable[..., LROPoller[None]]) -> bool:
+    """Begin an operation that takes long; tell whether Azure has finished it in the time given.
+
+    Raises ``AzureBusyError`` or ``AzureRefusedError``.
+    """
+    with errors.translated():
+        poller = begin(polling_interval=POLL_SECONDS, answer=Answer.OPERATION)
+        poller.wait(OPERATION_SECONDS)
+        if poller.done():
+            poller.result()
+        return poller.done()
+
+
+def _json_of(response: HttpResponse) -> Any:
+    # Whatever an answer says of itself: JSON is UTF-8, with a byte order mark or without.
+    response.encoding = "utf-8-sig"
+    try:
+        return response.json()
+    except (ValueError, RecursionError) as error:
+        raise errors.AzureBusyError("NoJson", f"{response.url} answered with no JSON") from error
+
+
+def _check(content: Any, expected: Answer) -> None:
+    """Raise unless this is what was asked for. What is no list is never taken for an empty one."""
+    if expected == Answer.ARRAY:
+        if not isinstance(content, list):
+            raise errors.AzureRefusedError("NoList", "what should be a list is none")
+        return
+    if not isinstance(content, dict) or not isinstance(content.get("value"), list):
         raise errors.AzureBusyError("NoList", "a page of a list has no entries")
-    return entries
-
-
-def _next_link(content: dict[str, Any], url: str) -> str | None:
-    """Return where the next page of a list is; None if the page is the last one."""
     link = content.get("nextLink")
-    if link is None or link == "":
-        return None
-    if not isinstance(link, str):
-        raise errors.AzureBusyError("MalformedLink", f"{url} leads to {str(link)[:200]!r}")
-    return own_url(link, base=url)
+    if link is not None and not isinstance(link, str):
+        raise errors.AzureBusyError("MalformedLink", f"a page leads to {str(link)[:200]!r}")

@@ -26,20 +26,20 @@ NOW = utc("2026-03-01T12:00:00")
 def azure(azure: AzureControl, monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureControl]:
     """An Azure of which this process remembers nothing; what fails is tried again at once."""
     monkeypatch.setattr(client, "BACKOFF_SECONDS", 0)
-    monkeypatch.setattr(client.ResourceManager, "_run", _run_outside_of_transactions)
+    monkeypatch.setattr(client.AnswerPolicy, "send", _send_outside_of_transactions)
     forget()
     azure.add_images(resources.image_versions("x64"))
     yield azure
     forget()
 
 
-_run = client.ResourceManager._run
+_send = client.AnswerPolicy.send
 
 
-def _run_outside_of_transactions(self: client.ResourceManager, request: Any) -> Any:
+def _send_outside_of_transactions(self: client.AnswerPolicy, request: Any) -> Any:
     # A test's own transaction counts as none.
     assert not connection.savepoint_ids, "Azure is asked inside of a transaction"
-    return _run(self, request)
+    return _send(self, request)
 
 
 def forget() -> None:

@@ -1,9 +1,12 @@
 """Errors, retries and the login (spec 06 §1.2, §9.10)."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -90,7 +93,7 @@ def test_an_azure_that_is_out_of_reach_may_come_back(azure, settings):
     [
         *("<html>", "", "null", "[]", "7", "[" * 100_000, "\ufffd\0"),
         *("{}", '{"value": null}', '{"value": {}}', '{"nextLink": "/subscriptions?x=1"}'),
-        '{"value": [], "nextLink": 7}',
+        *('{"value": [], "nextLink": 7}', '{"value": [], "nextLink": 0}'),
     ],
 )
 def test_an_answer_that_is_no_list(azure, body):
@@ -110,6 +113,56 @@ def test_another_success_than_200_is_no_list(azure, status):
 def test_a_list_may_begin_with_a_byte_order_mark(azure):
     azure.fail("/subscriptions", status=200, body='\ufeff{"value": [1], "nextLink": ""}')
     assert subscriptions() == [1]
+
+
+def test_a_list_with_a_byte_order_mark_that_says_it_is_utf8(azure):
+    body = '\ufeff{"value": [1]}'
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    azure.fail("/subscriptions", status=200, body=body, headers=headers)
+    assert subscriptions() == [1]
+
+
+@pytest.mark.parametrize("entry", [7, "x", None, [1], {}, {"properties": 7}, {"id": [7]}])
+@pytest.mark.parametrize("what", [describe.machines, describe.scale_sets, describe.skus])
+def test_a_malformed_entry_comes_as_it_is_and_spoils_no_other(azure, what, entry):
+    """Decision 33: the SDK's models judge nothing; what an entry lacks, ``transform`` finds out."""
+    good = machine("a")
+    azure.fail("/subscriptions/", status=200, body={"value": [entry, good]})
+    assert list(what(SUBSCRIPTION)) == [entry, good]
+
+
+@pytest.mark.parametrize("body", [{"value": []}, "null", '"x64"', "7"])
+def test_versions_of_an_image_that_are_no_list_spoil_no_other_image(azure, body):
+    azure.fail("/versions", status=200, body=body)
+    with pytest.raises(AzureRefusedError):
+        describe.image_versions(SUBSCRIPTION, location="l", publisher="p", offer="o", sku="s")
+
+
+@pytest.mark.parametrize("name", ["a/b", "{endpoint}", "%2f", "\u00fc x", "?a=b#c"])
+def test_a_name_stays_one_part_of_a_path(azure, name):
+    with pytest.raises(AzureRefusedError):
+        list(describe.scale_set_machines(SUBSCRIPTION, "rg", name))
+    (path,) = [one["path"] for one in azure.requests() if "Compute" in one["path"]]
+    resource_group, _, rest = path.partition("/providers/Microsoft.Compute/")
+    assert resource_group == f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
+    assert rest == f"virtualMachineScaleSets/{quote(name, safe='')}/virtualMachines"
+
+
+def test_the_sdk_s_clients_are_loaded_where_they_are_needed_and_nowhere_else(azure):
+    """Decision record 160: neither an API process nor a worker of other tasks holds them."""
+    program = (
+        "import sys, cloudigrade.wsgi\n"
+        "from cloudigrade.celery import app\n"
+        "app.loader.import_default_modules()\n"
+        "assert 'api.clouds.azure.tasks.initial_azure_vm_discovery' in app.tasks\n"
+        "clients = ('compute', 'resource', 'managedservices')\n"
+        "sys.exit(str([one for one in clients if f'azure.mgmt.{one}' in sys.modules] or '') or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    azure.delegate(SUBSCRIPTION)
+    assert list(describe.machines(SUBSCRIPTION)) == []
+    assert "azure.mgmt.compute" in sys.modules
 
 
 def test_a_list_that_links_to_itself_ends(azure):

@@ -33,7 +33,7 @@ PLACES = [(scale_set, number) for scale_set in (OUTSIDE, *SCALE_SETS) for number
 IMAGES = ("82gen2", "other")
 
 LISTS = {
-    "V1": "Compute/virtualMachines\\?api",
+    "V1": "Compute/virtualMachines\\?api[^&]*$",
     "V2": "Compute/virtualMachines\\?.*statusOnly",
     "V3": "ScaleSets\\?",
     "web": "ScaleSets/web/",

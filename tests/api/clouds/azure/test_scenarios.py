@@ -355,7 +355,7 @@ class TestRefresh:
         assert powers("b") == ["power_off"]
         assert Run.objects.get().end_time == NOW + HOUR
 
-    @pytest.mark.parametrize("list_", ["virtualMachines\\?api", "statusOnly"])
+    @pytest.mark.parametrize("list_", ["virtualMachines\\?api[^&]*$", "statusOnly"])
     @pytest.mark.parametrize("status", [500, 429])
     def test_scenario_26_azure_fails(self, azure, list_, status):
         azure.delegate(SUBSCRIPTION, machines=[])
