@@ -13,7 +13,7 @@ from django.db import transaction
 from api.metering.days import Days, each_day, windows
 from api.metering.locking import lock_metering, try_lock_metering
 from api.metering.metrics import DAYS, SECONDS
-from api.metering.window import Mark, Window
+from api.metering.window import Mark, TooManyRunsError, Window
 from api.models import ConcurrentUsage, StaleUsage, User
 from api.models.usage import UNSUMMED
 from util import clock
@@ -66,7 +66,7 @@ def calculate_usage(
     changes = UsageChanges(calculated=len(wanted))
     for window in windows(wanted, gap=LARGEST_HOLE, length=DAYS_AT_ONCE):
         with SECONDS.labels("usage").time():
-            changes.written += Window(user_id, window, marks).calculate()
+            changes.written += _calculate(user_id, window, marks)
     DAYS.labels("changed").inc(changes.written)
     DAYS.labels("same").inc(changes.calculated - changes.written)
     StaleUsage.objects.filter(id__in=[mark.id for mark in marks]).delete()
@@ -78,6 +78,15 @@ def calculate_usage(
             changes.written,
         )
     return changes
+
+
+def _calculate(user_id: int, days: Sequence[date], marks: Sequence[Mark]) -> int:
+    """Calculate a window; in two halves if it has too many runs to hold in memory."""
+    try:
+        return Window(user_id, days, marks).calculate()
+    except TooManyRunsError:
+        middle = len(days) // 2
+        return sum(_calculate(user_id, some, marks) for some in (days[:middle], days[middle:]))
 
 
 def _marks(user_id: int) -> list[Mark]:

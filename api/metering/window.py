@@ -16,17 +16,23 @@ from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.concurrency import Peaks, Span, daily_peaks
 from api.metering.days import Days
 from api.metering.facets import TOTAL, Facets, Key
+from api.metering.stored_counts import StoredCounts, stored_counts
 from api.metering.sums import Cells, daily_sums
 from api.models import UsageRevision
 from api.push import outbox
 from util import clock
+from util.batches import PIECE
 
 ALGORITHM = "sweep-1"
 """Names the rules by which rows were calculated; changes with them (09 P10)."""
 
-ROWS_AT_ONCE = 20_000
 DAYS_PER_STATEMENT = 100
-"""Bounds of what is held in memory, beside the runs."""
+CHARACTERS_PER_STATEMENT = PIECE
+"""Bounds of what is written together, unless one day alone has more (decision 43)."""
+
+ROWS_AT_ONCE = 20_000
+MOST_RUNS = 300_000
+"""Runs that are in memory together, unless one day alone has more (decision 43)."""
 
 CHANGED_KEYS = 20
 REFS = 10
@@ -48,6 +54,7 @@ SELECT round(date_part('epoch', start_time) * 1000000)::bigint, NULL,
 FROM api_run
 WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM account)) AND end_time IS NULL
   AND start_time < %(limit)s AND machine_image_id IS NOT NULL
+LIMIT %(most)s
 """
 
 # A change of an image that is not committed yet may not have seen, and so not marked, the days of a
@@ -93,12 +100,6 @@ FROM unnest(%(days)s::date[], %(sums)s::jsonb[]) AS fresh (day, sums)
 WHERE stored.user_id = %(user)s AND stored.date = fresh.day
 """
 
-_STORED = """
-SELECT date, maximum_counts::text, revision
-FROM api_concurrentusage
-WHERE user_id = %s AND date = ANY(%s)
-"""
-
 
 class Mark(NamedTuple):
     """A stored mark of stale days."""
@@ -107,6 +108,10 @@ class Mark(NamedTuple):
     days: Days
     cause: str
     refs: list[int]
+
+
+class TooManyRunsError(Exception):
+    """More runs touch the days of a window than may be in memory; fewer days have fewer."""
 
 
 class Window:
@@ -121,56 +126,69 @@ class Window:
         self._differing: dict[date, tuple[str, str]] = {}
         self._revisions: list[UsageRevision] = []
         self._same: dict[date, str] = {}
+        self._characters = 0
         self._written = 0
 
     def calculate(self) -> int:
-        """Calculate the days and write those that differ; give their number."""
+        """Calculate the days and write those that differ; return their number.
+
+        Raises TooManyRunsError, before anything is written, if there are several days and too many
+        runs for them.
+        """
         wanted = set(self._days)
         first, last = self._days[0], self._days[-1]
-        stored = self._stored()
         cells = Cells()
         spans = self._spans(first, last, cells)
         facets = self._facets_of(cells.images())
         counted = cells.counted(facets)
         peaks_of_days = daily_peaks(spans, counted, first, last)
         sums_of_days = daily_sums(spans, cells, counted, first, last)
+        stored = stored_counts(self._user_id, self._days)
         for (day, peaks), sums in zip(peaks_of_days, sums_of_days, strict=True):
             if day in wanted:
-                self._compare(day, peaks, sums, *stored.pop(day, (None, 0)))
-                if len(self._differing) == DAYS_PER_STATEMENT:
-                    self._store()
-                elif len(self._same) == DAYS_PER_STATEMENT:
-                    self._confirm()
+                self._compare(day, peaks, sums, next(stored))
+                self._write_if_much()
         self._store()
         self._confirm()
         outbox.record((self._user_id, day) for day in self._days)
         return self._written
 
-    def _compare(self, day: date, peaks: Peaks, sums: str, old: str | None, revision: int) -> None:
-        """Note what is to be written for a day; ``old`` are its counts as they are stored."""
+    def _compare(self, day: date, peaks: Peaks, sums: str, old: StoredCounts | None) -> None:
+        """Note what is to be written for a day; ``old`` is what is stored of it."""
         counts = self._encoder.encode(peaks)
+        self._characters += len(sums)
         if old is not None:
-            if old == counts or (before := _decode(old)) == (after := dict(peaks)):
+            if old.counts == counts or (before := _decode(old.counts)) == (after := dict(peaks)):
                 self._same[day] = sums
                 return
-            self._revisions.append(self._revision(day, revision + 1, before, after))
+            self._revisions.append(self._revision(day, old.revision + 1, before, after))
         self._differing[day] = counts, sums
+        self._characters += len(counts)
 
-    def _stored(self) -> dict[date, tuple[str, int]]:
-        with connection.cursor() as cursor:
-            cursor.execute(_STORED, [self._user_id, list(self._days)])
-            return {day: (counts, revision) for day, counts, revision in cursor.fetchall()}
+    def _write_if_much(self) -> None:
+        """Write what was noted, if it is a few days or a few megabytes."""
+        is_large = self._characters >= CHARACTERS_PER_STATEMENT
+        if is_large or len(self._differing) == DAYS_PER_STATEMENT:
+            self._store()
+        if is_large or len(self._same) == DAYS_PER_STATEMENT:
+            self._confirm()
+        if is_large:
+            self._characters = 0
 
     def _spans(self, first: date, last: date, cells: Cells) -> list[Span]:
         """Read the runs that touch the days; what they count for is numbered by ``cells``."""
-        spans: list[Span] = []
+        most = None if first == last else MOST_RUNS + 1
+        limit = last + timedelta(days=1)
         with connection.cursor() as cursor:
             cursor.execute(
-                _RUNS, {"user": self._user_id, "begin": first, "limit": last + timedelta(days=1)}
+                _RUNS, {"user": self._user_id, "begin": first, "limit": limit, "most": most}
             )
+            if most is not None and cursor.rowcount >= most:
+                raise TooManyRunsError
+            spans: list[Span] = []
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
                 spans.extend([(row[0], row[1], cells.number(row[2:])) for row in rows])
-        return spans
+            return spans
 
     def _facets_of(self, image_ids: Collection[int]) -> dict[int, Facets]:
         """Find the facets of those images that are RHEL now to this customer."""

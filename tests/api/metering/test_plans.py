@@ -10,7 +10,16 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.metering import missing, problems, recalculate, reports, runs, staleness, window
+from api.metering import (
+    missing,
+    problems,
+    recalculate,
+    reports,
+    runs,
+    staleness,
+    stored_counts,
+    window,
+)
 from tests.api.metering.notation import at, day
 
 WHOLE_TABLES = ("api_instanceevent", "api_run", "api_concurrentusage", "api_instance ")
@@ -48,12 +57,12 @@ QUERIES = {
     ),
     "runs of a window": (
         window._RUNS,
-        {"user": 1, "begin": day(10), "limit": day(13)},
+        {"user": 1, "begin": day(10), "limit": day(13), "most": 300_001},
         # Several fit; which is best depends on how long the history is.
         [],
     ),
     "images of a window": (window._IMAGES, [[1, 2]], ["api_machineimage_pkey"]),
-    "counts of a window": (window._STORED, [1, [day(10)]], ["concurrentusage_day"]),
+    "counts of a window": (stored_counts._MEASURED, [1, [day(10)], 1], ["concurrentusage_day"]),
     "events of instances": (runs._EVENTS, [[1, 2]], ["instanceevent_identity"]),
     "number of events": (runs._COUNT_EVENTS, [[1, 2]], ["instanceevent_identity"]),
     "runs of instances": (runs._RUNS, [[1, 2]], ["run_start"]),
