@@ -6,6 +6,7 @@ Spec 05 §1, 07 §7, 09 P6. Nothing else writes the derived columns of stored im
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -14,7 +15,7 @@ from django.db.models import Q, QuerySet
 from api.images.facts import COUNTED_COLUMNS, apply, is_rhel_for_everybody
 from api.metering.staleness import mark_images_stale
 from api.models import CloudType, ImageFact, MachineImage
-from util import clock
+from util import clock, postgres
 from util.batches import batched_by_size
 
 IMAGES_AT_ONCE = 500
@@ -36,6 +37,7 @@ Change = Callable[[MachineImage], Evidence | None]
 class _Changes:
     """What is to be written about some images."""
 
+    at: datetime
     images: list[MachineImage] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     history: list[ImageFact] = field(default_factory=list)
@@ -64,7 +66,7 @@ def change_images(
     ref_of = (lambda image_id: ref) if isinstance(ref, str) else (lambda image_id: ref[image_id])
     changed = 0
     for first in range(0, len(ids), IMAGES_AT_ONCE):
-        changes = _Changes()
+        changes = _Changes(postgres.now())
         for image in lock_images(ids[first : first + IMAGES_AT_ONCE]):
             _change(image, change, changes, reason, ref_of(image.id))
         _store(changes)
@@ -98,7 +100,7 @@ def _change(
         return
     changes.columns |= changed
     changes.images.append(image)
-    image.updated_at = clock.now()
+    image.updated_at = changes.at
     is_rejudged = was_rhel != is_rhel_for_everybody(image)
     if is_rejudged or changed & set(FACT_COLUMNS):
         changes.history.append(fact_of(image, reason=reason, ref=ref, evidence=evidence))
@@ -133,10 +135,10 @@ def create_images(
     Returns the images that this call created, with their ids. Two workers that learn of one image
     at the same time end up with one row.
     """
-    now = clock.now()
     candidates = list(images)
     if not candidates:
         return []
+    now = postgres.now()
     for image in candidates:
         apply(image)
         image.created_at = image.updated_at = now

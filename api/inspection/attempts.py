@@ -17,7 +17,7 @@ from api.clouds.provider import TransientCloudError
 from api.images.changes import LARGE_COLUMNS, change_images
 from api.inspection.states import UNFINISHED, Event, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
@@ -75,8 +75,14 @@ def open_work(*, ami_id: str, arn: str = "", region: str = "") -> Work | None:
         return None
     attempt = open_attempts([image.id]).order_by("-id").first()
     if attempt is None:
+        now = postgres.now()
         attempt = InspectionAttempt.objects.create(
-            machine_image=image, arn=arn, region=region, counts=False
+            machine_image=image,
+            arn=arn,
+            region=region,
+            counts=False,
+            created_at=now,
+            updated_at=now,
         )
     return Work(image, attempt)
 
@@ -90,7 +96,7 @@ def open_attempts(image_ids: Iterable[int]) -> QuerySet[InspectionAttempt]:
 
 def note(attempt: InspectionAttempt, **columns: Any) -> bool:
     """Record something about an attempt; False if it was erased together with its image."""
-    found = _row(attempt).update(**columns, updated_at=clock.now())
+    found = _row(attempt).update(**columns, updated_at=postgres.now())
     for name, value in columns.items():
         setattr(attempt, name, value)
     return bool(found)
@@ -108,7 +114,7 @@ def claim_copy(attempt: InspectionAttempt, snapshot_copy_id: str) -> bool:
     ``attempt.snapshot_copy_id`` is then the other's, or empty if the attempt was erased.
     """
     unclaimed = _row(attempt).filter(snapshot_copy_id="")
-    unclaimed.update(snapshot_copy_id=snapshot_copy_id, updated_at=clock.now())
+    unclaimed.update(snapshot_copy_id=snapshot_copy_id, updated_at=postgres.now())
     claimed = _row(attempt).values_list("snapshot_copy_id", flat=True).first()
     attempt.snapshot_copy_id = claimed or ""
     return claimed == snapshot_copy_id
@@ -142,7 +148,7 @@ def is_repeated(error: BaseException) -> bool:
 
 def close(image_ids: Iterable[int], *, outcome: str, error: str = "") -> None:
     """End the attempts in progress at these images."""
-    now = clock.now()
+    now = postgres.now()
     reason = {"error": error[:MAX_ERROR]} if error else {}
     open_attempts(image_ids).update(outcome=outcome, finished_at=now, updated_at=now, **reason)
 

@@ -23,7 +23,7 @@ from api.inspection import attempts, shares
 from api.inspection.states import UNFINISHED
 from api.inspection.steps.release import discard_copy
 from api.models import InspectionAttempt, SnapshotShare
-from util import clock
+from util import postgres
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def find_leftovers() -> Iterator[Leftover]:
 
 def _shares() -> Iterator[Leftover]:
     """Return shares that no task has ended, but for those that an inspection is about to use."""
-    old = SnapshotShare.objects.filter(updated_at__lt=clock.now() - shares.IN_USE_FOR)
+    old = SnapshotShare.objects.filter(updated_at__lt=postgres.now() - shares.IN_USE_FOR)
     found = list(old.order_by("updated_at")[:AT_ONCE])
     in_use = shares.in_use(share.customer_snapshot_id for share in found)
     for share in found:
@@ -111,7 +111,7 @@ def _end_share(share: SnapshotShare) -> None:
     except Exception as error:
         # It comes last the next time, and not before some hours have passed.
         SnapshotShare.objects.filter(id=share.id).update(
-            error=str(error)[: attempts.MAX_ERROR], updated_at=clock.now()
+            error=str(error)[: attempts.MAX_ERROR], updated_at=postgres.now()
         )
         raise
 
@@ -119,10 +119,11 @@ def _end_share(share: SnapshotShare) -> None:
 def _instances() -> Iterator[Leftover]:
     ec2 = own_ec2()
     states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]}
+    young = postgres.now() - INSTANCE_AGE
     for page in ec2.get_paginator("describe_instances").paginate(Filters=[ours(), states]):
         for reservation in page["Reservations"]:
             for one in reservation["Instances"]:
-                if one["LaunchTime"] < clock.now() - INSTANCE_AGE:
+                if one["LaunchTime"] < young:
                     yield Leftover(
                         "instance",
                         one["InstanceId"],
@@ -135,9 +136,10 @@ def _instances() -> Iterator[Leftover]:
 def _volumes() -> Iterator[Leftover]:
     ec2 = own_ec2()
     unused = {"Name": "status", "Values": ["available"]}
+    young = postgres.now() - INSTANCE_AGE
     for page in ec2.get_paginator("describe_volumes").paginate(Filters=[ours(), unused]):
         for one in page["Volumes"]:
-            if one["CreateTime"] < clock.now() - INSTANCE_AGE:
+            if one["CreateTime"] < young:
                 yield Leftover(
                     "volume",
                     one["VolumeId"],
@@ -150,9 +152,10 @@ def _volumes() -> Iterator[Leftover]:
 def _snapshots() -> Iterator[Leftover]:
     """Return copies that no attempt in progress needs, and that no task is about to delete."""
     age = timedelta(seconds=2 * settings.INSPECTION_SNAPSHOT_CLEAN_UP_INITIAL_DELAY)
+    young = postgres.now() - age
     pages = own_ec2().get_paginator("describe_snapshots")
     for page in pages.paginate(OwnerIds=["self"], Filters=[ours()]):
-        old = [one for one in page["Snapshots"] if one["StartTime"] < clock.now() - age]
+        old = [one for one in page["Snapshots"] if one["StartTime"] < young]
         needed = _needed(one["SnapshotId"] for one in old)
         for one in old:
             if one["SnapshotId"] not in needed:
@@ -181,7 +184,7 @@ def _report_lost_inspectors() -> None:
     """
     waiting = list(
         InspectionAttempt.objects.filter(
-            finished_at__isnull=True, updated_at__lt=clock.now() - GRACE
+            finished_at__isnull=True, updated_at__lt=postgres.now() - GRACE
         )
         .exclude(inspector_instance_id="")
         .values_list("inspector_instance_id", flat=True)
@@ -193,7 +196,7 @@ def _report_lost_inspectors() -> None:
             lost |= set(asked) - _alive(asked)
     except AWS_TROUBLE as error:
         logger.warning("Cannot look for lost inspectors: %s", error)
-    now = clock.now()
+    now = postgres.now()
     InspectionAttempt.objects.filter(
         inspector_instance_id__in=lost, finished_at__isnull=True
     ).update(

@@ -7,7 +7,7 @@ from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery
 
 from api.inspection import slots
 from api.models import CloudType, InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 
 Status = MachineImage.Status
 
@@ -73,7 +73,7 @@ def slots_now() -> Slots:
 
 def states() -> list[StateOfInspections]:
     """Count the AMIs whose inspection has not ended, and those in error, by status."""
-    now = clock.now()
+    now = postgres.now()
     found = (
         MachineImage.objects.filter(
             cloud_type=CloudType.AWS, status__in=SHOWN, reference_image__isnull=True

@@ -8,7 +8,7 @@ from api.images.users import START_INSPECTIONS, to_requests, users_of_images
 from api.inspection import attempts
 from api.inspection.states import TRANSITIONS, Event
 from api.models import InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 from util.tasks import enqueue
 
 
@@ -29,7 +29,7 @@ def reinspect_images(*, image_ids: Iterable[int]) -> int:
     account uses. Gives how many images there were.
     """
     ids = list(image_ids)
-    now = clock.now()
+    now = postgres.now()
     images = MachineImage.objects.filter(id__in=ids)
     # In the order in which everybody locks them.
     locked = list(images.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))

@@ -15,7 +15,7 @@ from api.inspection import attempts, slots
 from api.inspection.states import UNFINISHED, Event, after
 from api.inspection.steps.copy import COPY_SNAPSHOT
 from api.models import CloudAccount, CloudType, ImageTags, InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ def _locked_images(ami_ids: Iterable[str]) -> list[MachineImage]:
 def _running(images: Iterable[MachineImage]) -> set[int]:
     """Return the images that are being inspected right now."""
     ids = [image.id for image in images if image.status in UNFINISHED - {Status.PENDING}]
-    young = clock.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
+    young = postgres.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
     in_progress = attempts.open_attempts(ids).filter(updated_at__gte=young)
     return set(in_progress.values_list("machine_image_id", flat=True))
 
@@ -194,7 +194,7 @@ def _attempts(
 
 
 def _store(steps: Mapping[MachineImage, Decision], wanted: Mapping[str, InspectionRequest]) -> None:
-    now = clock.now()
+    now = postgres.now()
     by_status: dict[str, list[int]] = {}
     for image, step in steps.items():
         status = after(image.status, step.event)
@@ -211,6 +211,8 @@ def _store(steps: Mapping[MachineImage, Decision], wanted: Mapping[str, Inspecti
                 machine_image=image,
                 arn=wanted[image.cloud_image_id].arn,
                 region=wanted[image.cloud_image_id].region,
+                created_at=now,
+                updated_at=now,
                 **({} if step.event is Event.STARTED else _ended(now)),
             )
             for image, step in steps.items()

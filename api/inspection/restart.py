@@ -7,7 +7,7 @@ from django.conf import settings
 from api.images.users import inspect_after_all, neglected_images, to_requests, users_of_images
 from api.inspection.request import start_inspections, start_waiting
 from api.inspection.states import UNFINISHED
-from util import clock
+from util import postgres
 
 BATCH = 500
 """Images whose inspections are started in one transaction."""
@@ -22,7 +22,7 @@ def inspect_pending_images() -> None:
     """
     start_waiting()
     inspect_after_all(neglected_images())
-    since = clock.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
+    since = postgres.now() - timedelta(seconds=settings.INSPECT_PENDING_IMAGES_MIN_AGE)
     users = users_of_images().filter(
         machine_image__status__in=UNFINISHED,
         machine_image__waiting_since__isnull=True,

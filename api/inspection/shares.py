@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from api.clouds.aws.inspection import disk_copies
 from api.clouds.aws.session import own_account_id
 from api.models import InspectionAttempt, SnapshotShare
-from util import clock
+from util import postgres
 
 IN_USE_FOR = timedelta(hours=2)
 """For how long a share is left to the tasks that use it and end it."""
@@ -20,7 +21,7 @@ IN_USE_FOR = timedelta(hours=2)
 
 def record(*, customer_snapshot_id: str, region: str, arn: str, ami_id: str) -> None:
     """Remember that a snapshot is about to be shared with us."""
-    now = clock.now()
+    now = postgres.now()
     SnapshotShare.objects.bulk_create(
         [
             SnapshotShare(
@@ -38,20 +39,26 @@ def record(*, customer_snapshot_id: str, region: str, arn: str, ami_id: str) -> 
     )
 
 
-def in_use(customer_snapshot_ids: Iterable[str], *, besides_copy: str = "") -> set[str]:
-    """Select the snapshots that inspections are about to copy, other than one that has a copy.
+def in_use(customer_snapshot_ids: Iterable[str]) -> set[str]:
+    """Select the snapshots that inspections are about to copy, or have begun to.
 
     Several images may have one snapshot, and an image may be inspected again at any time.
     """
-    others = InspectionAttempt.objects.filter(
+    return set(_users(customer_snapshot_ids).values_list("customer_snapshot_id", flat=True))
+
+
+def copies_of(customer_snapshot_id: str) -> set[str]:
+    """Select the copies that inspections have of a snapshot; an empty id for one that has none."""
+    return set(_users([customer_snapshot_id]).values_list("snapshot_copy_id", flat=True))
+
+
+def _users(customer_snapshot_ids: Iterable[str]) -> QuerySet[InspectionAttempt]:
+    return InspectionAttempt.objects.filter(
         customer_snapshot_id__in=list(customer_snapshot_ids),
         share_removed_at__isnull=True,
         finished_at__isnull=True,
-        updated_at__gte=clock.now() - IN_USE_FOR,
+        updated_at__gte=postgres.now() - IN_USE_FOR,
     )
-    if besides_copy:
-        others = others.exclude(snapshot_copy_id=besides_copy)
-    return set(others.values_list("customer_snapshot_id", flat=True))
 
 
 def end(*, customer_snapshot_id: str, region: str, arn: str) -> None:
@@ -65,7 +72,7 @@ def end(*, customer_snapshot_id: str, region: str, arn: str) -> None:
     disk_copies.unshare(
         disk_copies.customer_ec2(arn, region), customer_snapshot_id, account_id=own_account_id()
     )
-    now = clock.now()
+    now = postgres.now()
     with transaction.atomic():
         if share and not _forget(share):
             return

@@ -13,7 +13,7 @@ from django.db.models.functions import RowNumber
 
 from api.images.users import InspectionRequest, is_tagged, to_requests, users_of_images
 from api.models import InspectionAttempt, Instance, MachineImage
-from util import clock, locks
+from util import locks, postgres
 
 STALE_AFTER = timedelta(hours=2)
 """How long an attempt of which nothing is heard takes up room; inspectors end after one hour."""
@@ -32,7 +32,7 @@ def lock() -> None:
 def free() -> int:
     """Return how many inspections may begin now. Holds as long as the lock does."""
     in_progress = InspectionAttempt.objects.filter(
-        finished_at__isnull=True, outcome="", updated_at__gte=clock.now() - STALE_AFTER
+        finished_at__isnull=True, outcome="", updated_at__gte=postgres.now() - STALE_AFTER
     )
     return max(0, int(settings.MAX_CONCURRENT_INSPECTIONS) - in_progress.count())
 

@@ -79,19 +79,27 @@ def _fill_stubs(saved: SavedImages, wanted: Mapping[str, WantedImage]) -> None:
     stubs = {
         image.id: wanted[ami_id]
         for ami_id, image in saved.known.items()
-        if image.status == Status.UNAVAILABLE and wanted[ami_id].described
+        if image.is_undescribed and wanted[ami_id].described
     }
     if not stubs:
         return
 
     def fill(image: MachineImage) -> None:
         # Another worker may have filled it since we looked.
-        if image.status == Status.UNAVAILABLE:
+        if _is_undescribed(image):
             _describe(image, stubs[image.id])
             saved.new.add(image.cloud_image_id)
             saved.known[image.cloud_image_id] = KnownImage(image.id, image.status)
 
     change_images(image_ids=stubs, change=fill, reason=Reason.DESCRIBE)
+
+
+def _is_undescribed(image: MachineImage) -> bool:
+    """Return what ``api.clouds.aws.selectors.UNDESCRIBED`` says of a row."""
+    if image.status == Status.UNAVAILABLE:
+        return True
+    is_again = image.status in (Status.PENDING, Status.ERROR) and image.reference_image_id is None
+    return is_again and image.owner_aws_account_id is None
 
 
 def new_image(wanted: WantedImage) -> MachineImage:

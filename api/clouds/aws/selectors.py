@@ -24,19 +24,26 @@ LEFT JOIN LATERAL (
 WHERE instance.cloud_type = 'aws' AND lower(instance.cloud_instance_id) = ANY(%s)
 """
 
-_IMAGES = """
-SELECT image.cloud_image_id, image.id, image.status,
+UNDESCRIBED = """
+(image.status = 'unavailable'
+ OR image.status IN ('pending', 'error') AND image.owner_aws_account_id IS NULL
+    AND image.reference_image_id IS NULL)
+"""
+"""Condition of AMIs that AWS did not show to us; one that is inspected again all the same is."""
+
+_IMAGES = f"""
+SELECT image.cloud_image_id, image.id, image.status, {UNDESCRIBED},
        image.status IN ('inspected', 'error') AND image.inspection_json IS NULL
            AND (image.status = 'error' OR image.rhel_detected_by_tag
                 OR image.marketplace
-                   AND image.product_codes @> '[{"ProductCodeType": "marketplace"}]' IS NOT TRUE),
+                   AND image.product_codes @> '[{{"ProductCodeType": "marketplace"}}]' IS NOT TRUE),
        ARRAY(SELECT account.id
              FROM api_imagetags tags JOIN api_cloudaccount account ON account.id = cloud_account_id
              WHERE machine_image_id = image.id AND cloud_account_id = ANY(%s)
                AND described_at >= enabled_at)
 FROM api_machineimage image
 WHERE image.cloud_type = 'aws' AND image.cloud_image_id = ANY(%s)
-"""
+"""  # noqa: S608 - made of constants
 
 
 class Account(NamedTuple):
@@ -76,14 +83,15 @@ class KnownInstance(NamedTuple):
 class KnownImage(NamedTuple):
     """A stored image.
 
-    ``is_settled`` tells of one that nobody looked into, though one customer's tags or account may
-    be all that settled it. ``described_to`` are
-    those of our accounts that AWS was asked about it for since they were enabled: each sees tags of
-    its own only, and logs tell of what changed since.
+    ``is_undescribed`` tells of one that AWS did not show to us, ``is_settled`` of one that nobody
+    looked into, though one customer's tags or account may be all that settled it. ``described_to``
+    are those of our accounts that AWS was asked about it for since they were enabled: each sees
+    tags of its own only, and logs tell of what changed since.
     """
 
     id: int
     status: str
+    is_undescribed: bool = False
     is_settled: bool = False
     described_to: frozenset[int] = frozenset()
 
@@ -134,6 +142,6 @@ def load_images(ami_ids: Iterable[str], account_ids: Iterable[int] = ()) -> dict
     with connection.cursor() as cursor:
         cursor.execute(_IMAGES, [sorted(set(account_ids)), wanted])
         return {
-            ami_id: KnownImage(image_id, status, is_settled, frozenset(described_to))
-            for ami_id, image_id, status, is_settled, described_to in cursor.fetchall()
+            row[0]: KnownImage(row[1], row[2], row[3], row[4], frozenset(row[5]))
+            for row in cursor.fetchall()
         }

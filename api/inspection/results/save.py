@@ -6,6 +6,7 @@ A handful of statements, however many images a batch tells of.
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -17,7 +18,7 @@ from api.inspection import attempts
 from api.inspection.results.parse import Finding, Result
 from api.inspection.states import Event, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 from util.batches import batched_by_size
 from util.metrics import counter
 
@@ -124,7 +125,7 @@ def _assign(images: Mapping[str, int], findings: Sequence[Finding]) -> list[_Rec
 
     Leaves out those that were recorded before, and are delivered again.
     """
-    made = _Attempts(images.values())
+    made, now = _Attempts(images.values()), postgres.now()
     recorded = []
     for finding in findings:
         image_id = images.get(finding.ami_id)
@@ -140,7 +141,7 @@ def _assign(images: Mapping[str, int], findings: Sequence[Finding]) -> list[_Rec
             logger.info("The result for image %s is stored already", finding.ami_id)
             continue
         OUTCOMES.labels(SAVED).inc()
-        _finish(attempt, finding, is_asked=attempt.pk is not None)
+        _finish(attempt, finding, is_asked=attempt.pk is not None, now=now)
         recorded.append(_Recorded(image_id, finding, attempt))
     return recorded
 
@@ -156,8 +157,7 @@ _RESULT_COLUMNS = (
 )
 
 
-def _finish(attempt: InspectionAttempt, finding: Finding, *, is_asked: bool) -> None:
-    now = clock.now()
+def _finish(attempt: InspectionAttempt, finding: Finding, *, is_asked: bool, now: datetime) -> None:
     outcome = attempts.INSPECTED if finding.is_conclusive else attempts.INCONCLUSIVE
     attempt.result = finding.document
     attempt.outcome = outcome if is_asked else attempts.UNASKED

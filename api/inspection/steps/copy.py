@@ -19,7 +19,7 @@ from api.images.changes import create_images
 from api.inspection import attempts, shares
 from api.inspection.attempts import Work
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -216,4 +216,4 @@ def record_copy(ami_id: str, *, of: MachineImage, region: str) -> None:
     unlinked = MachineImage.objects.filter(
         cloud_type=CloudType.AWS, cloud_image_id=ami_id, reference_image__isnull=True
     )
-    unlinked.update(reference_image=of, updated_at=clock.now())
+    unlinked.update(reference_image=of, updated_at=postgres.now())

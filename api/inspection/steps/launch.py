@@ -11,7 +11,7 @@ from api.inspection import attempts
 from api.inspection.attempts import Work
 from api.inspection.states import Event, after
 from api.models import InspectionAttempt, MachineImage
-from util import clock
+from util import postgres
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def mark_inspecting(work: Work) -> None:
     for image in locked:
         status = after(image.status, Event.LAUNCHED)
         if status is not None:
-            locked.update(status=status, updated_at=clock.now())
+            locked.update(status=status, updated_at=postgres.now())
 
 
 @transaction.atomic

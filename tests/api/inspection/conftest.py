@@ -7,6 +7,11 @@ from tests.api.clouds.aws.conftest import aws, pipes_ready, requests  # noqa: F4
 from tests.api.inspection.testbed import Testbed
 
 
+@pytest.fixture(autouse=True)
+def _times_go_together(one_clock):
+    """Inspections go by PostgreSQL's clock (decision 41), and these tests travel in time."""
+
+
 @pytest.fixture
 def testbed(db, pipes_ready, queued, monkeypatch):  # noqa: F811
     """An enabled AWS account, our buckets and queues, and the inspectors' launch template."""

@@ -69,6 +69,28 @@ def test_the_row_lives_as_long_as_the_share(testbed, image, snapshot):
     assert attempts_at(image)[0].share_removed_at
 
 
+def test_images_of_one_snapshot_end_its_share_together(testbed, image, snapshot):
+    """Whoever ends while others still copy leaves it to them; nobody waits for the sweep."""
+    other = testbed.image(
+        testbed.customers.register_image(
+            Name="of the same disk",
+            RootDeviceName="/dev/xvda",
+            BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}}],
+        )["ImageId"]
+    )
+    testbed.start(other)
+    copy_disk(testbed, image)
+    # The other one has the share, and no copy yet.
+    InspectionAttempt.objects.filter(machine_image=other).update(customer_snapshot_id=snapshot)
+    (first,) = testbed.queued.named(names.REMOVE)
+    testbed.run(first.name, *first.args)
+    assert testbed.shared_with(snapshot) == [PRIMARY_ACCOUNT_ID]
+    copy_disk(testbed, other)
+    second = testbed.queued.named(names.REMOVE)[-1]
+    testbed.run(second.name, *second.args)
+    assert (testbed.shared_with(snapshot), SnapshotShare.objects.count()) == ([], 0)
+
+
 def test_the_share_of_an_erased_customer_is_ended_by_its_task(testbed, image, snapshot):
     copy_disk(testbed, image)
     erase(testbed)

@@ -15,7 +15,7 @@ from django.db.models import Min, Q
 from api.clouds.aws.cloudtrail.listing import ListedObject
 from api.clouds.aws.cloudtrail.object_keys import TrailKey
 from api.models import AuditedDay, AuditFinding, TrailDigest
-from util import clock
+from util import clock, postgres
 from util.metrics import counter
 
 HOURS_AT_ONCE = 5000
@@ -210,14 +210,14 @@ def to_requeue(keys: Collection[str], *, bucket: str) -> set[str]:
         reason=AuditFinding.Reason.LOG_UNPROCESSED,
         resolved_at=None,
     )
-    waiting = Q(requeued_at=None) | Q(requeued_at__lt=clock.now() - REQUEUE_AGAIN_AFTER)
+    waiting = Q(requeued_at=None) | Q(requeued_at__lt=postgres.now() - REQUEUE_AGAIN_AFTER)
     return set(open_ones.filter(waiting).values_list("key", flat=True))
 
 
 def note_requeued(keys: Collection[str], *, bucket: str) -> None:
     """Note that messages about objects were sent."""
     AuditFinding.objects.filter(bucket=bucket, key__in=keys, resolved_at=None).update(
-        requeued_at=clock.now()
+        requeued_at=postgres.now()
     )
 
 

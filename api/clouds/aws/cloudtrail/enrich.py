@@ -28,7 +28,7 @@ from api.clouds.aws.describe.ec2 import (
 from api.clouds.aws.errors import code_of, is_access_denied, is_throttling
 from api.clouds.aws.images import ShownImage
 from api.clouds.aws.selectors import Account, KnownImage, KnownInstance, load_images, load_instances
-from api.models import DescribeRun, MachineImage
+from api.models import DescribeRun
 from util.postgres import DatabaseClock
 
 logger = logging.getLogger(__name__)
@@ -169,11 +169,7 @@ def missing_images(
     missing: dict[AccountRegion, set[str]] = defaultdict(set)
     for where, ami_id in used:
         image = known.get(ami_id)
-        if (
-            image is None
-            or image.status == MachineImage.Status.UNAVAILABLE
-            or where.account.id not in image.described_to
-        ):
+        if image is None or image.is_undescribed or where.account.id not in image.described_to:
             missing[where].add(ami_id)
     for where, ami_id in tagged:
         if ami_id not in known:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from django.db import connection
 
-from api.clouds.aws.selectors import metered_accounts
+from api.clouds.aws.selectors import UNDESCRIBED, metered_accounts
 from api.models import Instance
-from util import clock
+from util import postgres
 
 INSTANCES_WITHIN = timedelta(days=2)
 """EC2 forgets what was terminated after about an hour, so older instances are not asked for."""
@@ -17,29 +17,29 @@ AT_ONCE = 2000
 """Most instances, and most images, that are asked for at once of one account."""
 
 # In any order: where there are more than are asked for at once, all have their turn.
-_IMAGES = """
+_IMAGES = f"""
 SELECT region, ami_id
 FROM (
     SELECT DISTINCT instance.region, image.cloud_image_id AS ami_id
     FROM api_instance instance
     JOIN api_machineimage image ON image.id = instance.machine_image_id
     WHERE instance.cloud_account_id = %s
-      AND image.cloud_type = 'aws' AND image.status = 'unavailable'
+      AND image.cloud_type = 'aws' AND {UNDESCRIBED}
 ) AS missing
 ORDER BY random()
 LIMIT %s
-"""
+"""  # noqa: S608 - made of constants
 
-_ACCOUNTS = """
+_ACCOUNTS = f"""
 SELECT instance.cloud_account_id
 FROM api_machineimage image
 JOIN api_instance instance ON instance.machine_image_id = image.id
-WHERE image.cloud_type = 'aws' AND image.status = 'unavailable'
+WHERE image.cloud_type = 'aws' AND {UNDESCRIBED}
 UNION
 SELECT cloud_account_id
 FROM api_instance
 WHERE cloud_type = 'aws' AND machine_image_id IS NULL AND created_at > %s
-"""
+"""  # noqa: S608 - made of constants
 
 
 def missing_images(account_id: int) -> dict[str, set[str]]:
@@ -54,7 +54,7 @@ def missing_instances(account_id: int) -> dict[str, set[str]]:
     rows = Instance.objects.filter(
         cloud_account_id=account_id,
         machine_image=None,
-        created_at__gt=clock.now() - INSTANCES_WITHIN,
+        created_at__gt=postgres.now() - INSTANCES_WITHIN,
     )
     newest_first = rows.order_by("-created_at", "-id")
     return _by_region(newest_first.values_list("region", "cloud_instance_id")[:AT_ONCE])
@@ -63,7 +63,7 @@ def missing_instances(account_id: int) -> dict[str, set[str]]:
 def accounts_with_gaps() -> list[int]:
     """Return the metered accounts of which something is missing."""
     with connection.cursor() as cursor:
-        cursor.execute(_ACCOUNTS, [clock.now() - INSTANCES_WITHIN])
+        cursor.execute(_ACCOUNTS, [postgres.now() - INSTANCES_WITHIN])
         account_ids = [account_id for (account_id,) in cursor.fetchall()]
     metered = metered_accounts().filter(id__in=account_ids)
     return list(metered.order_by("id").values_list("id", flat=True))

@@ -17,7 +17,7 @@ from api.clouds.aws.images import ShownImage
 from api.clouds.aws.selectors import Account, load_images
 from api.clouds.freshness import count_describe
 from api.clouds.provider import TransientCloudError
-from api.models import CloudType, DescribeRun, MachineImage
+from api.models import CloudType, DescribeRun
 from util.postgres import DatabaseClock
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def read_images(
     settled = {
         ami_id
         for ami_id, image in known.items()
-        if image.status != MachineImage.Status.UNAVAILABLE and account.id in image.described_to
+        if not image.is_undescribed and account.id in image.described_to
     }
     arn = parse_arn(account.arn)
     shown: list[ShownImage] = []

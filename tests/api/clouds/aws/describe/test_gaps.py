@@ -10,6 +10,7 @@ from api.clouds.aws.describe.ec2 import TERMINATED, DescribedInstance
 from api.clouds.aws.describe.gaps import accounts_with_gaps
 from api.clouds.aws.describe.sync import complete_accounts, describe_account, describe_missing
 from api.clouds.provider import TransientCloudError
+from api.inspection.reinspection import reinspect_image
 from api.models import (
     CloudAccount,
     Correction,
@@ -31,7 +32,7 @@ TAG = [{"Key": trail.RHEL_TAG, "Value": "x"}]
 
 
 @pytest.fixture
-def testbed(aws, db, queued, monkeypatch):
+def testbed(aws, db, queued, monkeypatch, one_clock):
     """An account, of which one region is looked at."""
     monkeypatch.setattr(sync, "DatabaseClock", lambda: clock)
     monkeypatch.setattr(sync, "describe_regions", lambda arn: ["us-east-1"])
@@ -87,6 +88,25 @@ def test_so_does_every_look_at_the_account(testbed, queued):
     describe_account(account_id=testbed.account.id)
     assert image(ami).status == "pending"
     assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
+
+
+@pytest.mark.parametrize("outcome", ["pending", "error"])
+def test_an_image_that_an_operator_had_inspected_again(testbed, queued, outcome):
+    """It is pending then (spec 05 §2), or in error, and AWS has told nothing of it all the same."""
+    ami = testbed.image()
+    stub = make_aws_image(
+        cloud_image_id=ami, status="unavailable", name=None, owner_aws_account_id=None
+    )
+    make_instance(account=testbed.account, image=stub)
+    reinspect_image(image_id=stub.id)
+    assert image(ami).status == "pending"
+    MachineImage.objects.update(status=outcome)
+    queued.clear()
+    ask_again(testbed)
+    assert (image(ami).status, image(ami).name is None) == ("pending", False)
+    assert image(ami).owner_aws_account_id
+    assert [task.args[0][0][1] for task in queued.named(INSPECT)] == [ami]
+    assert accounts_with_gaps() == []
 
 
 def test_an_image_of_windows(testbed, queued):
