@@ -19,7 +19,7 @@ from api.tasks.aws import audit_logs as audit_logs_task
 from tests.api.clouds.aws.testbed import ACCOUNT, BUCKET, at, events, make_account
 from tests.generators import cloudtrail as trail
 
-pytestmark = pytest.mark.usefixtures("queued")
+pytestmark = pytest.mark.usefixtures("queued", "one_clock")
 
 Reason = AuditFinding.Reason
 
