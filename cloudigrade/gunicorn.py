@@ -14,6 +14,7 @@ from django.conf import settings
 from cloudigrade.settings.environment import clowder, env
 from cloudigrade.start_up import log_configuration
 from util.hang_up import watch_clients
+from util.kept_connections import look_before_asking
 from util.transaction_limits import limit_transactions
 
 DEFAULT_PORT = 8080
@@ -99,6 +100,7 @@ def post_worker_init(worker: Any) -> None:
     """
     limit_transactions("api")
     watch_clients()
+    look_before_asking()
     # Loaded here: the place for metrics must be known first.
     import_module("util.task_metrics").publish_from_web()
     if worker.age == 1:

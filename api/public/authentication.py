@@ -12,6 +12,7 @@ from api.models import User
 from util.identity import Caller, IdentityError, MissingTenant, read_caller
 from util.log_context import set_customer
 from util.metrics import counter
+from util.replica import connection
 from util.request_id import INSIGHTS_HEADER
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,9 @@ tenant_mismatches = counter(
     "Requests with the account number of one customer and the org id of another",
 )
 
+_COLUMNS = [column.attname for column in User._meta.concrete_fields]
 # Every request begins with this statement. An id that is not given is null and matches nobody.
-_FIND = "SELECT * FROM api_user WHERE account_number = %s OR org_id = %s"
+_FIND = f"SELECT {', '.join(_COLUMNS)} FROM api_user WHERE account_number = %s OR org_id = %s"  # noqa: S608
 
 
 class IdentityHeaderAuthentication(BaseAuthentication):
@@ -94,7 +96,9 @@ def find_user(caller: Caller) -> User | None:
     number's wins, and an account number that nobody has leaves the org id's, whoever that is
     (spec 01 §2.2, README decision 8).
     """
-    users = list(User.objects.raw(_FIND, [caller.account_number, caller.org_id]))
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [caller.account_number, caller.org_id])
+        users = [User.from_db(connection.alias, _COLUMNS, row) for row in cursor.fetchall()]
     by_account = [
         user
         for user in users

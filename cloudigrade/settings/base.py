@@ -55,16 +55,17 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "util.errors.JSONNotFoundMiddleware",
     "util.slash.SlashMiddleware",
-    # Sessions, users and messages serve the admin only. The console's forms have a CSRF token;
-    # other requests neither read nor get a cookie.
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "util.browser.SessionMiddleware",
+    # It only looks at forms, and at views that do not say that they need no protection.
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "util.browser.AuthenticationMiddleware",
+    "util.browser.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
+BROWSER_PATHS = ("/admin/", "/api-auth/", "/internal/console/")
+"""Where people come with a browser: what needs a session."""
 CSRF_FAILURE_VIEW = "api.console.views.csrf_failure"
 GRAFANA_DASHBOARD_URL = env("GRAFANA_DASHBOARD_URL")
 CSRF_TRUSTED_ORIGINS = env("DJANGO_CSRF_TRUSTED_ORIGINS")
