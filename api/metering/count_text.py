@@ -1,48 +1,68 @@
 """A day's stored counts as JSON that names their members, as the APIs and messages show them.
 
-Much the same keys come back every day, thousands of them on a page: so they are written once and
-their text is used again. Pure.
+Much the same counts come back every day, thousands of them on a page: so each is written once and
+its text is used again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
 """What a number of instances is told for, in the order in which it is stored and shown."""
 
 KNOWN_CHARACTERS = 4 * 1024 * 1024
-"""Characters of entries that are kept to be used again."""
+"""Characters that are kept to be used again, twice: of keys, and of counts."""
 
 
-class Beginnings(dict[str, str]):
-    """For the values of a key, as JSON text, how its entry begins: all but the number."""
+class Known(dict[str, str]):
+    """What is written once and used again, for a while, whoever it is for."""
 
-    _characters = 0
+    def __init__(self, write: Callable[[str], str]) -> None:
+        super().__init__()
+        self._write = write
+        self._characters = 0
 
-    def __missing__(self, values: str) -> str:
-        entry = _written(_entry(json.loads(f"[{values}, 0]")))
-        self._characters += len(entry)
+    def __missing__(self, text: str) -> str:
+        written = self._write(text)
+        self._characters += len(text) + len(written)
         if self._characters > KNOWN_CHARACTERS:
             self.clear()
-            self._characters = len(entry)
-        beginning = self[values] = entry.removesuffix("0}")
-        return beginning
+            self._characters = len(text) + len(written)
+        self[text] = written
+        return written
 
 
-def named_counts(counts: str, beginnings: Beginnings) -> str:
+def _beginning(values: str) -> str:
+    """Return how the entry of a key begins: all but the number."""
+    return _written(_entry(json.loads(f"[{values}, 0]"))).removesuffix("0}")
+
+
+def _whole(count: str) -> str:
+    values, _, number = count.rpartition(", ")
+    return f"{_beginnings[values]}{number}}}"
+
+
+_beginnings = Known(_beginning)
+"""By the values of a key, as stored JSON."""
+
+_entries = Known(_whole)
+"""By a stored count without its brackets. Most of a customer's are those of the day before."""
+
+
+def named_counts(counts: str) -> str:
     """Return the JSON array of a day's counts, without parsing what is known already.
 
     ``counts`` are JSON as PostgreSQL writes it, with one blank after each comma:
     ``[[arch, role, sla, usage, service_type, count], ...]``. A value that holds what separates two
     counts tears a string apart, which is no JSON then.
     """
+    if counts == "[]":
+        return counts
     try:
-        pieces = [count.rpartition(", ") for count in counts[2:-2].split("], [") if count]
-        entries = ",".join([f"{beginnings[values]}{number}}}" for values, _, number in pieces])
+        return f"[{','.join([_entries[count] for count in counts[2:-2].split('], [')])}]"
     except ValueError:
-        entries = ",".join(_written(_entry(count)) for count in json.loads(counts))
-    return f"[{entries}]"
+        return f"[{','.join(_written(_entry(count)) for count in json.loads(counts))}]"
 
 
 def _entry(count: Sequence[Any]) -> dict[str, Any]:

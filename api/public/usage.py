@@ -9,9 +9,9 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from api.coverage.quality import Quality, of_days
 from api.metering import reports
-from api.metering.count_text import Beginnings, named_counts
+from api.metering.count_text import named_counts
 from api.metering.reports import StoredDay
-from api.public.renderers import Fragment, compact_json
+from api.public.renderers import Fragment, Fragments, compact_json
 from api.public.timestamps import parse_day
 from util import clock
 
@@ -98,7 +98,7 @@ def wants_quality(query: Mapping[str, str]) -> bool:
 
 def show_days(
     user_id: int, ordinals: Sequence[int], *, with_quality: bool = False
-) -> Fragment | Iterator[Fragment]:
+) -> Fragments | Iterator[Fragment]:
     """Write consecutive days of a customer as a JSON array; a large one day by day.
 
     ``with_quality`` adds how far each of them can be trusted.
@@ -107,7 +107,7 @@ def show_days(
     large ones are read.
     """
     if not ordinals:
-        return Fragment("[]")
+        return Fragments()
     days = [datetime.date.fromordinal(ordinal) for ordinal in ordinals]
     stored = reports.daily_usage(user_id=user_id, first_day=days[0], last_day=days[-1])
     if len(stored) < len(days):
@@ -115,11 +115,7 @@ def show_days(
     qualities = of_days(user_id, days[0], days[-1]) if with_quality else {}
     if any(day.counts is None for day in stored.values()):
         return _read_and_show(user_id, stored, qualities)
-    beginnings = Beginnings()
-    shown = (
-        _render_day(day, stored[day].counts or "", beginnings, qualities.get(day)) for day in days
-    )
-    return Fragment(f"[{','.join(shown)}]")
+    return Fragments(_render_day(day, stored[day].counts or "", qualities.get(day)) for day in days)
 
 
 def _read_and_show(
@@ -134,7 +130,6 @@ def _read_and_show(
     began. Where it is not, UsageChanged breaks the connection: the client has a part of an answer,
     and knows it, rather than a page that never was.
     """
-    beginnings = Beginnings()
     for days in _batches(stored):
         counts = reports.counts_of_days(
             user_id=user_id, revisions={day: stored[day].revision for day in days}
@@ -142,7 +137,7 @@ def _read_and_show(
         counts.reverse()
         for day in days:
             # Taken away from the list, a day's text does not outlive its turn.
-            yield Fragment(_render_day(day, counts.pop(), beginnings, qualities.get(day)))
+            yield _render_day(day, counts.pop(), qualities.get(day))
 
 
 def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetime.date]]:
@@ -158,8 +153,7 @@ def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetim
     yield batch
 
 
-def _render_day(
-    day: datetime.date, counts: str, beginnings: Beginnings, quality: Quality | None
-) -> str:
+def _render_day(day: datetime.date, counts: str, quality: Quality | None) -> Fragment:
     more = f',"quality":{compact_json(quality._asdict())}' if quality else ""
-    return f'{{"date":"{day}","maximum_counts":{named_counts(counts, beginnings)}{more}}}'
+    shown = f'{{"date":"{day}","maximum_counts":{named_counts(counts)}{more}}}'
+    return Fragment(shown.encode())

@@ -16,7 +16,7 @@ from django.db import connection
 
 from api.coverage.quality import states_of_days
 from api.measures.totals import totals_of_days
-from api.metering.count_text import Beginnings, named_counts
+from api.metering.count_text import named_counts
 from api.push.claims import Claim, Outgoing, forget_without_usage, lease, settle
 from util.arrays import array_literal
 
@@ -152,8 +152,7 @@ def _changed(claims: Mapping[DayKey, Claim]) -> list[DayMessage]:
     lease(unread)
     ready = [day for day in days.values() if not day.is_postponed]
     details = Details([day.key for day in ready])
-    beginnings = Beginnings()
-    contents = {day.key: _content(day, claims[day.key], details, beginnings) for day in ready}
+    contents = {day.key: _content(day, claims[day.key], details) for day in ready}
     numbered = _number(ready, contents)
     outgoing, known = [], []
     for day in ready:
@@ -209,7 +208,7 @@ class Details:
         return None if totals is None else totals._asdict()
 
 
-def _content(day: _Day, claim: Claim, details: Details, beginnings: Beginnings) -> bytes:
+def _content(day: _Day, claim: Claim, details: Details) -> bytes:
     """Return a message's ``data``, without its revision."""
     members: dict[str, Any] = {
         "org_id": day.org_id,
@@ -221,7 +220,7 @@ def _content(day: _Day, claim: Claim, details: Details, beginnings: Beginnings) 
         "quality": details.quality(day.key),
     }
     if day.counts is not None:
-        counts = named_counts(day.counts, beginnings).encode()
+        counts = named_counts(day.counts).encode()
         if len(counts) <= LARGEST - _ROOM_FOR_THE_REST:
             return msgspec.json.encode({**members, "maximum_counts": msgspec.Raw(counts)})
     return msgspec.json.encode({**members, "maximum_counts_url": _address(day.date)})

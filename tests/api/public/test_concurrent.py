@@ -182,7 +182,8 @@ def test_rendering_understands_any_text(counts):
         for number, day in enumerate(counts)
     }
     with mock.patch.object(reports, "daily_usage", return_value=stored):
-        shown = json.loads(usage.show_days(1, range(first, first + len(counts))))
+        days = usage.show_days(1, range(first, first + len(counts)))
+        shown = [json.loads(day) for day in days]
     assert shown == [
         {
             "date": str(day),
