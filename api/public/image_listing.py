@@ -4,16 +4,15 @@ What an inspection found of an image may be a megabyte. A page of many such imag
 sent, piece by piece (README decisions 38, 43).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 from api.public.brackets import UNSORTED, Sorting
 from api.public.facets import MOST_FREQUENT, Facets, facets_of
 from api.public.filters import IS_RHEL
-from api.public.listings import Listing, Page, Values
+from api.public.listings import Listing, Page
 from api.public.objects import ImageRow
 from util.batches import PIECE, batched_by_size
 
@@ -106,14 +105,14 @@ class ImageListing(Listing):
     def page(self, start: int, stop: int) -> Page:
         """Read a page, of large rows only the first."""
         total, found = self._fetch_counted(_PAGE, _COUNT, start, stop, **self.sorting._asdict())
-        rows = [(_image(row[:-1]), int(row[-1])) for row in found]
+        rows = [(ImageRow._make(row[:-1]), int(row[-1])) for row in found]
         if not rows or rows[-1][1] <= PIECE:
             return Page(total, [row for row, _ in rows])
         return Page(total, self._with_texts(rows), is_large=True)
 
     def one(self, id: int) -> ImageRow | None:
         """Read an image."""
-        return next(map(_image, self._fetch_one(_ONE, id)), None)
+        return next(map(ImageRow._make, self._fetch_one(_ONE, id)), None)
 
     def facets(self) -> Facets:
         """Count the rows on all pages by the values of some fields."""
@@ -134,16 +133,4 @@ class ImageListing(Listing):
         texts = {id: large for id, *large in self._fetch(_TEXTS, [row.id for row in rows])}
         for row in rows:
             inspection_json, syspurpose = texts.pop(row.id, (None, None))
-            yield row._replace(inspection_json=inspection_json, syspurpose=_parsed(syspurpose))
-
-
-def _image(values: Values) -> ImageRow:
-    row = ImageRow._make(values)
-    return row._replace(
-        syspurpose=_parsed(row.syspurpose), product_codes=_parsed(row.product_codes)
-    )
-
-
-def _parsed(text: str | None) -> Any:
-    """Read JSON, which cursors give as text."""
-    return None if text is None else json.loads(text)
+            yield row._replace(inspection_json=inspection_json, syspurpose=syspurpose)

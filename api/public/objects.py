@@ -1,7 +1,7 @@
 """What clients see of accounts, instances and images: from rows to JSON objects (spec 01 §6, §7).
 
 The functions are plain because lists of a hundred objects pass through them; that they keep to the
-components of the OpenAPI document is tested.
+components of the OpenAPI document is tested. Instants stay what they are until they are written.
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.models import CloudAccount, CloudType
-from api.public.timestamps import render_instant
+from api.public.renderers import is_object, stored_json
 
 JSONObject = dict[str, Any]
 
@@ -46,7 +46,7 @@ class InstanceRow(NamedTuple):
 
 
 class ImageRow(NamedTuple):
-    """The columns that are shown of an image."""
+    """The columns that are shown of an image; what is JSON comes as text, as cursors give it."""
 
     id: int
     created_at: datetime
@@ -65,38 +65,41 @@ class ImageRow(NamedTuple):
     rhel_release_files_found: bool
     rhel_signed_packages_found: bool
     rhel_version: str | None
-    syspurpose: Any
+    syspurpose: str | None
     openshift_detected: bool
     owner_aws_account_id: str | None
     platform: str | None
     region: str | None
     is_cloud_access: bool
     is_marketplace: bool
-    product_codes: Any
+    product_codes: str | None
     platform_details: str | None
     usage_operation: str | None
 
 
 def account_object(account: AccountRow | CloudAccount) -> JSONObject:
     """Show a cloud account (spec 01 §6.2)."""
-    times = _times(account)
+    created_at, updated_at = account.created_at, account.updated_at
     content: JSONObject
     if account.cloud_type == CloudType.AWS:
         content = {
             "aws_cloud_account_id": account.id,
             "account_arn": account.account_arn,
             "aws_account_id": account.aws_account_id,
-            **times,
+            "created_at": created_at,
+            "updated_at": updated_at,
         }
     else:
         content = {
             "azure_cloud_account_id": account.id,
             "subscription_id": str(account.subscription_id),
-            **times,
+            "created_at": created_at,
+            "updated_at": updated_at,
         }
     return {
         "account_id": account.id,
-        **times,
+        "created_at": created_at,
+        "updated_at": updated_at,
         "user_id": account.user_id,
         "cloud_type": account.cloud_type,
         "content_object": content,
@@ -110,34 +113,31 @@ def account_object(account: AccountRow | CloudAccount) -> JSONObject:
 
 def instance_object(instance: InstanceRow) -> JSONObject:
     """Show an instance (spec 01 §7.1)."""
-    times = _times(instance)
+    created_at, updated_at = instance.created_at, instance.updated_at
     if instance.cloud_type == CloudType.AWS:
-        content = {
-            "aws_instance_id": instance.id,
-            "ec2_instance_id": instance.cloud_instance_id,
-            "region": instance.region,
-            **times,
-        }
+        id_name, cloud_id_name = "aws_instance_id", "ec2_instance_id"
     else:
-        content = {
-            "azure_instance_id": instance.id,
-            "resource_id": instance.cloud_instance_id,
-            "region": instance.region,
-            **times,
-        }
+        id_name, cloud_id_name = "azure_instance_id", "resource_id"
     return {
         "instance_id": instance.id,
         "cloud_account_id": instance.cloud_account_id,
         "machine_image_id": instance.machine_image_id,
-        **times,
+        "created_at": created_at,
+        "updated_at": updated_at,
         "cloud_type": instance.cloud_type,
-        "content_object": content,
+        "content_object": {
+            id_name: instance.id,
+            cloud_id_name: instance.cloud_instance_id,
+            "region": instance.region,
+            "created_at": created_at,
+            "updated_at": updated_at,
+        },
     }
 
 
 def image_object(image: ImageRow) -> JSONObject:
     """Show an image (spec 01 §7.2)."""
-    times = _times(image)
+    created_at, updated_at = image.created_at, image.updated_at
     if image.cloud_type == CloudType.AWS:
         content = {
             "aws_image_id": image.id,
@@ -148,10 +148,11 @@ def image_object(image: ImageRow) -> JSONObject:
             "region": image.region,
             "is_cloud_access": image.is_cloud_access,
             "is_marketplace": image.is_marketplace,
-            "product_codes": image.product_codes,
+            "product_codes": stored_json(image.product_codes),
             "platform_details": image.platform_details,
             "usage_operation": image.usage_operation,
-            **times,
+            "created_at": created_at,
+            "updated_at": updated_at,
         }
     else:
         content = {
@@ -160,7 +161,8 @@ def image_object(image: ImageRow) -> JSONObject:
             "resource_id": image.cloud_image_id,
             "region": image.region,
             "is_marketplace": image.is_marketplace,
-            **times,
+            "created_at": created_at,
+            "updated_at": updated_at,
         }
     syspurpose = image.syspurpose
     return {
@@ -178,17 +180,11 @@ def image_object(image: ImageRow) -> JSONObject:
         "rhel_release_files_found": image.rhel_release_files_found,
         "rhel_signed_packages_found": image.rhel_signed_packages_found,
         "rhel_version": image.rhel_version,
-        "syspurpose": syspurpose if isinstance(syspurpose, dict) else None,
+        "syspurpose": stored_json(syspurpose if is_object(syspurpose) else None),
         "openshift": image.openshift_detected,
         "openshift_detected": image.openshift_detected,
-        **times,
+        "created_at": created_at,
+        "updated_at": updated_at,
         "cloud_type": image.cloud_type,
         "content_object": content,
-    }
-
-
-def _times(row: AccountRow | CloudAccount | InstanceRow | ImageRow) -> JSONObject:
-    return {
-        "created_at": render_instant(row.created_at),
-        "updated_at": render_instant(row.updated_at),
     }

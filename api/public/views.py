@@ -43,7 +43,13 @@ from api.public.list_queries import FACETS, STATE, read_list
 from api.public.listings import AccountListing, InstanceListing, Listing
 from api.public.objects import JSONObject, account_object, image_object, instance_object
 from api.public.pagination import ListingPagination, Pages
-from api.public.renderers import CompactJSONRenderer, Fragment, OpenAPIRenderer, stream_json
+from api.public.renderers import (
+    CompactJSONRenderer,
+    Fragments,
+    OpenAPIRenderer,
+    rendered,
+    stream_json,
+)
 from util.pagination import InsightsPagination
 
 SECONDS_TO_KEEP_OFFER = 3600
@@ -89,8 +95,8 @@ class ListView(ReadOnlyView):
         paginator.facets = facets() if facets else None
         shown = map(show, page.rows)
         if page.is_large:
-            return streamed(paginator, shown)
-        return paginator.get_paginated_response(list(shown))
+            return streamed(paginator, map(rendered, shown))
+        return paginator.get_paginated_response(rendered(list(shown)))
 
 
 LONGEST_PATH_ID = 1000
@@ -157,7 +163,7 @@ class AccountView(ReadOnlyView):
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return one of the customer's accounts."""
         query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
-        return Response(account_object(one(AccountListing(request.user.id, query), id)))
+        return Response(rendered(account_object(one(AccountListing(request.user.id, query), id))))
 
 
 class InstancesView(ListView):
@@ -199,7 +205,7 @@ class InstanceView(ReadOnlyView):
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return one of the customer's instances."""
         query = read_filter(INSTANCE_PARAMETERS, request.query_params)
-        return Response(instance_object(one(InstanceListing(request.user.id, query), id)))
+        return Response(rendered(instance_object(one(InstanceListing(request.user.id, query), id))))
 
 
 class ImagesView(ListView):
@@ -240,7 +246,7 @@ class ImageView(ReadOnlyView):
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return one of the images that the customer's instances use."""
         query = read_filter(IMAGE_PARAMETERS, request.query_params)
-        return Response(image_object(one(ImageListing(request.user.id, query), id)))
+        return Response(rendered(image_object(one(ImageListing(request.user.id, query), id))))
 
 
 class DailyConcurrentUsageView(ReadOnlyView):
@@ -269,7 +275,7 @@ class DailyConcurrentUsageView(ReadOnlyView):
         shown = usage.show_days(
             request.user.id, page, with_quality=usage.wants_quality(request.query_params)
         )
-        if isinstance(shown, Fragment):
+        if isinstance(shown, Fragments):
             return paginator.get_paginated_response(shown)
         return streamed(paginator, shown)
 
