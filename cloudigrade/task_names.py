@@ -86,3 +86,12 @@ ROUTES: dict[str, dict[str, str]] = {
     name: {"queue": name.rpartition(".")[2]} for name in TASK_NAMES
 }
 QUEUE_NAMES: tuple[str, ...] = tuple(route["queue"] for route in ROUTES.values())
+
+ONBOARDING_QUEUES: tuple[str, ...] = (
+    "configure_customer_aws_and_create_cloud_account",
+    "check_azure_subscription_and_create_cloud_account",
+    "create_from_sources_kafka_message",
+    "initial_aws_describe_instances",
+    "initial_azure_vm_discovery",
+)
+"""What accounts that join ask for, for who gives them workers of their own (spec 15 §1)."""

@@ -1,9 +1,12 @@
 """The model of the workers (spec 15 §2.4)."""
 
 import math
+import re
 
 import pytest
 
+from cloudigrade.task_names import ONBOARDING_QUEUES, QUEUE_NAMES
+from deployment.local.service import REPOSITORY
 from tests.benchmarks.scale.fanout import (
     HOUR,
     JOINING,
@@ -45,6 +48,14 @@ def test_a_customer_has_four_tasks_running_at_most():
     waited = Workers(16).run([*many, Task(2, "queue", "somebody", 1)])
     assert [one.seconds for one in waited if one.task.customer == "somebody"] == [0]
     assert sum(one.seconds == 0 for one in waited if one.task.customer == "greedy") == 4
+
+
+def test_the_queues_of_those_who_join_are_told():
+    """docs/scale.md gives both halves of the workers the same list; every name is a queue."""
+    text = (REPOSITORY / "docs" / "scale.md").read_text()
+    told = re.findall(r"--(?:exclude-)?queues ([\w,]+)", text)
+    assert [set(queues.split(",")) for queues in told] == [set(ONBOARDING_QUEUES)] * 2
+    assert set(ONBOARDING_QUEUES) < set(QUEUE_NAMES)
 
 
 def test_who_waits_for_whom():
