@@ -74,6 +74,10 @@ bench: setup  ## measure, print a table, write build/bench.json; ARGS="--against
 bench-scale: setup  ## measure how work grows with what is stored, up to SCALE (1, 5, 20); write build/bench-scale.json
 	@SCALE=$(or $(SCALE),1) $(RUN) -m tests.benchmarks.scale
 
+.PHONY: soak
+soak: setup  ## break everything at random for SOAK_MINUTES (20), then judge; write build/soak.json; SOAK_SEED repeats one
+	@$(RUN) -m tests.soak
+
 .PHONY: docs
 docs: openapi docs-api-examples config-docs  ## write all generated documents
 

@@ -169,6 +169,10 @@ class AwsControl(RemoteControl):
             fault["times"] = times
         self.call("POST", "/_control/faults", fault)
 
+    def recover(self) -> None:
+        """Answer all actions again."""
+        self.call("DELETE", "/_control/faults")
+
     def refuse_nothing(self) -> None:
         """Answer all actions again, and begin a new record of calls."""
         self.call("POST", "/_control/reset")
@@ -177,6 +181,11 @@ class AwsControl(RemoteControl):
         """Damage what the next answers say of a block of a snapshot."""
         corruption = {"snapshot": snapshot_id, "block": block, "times": times}
         self.call("POST", "/_control/corruptions", corruption)
+
+    def refused(self) -> dict[str, int]:
+        """Return how many calls were refused, by error code."""
+        counts: dict[str, int] = self.call("GET", "/_control/refused")
+        return counts
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls so far, in order: service, action, account, region, dry_run."""

@@ -4,6 +4,8 @@
 ``POST /_control/faults``     ``{"service": "ec2", "action": "DescribeRegions", "code": "...",
                               "message": "...", "account": "...", "times": n}``; all but service,
                               action and code are optional
+``DELETE /_control/faults``   forget faults alone
+``GET /_control/refused``     how many calls were refused, by code
 ``POST /_control/corruptions``  damage answers about a block of a snapshot: see ``blocks``
 ``POST /_control/reset``      forget faults, corruptions and calls
 
@@ -12,6 +14,7 @@ Calls of S3 are neither recorded nor refused: moto treats them in a way of their
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
@@ -34,6 +37,7 @@ Call = dict[str, Any]
 _lock = threading.Lock()
 _faults: list[Fault] = []
 _calls: list[Call] = []
+_refused: Counter[str] = Counter()
 
 
 @replaces(BaseResponse, "call_action")
@@ -65,6 +69,7 @@ def _take_fault(call: Call) -> Fault | None:
             if _concerns(fault, call) and fault.get("times", 1) > 0:
                 if "times" in fault:
                     fault["times"] -= 1
+                _refused[fault["code"]] += 1
                 return fault
     return None
 
@@ -89,14 +94,19 @@ def _control(request: Request) -> Response:
         match request.method, request.path.removeprefix(_PREFIX):
             case "GET", "calls":
                 return Response(json.dumps(_calls), mimetype="application/json")
+            case "GET", "refused":
+                return Response(json.dumps(_refused), mimetype="application/json")
             case "POST", "faults":
                 _faults.append(json.loads(request.get_data()))
+            case "DELETE", "faults":
+                _faults.clear()
             case "POST", "corruptions":
                 corrupt(json.loads(request.get_data()))
             case "POST", "reset":
                 forget_corruptions()
                 _faults.clear()
                 _calls.clear()
+                _refused.clear()
             case _:
                 return Response(status=HTTPStatus.NOT_FOUND)
     return Response(status=HTTPStatus.NO_CONTENT)

@@ -1,0 +1,82 @@
+"""How each fault of a plan is done."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from deployment.local.aws import AwsControl
+from deployment.local.sources import SourcesControl
+from tests.soak.plan import Step
+from tests.soak.world import SoakWorld
+
+
+class Lane:
+    """Does the steps of one lane, each when it is due."""
+
+    def __init__(
+        self, world: SoakWorld, steps: Iterable[Step], *, denied: list[str], done: Counter[str]
+    ) -> None:
+        self._world = world
+        self._steps = list(steps)
+        self._denied = itertools.cycle(denied)
+        self._done = done
+        self._aws = AwsControl(world.services.env["AWS_ENDPOINT_URL"])
+        self._sources = SourcesControl(world.services.env["SOURCES_API_BASE_URL"])
+        self._ended = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._begin = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no step any more, and wait for the one that is being done."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for step in self._steps:
+                if self._ended.wait(max(0.0, self._begin + step.at - time.monotonic())):
+                    return
+                self._do(step)
+        except Exception as error:
+            self.failure = error
+
+    def _do(self, step: Step) -> None:
+        world, name = self._world, step.target
+        counted = f"{step.kind} {name.rpartition('-')[0] or name.split(' ')[0]}"
+        match step.kind:
+            case "kill" | "restart" if not world.may_end(name):
+                return
+            case "kill":
+                world.places.kill(name)
+            case "restart":
+                world.places.restart(name)
+            case "freeze":
+                world.places.freeze(name, step.amount)
+            case "hang":
+                with world.suspended(name):
+                    self._ended.wait(step.amount)
+            case "lose":
+                world.restart_service(name, after=step.amount / 2)
+            case "flush":
+                world.redis().flushall()
+            case "fail":
+                self._sources.fail("/", status=503, times=int(step.amount))
+            case "slow":
+                self._sources.fail("/", hang=step.amount, status=500, times=2)
+            case _:
+                self._refuse(step)
+                # The fake AWS counts which of these really met a call.
+                return
+        self._done[counted] += 1
+
+    def _refuse(self, step: Step) -> None:
+        service, action, code = step.target.split(" ")
+        account = next(self._denied) if step.kind == "deny" else None
+        self._aws.recover()
+        self._aws.refuse(service, action, code, account_id=account)
+        self._ended.wait(step.amount)
+        self._aws.recover()

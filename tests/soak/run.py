@@ -1,0 +1,146 @@
+"""One soak: begin, break, let it come to rest, judge."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.soak import judge, plan
+from tests.soak.customers import Live, Metered
+from tests.soak.faults import Lane
+from tests.soak.growth import Growth
+from tests.soak.lives import NewCustomers, OldCustomers
+from tests.soak.report import Progress, Report
+from tests.soak.world import SoakWorld
+
+SECONDS_TO_BEGIN = 180.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a soak is, and for how many customers."""
+
+    seconds: float
+    old_customers: int = 3
+    new_customers: int = 24
+    pace: plan.Pace = field(default_factory=plan.Pace)
+
+
+class Soak:
+    """All that runs in a soak, and what it came to."""
+
+    def __init__(self, world: SoakWorld, seed: int, size: Size, report: Report) -> None:
+        self.world = world
+        self.seed = seed
+        self.size = size
+        self.report = report
+        self.progress = Progress()
+        self.faults: Counter[str] = Counter()
+        self.irregularities: Counter[str] = Counter()
+        self.growth = Growth()
+        self.first_day = datetime.now(UTC).date()
+        owners = world.metered_customers(size.old_customers)
+        self.metered = [Metered(owner, seed, self.first_day) for owner in owners]
+        self.old = OldCustomers(world, seed, self.irregularities, self.metered)
+        self.new = NewCustomers(world, seed, self.irregularities, size.new_customers)
+        self.lanes: list[Lane] = []
+
+    def run(self) -> None:
+        """Run it to its end. Raises what broke in the soak itself."""
+        self._begin()
+        try:
+            self._break()
+        finally:
+            self._mend()
+        for lives in (self.old, self.new):
+            lives.finish()
+        for failure in self._failures():
+            if failure:
+                raise failure
+        self._judge()
+
+    def stop(self) -> None:
+        """End what still goes on; for a soak that is interrupted, too."""
+        for lane in self.lanes:
+            lane.stop()
+
+    def _begin(self) -> None:
+        self.world.wait_for(
+            lambda: all(self.world.has_said(name, " ready.") for name in plan.slots("worker")),
+            "the workers are ready",
+            SECONDS_TO_BEGIN,
+        )
+        self.old.start()
+        self.new.start()
+        denied = [one.customer.aws_account_id for one in self.metered]
+        steps = plan.lanes(self.seed, self.size.seconds, self.size.pace)
+        self.lanes = [
+            Lane(self.world, lane, denied=denied, done=self.faults) for lane in steps.values()
+        ]
+
+    def _break(self) -> None:
+        end = self.progress.seconds + self.size.seconds
+        while self.progress.seconds < end:
+            time.sleep(1)
+            self.growth.look(self.world.places, self.progress.seconds)
+            self.progress.tell_now_and_then(self.faults, self._counts())
+            for failure in [lane.failure for lane in self.lanes] + self._failures():
+                if failure:
+                    raise failure
+
+    def _failures(self) -> list[BaseException | None]:
+        return [self.old.failure, self.new.failure]
+
+    def _counts(self) -> dict[str, Any]:
+        return {
+            "log files": self.irregularities["log delivered"],
+            "histories": sum(len(one.fleets) for one in self.metered),
+            "customers came": len(self.new.all),
+            "messages": self.new.messages,
+            "restarts": sum(slot.lives - 1 for slot in self.world.places.slots.values()),
+        }
+
+    def _mend(self) -> None:
+        """Let no fault be left, and count those that AWS made."""
+        self.progress.tell("no more faults")
+        self.stop()
+        for code, number in self.world.aws.refused().items():
+            self.faults[f"AWS answered {code}"] += number
+        self.world.aws.refuse_nothing()
+        self.report.faults = dict(self.faults)
+
+    def _judge(self) -> None:
+        world, tell = self.world, self.progress.tell
+        left = judge.settle(world, tell)
+        problems = [f"left over: {number} {name}" for name, number in left.items()]
+        tell("all is done" if not left else f"left over: {left}")
+        live = self.new.all
+        problems += judge.wrong_events(world, self.metered)
+        problems += judge.Numbers(world, self.first_day).wrong(self.metered, live)
+        problems += judge.wrong_states(world, live)
+        problems += judge.wrong_for_consumers(world)
+        problems += self.growth.problems()
+        report = self.report
+        report.problems = problems
+        report.verdict = "bad" if problems else "good"
+        report.irregularities = {
+            **self.irregularities,
+            **world.places.shifted,
+            **{f"ended alone: {name}": n for name, n in world.places.ended_alone.items()},
+        }
+        report.done = self._counts() | {
+            "events": world.count("api_instanceevent"),
+            "runs": world.count("api_run"),
+            "days of usage": world.count("api_concurrentusage"),
+        }
+        everybody: list[Metered | Live] = [*self.metered, *live]
+        report.growth = self.growth.report()
+        report.evidence = {
+            str(one.customer): {
+                "truth": one.truth(),
+                "stored": judge.evidence(world, one.customer),
+            }
+            for one in everybody
+            if any(problem.startswith(str(one.customer)) for problem in problems)
+        }

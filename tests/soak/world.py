@@ -1,0 +1,131 @@
+"""The product's processes, the services below them, and the customers' clouds."""
+
+import os
+import time
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+
+from deployment.local.ports import LOOPBACK, PortReservation
+from deployment.local.process import ManagedProcess
+from tests.e2e.deployment import BEAT, GUNICORN, Deployment
+from tests.e2e.sources_world import LISTENER
+from tests.e2e.test_shifted_clocks import FOLDER as SHIFTED_CLOCK
+from tests.soak import plan
+from tests.soak.pods import Pods
+
+SETTINGS = {
+    **Deployment.settings,
+    "RECALCULATE_CONCURRENT_USAGE_FOR_ALL_USERS_SCHEDULE": "20",
+    "RECALCULATE_RUNS_FOR_ALL_CLOUD_ACCOUNTS_SCHEDULE": "30",
+    "AWS_RECONCILE_SCHEDULE": "120",
+    "AWS_DESCRIBE_MISSING_SCHEDULE": "60",
+    "REDRIVE_DEAD_LETTERS_SCHEDULE": "20",
+    "CHECK_AND_CACHE_SQS_QUEUES_LENGTHS_SCHEDULE": "10",
+    "INSPECT_PENDING_IMAGES_SCHEDULE": "10",
+    "INSPECT_PENDING_IMAGES_MIN_AGE": "10",
+    "SWEEP_INSPECTIONS_SCHEDULE": "20",
+    "CALCULATE_COVERAGE_SCHEDULE": "60",
+    "SAMPLE_FLEET_SCHEDULE": "20",
+    "INSPECTION_SNAPSHOT_CLEAN_UP_INITIAL_DELAY": "5",
+    "INSPECTION_SNAPSHOT_CLEAN_UP_RETRY_DELAY": "5",
+    "AWS_INSPECTION_METHOD": "direct",
+    # Nobody knows how often a process that inspects is killed.
+    "MAX_ALLOWED_INSPECTION_ATTEMPTS": "1000",
+    "USAGE_PUSH": "on",
+    "USAGE_PUSH_TODAY": "on",
+    "PUBLISH_USAGE_CHANGES_SCHEDULE": "5",
+}
+"""Periods that fit into minutes; all else is as in production."""
+
+SECONDS_WITHOUT_DATABASE = 60.0
+
+
+class SoakWorld(Deployment):
+    """A deployment that is broken all the time."""
+
+    settings = SETTINGS
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        super().__init__()
+
+    def _start_processes(self) -> None:
+        self.product.manage("configurequeues")
+        # It was only to migrate the database; ours have places of their own.
+        self.product.stop()
+        self.ports: dict[str, int] = {}
+        self.pods_started: dict[str, ManagedProcess] = {}
+        self.places = Pods(self._seed, self._start_pod)
+        self._exit.callback(self.places.stop)
+
+    def urls(self, part: str) -> list[str]:
+        """Return where the processes of one kind are asked."""
+        return [f"http://{LOOPBACK}:{self._port(name)}" for name in plan.slots(part)]
+
+    def may_end(self, name: str) -> bool:
+        """Return whether a process may end now: a listener not while it joins its group.
+
+        The broker of these tests gives a group no partitions any more once a member has left it
+        that was just joining.
+        """
+        return not name.startswith("listener") or self.has_said(name, "Kafka gives us")
+
+    def _port(self, name: str) -> int:
+        if name not in self.ports:
+            reservation = PortReservation()
+            self.ports[name] = reservation.number
+            reservation.release()
+        return self.ports[name]
+
+    def _start_pod(self, name: str, shift: int) -> ManagedProcess:
+        clock = {
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(SHIFTED_CLOCK), os.environ.get("PYTHONPATH")])
+            ),
+            "CLOCK_SHIFT_SECONDS": str(shift),
+        }
+        match name.split("-")[0]:
+            case "api":
+                place = {"GUNICORN_BIND": f"{LOOPBACK}:{self._port(name)}"}
+                return self._run(name, GUNICORN, **clock, **place)
+            case "worker":
+                return self._run(name, self.worker_command(name), **clock)
+            case "beat":
+                return self._run(name, BEAT, **clock)
+            case _:
+                place = {"LISTENER_METRICS_PORT": str(self._port(name))}
+                return self._run(name, LISTENER, **clock, **place)
+
+    @contextmanager
+    def database(self) -> Any:
+        """Return a cursor on the product's database, once it is there; all is committed."""
+        connection = _connect(self.services.embedded["postgres"].port)
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple]:
+        """Ask, and ask again if the database went away meanwhile."""
+        deadline = time.monotonic() + SECONDS_WITHOUT_DATABASE
+        while True:
+            try:
+                return super().query(statement, *parameters)
+            except psycopg2.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.3)
+
+
+def _connect(port: int) -> Any:
+    deadline = time.monotonic() + SECONDS_WITHOUT_DATABASE
+    while True:
+        try:
+            return psycopg2.connect(host=LOOPBACK, port=port, user="postgres", dbname="postgres")
+        except psycopg2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
