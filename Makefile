@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 POETRY ?= poetry
-# Further arguments for pytest, such as PYTEST_ARGS="-n 2 tests/api".
+# Further arguments for pytest, such as PYTEST_ARGS="tests/api", or PYTEST_ARGS="-n 0" for one process.
 PYTEST_ARGS ?=
 # Further arguments of benchmarks: parts of names, "--rounds 5", "--against REV".
 ARGS ?=
@@ -35,14 +35,14 @@ up: setup-demo  ## start everything without the story and serve until Ctrl-C
 
 .PHONY: test
 test: setup  ## run all tests, on embedded services
-	@$(RUN) -m pytest $(PYTEST_ARGS)
+	@$(RUN) -m pytest -n auto $(PYTEST_ARGS)
 
 .PHONY: unittest
 unittest: test  ## same as test
 
 .PHONY: test-fast
 test-fast: setup  ## run only the tests that need no services
-	@$(RUN) -m pytest -m "not services and not e2e" $(PYTEST_ARGS)
+	@$(RUN) -m pytest -n auto -m "not services and not e2e" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup  ## check style, format, types, who imports whom, and the playbook
@@ -64,7 +64,7 @@ shell: setup-demo  ## open a Python shell with the models, on the services of `m
 
 .PHONY: coverage
 coverage: setup  ## run all tests and report which lines they reach; fails below the promise of CONTRIBUTING
-	@$(RUN) -m pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
+	@$(RUN) -m pytest -n auto --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup  ## measure, print a table, write build/bench.json; ARGS="--against REV" compares two revisions

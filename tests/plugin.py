@@ -11,6 +11,7 @@ Function fixtures give a fresh one: ``redis_client``, ``aws``, ``azure``, ``sour
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -22,10 +23,14 @@ from deployment.local.aws import AwsControl
 from deployment.local.azure import AzureControl
 from deployment.local.sources import SourcesControl
 from deployment.local.world import MISLEADING_VARIABLES, LocalServices
+from tests.order import by_kind_and_weight
 
 # Names of the variables that an outer pytest process set, so that its xdist workers, which inherit
 # them, do not take the controller's services for real ones.
 _SET_BY_CONTROLLER = "CLOUDIGRADE_TEST_EMBEDDED_VARIABLES"
+
+# Tests that wait for the product's processes need a good part of a processor for these, too.
+_MOST_PROCESSES = 4
 
 _SERVICE_FIXTURES = frozenset(
     {"postgres", "valkey", "kafka", "aws_server", "azure_server", "sources_server"}
@@ -43,6 +48,9 @@ def _prepare_environment() -> LocalServices:
         os.environ.pop(name, None)
     for name in MISLEADING_VARIABLES:
         os.environ.pop(name, None)
+    # Where this is forbidden, pytest compiles all tests anew each time, which takes six seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     services = LocalServices()
     variables = {**services.env, **_BASIC_ENVIRONMENT}
     os.environ.update(variables)
@@ -59,11 +67,18 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Return the marker ``services`` to every test that needs one, before ``-m`` selects tests."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test that needs services, before ``-m`` selects tests; order what is shared."""
     for item in items:
         if _needs_services(item):
             item.add_marker(pytest.mark.services)
+    if hasattr(config, "workerinput"):
+        items[:] = by_kind_and_weight(items)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes ``-n auto`` means; each has services of its own."""
+    return max(2, min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))
 
 
 def _needs_services(item: pytest.Item) -> bool:
