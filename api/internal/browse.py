@@ -2,8 +2,9 @@
 
 A ``Resource`` says where the rows come from, what is shown of each and how they can be filtered;
 from that follow serializer, query parameters, list and detail route and the names in the OpenAPI
-document (spec 02 §5). Lists take two statements however long they are: one counts, one reads the
-page. Rows with a large column are measured first, and read a few at a time if they need to be.
+document (spec 02 §5). Lists take two statements however long they are: one reads the page, the
+other counts if there may be more rows. Rows with a large column are measured first, and read a few
+at a time if they need to be.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,10 +23,12 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from api.internal.fields import serializer_for
-from api.internal.filters import Filters, filter_set
+from api.internal.filters import Filters, filter_set, only
 from api.internal.schema import ResourceSchema
 from api.internal.streaming import stream_page
 from api.internal.views import InternalView
+from api.public.listings import Page
+from api.public.pagination import ListingPagination
 from util.batches import PIECE, batched_by_size
 
 Ids: TypeAlias = Sequence[Any] | QuerySet
@@ -103,13 +106,25 @@ class Listing:
         self.rows = rows
         self.matching = matching
 
-    def count(self) -> int:
-        """Return how many rows match."""
+    def page(self, start: int, stop: int) -> Page:
+        """Read a page, of large rows only when they are used; count if there may be more."""
+        batches = self._divide(
+            self.matching.order_by(*self.resource.order).values("pk")[start:stop]
+        )
+        if len(batches) > 1:
+            found = sum(map(len, batches))
+            return Page(self._total(start, stop, found), self.read_all(batches), is_large=True)
+        rows = [row for ids in batches for row in self.read(ids)]
+        return Page(self._total(start, stop, len(rows)), rows)
+
+    def _total(self, start: int, stop: int, found: int) -> int:
+        """Return how many rows match, which a page tells that is neither full nor beyond all."""
+        if found < stop - start and (found or not start):
+            return start + found
         return self.matching.count()
 
-    def __getitem__(self, page: slice) -> list[Ids]:
+    def _divide(self, ids: QuerySet) -> list[Any]:
         """Divide the ids of a page into those whose rows may be in memory together."""
-        ids = self.matching.order_by(*self.resource.order).values("pk")[page]
         if self.resource.large is None:
             return [ids]
         text = Cast(self.resource.large, TextField())
@@ -142,23 +157,32 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
     """List and detail of one resource."""
 
     resource: Resource
+    pagination_class = ListingPagination
+    filterset_class: type[FilterSet]
     schema = ResourceSchema()
 
     def get_queryset(self) -> QuerySet:
         """Return the resource's rows."""
         return self.resource.rows()
 
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        """Keep the rows that the given parameters mean. Raises ValidationError."""
+        given = frozenset(self.filterset_class.base_filters.keys() & self.request.query_params)
+        if not given:
+            return queryset
+        self.filterset_class = only(self.filterset_class, given)  # type: ignore[arg-type]
+        return super().filter_queryset(queryset)
+
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Return a page of the rows, oldest first."""
         rows = self.get_queryset()
         listing = Listing(self.resource, rows, self.filter_queryset(rows))
-        batches = self.paginate_queryset(listing)
-        if len(batches) > 1:
+        page = self.paginate_queryset(listing)
+        if page.is_large:
             envelope = self.get_paginated_response(None).data
-            shown = (self.get_serializer(row).data for row in listing.read_all(batches))
+            shown = (self.get_serializer(row).data for row in page.rows)
             return stream_page(request, envelope, shown)
-        page = [row for ids in batches for row in listing.read(ids)]
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.get_paginated_response(self.get_serializer(page.rows, many=True).data)
 
 
 def browse(

@@ -1,12 +1,17 @@
 """Columns of the internal resources that need more than a plain serializer field."""
 
+import datetime
 import enum
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.models import CloudType
+from api.public.timestamps import render_instant
 
 
 class Kind(enum.IntEnum):
@@ -94,10 +99,62 @@ class AnyJSONField(serializers.JSONField):
     """Whatever JSON the cloud gave."""
 
 
+_UTC = "+00:00"
+
+
+def _moment(value: datetime.datetime) -> str:
+    text = value.isoformat()
+    # Those of the database are in UTC.
+    if text.endswith(_UTC):
+        return text.removesuffix(_UTC) + "Z"
+    return render_instant(value.astimezone(datetime.UTC))
+
+
+_WRITERS: Mapping[type[serializers.Field], Callable[[Any], Any]] = {
+    serializers.IntegerField: int,
+    serializers.FloatField: float,
+    serializers.CharField: str,
+    serializers.DateTimeField: _moment,
+}
+"""What plain fields make of values of their columns: the same as the fields themselves do."""
+
+
+class _Member(NamedTuple):
+    """A member of a row's object: how it is read from the row, and how it is shown."""
+
+    name: str
+    read: Callable[[Any], Any]
+    show: Callable[[Any], Any]
+
+
+@cache
+def _members(kind: type[serializers.Serializer]) -> tuple[_Member, ...]:
+    """Return the members of a resource, found out once."""
+    return tuple(
+        _Member(
+            name,
+            attrgetter(field.source) if len(field.source_attrs) == 1 else field.get_attribute,
+            _WRITERS.get(type(field), field.to_representation),
+        )
+        for name, field in kind().fields.items()
+    )
+
+
 class RowSerializer(serializers.Serializer):
-    """What all resources show first; the others' members come from their declarations."""
+    """What all resources show first; the others' members come from their declarations.
+
+    Lists of hundreds of rows pass through it, so it does not go through the fields' own machinery:
+    each of them is a column, or an annotation, and is only shown.
+    """
 
     id = integer()
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Return a row as a JSON object."""
+        return {
+            name: None if (value := read(instance)) is None else show(value)
+            for name, read, show in _members(type(self))  # type: ignore[arg-type]
+        }
 
 
 class TimestampedRowSerializer(RowSerializer):

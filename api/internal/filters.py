@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django import forms
@@ -271,3 +272,10 @@ def filter_set(name: str, members: Filters) -> type[filters.FilterSet]:
     for parameter, member in members.items():
         member.extra.setdefault("help_text", described(parameter, member))
     return type(f"{name}Filters", (filters.FilterSet,), dict(members))
+
+
+@lru_cache(256)
+def only(whole: type[filters.FilterSet], names: frozenset[str]) -> type[filters.FilterSet]:
+    """Return the class that reads some of the parameters: forms take long to make."""
+    used = {name: one for name, one in whole.base_filters.items() if name in names}
+    return type(whole.__name__, (filters.FilterSet,), used)
