@@ -7,5 +7,7 @@ one snapshot, and they are passed on as they come. The modules in the order of t
 - ``tables``: a table to export: columns, SQL of its rows, and parameters.
 - ``kinds``: from what a request asks for to the tables that there are.
 - ``usage``: that of hours and high-water marks, which is made of a question.
-- ``copying``: COPY of such a table, as blocks of bytes.
+- ``parquet``: rows as Parquet, where pyarrow is installed.
+- ``copying``: COPY of such a table, to a file or as blocks of bytes.
+- ``jobs``: exports that are too large for a request, written by workers.
 """

@@ -2,7 +2,7 @@
 
 In CSV all is text: times ISO 8601 with ``Z``, no value is an empty cell, and a cell that a
 spreadsheet would take for a formula gets a leading ``'``. In NDJSON ids are text, the rest is what
-it is.
+it is; so it is in Parquet, where times have types of their own.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ class Kind(Enum):
     """What the values of a column are."""
 
     TEXT = auto()
+    WORD = auto()
+    """One of a few words of ours, none of which a spreadsheet would execute."""
     ID = auto()
     """An integer that is shown as text."""
     INTEGER = auto()
@@ -45,6 +47,18 @@ class ExportColumn:
         if self.kind is Kind.MOMENT:
             return _moment(self.sql)
         return f"({self.sql})::text"
+
+    @property
+    def parquet(self) -> str:
+        """Return the SQL of a member that is read into a column: times as numbers.
+
+        Moments are microseconds since 1970, days are days since then.
+        """
+        if self.kind is Kind.MOMENT:
+            return f"(extract(epoch FROM {self.sql}) * 1000000)::bigint"
+        if self.kind is Kind.DATE:
+            return f"(({self.sql})::date - date '1970-01-01')"
+        return f"({self.sql})::text" if self.kind is Kind.JSON else self.json
 
     @property
     def json(self) -> str:

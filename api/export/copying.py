@@ -9,11 +9,13 @@ import errno
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, BinaryIO, Final
 
 from django.db import connection, transaction
 
-from api.export.tables import CSV, Table
+from api.export.parquet import ParquetRows
+from api.export.tables import CSV, PARQUET, Table
 
 BLOCK: Final = 64 * 1024
 BLOCKS_AT_ONCE: Final = 8
@@ -75,10 +77,11 @@ def count_rows(table: Table, *, most: int) -> int:
 class _File:
     """A file to which psycopg2 writes row by row, each ending with a line feed."""
 
-    def __init__(self, file: BinaryIO, line_end: bytes) -> None:
-        self.rows = 0
+    def __init__(self, form: str, file: BinaryIO) -> None:
+        # CSV begins with a row of names.
+        self.rows = -1 if form == CSV else 0
         self._file = file
-        self._line_end = line_end
+        self._line_end = _line_end(form)
 
     def write(self, row: bytes) -> int:
         """Write a row."""
@@ -87,14 +90,20 @@ class _File:
         self._file.write(self._line_end)
         return len(row)
 
+    def close(self) -> None:
+        """Do nothing: the file is whole after its last row."""
+
 
 def copy_to(table: Table, form: str, file: BinaryIO) -> int:
-    """Write the table in a format to a file, however long it takes; return how many rows it has."""
-    target = _File(file, _line_end(form))
-    with transaction.atomic(), connection.cursor() as cursor:
+    """Write the table in a format to a file, however long it takes; return how many rows it has.
+
+    Raises ModuleNotFoundError for Parquet where pyarrow is not installed.
+    """
+    target = ParquetRows(table, file) if form == PARQUET else _File(form, file)
+    with closing(target), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.copy_expert(cursor.mogrify(table.copy(form), table.parameters), target)
-    return target.rows - (form == CSV)
+    return target.rows
 
 
 def _line_end(form: str) -> bytes:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from tempfile import TemporaryFile
 from typing import Final
 
+from boto3.s3.transfer import TransferConfig
 from django.conf import settings
 from django.db import transaction
 
@@ -14,7 +15,7 @@ from api.clouds.aws.provisioning import export_bucket
 from api.clouds.aws.session import s3
 from api.export.copying import copy_to
 from api.export.kinds import table_of
-from api.export.tables import CSV, NDJSON, file_headers
+from api.export.tables import CSV, NDJSON, PARQUET, file_headers
 from api.models import ExportJob, User
 from util import clock
 
@@ -22,7 +23,10 @@ logger = logging.getLogger(__name__)
 
 RUN: Final = "api.tasks.run_export_job"
 
-FORMATS: Final = (CSV, NDJSON)
+ONE_PART_AT_ONCE: Final = TransferConfig(use_threads=False)
+"""How files are sent to S3: by default ten parts of 8 MiB would be in memory at once."""
+
+FORMATS: Final = (CSV, NDJSON, PARQUET)
 SECONDS_OF_URL: Final = 3600
 """How long a signed URL is good for."""
 
@@ -71,6 +75,7 @@ def _write(job: ExportJob) -> int:
             settings.AWS_EXPORT_BUCKET_NAME,
             object_key(job),
             ExtraArgs={"ContentType": content_type, "ContentDisposition": disposition},
+            Config=ONE_PART_AT_ONCE,
         )
     return rows
 

@@ -56,10 +56,14 @@ _RUN_COLUMNS: Final = {
 def instances(user: User, query: Query) -> Table:
     """Return a customer's instances with all that lists of them are filtered by."""
     wanted = read_list(INSTANCE_PARAMETERS, INSTANCE_BRACKETS, query)
-    kinds = {"account": Kind.ID, "image": Kind.ID, "created_at": Kind.MOMENT}
-    booleans = dict.fromkeys(("rhel", "openshift"), Kind.BOOLEAN)
+    kinds = {
+        **dict.fromkeys(("account", "image"), Kind.ID),
+        **dict.fromkeys(("rhel", "openshift"), Kind.BOOLEAN),
+        **dict.fromkeys(("cloud_type", "status", "billing", "finding"), Kind.WORD),
+        "created_at": Kind.MOMENT,
+    }
     fields = [
-        ExportColumn(name, f"({column.sql})", (kinds | booleans).get(name, Kind.TEXT))
+        ExportColumn(name, f"({column.sql})", kinds.get(name, Kind.TEXT))
         for name, column in INSTANCE_COLUMNS.items()
     ]
     more = [
@@ -94,8 +98,8 @@ _RUNS: Final = (
     ExportColumn("memory", "run.memory", Kind.NUMBER),
     ExportColumn("arch", "image.architecture"),
     *(ExportColumn(name, f"image.{name}") for name in Key._fields[1:]),
-    ExportColumn("start_origin", _origin("power_on", "start_time")),
-    ExportColumn("end_origin", _origin("power_off", "end_time")),
+    ExportColumn("start_origin", _origin("power_on", "start_time"), Kind.WORD),
+    ExportColumn("end_origin", _origin("power_off", "end_time"), Kind.WORD),
 )
 _RUNS_SOURCE: Final = """
 FROM api_run run
@@ -146,7 +150,7 @@ _PEAKS: Final = (
     *(ExportColumn(name, f"entry.value ->> {place}") for place, name in enumerate(Key._fields)),
     ExportColumn("instances_count", "(entry.value ->> 5)::integer", Kind.INTEGER),
     ExportColumn("revision", "day.revision", Kind.INTEGER),
-    ExportColumn("quality", "told.quality"),
+    ExportColumn("quality", "told.quality", Kind.WORD),
 )
 _PEAKS_SOURCE: Final = """
 FROM api_concurrentusage day
@@ -174,10 +178,10 @@ def peaks(user: User, query: Query) -> Table:
 
 
 _FINDINGS: Final = (
-    ExportColumn("kind", "finding.kind"),
-    ExportColumn("confidence", "finding.confidence"),
+    ExportColumn("kind", "finding.kind", Kind.WORD),
+    ExportColumn("confidence", "finding.confidence", Kind.WORD),
     ExportColumn("instance.instance_id", "instance.id", Kind.ID),
-    ExportColumn("instance.cloud_type", "instance.cloud_type"),
+    ExportColumn("instance.cloud_type", "instance.cloud_type", Kind.WORD),
     ExportColumn("instance.cloud_id", "instance.cloud_instance_id"),
     ExportColumn("instance.region", "instance.region"),
     ExportColumn("cloud_account_id", "finding.cloud_account_id", Kind.ID),
@@ -217,8 +221,8 @@ def findings(user: User, query: Query) -> Table:
 _COVERAGE_KINDS: Final = {
     "date": Kind.DATE,
     "cloud_account_id": Kind.ID,
-    "cloud_type": Kind.TEXT,
-    "state": Kind.TEXT,
+    "cloud_type": Kind.WORD,
+    "state": Kind.WORD,
     "gaps": Kind.JSON,
     **dict.fromkeys(("newest_event_time", "newest_delivery", "computed_at"), Kind.MOMENT),
 }

@@ -8,14 +8,18 @@ from api.export.columns import ExportColumn
 
 CSV: Final = "csv"
 NDJSON: Final = "ndjson"
-"""Formats."""
+PARQUET: Final = "parquet"
+"""Formats; the last one for export jobs only."""
 
-MEDIA_TYPES: Final = {CSV: "text/csv", NDJSON: "application/x-ndjson"}
+STREAMED: Final = {CSV: "text/csv", NDJSON: "application/x-ndjson"}
+"""Formats that are sent as they are written, with their media types."""
+_PARQUET_TYPE: Final = "application/vnd.apache.parquet"
 
 
 def file_headers(kind: str, form: str) -> tuple[str, str]:
     """Return the Content-Type and the Content-Disposition of a table as a file."""
-    return f"{MEDIA_TYPES[form]}; charset=utf-8", f'attachment; filename="{kind}.{form}"'
+    content_type = f"{STREAMED[form]}; charset=utf-8" if form in STREAMED else _PARQUET_TYPE
+    return content_type, f'attachment; filename="{kind}.{form}"'
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,11 @@ class Table:
             cells = ", ".join(f'{column.csv} AS "{column.name}"' for column in self.columns)
             query = f"{self.before} SELECT {cells} {self.source} {self.order}"
             return f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)"
-        members = ", ".join(f'{column.json} AS "{column.name}"' for column in self.columns)
+        values = (one.parquet if form == PARQUET else one.json for one in self.columns)
+        members = ", ".join(
+            f'{value} AS "{column.name}"'
+            for value, column in zip(values, self.columns, strict=True)
+        )
         rows = f"SELECT {members} {self.source} {self.order}"
         # JSON text holds no control characters, so nothing is quoted.
         query = f"{self.before} SELECT row_to_json(exported) FROM ({rows}) exported"  # noqa: S608

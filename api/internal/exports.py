@@ -11,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from api.export import jobs
+from api.export import jobs, parquet
 from api.export.kinds import KINDS
+from api.export.tables import PARQUET
 from api.internal.customers import LONGEST_ID, UNKNOWN_USER, row_with_id
 from api.internal.views import InternalView
 from api.models import ExportJob, User
@@ -33,7 +34,17 @@ class NewExport(Serializer):
         required=False,
         help_text="Parameters as the route of the export takes them, such as `filter[region]`.",
     )
-    format = serializers.ChoiceField([*jobs.FORMATS], default=jobs.FORMATS[0])
+    format = serializers.ChoiceField(
+        [*jobs.FORMATS],
+        default=jobs.FORMATS[0],
+        help_text="The format; `parquet` where the package pyarrow is installed.",
+    )
+
+    def validate_format(self, value: str) -> str:
+        """Return the format. Raises ValidationError if it cannot be written here."""
+        if value == PARQUET and not parquet.is_installed():
+            raise serializers.ValidationError(parquet.NOT_INSTALLED)
+        return value
 
     def validate_user_id(self, value: int) -> User:
         """Return the customer. Raises ValidationError."""

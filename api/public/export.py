@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from api.export.copying import ExportAbandonedError, copy_blocks, count_rows
 from api.export.kinds import KINDS, RUN_BRACKETS, table_of
-from api.export.tables import CSV, MEDIA_TYPES, NDJSON, file_headers
+from api.export.tables import CSV, NDJSON, STREAMED, file_headers
 from api.public import billing, coverage, measures, schema, tags
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
@@ -42,14 +42,14 @@ class _Accepted(BaseRenderer):
 class CSVRenderer(_Accepted):
     """CSV in UTF-8."""
 
-    media_type = MEDIA_TYPES[CSV]
+    media_type = STREAMED[CSV]
     format = CSV
 
 
 class NDJSONRenderer(_Accepted):
     """One JSON object a line."""
 
-    media_type = MEDIA_TYPES[NDJSON]
+    media_type = STREAMED[NDJSON]
     format = NDJSON
 
 
@@ -149,7 +149,7 @@ def _view(kind: str, form: str) -> type[ExportView]:
         description=f"Export {_WHAT[kind]} as {form.upper()}, filtered as the list is.",
         parameters=[*_PARAMETERS[kind], OpenApiParameter("format", exclude=True)],
         responses={
-            (200, MEDIA_TYPES[form]): described,
+            (200, STREAMED[form]): described,
             **{(status, "application/json"): failure for status, failure in failures.items()},
         },
         tags=[tags.EXPORT],
@@ -169,5 +169,5 @@ def _view(kind: str, form: str) -> type[ExportView]:
     return type(f"Export{kind.title()}{form.title()}View", (ExportView,), members)
 
 
-VIEWS: Final = {(kind, form): _view(kind, form) for kind in KINDS for form in MEDIA_TYPES}
+VIEWS: Final = {(kind, form): _view(kind, form) for kind in KINDS for form in STREAMED}
 """The view of each table in each format."""

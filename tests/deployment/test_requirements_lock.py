@@ -13,12 +13,15 @@ _HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 
 
 def locked_packages(groups):
-    """Return the hashes that poetry.lock knows, by name and version, of all packages of groups."""
+    """Return the hashes that poetry.lock knows, by name and version, of packages of groups.
+
+    Extras are left out, as nothing installs them unless it is asked to.
+    """
     lock = tomllib.loads((REPOSITORY / "poetry.lock").read_text())
     return {
         (package["name"], package["version"]): {file["hash"] for file in package["files"]}
         for package in lock["package"]
-        if not groups.isdisjoint(package["groups"])
+        if not (package["optional"] or groups.isdisjoint(package["groups"]))
     }
 
 

@@ -8,23 +8,24 @@ from typing import Any
 
 from rest_framework.exceptions import APIException, ValidationError
 
+from api.export import jobs, parquet
 from api.export.copying import copy_to
 from api.export.kinds import KINDS, table_of
-from api.export.tables import CSV, NDJSON
+from api.export.tables import CSV, PARQUET
 from api.management.base import OperatorCommand, refusal
 from api.management.customers import add_customer, find_customer
 
 
 class Command(OperatorCommand):
-    """Writes CSV, or NDJSON."""
+    """Writes CSV, NDJSON or Parquet."""
 
-    help = "Export a table of a customer as CSV or NDJSON."
+    help = "Export a table of a customer as CSV, NDJSON or Parquet."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Let table, customer, format, filters and file be chosen."""
         parser.add_argument("kind", choices=[*KINDS], help="the table")
         add_customer(parser)
-        parser.add_argument("--format", choices=[CSV, NDJSON], default=CSV, dest="form")
+        parser.add_argument("--format", choices=[*jobs.FORMATS], default=CSV, dest="form")
         parser.add_argument(
             "--filter",
             action="append",
@@ -37,6 +38,8 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Export. Raises CommandError, exit code 2, for what makes no sense."""
+        if options["form"] == PARQUET and not parquet.is_installed():
+            raise refusal(parquet.NOT_INSTALLED)
         user = find_customer(options)
         query = dict(_pairs(options["filters"]))
         try:

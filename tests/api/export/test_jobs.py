@@ -12,10 +12,13 @@ from django.test import Client
 from api.clouds.aws.provisioning import export_bucket
 from api.clouds.aws.session import clients, s3
 from api.export import jobs
+from api.export.columns import ExportColumn, Kind
+from api.export.tables import Table
 from api.models import ExportJob
 from api.tasks.export import run_export_job
 from tests import factories
 from tests.api.export.conftest import body_of
+from tests.memory import growth
 from util import clock
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +78,29 @@ def test_ndjson(bucketless, customer):
     lines = requests.get(done["url"], timeout=60).content.splitlines()
     assert done["rows"] == len(lines) == 3
     assert all(json.loads(line)["cloud_type"] == "aws" for line in lines)
+
+
+MILLION = 1_000_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_3_a_million_rows_take_no_more_memory_than_a_few(aws, monkeypatch):
+    """Acceptance 3: a job writes them in flat memory."""
+    user = factories.make_user()
+    columns = [ExportColumn("n", "n", Kind.INTEGER), ExportColumn("text", "repeat('x', 50)")]
+    table = Table(
+        columns, "FROM generate_series(1, %s) number (n)", "ORDER BY number.n", parameters=[MILLION]
+    )
+    monkeypatch.setattr(jobs, "table_of", lambda *_: table)
+    job = ExportJob.objects.create(user=user, kind="runs", format="csv")
+    # The process that is measured has loaded what any job needs.
+    export_bucket.ensure()
+    assert growth(lambda: jobs.run_job(job.id)) < 30
+    job.refresh_from_db()
+    assert (job.status, job.rows) == ("done", MILLION)
+    name = export_bucket.bucket().bucket
+    size = s3().head_object(Bucket=name, Key=jobs.object_key(job))["ContentLength"]
+    assert size == len("n,text\r\n") + sum(map(len, map(str, range(1, MILLION + 1)))) + 53 * MILLION
 
 
 def test_the_bucket_is_private_encrypted_and_empties_itself(bucketless):
