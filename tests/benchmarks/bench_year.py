@@ -160,6 +160,14 @@ class Year(Suite):
                 percentile=95,
             ),
             Operation(
+                "explain/ of a busy day",
+                in_2023(self.explain),
+                check=self.check_explained,
+                target={"wall_s": 0.3, "statements": 6},
+                rounds=20,
+                percentile=95,
+            ),
+            Operation(
                 "O7 delete an account with a quarter of all",
                 in_2023(self.delete_account),
                 check=self.check_deleted,
@@ -279,6 +287,21 @@ class Year(Suite):
             f"/api/cloudigrade/v2/usage/?limit=100&{query}",
             headers={"X-RH-IDENTITY": identity(self.user)},
         )
+
+    def explain(self):
+        """Ask why the number of the last day but one is what it is; nothing is cached here."""
+        return self.client.get(
+            "/api/cloudigrade/v2/explain/",
+            {"limit": 100, "date": str(dataset.TODAY - timedelta(days=1))},
+            headers={"X-RH-IDENTITY": identity(self.user)},
+        )
+
+    def check_explained(self, response) -> None:
+        """Require a page of the runs that make the number."""
+        assert response.status_code == 200, response.getvalue()
+        explained = json.loads(response.getvalue())
+        assert explained["explanation"]["instances_count"] == explained["meta"]["count"]
+        assert len(explained["data"]) == 100
 
     def check_read_usage(self, response) -> None:
         """There is something on in each row."""

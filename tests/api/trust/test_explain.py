@@ -24,6 +24,7 @@ from tests.api.internal.callers import ANYBODY, B
 from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import SERVER, at, day
 from tests.api.trust.conftest import Asker
+from tests.api.trust.test_corrections import correct
 
 pytestmark = pytest.mark.django_db
 
@@ -218,6 +219,23 @@ def test_acceptance_6_nothing_of_another_customer_appears(environment, ask):
     assert ask.get(f"/instances/{mine.id}/timeline/")["meta"]["count"] > 0
     for change in ask.get("/usage-changes/?start_date=2023-03-01")["data"]:
         assert change["after"] <= 1
+
+
+def test_acceptance_7_an_event_of_a_reconciliation_names_its_describe(environment, ask):
+    """Its source is the describe run; there is no log record to be read."""
+    instance = environment.instance("on 08T01, off 08T05")
+    correction = correct(instance, kind="missed_on", moment="10T12", since="10T06")
+    environment.recalculate(since="08T00")
+    [run] = ask.get("/explain/?date=2023-03-10")["data"]
+    opened = run["opened_by"]
+    assert opened["event_id"] == correction.event_id
+    assert opened["origin"] == "describe_reconcile"
+    assert opened["source_id"] == str(correction.describe_run_id)
+    with time_machine.travel(at("12T02"), tick=False):
+        twin = ANYBODY.get(f"{B}/explain/?user_id={environment.user.id}&date=2023-03-10").json()
+        record = ANYBODY.get(f"{B}/instanceevents/{opened['event_id']}/record/")
+    assert "source" not in twin["data"][0]["opened_by"]
+    assert record.status_code == 404
 
 
 def test_acceptance_8_reasons_have_a_beginning_and_changes_a_cause(environment, ask):

@@ -39,6 +39,12 @@ OBJECTS_AT_ONCE = 2000
 LOOK_BACK_DAYS = 14
 """For how long a day is looked at again that could not be audited in time."""
 
+CLOCKS_APART = timedelta(minutes=5)
+"""By how much the clock of a worker may be ahead of those of others (decision 41).
+
+What S3 modified since, by its own clock, may not have been listed, so it is not called audited.
+"""
+
 POSITION = "audit-logs-position"
 POSITION_SECONDS = 6 * 3600
 
@@ -64,7 +70,10 @@ class Audited:
 
 @dataclass
 class _Walk:
-    """A walk over all accounts: when it began, how far it came, and what each day held."""
+    """A walk over all accounts: when it began, how far it came, and what each day held.
+
+    ``since`` is the moment until which all that the bucket held is listed for sure.
+    """
 
     since: datetime
     days: list[date]
@@ -85,7 +94,8 @@ class _Walk:
                 unprocessed=kept["unprocessed"],
                 after=kept["after"],
             )
-        return cls(since=clock.now(), days=days, listed=dict.fromkeys(days, 0))
+        since = clock.now() - CLOCKS_APART
+        return cls(since=since, days=days, listed=dict.fromkeys(days, 0))
 
     def keep(self) -> None:
         """Remember how far it came."""

@@ -74,3 +74,11 @@ def test_the_audit_of_a_running_day_proves_nothing(described):
     with time_machine.travel(at(20, day=2), tick=False):
         audit_logs(seconds=60)
     assert covered() == ("open", [])
+
+
+def test_the_audit_of_a_worker_whose_clock_is_ahead_proves_no_day_that_is_running(described):
+    """Its midnight may be five minutes early; the next audit proves the day (decision 41)."""
+    with time_machine.travel(at(0, 4, day=3), tick=False):
+        audit_logs(seconds=60)
+    assert covered() == ("open", [])
+    assert covered(now=(4, 0), audit=True) == ("complete", [])

@@ -13,7 +13,7 @@ from api.clouds.aws.audit.walk import audit_logs
 from api.clouds.aws.cloudtrail import listing as trail_listing
 from api.clouds.aws.errors import AwsError
 from api.clouds.provider import TransientCloudError
-from api.models import AuditedDay, AuditFinding, IngestHour, IngestObject
+from api.models import AuditedDay, AuditFinding, IngestHour, IngestObject, TrailDigest
 from api.tasks.aws import AUDIT_LOGS
 from api.tasks.aws import audit_logs as audit_logs_task
 from tests.api.clouds.aws.testbed import ACCOUNT, BUCKET, at, events, make_account
@@ -69,9 +69,11 @@ def test_a_processed_file_is_no_finding_and_the_names_are_dropped_after_two_nigh
     run_audit(day=4)
 
     hour = IngestHour.objects.get()
-    assert (hour.seen, hour.audited_at) == ("", at(12, day=4))
+    # Five minutes are left for the worker's clock.
+    since = at(11, 55, day=4)
+    assert (hour.seen, hour.audited_at) == ("", since)
     day = AuditedDay.objects.get(day="2020-01-02")
-    assert (day.audited_at, day.closed_at, day.objects_listed) == (at(12, 0, 4), at(12, 0, 4), 1)
+    assert (day.audited_at, day.closed_at, day.objects_listed) == (since, since, 1)
     assert not AuditFinding.objects.exists()
     assert testbed.left == 0
 
@@ -142,6 +144,20 @@ def test_a_file_of_a_day_that_was_closed_is_still_told_from_processed_ones(testb
 
     assert IngestHour.objects.get().files == 2
     assert audit_store.unprocessed(listed, bucket=BUCKET) == []
+
+
+def test_a_late_file_is_not_taken_for_audited_by_a_worker_whose_clock_is_ahead(testbed):
+    """The worker thinks that it is five past twelve; the file comes at three past (decision 41)."""
+    testbed.ingest(trail.terminate_instances("i-1", at=at(3)), key=key_of("Good"))
+    with time_machine.travel(at(12, 5, day=4), tick=False):
+        audit_logs(seconds=60)
+    assert IngestHour.objects.get().seen == ""
+    late = testbed.put(trail.terminate_instances("i-2", at=at(3)), key=key_of("Late"))
+    folder = trail_listing.Folder(ACCOUNT, "us-east-1", at(1).date())
+    arrived = {late: at(12, 3, day=4), key_of("Good"): at(12)}
+    listed = [one._replace(modified_at=arrived[one.name]) for one in trail_listing.objects(folder)]
+    assert len(listed) == 2
+    assert [one.name for one in audit_store.unprocessed(listed, bucket=BUCKET)] == [late]
 
 
 def test_what_is_no_log_of_cloudtrail_s_is_left_alone(testbed):
@@ -286,6 +302,13 @@ class TestDigests:
     def test_a_whole_chain_is_no_finding(self, testbed):
         testbed.ingest(trail.terminate_instances("i-1", at=at(3)), key=key_of("Good"))
         self.day_of_digests(testbed, names=[key_of("Good")])
+        run_audit()
+        assert findings() == []
+
+    def test_empty_digests_of_idle_hours_make_a_whole_chain(self, testbed):
+        """AWS delivers a digest for an hour without log files, too (spec 10 §2, proof B)."""
+        self.day_of_digests(testbed)
+        assert not any(TrailDigest.objects.values_list("file_names", flat=True))
         run_audit()
         assert findings() == []
 
