@@ -103,6 +103,7 @@ def post_worker_init(worker: Any) -> None:
     look_before_asking()
     # Loaded here: the place for metrics must be known first.
     import_module("util.task_metrics").publish_from_web()
+    import_module("api.internal.dependencies").keep_connection()
     if worker.age == 1:
         log_configuration()
 

@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 
 import boto3
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from health_check.backends import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 
@@ -26,14 +28,56 @@ TIMEOUT = 0.8
 Check = Callable[[], None]
 
 
+class _KeptConnections:
+    """Connections that checks use one after the other: a new one costs more than what it is for.
+
+    One that hangs is not given back, so that the next check does not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._idle: deque[BaseDatabaseWrapper] = deque(maxlen=0)
+
+    def keep(self) -> None:
+        """Keep one from now on."""
+        self._idle = deque(maxlen=1)
+
+    def ask(self) -> None:
+        """Read over one that works. Raises what the database raises."""
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            self._ask(connections.create_connection(DEFAULT_DB_ALIAS))
+            return
+        try:
+            self._ask(kept)
+        except (OperationalError, InterfaceError):
+            # It may have ended while nobody looked, which says nothing of the database.
+            self._ask(connections.create_connection(DEFAULT_DB_ALIAS))
+
+    def _ask(self, one: BaseDatabaseWrapper) -> None:
+        one.inc_thread_sharing()
+        try:
+            with one.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                cursor.fetchone()
+        except BaseException:
+            one.close()
+            raise
+        if self._idle.maxlen == len(self._idle):
+            one.close()
+        else:
+            self._idle.append(one)
+
+
+_connections = _KeptConnections()
+
+keep_connection = _connections.keep
+"""Have this process keep the connection of its checks of the database."""
+
+
 def check_database() -> None:
-    """Read from the database, over a connection of this thread's own."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchone()
-    finally:
-        connection.close()
+    """Read from the database, over a connection that no request uses."""
+    _connections.ask()
 
 
 def check_redis() -> None:

@@ -171,3 +171,51 @@ def test_checks_run_side_by_side_and_end_in_time(monkeypatch):
 @with_database
 def test_the_check_itself_reads_the_database():
     check_database()
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """The connections of checks as a worker of gunicorn has them; closed at the end."""
+    connections_of_checks = dependencies._KeptConnections()
+    connections_of_checks.keep()
+    monkeypatch.setattr(dependencies, "_connections", connections_of_checks)
+    yield connections_of_checks
+    for one in connections_of_checks._idle:
+        one.close()
+
+
+def number_of(kept) -> int:
+    """Return which process of PostgreSQL the kept connection leads to."""
+    (one,) = kept._idle
+    return one.connection.info.backend_pid
+
+
+@with_database
+def test_checks_use_one_connection_until_it_ends(kept):
+    """A connection that ended says nothing of the database: the check takes another one."""
+    ANYBODY.get(URL)
+    first = number_of(kept)
+    assert ANYBODY.get(URL).status_code == 200
+    assert number_of(kept) == first
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 30000)", [first])
+    assert ANYBODY.get(URL).status_code == 200
+    assert number_of(kept) != first
+
+
+@with_database
+def test_a_check_that_hangs_delays_no_other(kept):
+    """Its connection is not given back, so the next check makes its own."""
+    ANYBODY.get(URL)
+    (hanging,) = kept._idle
+    kept._idle.clear()
+    assert ANYBODY.get(URL).status_code == 200
+    assert list(kept._idle) != [hanging]
+    hanging.close()
+
+
+@with_database
+def test_other_processes_keep_none():
+    made = dependencies._KeptConnections()
+    made.ask()
+    assert not made._idle
