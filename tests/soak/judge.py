@@ -83,9 +83,8 @@ def settle(world: SoakWorld, tell: Callable[[str], None]) -> dict[str, int]:
 class Numbers:
     """The numbers that were stored and that are shown, against those that are right."""
 
-    def __init__(self, world: SoakWorld, first: date) -> None:
+    def __init__(self, world: SoakWorld) -> None:
         self._world = world
-        self._first = first
         self._url = world.urls("api")[0]
 
     def wrong(self, metered: Iterable[Metered], live: Iterable[Live]) -> list[str]:

@@ -7,14 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.soak import judge, plan
+from tests.soak.alarms import Alarms
 from tests.soak.customers import Live, Metered
 from tests.soak.faults import Lane
 from tests.soak.growth import Growth
 from tests.soak.lives import NewCustomers, OldCustomers
 from tests.soak.report import Progress, Report
+from tests.soak.tampering import problems_of_a_wrong_number
 from tests.soak.world import SoakWorld
 
 SECONDS_TO_BEGIN = 180.0
+SECONDS_BETWEEN_LOOKS = 10.0
+LOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class Soak:
         self.faults: Counter[str] = Counter()
         self.irregularities: Counter[str] = Counter()
         self.growth = Growth()
-        self.first_day = datetime.now(UTC).date()
+        self.alarms = Alarms(world.urls("api")[0])
+        today = datetime.now(UTC).date()
         owners = world.metered_customers(size.old_customers)
-        self.metered = [Metered(owner, seed, self.first_day) for owner in owners]
+        self.metered = [Metered(owner, seed, today) for owner in owners]
         self.old = OldCustomers(world, seed, self.irregularities, self.metered)
         self.new = NewCustomers(world, seed, self.irregularities, size.new_customers)
         self.lanes: list[Lane] = []
@@ -83,11 +88,32 @@ class Soak:
         end = self.progress.seconds + self.size.seconds
         while self.progress.seconds < end:
             time.sleep(1)
+            self.alarms.scrape()
             self.growth.look(self.world.places, self.progress.seconds)
             self.progress.tell_now_and_then(self.faults, self._counts())
             for failure in [lane.failure for lane in self.lanes] + self._failures():
                 if failure:
                     raise failure
+
+    def _alert_problems(self) -> list[str]:
+        """Return alerts that are on though all is done, or off though a number is wrong."""
+        # Gauges are of moments ago: what is still on after a while is on.
+        on = set.intersection(*(self._look_at_alerts() for _ in range(LOOKS)))
+        self.report.alerts = self.alarms.report(on)
+        found = [f"alert {alert} is on though all is done" for alert in sorted(on)]
+        counted = [
+            (one.customer, day)
+            for one in self.metered
+            for day, (least, _) in one.expected().items()
+            if least
+        ]
+        if not counted:
+            return found
+        return found + problems_of_a_wrong_number(self.world, self.alarms, *counted[0])
+
+    def _look_at_alerts(self) -> set[str]:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        return self.alarms.scrape()
 
     def _failures(self) -> list[BaseException | None]:
         return [self.old.failure, self.new.failure]
@@ -117,10 +143,11 @@ class Soak:
         tell("all is done" if not left else f"left over: {left}")
         live = self.new.all
         problems += judge.wrong_events(world, self.metered)
-        problems += judge.Numbers(world, self.first_day).wrong(self.metered, live)
+        problems += judge.Numbers(world).wrong(self.metered, live)
         problems += judge.wrong_states(world, live)
         problems += judge.wrong_for_consumers(world)
         problems += self.growth.problems()
+        problems += self._alert_problems()
         report = self.report
         report.problems = problems
         report.verdict = "bad" if problems else "good"

@@ -1,16 +1,19 @@
 """The generator and the judge of the soak (issue 23, 3), without what they work on."""
 
+import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployment.local.demo.oracle import TOTAL, expected_usage
 from tests.e2e.sources_world import Customer
 from tests.generators import cloudtrail as trail
-from tests.soak import plan
+from tests.soak import judge, plan
+from tests.soak.alarms import Alarms, all_rules, conditions, read
 from tests.soak.customers import BUSY, Bounds, Image, Live, Machine, Metered, usage_between
 from tests.soak.growth import FILES, MEMORY_MIB, SAMPLES, WARM_UP, Growth, Life, Sample, summary
 
@@ -176,3 +179,87 @@ class TestGrowth:
         life = lived()
         life.samples.insert(0, Sample(0.0, 1.0, 1, 0))
         assert summary(life.told)["memory_mib_early"] == 100.0
+
+
+RULES = [
+    {"alert": "Gauge", "expr": 'max by (namespace) (cloudigrade_some{state="dead"}) > 2'},
+    {"alert": "Rise", "expr": "max by (namespace) (increase(cloudigrade_more_total[1h])) > 0"},
+    {"alert": "Other", "expr": "absent(cloudigrade_some)"},
+]
+
+
+class TestAlarms:
+    def test_a_gauge_is_on_above_its_limit_for_its_label_alone(self):
+        alarms = Alarms("", RULES)
+        assert alarms.look(read('cloudigrade_some{state="dead"} 2\n')) == set()
+        assert alarms.look(read('cloudigrade_some{state="new"} 9\n')) == set()
+        assert alarms.look(read('cloudigrade_some{state="dead"} 3\n')) == {"Gauge"}
+        assert alarms.held == {"Gauge": 1}
+        assert alarms.not_judged == ["Other"]
+
+    def test_a_counter_is_on_once_it_has_risen(self):
+        alarms = Alarms("", RULES)
+        first = 'cloudigrade_more_total{name="a"} 5\n'
+        assert alarms.look(read(first)) == set()
+        assert alarms.look(read(first)) == set()
+        assert alarms.look(read(first + 'cloudigrade_more_total{name="b"} 1\n')) == {"Rise"}
+        assert alarms.look(read('cloudigrade_more_total{name="a"} 6\n')) == {"Rise"}
+
+    def test_half_of_the_product_s_rules_are_judged(self):
+        names = {one.alert for one in conditions(all_rules())}
+        assert {"CloudigradeNumberUnexplained", "CloudigradeTasksAreSetAside"} <= names
+        assert 2 * len(names) >= len(all_rules())
+
+
+class _World:
+    """Answers with rows that a test made up."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def query(self, *_):
+        return self.rows
+
+    def urls(self, _):
+        return ["http://nowhere"]
+
+
+class TestJudge:
+    TODAY = datetime.now(UTC).date()
+
+    def live(self):
+        live = Live(Customer(4), BUSY, 9)
+        live.images = [Image("ami-1", "tagged", is_rhel=True)]
+        begin = datetime.now(UTC) - timedelta(days=1)
+        live.came(begin)
+        live.machines = [Machine("i-1", "ami-1", [Bounds("ami-1", (begin, begin))])]
+        return live
+
+    @pytest.mark.parametrize(
+        ("stored", "shown", "is_wrong"), [(1, 1, False), (2, 2, True), (0, 0, True), (1, 2, True)]
+    )
+    def test_wrong_numbers_are_seen(self, monkeypatch, stored, shown, is_wrong):
+        live = self.live()
+        yesterday = self.TODAY - timedelta(days=1)
+        rows = [
+            (live.customer.account_number, day, [["_ANY"] * 5 + [stored]])
+            for day in (yesterday, self.TODAY)
+        ]
+        answer = requests.Response()
+        answer.status_code = 200
+        facets = dict.fromkeys(("arch", "role", "sla", "usage", "service_type"), "_ANY")
+        counts = [facets | {"instances_count": shown}]
+        days = [{"date": str(yesterday), "maximum_counts": counts}]
+        answer._content = json.dumps({"data": days}).encode()
+        monkeypatch.setattr(judge, "ask", lambda *_: answer)
+        monkeypatch.setattr(judge, "SECONDS_FOR_NUMBERS", 0)
+        assert bool(judge.Numbers(_World(rows)).wrong([], [live])) == is_wrong
+
+    def test_lost_invented_and_doubled_events_are_seen(self):
+        metered = Metered(Customer(3), 5, DAY)
+        metered.next_history()
+        events = sorted(metered.fleets[0].expected.events)
+        assert judge.wrong_events(_World(events), [metered]) == []
+        invented = ("i-never", "power_on", NOON)
+        for wrong in (events[1:], [*events, invented], [*events, events[0]]):
+            assert len(judge.wrong_events(_World(wrong), [metered])) == 1
