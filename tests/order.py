@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 # Rough seconds of a test by its first marker of these, and of one that has none of them.
-_SECONDS = {"e2e": 10.0, "slow": 10.0, "services": 0.1}
+_SECONDS = {"e2e": 10.0, "slow": 2.0, "services": 0.1}
 _SECONDS_OF_OTHERS = 0.02
 
 

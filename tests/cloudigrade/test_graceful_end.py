@@ -25,6 +25,7 @@ from api.models import InboxMessage
 from deployment.local.kafka import create_topics
 from deployment.local.ports import LOOPBACK
 from tests.cloudigrade.programs import ROOT, free_port
+from tests.deployment.messages import KAFKA_CLIENT
 from tests.deployment.processes import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services]
@@ -146,7 +147,7 @@ class Topic:
     def __init__(self, servers):
         self.name = f"events-{uuid.uuid4()}"
         create_topics(servers, [self.name])
-        self._producer = Producer({"bootstrap.servers": servers, "broker.address.family": "v4"})
+        self._producer = Producer({"bootstrap.servers": servers, **KAFKA_CLIENT})
         self._numbers = itertools.count()
 
     def write(self, count):

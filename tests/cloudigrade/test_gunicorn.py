@@ -5,10 +5,13 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.cloudigrade.programs import free_port, run
 from tests.cloudigrade.test_clowder_mode import CDAPPCONFIG
+
+pytestmark = pytest.mark.e2e
 
 
 def test_requests_headers_and_log(gunicorn, tmp_path):

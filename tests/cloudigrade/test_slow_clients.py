@@ -14,6 +14,8 @@ from tests.cloudigrade.programs import free_port
 from tests.cloudigrade.test_clowder_mode import CDAPPCONFIG
 from util import http_connection
 
+pytestmark = pytest.mark.e2e
+
 NOWHERE = "/no-such-thing"
 
 

@@ -4,6 +4,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer
 
+KAFKA_CLIENT = {"broker.address.family": "v4", "log_level": 0}
+"""Settings of a client in a test: what its threads say of a stopped broker is of no interest."""
+
 
 def carried(servers: str, topic: str, value: bytes, **options: Any) -> Message | None:
     """Send a message and read the topic; give what arrives first, or None after half a minute.

@@ -27,6 +27,7 @@ from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess, stop_together
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
+from tests.deployment.messages import KAFKA_CLIENT
 
 EVENT_TOPIC = "platform.sources.event-stream"
 STATUS_TOPIC = "platform.sources.status"
@@ -123,9 +124,7 @@ class SourcesWorld:
         self.aws = AwsControl(self.services.env["AWS_ENDPOINT_URL"])
         self.statuses = Statuses(self.bootstrap_servers)
         self._exit.callback(self.statuses.close)
-        self._producer = Producer(
-            {"bootstrap.servers": self.bootstrap_servers, "broker.address.family": "v4"}
-        )
+        self._producer = Producer({"bootstrap.servers": self.bootstrap_servers, **KAFKA_CLIENT})
         self._numbers = iter(range(1, 100_000))
         self._start_processes()
 
@@ -428,7 +427,7 @@ class Statuses:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": servers,
-                "broker.address.family": "v4",
+                **KAFKA_CLIENT,
                 "group.id": "sources",
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": 6000,

@@ -23,6 +23,7 @@ from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK
 from deployment.local.sources import SourcesControl
 from deployment.local.world import LocalServices
+from tests.deployment.messages import KAFKA_CLIENT
 from tests.deployment.processes import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -135,7 +136,7 @@ def onboard(services, product):
     sources = SourcesControl(services.env["SOURCES_API_BASE_URL"])
     ids = {"authentication_id": 11, "application_id": 12, "source_id": 13}
     sources.add_customer_application(**ids, username=ARN)
-    producer = Producer({"bootstrap.servers": services.embedded["kafka"].address})
+    producer = Producer({"bootstrap.servers": services.embedded["kafka"].address, **KAFKA_CLIENT})
     # Nothing but the identity names the customer, so it is stored and sent along.
     producer.produce(
         EVENT_TOPIC,

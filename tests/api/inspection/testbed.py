@@ -79,6 +79,7 @@ def result(*ami_ids: str, entry: Any = RHEL_84, **others: Any) -> dict[str, Any]
 class Testbed(QueueStage):
     """The fake AWS with a customer and us in it."""
 
+    __test__ = False
     queue = QUEUE
 
     def __init__(self, aws: AwsControl, queued: Queued) -> None:

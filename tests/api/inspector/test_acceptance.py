@@ -26,6 +26,8 @@ from tests.api.inspector.looking import LIMITS, look, of_system, root_facts, tre
 from tests.generators import disks, rpmdb, systems
 from tests.generators.disks import write_tree
 
+pytestmark = pytest.mark.slow
+
 RHEL_7_DISKS = [name for name in corpus.names() if name.startswith("rhel7-")]
 
 

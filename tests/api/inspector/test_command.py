@@ -13,6 +13,8 @@ from api.inspector.limits import MIB, Limits
 from tests.api.inspector.test_acceptance import run_program
 from tests.generators import systems
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "test-cloudigrade-inspections"
 KEY = re.compile(r"InspectionResults/\d{4}-\d\d/\d\d/\d\d\.\d\d\.\d\d-[0-9a-f-]{36}\.json")
 

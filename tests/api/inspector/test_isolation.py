@@ -18,6 +18,8 @@ from deployment.local.service import REPOSITORY
 from tests.api.inspector import corpus
 from tests.deployment.processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 class Zeros:
     """A drive that holds nothing."""

@@ -1,5 +1,6 @@
 """Which runs make a day's maximum (spec 10 §1)."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def histories(draw):
     ]
 
 
+@pytest.mark.slow
 @given(histories())
 @settings(max_examples=2000, deadline=None)
 def test_the_members_are_as_many_as_the_stored_number(runs):

@@ -65,6 +65,7 @@ class LogsInMemory:
 class Testbed(QueueStage):
     """The fake AWS of the product and of one customer."""
 
+    __test__ = False
     queue = QUEUE
 
     aws: AwsControl
