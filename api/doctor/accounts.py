@@ -26,7 +26,8 @@ SELECT a.id, a.cloud_type, coalesce(a.aws_account_id, a.subscription_id::text), 
            LEFT JOIN api_coverageday covered
                   ON covered.cloud_account_id = a.id AND covered.date = day::date
            ORDER BY day
-       )
+       ),
+       a.missing_since
 FROM api_cloudaccount a
 JOIN api_user u ON u.id = a.user_id
 LEFT JOIN LATERAL (
@@ -43,13 +44,17 @@ LEFT JOIN LATERAL (
     WHERE cloud_account_id = a.id ORDER BY started_at DESC LIMIT 1
 ) describe ON true
 WHERE a.id > %(after)s AND (%(id)s IS NULL OR a.id = %(id)s)
+  AND (NOT %(missing)s OR a.missing_since IS NOT NULL)
 ORDER BY a.id
 LIMIT %(limit)s
 """
 
 
 class AccountOverview(NamedTuple):
-    """One account. ``coverage`` has a state for each of the last days, None where none is known."""
+    """One account. ``coverage`` has a state for each of the last days, None where none is known.
+
+    ``missing_since`` is since when the sources service has not known its source.
+    """
 
     id: int
     cloud_type: str
@@ -63,12 +68,21 @@ class AccountOverview(NamedTuple):
     last_describe_at: datetime.datetime | None
     last_describe_outcome: str | None
     coverage: list[str | None]
+    missing_since: datetime.datetime | None
 
 
 def overview(
-    *, today: datetime.date, account_id: int | None = None, after: int = 0, limit: int
+    *,
+    today: datetime.date,
+    account_id: int | None = None,
+    after: int = 0,
+    limit: int,
+    missing: bool = False,
 ) -> list[AccountOverview]:
-    """Return accounts by id, by default the first ones; coverage is of the days before today."""
+    """Return accounts by id, by default the first ones; coverage is of the days before today.
+
+    With ``missing`` only those whose source is gone.
+    """
     yesterday = today - datetime.timedelta(days=1)
     parameters = {
         "first": today - datetime.timedelta(days=COVERAGE_DAYS),
@@ -76,6 +90,7 @@ def overview(
         "id": account_id,
         "after": after,
         "limit": limit,
+        "missing": missing,
     }
     with connection.cursor() as cursor:
         cursor.execute(_OVERVIEW, parameters)

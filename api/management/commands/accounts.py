@@ -21,7 +21,8 @@ COLUMNS = (
     Column("last_event_at", "last event", 20),
     Column("last_describe_at", "last describe", 20),
     Column("last_describe_outcome", "outcome", 9),
-    Column("coverage", "coverage of 14 days"),
+    Column("coverage", "coverage of 14 days", 19),
+    Column("missing_since", "source gone since"),
 )
 STATES = (
     Column("at", "at", 20),
@@ -47,10 +48,18 @@ class Command(OperatorCommand):
             "--after", type=row_id, default=0, metavar="ID", help="only those with larger ids"
         )
 
+        parser.add_argument(
+            "--missing", action="store_true", help="only those whose source is gone"
+        )
+
     def handle(self, *args: Any, id: int | None, **options: Any) -> None:
         """List. Raises CommandError, exit code 2, for an unknown account."""
         found = overview(
-            today=clock.today(), account_id=id, after=options["after"], limit=options["limit"]
+            today=clock.today(),
+            account_id=id,
+            after=options["after"],
+            limit=options["limit"],
+            missing=options["missing"],
         )
         require_known([] if id is None else [id], [account.id for account in found], "account")
         if id is None:

@@ -254,6 +254,13 @@ class TestOutbox:
 
 
 class TestAccounts:
+    def test_those_whose_source_is_gone(self, rows):
+        assert parse("accounts", "--missing") == []
+        CloudAccount.objects.update(missing_since=AT)
+        [row] = parse("accounts", "--missing")
+        assert row["missing_since"] == "2022-06-01T10:00:00Z"
+        assert "2022-06-01T10:00:00Z" in run("accounts", "--missing")[1]
+
     def test_list(self, rows, time_machine):
         time_machine.move_to(AT, tick=False)
         account = CloudAccount.objects.get()
