@@ -12,7 +12,7 @@ _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"'})
 
 
 def array_literal(values: Iterable[Any]) -> str:
-    """Return texts, integers, days, times or None as the literal of an array of PostgreSQL.
+    """Return texts, numbers, days, times or None as the literal of an array of PostgreSQL.
 
     To be cast where it is used: ``%s::text[]``. Raises TypeError for values of any other type.
     """
@@ -26,6 +26,6 @@ def _element(value: Any) -> str:
         return '"' + value.translate(_ESCAPED) + '"'
     if isinstance(value, date):  # a datetime is one too
         return '"' + value.isoformat() + '"'
-    if type(value) is int:
-        return str(value)
+    if type(value) in (int, float):
+        return repr(value)
     raise TypeError(f"{type(value).__name__} cannot be an element of an array")

@@ -45,7 +45,9 @@ SELECT id FROM api_user WHERE id = ANY(%s) FOR KEY SHARE SKIP LOCKED
 """
 
 # Customers without any run since their first missing day get their empty rows in one statement.
-# Most lack only days after their newest row, so a hole is searched only where there is one.
+# Most lack only days after their newest row, so a hole is searched only where there is one. Each
+# day is looked up by itself: a join, planned when the table was taken for empty, would compare each
+# day with each row.
 _FILL_WITHOUT_RUNS = f"""
 INSERT INTO api_concurrentusage
     (user_id, date, maximum_counts, sums, revision, computed_at, summed_at, algorithm, code_version,
@@ -73,8 +75,8 @@ CROSS JOIN generate_series(
     first_missing::timestamp, LEAST(%(today)s, first_missing + %(limit)s)::timestamp, '1 day'
 ) AS day
 WHERE customer.id = ANY(%(users)s)
-  AND NOT EXISTS (SELECT FROM api_concurrentusage held
-                  WHERE held.user_id = customer.id AND held.date = day::date)
+  AND (SELECT held.date FROM api_concurrentusage held
+       WHERE held.user_id = customer.id AND held.date = day::date) IS NULL
   AND NOT EXISTS (SELECT FROM api_staleusage mark WHERE mark.user_id = customer.id)
   AND NOT EXISTS (
       SELECT FROM api_cloudaccount account

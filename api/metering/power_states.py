@@ -10,6 +10,7 @@ from django.db import connection
 
 from api.metering.timeline import Instant, Latest, latest_from_events
 from api.models.instance import PowerState
+from util.arrays import array_literal
 
 _SAVE = """
 UPDATE api_instance instance
@@ -41,7 +42,7 @@ def save_latest(
             changed.append((instance_id, *after))
     if changed:
         with connection.cursor() as cursor:
-            cursor.execute(_SAVE, [list(column) for column in zip(*changed, strict=True)])
+            cursor.execute(_SAVE, [array_literal(column) for column in zip(*changed, strict=True)])
 
 
 def _state(latest: Latest) -> str | None:

@@ -24,6 +24,7 @@ from api.metering.timeline import PowerRun, runs_from_events
 from api.models import Cause
 from api.models.instance import EVENT_RANK
 from util import clock
+from util.arrays import array_literal
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,9 @@ GROUP BY instance_id
 
 _INSTANCES = """
 SELECT instance.id, instance.power_state,
-       (extract(epoch FROM instance.power_changed_at) * 1000000)::bigint, instance.instance_type,
-       instance.cloud_account_id, instance.machine_image_id, instance.cloud_type
+       (extract(epoch FROM instance.power_changed_at) * 1000000)::bigint,
+       instance.instance_type, instance.cloud_account_id, instance.machine_image_id,
+       instance.cloud_type
 FROM api_instance instance
 JOIN api_cloudaccount account ON account.id = instance.cloud_account_id
 WHERE instance.id = ANY(%s) AND account.user_id = %s
@@ -68,7 +70,7 @@ WHERE instance_id = ANY(%s)
 ORDER BY instance_id
 """
 
-_REMOVE = "DELETE FROM api_run WHERE id = ANY(%s)"
+_REMOVE = "DELETE FROM api_run WHERE id = ANY(%s::bigint[])"
 
 _CHANGE = """
 UPDATE api_run run
@@ -235,10 +237,10 @@ def _store(user_id: int, difference: Difference) -> None:
     changed_ids = [run_id for run_id, _ in difference.changed]
     with connection.cursor() as cursor:
         if difference.removed:
-            cursor.execute(_REMOVE, [difference.removed])
+            cursor.execute(_REMOVE, [array_literal(difference.removed)])
         if difference.changed:
             facts = _columns([facts for _, facts in difference.changed])
-            cursor.execute(_CHANGE, [now, changed_ids, *facts])
+            cursor.execute(_CHANGE, [now, array_literal(changed_ids), *facts])
         if difference.resized:
             rows = [(run_id, facts.cpus, facts.resizes) for run_id, facts in difference.resized]
             cursor.execute(_RESIZE, _columns(rows))
@@ -249,9 +251,9 @@ def _store(user_id: int, difference: Difference) -> None:
                 [
                     now,
                     now,
-                    [run.instance_id for run in runs],
-                    [run.account_id for run in runs],
-                    [run.start for run in runs],
+                    array_literal(run.instance_id for run in runs),
+                    array_literal(run.account_id for run in runs),
+                    array_literal(run.start for run in runs),
                     *_columns([run.facts for run in runs]),
                 ],
             )
@@ -265,8 +267,8 @@ def _store(user_id: int, difference: Difference) -> None:
     forget_sums(user_id=user_id, days=difference.days_of_resized)
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [array_literal(column) for column in zip(*rows, strict=True)]
 
 
 def _fetch(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

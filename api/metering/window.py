@@ -38,7 +38,7 @@ CHANGED_KEYS = 20
 REFS = 10
 
 # Two ranges of one index: the runs that end late enough, and those that are still open.
-# ``date_part`` gives a double, which is exact to the microsecond until the year 2242 and takes half
+# ``date_part`` gives a double, which is exact to the microsecond until the year 2106 and takes half
 # the time of ``extract``.
 _RUNS = """
 WITH account AS MATERIALIZED (SELECT id FROM api_cloudaccount WHERE user_id = %(user)s)
