@@ -7,7 +7,6 @@ from typing import Any
 
 from celery import Task, signals
 from django.conf import settings
-from sentry_sdk.integrations.celery import CeleryIntegration
 
 from cloudigrade.start_up import log_configuration
 from util import quiet_celery, sentry, task_starts
@@ -18,6 +17,9 @@ from util.transaction_limits import limit_transactions
 from util.visibility_renewal import VisibilityRenewal
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
+# Django's checks look at views and URLs, which neither worker nor beat loads otherwise. They are
+# made before every release, and by each ``manage.py`` that migrates.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 
 class Application(quiet_celery.Application):
@@ -119,7 +121,7 @@ def set_up_sentry(**_: Any) -> None:
                 settings.CELERY_SENTRY_SAMPLE_RATE_BY_TASK_NAME,
                 settings.CELERY_SENTRY_SAMPLE_RATE_DEFAULT,
             ),
-            integrations=[CeleryIntegration()],
+            integrations=[import_module("sentry_sdk.integrations.celery").CeleryIntegration()],
         )
 
 

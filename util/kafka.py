@@ -4,10 +4,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message, Producer
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +18,11 @@ DELIVERY_TIMEOUT = 10
 BULK_DELIVERY_TIMEOUT = 5
 """Seconds after which the client gives an undelivered message up."""
 _POLL = 0.1
+
+
+def _client() -> Any:
+    """Return librdkafka's client, which only processes that talk to Kafka load."""
+    return import_module("confluent_kafka")
 
 
 class KafkaProducerError(Exception):
@@ -74,18 +82,20 @@ def bulk_producer_config() -> dict[str, Any]:
 # One long-lived producer of each kind per process. A forked child makes its own and leaves its
 # parent's alone: that one's threads do not exist in the child, and even destroying it would wait
 # for them.
-_producers: dict[int, Producer] = {}
-_bulk_producers: dict[int, Producer] = {}
+_producers: "dict[int, Producer]" = {}
+_bulk_producers: "dict[int, Producer]" = {}
 
 
-def _producer() -> Producer:
+def _producer() -> "Producer":
     return _of_process(_producers, producer_config)
 
 
-def _of_process(producers: dict[int, Producer], config: Callable[[], dict[str, Any]]) -> Producer:
+def _of_process(
+    producers: "dict[int, Producer]", config: Callable[[], dict[str, Any]]
+) -> "Producer":
     pid = os.getpid()
     if pid not in producers:
-        producers[pid] = Producer(config(), logger=logger)
+        producers[pid] = _client().Producer(config(), logger=logger)
     return producers[pid]
 
 
@@ -104,13 +114,13 @@ def publish(
     """
     outcome: list[KafkaError | None] = []
 
-    def delivered(error: KafkaError | None, _message: Message) -> None:
+    def delivered(error: "KafkaError | None", _message: "Message") -> None:
         outcome.append(error)
 
     try:
         producer = _producer()
         producer.produce(topic, value=value, key=key, headers=list(headers), on_delivery=delivered)
-    except (KafkaException, BufferError) as error:
+    except (_client().KafkaException, BufferError) as error:
         raise KafkaProducerError(f"Kafka refused a message for {topic}: {error}") from error
     deadline = time.monotonic() + timeout
     while not outcome and time.monotonic() < deadline:
@@ -136,8 +146,8 @@ def publish_all(
     outcomes: list[str | None] = [f"no answer within {timeout:g} s"] * len(messages)
     open_: set[int] = set()
 
-    def on_delivery(number: int) -> Callable[[KafkaError | None, Message], None]:
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+    def on_delivery(number: int) -> "Callable[[KafkaError | None, Message], None]":
+        def delivered(error: "KafkaError | None", _message: "Message") -> None:
             outcomes[number] = None if error is None else error.str()
             open_.discard(number)
 
@@ -151,7 +161,7 @@ def publish_all(
             producer.produce(
                 topic, value=value, key=key, headers=list(headers), on_delivery=on_delivery(number)
             )
-        except (KafkaException, BufferError) as error:
+        except (_client().KafkaException, BufferError) as error:
             outcomes[number] = str(error)
             open_.discard(number)
         producer.poll(0)

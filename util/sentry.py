@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import sentry_sdk
 from django.urls import NoReverseMatch, reverse
-from sentry_sdk.integrations import Integration
-from sentry_sdk.transport import Transport
 
 from util.redaction import MASK, redact_all
+
+if TYPE_CHECKING:
+    from sentry_sdk.integrations import Integration
+    from sentry_sdk.transport import Transport
 
 logger = logging.getLogger(__name__)
 
@@ -104,21 +106,21 @@ def set_up(
     environment: str,
     release: str | None,
     sampler: Sampler,
-    integrations: list[Integration],
-    transport: Transport | None = None,
+    integrations: "list[Integration]",
+    transport: "Transport | None" = None,
 ) -> None:
     """Start reporting errors and traces, without personal data.
 
-    ``transport`` takes the place of sending over HTTP.
+    ``transport`` takes the place of sending over HTTP. The SDK is loaded only where it is used.
     """
-    sentry_sdk.init(
+    import_module("sentry_sdk").init(
         dsn=dsn,
         environment=environment,
         release=release,
         traces_sampler=sampler,
         integrations=integrations,
-        before_send=without_secrets,  # type: ignore[arg-type]
-        before_send_transaction=without_secrets,  # type: ignore[arg-type]
+        before_send=without_secrets,
+        before_send_transaction=without_secrets,
         send_default_pii=False,
         # Local variables hold identities, keys, and answers of clouds.
         include_local_variables=False,

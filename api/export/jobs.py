@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib import import_module
 from tempfile import TemporaryFile
 from typing import Final
 
@@ -14,8 +15,7 @@ from api import outbox
 from api.clouds.aws.provisioning import export_bucket
 from api.clouds.aws.session import s3
 from api.export.copying import copy_to
-from api.export.kinds import table_of
-from api.export.tables import CSV, NDJSON, PARQUET, file_headers
+from api.export.tables import CSV, NDJSON, PARQUET, Table, file_headers
 from api.models import ExportJob, User
 from util import clock
 
@@ -61,6 +61,14 @@ def run_job(job_id: int) -> None:
     expires_at = clock.now() + timedelta(days=export_bucket.KEPT_DAYS)
     _set(job, status=Status.DONE, detail="", rows=rows, expires_at=expires_at)
     logger.info("Export job %s of user %s wrote %s rows", job.id, job.user_id, rows)
+
+
+def table_of(kind: str, user: User, filters: Mapping[str, str]) -> Table:
+    """Return the table to export.
+
+    It is described by the public API, which workers load only if they have to export something.
+    """
+    return import_module("api.export.kinds").table_of(kind, user, filters)
 
 
 def _write(job: ExportJob) -> int:

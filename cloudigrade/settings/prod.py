@@ -1,6 +1,6 @@
 """Settings for every deployment, the production one among them."""
 
-from sentry_sdk.integrations.django import DjangoIntegration
+from importlib import import_module
 
 from cloudigrade.settings.base import *
 from util import sentry
@@ -57,5 +57,5 @@ if API_ENABLE_SENTRY:
         environment=env("DJANGO_SENTRY_ENVIRONMENT"),
         release=CLOUDIGRADE_VERSION or env("DJANGO_SENTRY_RELEASE"),
         sampler=sentry.view_sampler(_sentry_rates, env("DJANGO_SENTRY_SAMPLE_RATE_DEFAULT")),
-        integrations=[DjangoIntegration()],
+        integrations=[import_module("sentry_sdk.integrations.django").DjangoIntegration()],
     )

@@ -8,11 +8,10 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
+from importlib import import_module
 from typing import Any
 
-import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
@@ -67,11 +66,15 @@ class Clients:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        core = botocore.session.get_session()
-        core.register_component("response_parser_factory", TolerantParsers())
-        self._session = boto3.Session(botocore_session=core)
         self._roles: OrderedDict[str, _Role] = OrderedDict()
         self._clients: OrderedDict[tuple, tuple[Credentials | None, Any]] = OrderedDict()
+
+    @cached_property
+    def _session(self) -> Any:
+        """Return the session of all clients; only processes that talk to AWS load its packages."""
+        core = import_module("botocore.session").get_session()
+        core.register_component("response_parser_factory", TolerantParsers())
+        return import_module("boto3").Session(botocore_session=core)
 
     def own(self, service: str, region: str, *, short_timeout: bool = False) -> Any:
         """Return a client with our own credentials; ``short_timeout`` is for a caller who waits."""

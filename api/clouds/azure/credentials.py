@@ -2,15 +2,18 @@
 
 import os
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
-from azure.identity import EnvironmentCredential
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from api.clouds.azure.errors import LoginServerBusyError, is_passing
 from api.clouds.azure.retry_after import seconds_to_wait
+
+if TYPE_CHECKING:
+    from azure.identity import EnvironmentCredential
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -37,13 +40,14 @@ class LoginRetryPolicy(RetryPolicy):
 
 
 @cache
-def credential() -> EnvironmentCredential:
+def credential() -> "EnvironmentCredential":
     """Return the credential of the process environment; it keeps its token until that expires.
 
     Of a login server that the environment names (``AZURE_AUTHORITY_HOST``) Azure's public cloud
-    knows nothing, so that one is not asked about it.
+    knows nothing, so that one is not asked about it. Its package, ten megabytes with what that
+    needs, is loaded only by processes that talk to Azure.
     """
-    return EnvironmentCredential(
+    return import_string("azure.identity.EnvironmentCredential")(
         disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ,
         raw_response_hook=_tell_outage_from_refusal,
         retry_policy_class=LoginRetryPolicy,
