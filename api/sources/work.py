@@ -22,7 +22,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
@@ -31,7 +31,7 @@ from api.models.inbox import UNFINISHED
 from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.customers import QUEUES
 from api.sources.inbox import CHILD_TASK_HEADER, INBOX_ID_HEADER, State, publish_later
-from util.locks import lock
+from util.locks import advisory_key
 from util.task_starts import MOST_LOST
 from util.tasks import (
     MAX_BACKOFF,
@@ -58,10 +58,14 @@ LOST_WORKER_ATTEMPTS = (MAX_RETRIES + 1) // MOST_LOST
 
 REASON_LENGTH = 1000
 
-# A message that an operator has revived may come before one that is being worked on.
+# Both statements go to PostgreSQL together, which makes one transaction of them and looks at the
+# messages only once the queue's lock is held. By then the moment at which they came is past, so
+# times are those of the clock. A message that an operator has revived may come before one that is
+# being worked on.
 _CLAIM_FIRST = """
+SELECT pg_advisory_xact_lock(%(lock)s);
 UPDATE api_inboxmessage
-SET state = 'working', lease_token = %(token)s, lease_until = statement_timestamp() + %(lease)s,
+SET state = 'working', lease_token = %(token)s, lease_until = clock_timestamp() + %(lease)s,
     attempts = attempts + CASE WHEN state = 'working' THEN %(lost_worker)s ELSE 0 END
 WHERE id = (
         SELECT min(id) FROM api_inboxmessage
@@ -69,12 +73,12 @@ WHERE id = (
           AND state IN ('waiting', 'working', 'handed_on', 'failed'))
   AND customer_key = %(customer_key)s
   AND state IN ('waiting', 'working', 'handed_on', 'failed')
-  AND not_before <= statement_timestamp()
+  AND not_before <= clock_timestamp()
   AND NOT EXISTS (
         SELECT FROM api_inboxmessage
         WHERE customer_key = %(customer_key)s
           AND state IN ('waiting', 'working', 'handed_on', 'failed')
-          AND lease_until >= statement_timestamp())
+          AND lease_until >= clock_timestamp())
 RETURNING *
 """
 
@@ -131,11 +135,12 @@ def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> b
     last error if there is one. Returns
     whether nothing had to be done because another worker is at the customer's messages.
     """
-    state = InboxMessage.objects.filter(id=inbox_id).values_list("state", flat=True).first()
-    if state not in UNFINISHED:
+    unfinished = InboxMessage.objects.filter(id=inbox_id, state__in=UNFINISHED)
+    queue = unfinished.values_list("customer_key", flat=True).first()
+    if queue is None:
         logger.debug("Message %s of the inbox is done with", inbox_id)
         return False
-    return _work_for_customer(inbox_id, handle, give_up)
+    return _work_for_customer(inbox_id, queue, handle, give_up)
 
 
 def work_on_child_task(
@@ -156,21 +161,21 @@ def work_on_child_task(
     rest = [other for other in message.child_tasks if other != name]
     _work_on(message, work, give_up, rest)
     if not rest:
-        _work_for_customer(inbox_id, handle, give_up)
+        _work_for_customer(inbox_id, message.customer_key, handle, give_up)
 
 
-def _work_for_customer(inbox_id: int, handle: Handle, give_up: GiveUp) -> bool:
+def _work_for_customer(inbox_id: int, queue: str, handle: Handle, give_up: GiveUp) -> bool:
     stop_at = time.monotonic() + TURN_SECONDS
     worked = False
     while time.monotonic() < stop_at:
-        message = _claim_first(inbox_id)
+        message = _claim_first(inbox_id, queue)
         if message is None:
             return not worked and _someone_works_for(_queue_of(inbox_id))
         if message.attempts > MAX_RETRIES:
             _bury(message, None, give_up)
         else:
             _work_on(message, handle, give_up, [])
-        worked = True
+        queue, worked = message.customer_key, True
     _pass_on(_queue_of(inbox_id))
     return False
 
@@ -180,14 +185,24 @@ def _queue_of(inbox_id: int) -> str:
     return InboxMessage.objects.values_list("customer_key", flat=True).get(id=inbox_id)
 
 
-def _claim_first(inbox_id: int) -> InboxMessage | None:
-    """Lease the first message of a customer; None if it is not ready, or one is leased already."""
+def _claim_first(inbox_id: int, queue: str) -> InboxMessage | None:
+    """Lease the first message of a customer; None if it is not ready, or one is leased already.
+
+    ``queue`` is the queue in which the customer's message was seen last. Whoever moves messages to
+    another one leaves nothing behind to be claimed, so only then it is asked for again.
+    """
     while True:
-        queue = _queue_of(inbox_id)
-        with transaction.atomic():
-            lock(QUEUES, queue)
-            if _queue_of(inbox_id) == queue:
-                return _claim(_CLAIM_FIRST, customer_key=queue, lost_worker=LOST_WORKER_ATTEMPTS)
+        message = _claim(
+            _CLAIM_FIRST,
+            lock=advisory_key(QUEUES, queue),
+            customer_key=queue,
+            lost_worker=LOST_WORKER_ATTEMPTS,
+        )
+        if message is not None:
+            return message
+        seen, queue = queue, _queue_of(inbox_id)
+        if queue == seen:
+            return None
 
 
 def _claim(statement: str, **parameters: Any) -> InboxMessage | None:
@@ -396,8 +411,12 @@ def _kept_lease(message: InboxMessage) -> Iterator[None]:
 
 
 def _renew(inbox_id: int, token: uuid.UUID, done: threading.Event) -> None:
+    pause = settings.INBOX_LEASE_SECONDS / RENEWALS
+    # Most work is done long before; then no connection is made, nor what stands for one.
+    if done.wait(pause):
+        return
     try:
-        while not done.wait(settings.INBOX_LEASE_SECONDS / RENEWALS):
+        while True:
             until = Now() + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
             mine = InboxMessage.objects.filter(id=inbox_id, lease_token=token)
             try:
@@ -405,5 +424,7 @@ def _renew(inbox_id: int, token: uuid.UUID, done: threading.Event) -> None:
             except DatabaseError:
                 logger.warning("The lease of message %s was not renewed", inbox_id, exc_info=True)
                 connection.close()
+            if done.wait(pause):
+                return
     finally:
         connection.close()
