@@ -13,7 +13,7 @@ from django.db import connection
 
 from util import tasks
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICKS = os.sysconf("SC_CLK_TCK")
 _MIB = 1024
 
 
@@ -84,7 +84,7 @@ def postmaster_id() -> int | None:
         cursor.execute("SELECT pg_backend_pid()")
         backend = cursor.fetchone()[0]
     try:
-        fields = _stat(backend)
+        fields = stat(backend)
     except OSError:
         return None
     return int(fields[1]) if "postgres" in _name(backend) else None
@@ -94,19 +94,26 @@ def cpu_of_family(parent: int | None) -> float | None:
     """Add up the processor time of a process and all its children, those that ended included."""
     if parent is None:
         return None
-    ticks = sum(int(number) for number in _stat(parent)[11:15])
+    ticks = sum(int(number) for number in stat(parent)[11:15])
+    ticks += sum(int(fields[11]) + int(fields[12]) for fields in children_of(parent).values())
+    return ticks / TICKS
+
+
+def children_of(parent: int) -> dict[int, list[str]]:
+    """Return the children of a process that run now, with their ``stat``."""
+    children = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
-                fields = _stat(int(folder.name))
+                fields = stat(int(folder.name))
             except OSError:
                 continue
             if int(fields[1]) == parent:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
+                children[int(folder.name)] = fields
+    return children
 
 
-def _stat(process: int) -> list[str]:
+def stat(process: int) -> list[str]:
     """Return what follows the name in /proc/<pid>/stat: state, parent, ..., times from 11 on."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
