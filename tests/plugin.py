@@ -76,6 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = by_kind_and_weight(items)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes ``-n auto`` means; each has services of its own."""
     return max(2, min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))

@@ -50,6 +50,7 @@ class Server:
                 **_ENVIRONMENT,
                 "DJANGO_DATABASE_NAME": database,
                 "GUNICORN_BIND": f"{LOOPBACK}:{self.port}",
+                "TMPDIR": str(self._surroundings.folder("tmp")),
             },
             directory=REPOSITORY,
         )

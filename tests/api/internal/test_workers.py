@@ -1,5 +1,6 @@
 """Two gunicorn workers answer as one (spec 02 §12.5)."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -23,14 +25,20 @@ def _get(url: str) -> str:
 
 
 @pytest.fixture
-def server(postgres: None, valkey: None) -> Iterator[str]:
+def server(postgres: None, valkey: None, tmp_path: Path) -> Iterator[str]:
     """The product's web process with two workers, on a database without tables."""
     reservation = PortReservation()
     port = reservation.number
     command = [sys.executable, "-m", "gunicorn", "-c", "cloudigrade/gunicorn.py"]
     command += ["-b", f"127.0.0.1:{port}", "-w", "2", "cloudigrade.wsgi"]
     reservation.release()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command,
+        # What it leaves behind when it is killed in its grace goes with the rest of the test.
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
         try:
             url = f"http://127.0.0.1:{port}/internal"
             _wait_for(f"{url}/livez/")
