@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
@@ -168,6 +169,18 @@ def aws_looks() -> Iterator[Metric]:
                 _add(family, trouble.aws_account_id, trouble.number)
     yield unseen
     yield failing
+
+
+def azure_secret() -> Iterator[Metric]:
+    """When our application's secret expires, if the deployment tells; the secret is not read."""
+    family = GaugeMetricFamily(
+        "cloudigrade_azure_client_secret_expires_timestamp_seconds",
+        "When the secret of our application in Azure expires, if that is configured",
+    )
+    if expires := settings.AZURE_CLIENT_EXPIRES:
+        midnight = datetime.combine(expires, datetime.min.time(), UTC)
+        family.add_metric([], midnight.timestamp())
+    yield family
 
 
 def overdue_scans() -> Iterator[Metric]:
@@ -397,6 +410,7 @@ class SystemCollector(Collector):
             Source(aws_looks, DatabaseError, keep=300),
             Source(running_instances, DatabaseError, keep=60),
             Source(azure_polls, DatabaseError, keep=60),
+            Source(azure_secret, ValueError),
             Source(overdue_scans, DatabaseError, keep=300),
             Source(covered_accounts, DatabaseError, keep=300),
             Source(last_ingests, RedisError),

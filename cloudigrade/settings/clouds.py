@@ -1,6 +1,17 @@
 """AWS, Azure and the inspection of images (spec 08 §3, §4 G-I; spec 04 §1)."""
 
+from datetime import date
+
 from cloudigrade.settings.environment import CLOUDIGRADE_ENVIRONMENT, env
+
+
+def _date_of(name: str, text: str) -> date:
+    """Read a variable that is a date; raises ValueError, which names it, for anything else."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{name} is no date such as 2027-01-31: {text!r}") from None
+
 
 AWS_DEFAULT_REGION = env("AWS_DEFAULT_REGION")
 SQS_DEFAULT_REGION = env("SQS_DEFAULT_REGION")
@@ -33,6 +44,10 @@ CACHED_SQS_QUEUE_LENGTH_EXPIRATION_TTL = env("CACHED_SQS_QUEUE_LENGTH_EXPIRATION
 
 AZURE_CLIENT_ID = env("AZURE_CLIENT_ID")
 AZURE_CLIENT_SECRET = env("AZURE_CLIENT_SECRET")
+_expires = env("AZURE_CLIENT_EXPIRES")
+AZURE_CLIENT_EXPIRES = (
+    env.attempt(lambda: _date_of("AZURE_CLIENT_EXPIRES", _expires)) if _expires else None
+)
 AZURE_TENANT_ID = env("AZURE_TENANT_ID")
 AZURE_SP_OBJECT_ID = env("AZURE_SP_OBJECT_ID")
 AZURE_SUBSCRIPTION_ID = env("AZURE_SUBSCRIPTION_ID")

@@ -345,6 +345,11 @@ _AZURE = _group(
         **_SECRET,
         **_PROD,
     ),
+    _text(
+        "AZURE_CLIENT_EXPIRES",
+        None,
+        "UTC date on which that secret expires, such as 2027-01-31, for an alert 30 days before",
+    ),
     _text("AZURE_TENANT_ID", "azure-tenant-id", "own tenant", **_PROD),
     _text("AZURE_SP_OBJECT_ID", "azure-sp-object-id", "principal of the Lighthouse offer", **_PROD),
     _text("AZURE_SUBSCRIPTION_ID", "azure-subscription-id", "own subscription", **_PROD),

@@ -24,6 +24,9 @@ from tests.deployment.alert_series import (
     waiting,
 )
 
+MONTH = 30 * 86400
+"""Seconds."""
+
 CASES: list[Case] = [
     # The API
     Case(
@@ -332,6 +335,15 @@ CASES: list[Case] = [
         5,
         ["subscription_id"],
         subscription_id="d9812b28-6286-4501-9cd5-f43b2a455364",
+    ),
+    Case(
+        "CloudigradeAzureSecretExpires",
+        "an hour passes until it is a month away; then another secret is configured",
+        gauge(
+            "azure_client_secret_expires_timestamp_seconds", f"{MONTH + 3600}x99 {12 * MONTH}x60"
+        ),
+        on=[67, 95],
+        off=[0, 59, 64, 102, 150],
     ),
     # The sources service
     Case(
