@@ -50,14 +50,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def __init__(self, model: type[Model], site: admin.AdminSite) -> None:
         shown = [field for field in model._meta.concrete_fields if is_shown(model, field)]
-        self.fields = [field.name for field in shown]
-        self.readonly_fields = tuple(self.fields)
+        names: Any = [field.name for field in shown]
+        # Django's types know these of the class alone.
+        self.fields = names  # type: ignore[misc]
+        self.readonly_fields = tuple(names)  # type: ignore[misc]
         # Ids instead of rows, so that a list takes no statement for each of them.
         self.list_display = [field.attname for field in shown[:IN_LISTS]]
-        self.list_filter = [
+        self.list_filter = [  # type: ignore[misc]
             field.name for field in shown if field.name in FILTERED and field.choices
         ]
-        self.ordering = ("-pk",)
+        self.ordering = ("-pk",)  # type: ignore[misc]
         super().__init__(model, site)
 
     def get_queryset(self, request: HttpRequest) -> Any:

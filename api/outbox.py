@@ -231,7 +231,7 @@ def requeue(entries: Iterable[OutboxEntry]) -> int:
 
 def prune() -> int:
     """Forget outbox entries that were done long ago, a bounded number of them; returns how many."""
-    kept = datetime.timedelta(days=KEPT_DAYS)
+    kept: Any = datetime.timedelta(days=KEPT_DAYS)
     with connection.cursor() as cursor:
         cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
         return cursor.rowcount

@@ -68,7 +68,8 @@ class Queued(Sequence[QueuedTask]):
         self._tasks.append(QueuedTask(name, tuple(args), kwargs, options["countdown"]))
 
     def _committed(self) -> list[QueuedTask]:
-        waiting, connection.run_on_commit = connection.run_on_commit, []
+        waiting: list[Any] = connection.run_on_commit
+        connection.run_on_commit = []
         for _savepoints, callback, _robust in waiting:
             callback()
         return self._tasks

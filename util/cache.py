@@ -48,7 +48,9 @@ class JSONSerializer:
 class _SharedClient(RedisCacheClient):
     """Django's cache commands on the process's one connection pool."""
 
-    def get_client(self, key: str | None = None, *, write: bool = False) -> redis.Redis:
+    _serializer: "JSONSerializer"
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return client()
 
     def delete_if(self, key: str, value: Any) -> bool:
@@ -73,12 +75,14 @@ class _SharedClient(RedisCacheClient):
 class RedisCache(DjangoRedisCache):
     """A Redis cache that shares its database with Celery, and so never flushes it."""
 
+    _cache: Any
+
     def __init__(self, server: str | list[str], params: dict[str, Any]) -> None:
         params = {**params, "OPTIONS": {"serializer": JSONSerializer, **params.get("OPTIONS", {})}}
         super().__init__(server, params)
         self._class = _SharedClient
 
-    def clear(self) -> bool:
+    def clear(self) -> bool:  # type: ignore[override] # as Django does, unlike its types
         """Delete all keys below the cache's prefix, and nothing else."""
         prefix = "".join(f"[{char}]" if char in "*?[\\^" else char for char in self.key_prefix)
         self._cache.delete_matching(f"{prefix}:*")
@@ -95,6 +99,8 @@ class RedisCache(DjangoRedisCache):
 
 class LocalCache(LocMemCache):
     """The same in this process's memory, for tests."""
+
+    _expire_info: dict[str, float | None]
 
     def delete_if(self, key: str, value: Any) -> bool:
         """Delete a key only if it holds the given value; return whether it did."""

@@ -1,6 +1,7 @@
 """Compressed responses for clients that accept them (spec decision 45)."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
@@ -37,7 +38,7 @@ class CompressionMiddleware:
         return response
 
 
-def _is_compressible(response: HttpResponseBase) -> bool:
+def _is_compressible(response: Any) -> bool:
     if response.status_code == 206 or response.has_header("Content-Encoding"):
         return False
     if not response.headers.get("Content-Type", "").startswith(_COMPRESSIBLE):
@@ -69,7 +70,7 @@ def _quality(parameters: Iterable[str]) -> float:
     return 1.0
 
 
-def _compress(response: HttpResponseBase) -> None:
+def _compress(response: Any) -> None:
     if response.streaming:
         response.streaming_content = _compressed(response.streaming_content)
         response.headers.pop("Content-Length", None)

@@ -163,7 +163,7 @@ class LeaderRun:
             if wanted:
                 cache.set(self._completed_key, now().isoformat(), self._completed_ttl)
         finally:
-            cache.delete_if(self._running_key, claim)
+            cache.delete_if(self._running_key, claim)  # type: ignore[attr-defined] # util.cache
 
     def _instant(self, key: str) -> datetime | None:
         text = cache.get(key)

@@ -34,6 +34,11 @@ class InsightsPagination(LimitOffsetPagination):
 
     default_limit = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
+    # Known once a page was asked for, which is before anything else is.
+    request: Request
+    count: int
+    limit: int
+    offset: int
 
     def get_limit(self, request: Request) -> int:
         """Return the page's size: 10 where it makes no sense, 100 at most."""

@@ -189,7 +189,8 @@ class ReplicaMiddleware:
             return self._get_response(request)
         response.headers[LAG_HEADER] = f"{lag:.3f}"
         if getattr(response, "streaming", False):
-            response.streaming_content = _streamed(response.streaming_content)
+            streamed: Any = response
+            streamed.streaming_content = _streamed(streamed.streaming_content)
         return response
 
     def _usable_lag(self, request: HttpRequest) -> float | None:

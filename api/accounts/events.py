@@ -146,9 +146,10 @@ def _waiting_applications(message: InboxMessage) -> list[object]:
     """List the applications of which the message was to make something that can be metered."""
     value = message.value
     if message.event_type == UPDATE:
-        accounts = CloudAccount.objects.filter(
-            platform_authentication_id=platform_id(value.get("id"))
-        )
+        authentication_id = platform_id(value.get("id"))
+        if authentication_id is None:
+            return []
+        accounts = CloudAccount.objects.filter(platform_authentication_id=authentication_id)
         return list(accounts.values_list("platform_application_id", flat=True))
     name = {CREATE: "application_id", UNPAUSE: "id"}.get(message.event_type, "")
     return [value[name]] if platform_id(value.get(name)) else []

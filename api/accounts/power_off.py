@@ -1,6 +1,7 @@
 """Switch off, in our books, the instances of an account that is not metered any more (03 §6.5)."""
 
 import uuid
+from typing import Any
 
 from django.db import connection
 
@@ -38,7 +39,7 @@ def switch_off_instances(account: CloudAccount, *, origin: str) -> int:
     the same transaction, which has to hold the account's lock. Instances without any event are left
     alone.
     """
-    parameters = {
+    parameters: dict[str, Any] = {
         "account_id": account.id,
         "origin": origin,
         # An earlier power-off may have the same moment; this one must be stored nevertheless.

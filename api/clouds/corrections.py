@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -125,7 +125,8 @@ def explain_corrections(event_ids: Collection[int]) -> None:
     if not event_ids:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_EXPLAIN, {"events": list(event_ids), "close": CLOSE})
+        parameters: dict[str, Any] = {"events": list(event_ids), "close": CLOSE}
+        cursor.execute(_EXPLAIN, parameters)
         kinds = [kind for (kind,) in cursor.fetchall()]
     _count(str(CloudType.AWS), kinds, explained=True)
 
@@ -153,7 +154,7 @@ def _unsure_since(
     """Return since when it is unsure, by the corrections' places."""
     if not corrections:
         return {}
-    parameters = {
+    parameters: dict[str, Any] = {
         "places": [place for place, _ in corrections],
         "instances": [one.instance_id for _, one in corrections],
         "events": [one.event_id for _, one in corrections],

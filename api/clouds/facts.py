@@ -65,10 +65,10 @@ def save_facts(observations: Iterable[Observation]) -> list[InstanceFact]:
     new = []
     for observation in ordered:
         facts = history.setdefault(observation.instance_id, [])
-        fact = changed(facts, observation)
-        if fact:
-            new.append(fact)
-            facts.append(fact)
+        newer = changed(facts, observation)
+        if newer:
+            new.append(newer)
+            facts.append(newer)
             facts.sort(key=lambda one: one.observed_at)
     store_facts(new)
     return new

@@ -2,7 +2,7 @@
 
 import datetime
 import io
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -34,7 +34,7 @@ LARGEST_FILE = 5_000_000
 class ActingView(ConsoleView):
     """A form's target. What is refused is written down, too."""
 
-    http_method_names: ClassVar[list[str]] = ["post", "options"]
+    http_method_names = ["post", "options"]
     action: str = ""
 
     def check_access(self) -> None:
@@ -143,9 +143,8 @@ class ImportView(ActingView):
         upload = request.FILES.get("file")
         if upload is None or (upload.size or 0) > LARGEST_FILE:
             raise Refusal(400, f"file: Choose a CSV file of at most {LARGEST_FILE:,} bytes.")
-        text = io.TextIOWrapper(
-            upload.file, encoding="utf-8-sig", errors="surrogateescape", newline=""
-        )
+        file: Any = upload.file
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
             counts = import_registrations(user_id=user.id, file=text)
         except WrongFileError as error:

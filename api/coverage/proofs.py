@@ -138,7 +138,7 @@ def judge(day: date, evidence: Evidence, rules: Rules, audit: Audit, now: Instan
     return Verdict(str(state), seconds, gaps)
 
 
-def _state(gaps: Iterable[GapSpan], is_pending: bool, is_audited: bool) -> str:
+def _state(gaps: Iterable[GapSpan], is_pending: bool, is_audited: bool) -> State:
     reasons = {gap.reason for gap in gaps} - {Reason.NOT_METERED}
     if reasons - {Reason.CORRECTION}:
         return State.PARTIAL

@@ -132,7 +132,11 @@ def to_requests(users: QuerySet[Instance]) -> list[InspectionRequest]:
         .distinct("machine_image_id")
         .values_list("cloud_account__account_arn", "machine_image__cloud_image_id", "region")
     )
-    return [InspectionRequest(*one) for one in chosen]
+    return [
+        InspectionRequest(arn, image_id, region)
+        for arn, image_id, region in chosen
+        if arn is not None
+    ]
 
 
 def neglected_images() -> list[int]:

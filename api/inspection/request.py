@@ -107,7 +107,8 @@ def _begin(
 def _users_of(arns: Iterable[str]) -> dict[str, int]:
     """Return whose accounts have these roles."""
     accounts = CloudAccount.objects.filter(cloud_type=CloudType.AWS, account_arn__in=set(arns))
-    return dict(accounts.values_list("account_arn", "user_id"))
+    owners = accounts.values_list("account_arn", "user_id")
+    return {arn: user_id for arn, user_id in owners if arn is not None}
 
 
 def _heed_tags(

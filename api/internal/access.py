@@ -14,7 +14,8 @@ ANONYMOUS = Caller()
 
 def caller_of(request: Request) -> Caller:
     """Return what the headers say of who is calling."""
-    return request.auth or ANONYMOUS
+    caller: Any = request.auth
+    return caller or ANONYMOUS
 
 
 def caller_name(request: Request) -> str:

@@ -78,7 +78,9 @@ class AccountCreationSerializer(serializers.Serializer):
             name: attrs.get(name, getattr(self.instance, name, None))
             for name in ("platform_authentication_id", "platform_application_id")
         }
-        others = CloudAccount.objects.exclude(id=getattr(self.instance, "id", None))
+        others = CloudAccount.objects.all()
+        if isinstance(self.instance, CloudAccount):
+            others = others.exclude(id=self.instance.id)
         if others.filter(**pair).exists():
             raise ValidationError(PAIR_TAKEN)
         return attrs
@@ -109,6 +111,7 @@ class AccountUpdateSerializer(AccountCreationSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse another cloud, subscription or ARN. Raises ValidationError naming all of them."""
         account = self.instance
+        assert isinstance(account, CloudAccount)
         errors = {}
         if attrs.get("cloud_type", account.cloud_type) != account.cloud_type:
             errors["cloud_type"] = ["You cannot update field cloud_type."]

@@ -173,11 +173,13 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
         self.filterset_class = only(self.filterset_class, given)  # type: ignore[arg-type]
         return super().filter_queryset(queryset)
 
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def list(  # type: ignore[override] # a long page is streamed
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
         """Return a page of the rows, oldest first."""
         rows = self.get_queryset()
         listing = Listing(self.resource, rows, self.filter_queryset(rows))
-        page = self.paginate_queryset(listing)
+        page: Any = self.paginate_queryset(listing)  # type: ignore[arg-type] # read by pages
         if page.is_large:
             envelope = self.get_paginated_response(None).data
             shown = (self.get_serializer(row).data for row in page.rows)

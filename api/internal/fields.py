@@ -38,7 +38,7 @@ class ContentTypeField(serializers.IntegerField):
         super().__init__(source=source, read_only=True)
         self.kind = kind
 
-    def to_representation(self, value: str) -> int:
+    def to_representation(self, value: Any) -> int:
         """Turn the cloud's name into the constant."""
         return content_type_number(self.kind, value)
 
@@ -48,13 +48,14 @@ def pointer(kind: Kind, *, cloud_type: str = "cloud_type") -> dict[str, serializ
 
     ``cloud_type`` is the attribute that names the row's cloud.
     """
+    source: dict[str, Any] = {} if cloud_type == "cloud_type" else {"source": cloud_type}
     return {
         "content_type": ContentTypeField(kind, cloud_type),
         "object_id": serializers.IntegerField(source="id", read_only=True),
         "cloud_type": serializers.ChoiceField(
             choices=CloudType.choices,
             read_only=True,
-            **({} if cloud_type == "cloud_type" else {"source": cloud_type}),
+            **source,
         ),
     }
 

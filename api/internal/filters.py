@@ -1,6 +1,5 @@
 """Query parameters of the internal lists, with the error texts of spec 02 §2.3."""
 
-import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,7 +26,7 @@ AWS_ACCOUNT_ID_END = 10**12
 class InstantField(forms.CharField):
     """An ISO 8601 date-time."""
 
-    def to_python(self, value: Any) -> datetime.datetime | None:
+    def to_python(self, value: Any) -> Any:
         """Read the instant, in UTC; None if there is nothing to read."""
         text = super().to_python(value)
         try:
@@ -227,7 +226,7 @@ class UserOfMessage(WholeNumberFilter):
     def __init__(self) -> None:
         super().__init__("user_id")
 
-    def matching(self, rows: QuerySet, value: object) -> QuerySet:
+    def matching(self, rows: QuerySet, value: Any) -> QuerySet:
         """Keep the rows of the customer with this id."""
         users = User.objects.filter(id=value)
         return rows.filter(

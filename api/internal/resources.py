@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 from rest_framework import serializers
+from rest_framework.serializers import Field
 
 from api.internal import fields, filters
 from api.internal.browse import Resource
@@ -288,7 +289,7 @@ AWS_INSTANCES = Resource(
     },
 )
 
-_AMI_FIELDS = {
+_AMI_FIELDS: dict[str, Field] = {
     "ec2_ami_id": fields.text(source="cloud_image_id"),
     "platform": fields.choice(MachineImage.Platform.choices, allow_null=True),
     "owner_aws_account_id": fields.text(allow_null=True),

@@ -52,10 +52,9 @@ class ResourceRouter(DefaultRouter):
 
     def get_api_root_view(self, api_urls: Any = None) -> Any:
         """Make the root, which tells of the one list that is no resource, too."""
+        registry: list[tuple[str, Any, str]] = self.registry
         lists = {
-            name: f"{basename}-list"
-            for name, view, basename in self.registry
-            if view.resource.in_root
+            name: f"{basename}-list" for name, view, basename in registry if view.resource.in_root
         }
         return RootView.as_view(api_root_dict=lists | {CONCURRENT: _list_name(CONCURRENT)})
 

@@ -49,6 +49,8 @@ def _words(model: str) -> str:
 class ResourceSchema(SampleSchema):
     """Names the operations of a resource after its model, and tells how they can fail."""
 
+    view: Any
+
     def get_operation_id(self) -> str:
         """Name the operation: ``listRuns``, ``retrieveRun``."""
         action, model = self.view.action, self.view.resource.model
@@ -61,7 +63,7 @@ class ResourceSchema(SampleSchema):
         many = re.sub("([^aeiou])y$", r"\1ie", one) + "s"
         return _SUMMARIES[self.view.action].format(one=one, many=many)
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override] # as drf-spectacular has it
         """Say more; of a list, which rows it has."""
         if self.view.action == "list":
             return f"Return a page of the rows of `{self.view.resource.name}`, oldest first."

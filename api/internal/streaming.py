@@ -21,7 +21,8 @@ def stream_page(
 def _pieces(request: Request, envelope: Mapping[str, Any], items: Iterable[Any]) -> Iterator[bytes]:
     def render(data: Any) -> bytes:
         # The media type tells how far lines are indented.
-        return request.accepted_renderer.render(data, request.accepted_media_type, {})
+        rendered: Any = request.accepted_renderer.render(data, request.accepted_media_type, {})
+        return rendered
 
     place = uuid4().hex
     before, _, after = render({**envelope, "data": [place]}).partition(f'"{place}"'.encode())

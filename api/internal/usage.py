@@ -32,7 +32,7 @@ class MaximumCountsField(serializers.ListField):
 class RunFilter(filters.WholeNumberFilter):
     """The days to which a run belongs."""
 
-    def matching(self, rows: QuerySet, value: object) -> QuerySet:
+    def matching(self, rows: QuerySet, value: Any) -> QuerySet:
         """Keep the rows of the run's user from the day of its start to the day of its end."""
         span = (
             Run.objects.filter(id=value)

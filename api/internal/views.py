@@ -70,6 +70,6 @@ class ActionView(InternalView):
 
     def input(self, request: Request) -> Mapping[str, Any]:
         """Return the members of the body. Raises ValidationError if it is no object."""
-        serializer = Serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        return request.data
+        Serializer[Any](data=request.data).is_valid(raise_exception=True)
+        body: Any = request.data
+        return body

@@ -53,7 +53,7 @@ class OperatorCommand(BaseCommand):
                 parser.exit(REFUSED, f"{parser.prog}: {message}\n")
             raise refusal(message)
 
-        parser.error = error
+        parser.error = error  # type: ignore[method-assign]
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:

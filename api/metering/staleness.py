@@ -7,6 +7,7 @@ inserted, so that customers who share an image do not wait for each other.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -135,7 +136,8 @@ def _mark_days_of_runs(
         return
     statement = _MARK_DAYS_OF_RUNS.format(condition=condition, ref=f"run.{ref}", refs=REFS)
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"ids": ids, "cause": cause, "now": clock.now()} | parameters)
+        given: dict[str, Any] = {"ids": ids, "cause": cause, "now": clock.now(), **parameters}
+        cursor.execute(statement, given)
         if cursor.rowcount:
             enqueue(RECALCULATION)
 

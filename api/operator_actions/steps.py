@@ -37,7 +37,7 @@ def steps_of(entry: AuditEntry) -> Sequence[Step]:
 
 def _recalculation(entry: AuditEntry) -> list[Step]:
     """Make runs right account by account, and then calculate usage anew, a month at a time."""
-    user = User.objects.filter(id=entry.user_id).first()
+    user = User.objects.filter(id=entry.user_id).first() if entry.user_id is not None else None
     if user is None:
         raise NothingToDoError("The customer is gone.")
     wanted = entry.arguments.get("since")
@@ -69,11 +69,12 @@ def _recalculate_usage(user_id: int, days: Days) -> str:
 
 def _replay(entry: AuditEntry) -> list[Step]:
     """Work again on the logs of a customer's accounts, day by day."""
+    if entry.user_id is None:
+        raise NothingToDoError("The customer is gone.")
     accounts = CloudAccount.objects.filter(user_id=entry.user_id, cloud_type=CloudType.AWS)
-    ids = list(accounts.order_by("id").values_list("aws_account_id", flat=True))
+    numbers = accounts.order_by("id").values_list("aws_account_id", flat=True)
     wanted = entry.arguments.get("aws_account_id")
-    if wanted:
-        ids = [one for one in ids if one == wanted]
+    ids = [one for one in numbers if one and (not wanted or one == wanted)]
     if not ids:
         raise NothingToDoError("The customer has no such AWS account.")
     since = date.fromisoformat(entry.arguments["since"])

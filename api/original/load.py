@@ -350,8 +350,10 @@ def _users_of(images: Sequence[ImageColumns]) -> dict[int, int]:
 
 
 def _image(told: ImageColumns, user_id: int | None) -> MachineImage:
-    status = told.status if told.status in MachineImage.Status.values else None
-    is_unfinished = status in (None, MachineImage.Status.PREPARING, MachineImage.Status.INSPECTING)
+    finished = set(MachineImage.Status.values) - {
+        *(MachineImage.Status.PREPARING, MachineImage.Status.INSPECTING)
+    }
+    status = told.status if told.status in finished else None
     return MachineImage(
         cloud_type=told.cloud_type,
         cloud_image_id=told.key,
@@ -360,7 +362,7 @@ def _image(told: ImageColumns, user_id: int | None) -> MachineImage:
         offer=told.offer,
         name=told.name,
         architecture=told.architecture,
-        status=MachineImage.Status.PENDING if is_unfinished else status,
+        status=status or MachineImage.Status.PENDING,
         is_encrypted=told.is_encrypted,
         region=told.region,
         owner_aws_account_id=told.owner,

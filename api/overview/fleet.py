@@ -91,7 +91,8 @@ def fleet() -> Fleet:
     with connection.cursor() as cursor:
         cursor.execute(_NUMBERS)
         numbers = Numbers(*cursor.fetchone())
-        cursor.execute(_HISTORY, {"step": STEP, "shown": SHOWN})
+        spans: dict[str, Any] = {"step": STEP, "shown": SHOWN}
+        cursor.execute(_HISTORY, spans)
         history = [Point(row[0], row[1:]) for row in cursor.fetchall()]
     sample = FleetSample.objects.filter(at__gt=Now() - NEWEST_FOR).order_by("-at").first()
     if sample is None:

@@ -52,16 +52,12 @@ def instance_history(*, instance_id: int, limit: int, offset: int) -> InstanceHi
     )
     runs = Run.objects.filter(instance=instance).order_by("-start_time")
     corrections = Correction.objects.filter(instance=instance, unsure_from__lt=F("unsure_to"))
+    unsure = corrections.order_by("-unsure_to").values_list("unsure_from", "unsure_to")
     events = InstanceEvent.objects.filter(instance=instance).order_by("-occurred_at")
     return InstanceHistory(
         instance=instance,
         runs=[Span(*row) for row in runs.values_list("start_time", "end_time")[:RUNS_DRAWN]],
-        unsure=[
-            Span(*row)
-            for row in corrections.order_by("-unsure_to").values_list("unsure_from", "unsure_to")[
-                :RUNS_DRAWN
-            ]
-        ],
+        unsure=[Span(since, to) for since, to in unsure[:RUNS_DRAWN] if since is not None],
         events=list(events.values_list("occurred_at", "event_type")[:EVENTS_DRAWN]),
         items=items,
         number_of_items=number,

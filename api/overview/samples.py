@@ -82,11 +82,12 @@ def take_sample(*, findings: Sequence[Mapping[str, str]]) -> FleetSample:
     sample.details["findings"] = list(findings)
     sample.save()
     with connection.cursor() as cursor:
-        cursor.execute(_PRUNE, [timedelta(days=KEPT_DAYS)])
+        kept: Any = timedelta(days=KEPT_DAYS)
+        cursor.execute(_PRUNE, [kept])
     return sample
 
 
-def _one(statement: str, *parameters: object) -> Any:
+def _one(statement: str, *parameters: Any) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         [(value,)] = cursor.fetchall()

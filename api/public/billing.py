@@ -8,9 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.billing.findings import Window, findings
-from api.models import BillingFinding
+from api.models import BillingFinding, User
 from api.public import billing_components, schema, tags
 from api.public.brackets import BracketParameters, Brackets, Column, Field, OneOf, whole_number
+from api.public.customers import customer_of
 from api.public.listings import Page
 from api.public.pagination import ListingPagination
 from api.public.usage import Bound, read_days
@@ -91,9 +92,9 @@ class BillingFindingsView(ReadOnlyView):
         page = paginator.paginate_queryset(pages, request, view=self)
         return paginator.get_paginated_response(page.rows)
 
-    def customer(self, request: Request) -> Any:
+    def customer(self, request: Request) -> User:
         """Return the customer whose findings are asked for."""
-        return request.user
+        return customer_of(request)
 
 
 def window_of(user_id: int, days: range) -> Window:

@@ -1,14 +1,14 @@
 """Where describes contradicted what our events had told (spec 10 §3.1)."""
 
 import datetime
-from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.models import Correction
+from api.models import Correction, User
 from api.public import schema, tags, trust_components
 from api.public.brackets import BracketParameters, Column, Field, OneOf, whole_number
+from api.public.customers import customer_of
 from api.public.pagination import ListingPagination
 from api.public.trust import CHANGES_END, PagesOf
 from api.public.usage import START, read_days
@@ -66,6 +66,6 @@ class CorrectionsView(ReadOnlyView):
         page = paginator.paginate_queryset(found, request, view=self)
         return paginator.get_paginated_response(page.rows)
 
-    def customer(self, request: Request) -> Any:
+    def customer(self, request: Request) -> User:
         """Return the customer whose corrections are asked for."""
-        return request.user
+        return customer_of(request)

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from api.coverage.listing import coverage_days
 from api.public import coverage_components, schema, tags, usage
 from api.public.brackets import BracketParameters, Field, whole_number
+from api.public.customers import customer_of
 from api.public.pagination import ListingPagination
 from api.public.trust import CHANGES_END, PagesOf
 from api.public.usage import read_days
@@ -35,10 +36,9 @@ class CoverageView(ReadOnlyView):
     )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of days of accounts, in the order of days."""
-        user_id = request.user.id
-        days = read_days(
-            request.query_params, joined=request.user.joined_on, start=usage.START, end=CHANGES_END
-        )
+        user_id = customer_of(request).id
+        joined = customer_of(request).joined_on
+        days = read_days(request.query_params, joined=joined, start=usage.START, end=CHANGES_END)
         accounts: Sequence[int] | None = PARAMETERS.read(request.query_params).filters.get(
             "account"
         )

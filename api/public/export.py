@@ -19,6 +19,7 @@ from api.export.copying import ExportAbandonedError, copy_blocks, count_rows
 from api.export.kinds import KINDS, RUN_BRACKETS, table_of
 from api.export.tables import CSV, NDJSON, STREAMED, file_headers
 from api.public import billing, coverage, measures, schema, tags
+from api.public.customers import customer_of
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
 from util.hang_up import ClientHungUp, client_of, has_hung_up
@@ -71,7 +72,7 @@ class ExportView(ReadOnlyView):
 
     def stream(self, request: Request) -> HttpResponseBase:
         """Stream the table. Raises ExportTooLarge."""
-        table = table_of(self.kind, request.user, request.query_params)
+        table = table_of(self.kind, customer_of(request), request.query_params)
         content_type, disposition = file_headers(self.kind, self.form)
         headers = {"Content-Disposition": disposition}
         if request.method == "HEAD":

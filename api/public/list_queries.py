@@ -1,7 +1,7 @@
 """What a request asks of a list: plain parameters, brackets, and what to include (spec 11 §3)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from rest_framework.exceptions import ValidationError
 
@@ -33,7 +33,7 @@ def read_list(
     try:
         plain = read_filter(parameters, query)
     except ValidationError as error:
-        errors |= error.detail
+        errors |= cast(dict[str, list[str]], error.detail)
     if errors:
         raise ValidationError(errors)
     includes = {word.strip() for word in query.get(INCLUDE, "").split(",")}

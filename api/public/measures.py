@@ -23,6 +23,7 @@ from api.measures.usage import usage
 from api.models import CloudType, User
 from api.public import measures_components, schema, tags
 from api.public.brackets import BracketParameters, Errors, Field, OneOf, text, whole_number
+from api.public.customers import customer_of
 from api.public.filters import NO_CHOICE, NO_INSTANT
 from api.public.pagination import ListingPagination
 from api.public.timestamps import parse_instant
@@ -132,9 +133,9 @@ class UsageView(ReadOnlyView):
         page = paginator.paginate_queryset(PagesOf(reader(question)), request, view=self)
         return paginator.get_paginated_response(page.rows)
 
-    def customer(self, request: Request) -> Any:
+    def customer(self, request: Request) -> User:
         """Return the customer whose usage is asked for."""
-        return request.user
+        return customer_of(request)
 
 
 def reader(question: Question) -> Callable[[int, int], tuple[int, list[dict[str, Any]]]]:

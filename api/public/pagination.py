@@ -24,7 +24,9 @@ class ListingPagination(InsightsPagination):
     facets: Facets | None = None
     """What ``meta`` tells of the values on all pages (spec 11 §5)."""
 
-    def paginate_queryset(self, queryset: Pages, request: Request, view: Any = None) -> Page:
+    def paginate_queryset(  # type: ignore[override] # of rows that are no QuerySet
+        self, queryset: Pages, request: Request, view: Any = None
+    ) -> Page:
         """Return the page that is asked for."""
         self.request = request
         self.limit = self.get_limit(request)

@@ -12,7 +12,9 @@ from rest_framework.response import Response
 from api.coverage.quality import Quality, of_days
 from api.images.facts import FACET_LENGTH
 from api.metering.facets import ANY, TOTAL, Key
+from api.models import User
 from api.public import schema, tags, trust_components, usage
+from api.public.customers import customer_of
 from api.public.filters import NUL, Filter
 from api.public.listings import InstanceListing, Page
 from api.public.pagination import ListingPagination
@@ -80,7 +82,7 @@ class ExplainView(ReadOnlyView):
         except NotCalculatedError as error:
             raise UsageUnavailable from error
         paginator = self.pagination_class()
-        run_ids = paginator.paginate_queryset(explanation.run_ids, request, view=self)
+        run_ids: Any = paginator.paginate_queryset(explanation.run_ids, request, view=self)
         data = members(
             user_id=user.id,
             run_ids=run_ids,
@@ -93,9 +95,9 @@ class ExplainView(ReadOnlyView):
         about = {**explanation.head(), "quality": quality_of_number(quality)}
         return Response({**page, "explanation": about, "data": shown})
 
-    def customer(self, request: Request) -> Any:
+    def customer(self, request: Request) -> User:
         """Return the customer whose number is asked for."""
-        return request.user
+        return customer_of(request)
 
 
 def quality_of_number(quality: Quality) -> dict[str, Any]:
@@ -123,11 +125,10 @@ class UsageChangesView(ReadOnlyView):
     )
     def get(self, request: Request, format: str | None = None) -> Response:
         """Return a page of changes, newest first."""
-        days = read_days(
-            request.query_params, joined=request.user.joined_on, start=usage.START, end=CHANGES_END
-        )
+        joined = customer_of(request).joined_on
+        days = read_days(request.query_params, joined=joined, start=usage.START, end=CHANGES_END)
         first, end = map(datetime.date.fromordinal, (days.start, days.stop))
-        user_id = request.user.id
+        user_id = customer_of(request).id
         changes = PagesOf(
             lambda limit, offset: usage_changes(
                 user_id=user_id, first_day=first, end=end, limit=limit, offset=offset
@@ -154,8 +155,8 @@ class TimelineView(ReadOnlyView):
     )
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return a page of the timeline of one of the customer's instances."""
-        instance = one(InstanceListing(request.user.id, NO_FILTER), id)
-        user_id = request.user.id
+        instance = one(InstanceListing(customer_of(request).id, NO_FILTER), id)
+        user_id = customer_of(request).id
         items = PagesOf(
             lambda limit, offset: timeline(
                 user_id=user_id, instance_id=instance.id, limit=limit, offset=offset

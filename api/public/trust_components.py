@@ -118,7 +118,7 @@ class ExplanationPage(Serializer):
     meta = PageMeta()
     links = PageLinks()
     explanation = Explanation()
-    data = ExplainedRun(many=True)
+    data = ExplainedRun(many=True)  # type: ignore[assignment]
 
 
 class ChangedKey(UsageKey):

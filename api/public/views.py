@@ -19,6 +19,7 @@ from api.clouds.aws.session import own_account_id
 from api.clouds.azure.offer import offer_template
 from api.public import components, schema, tags, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
+from api.public.customers import customer_of
 from api.public.facets import Facets
 from api.public.filtered_instances import (
     FilteredInstances,
@@ -145,7 +146,7 @@ class AccountsView(ListView):
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of the customer's accounts."""
         query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
-        return self.page(request, AccountListing(request.user.id, query), account_object)
+        return self.page(request, AccountListing(customer_of(request).id, query), account_object)
 
 
 class AccountView(ReadOnlyView):
@@ -163,7 +164,8 @@ class AccountView(ReadOnlyView):
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return one of the customer's accounts."""
         query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
-        return Response(rendered(account_object(one(AccountListing(request.user.id, query), id))))
+        row = one(AccountListing(customer_of(request).id, query), id)
+        return Response(rendered(account_object(row)))
 
 
 class InstancesView(ListView):
@@ -180,7 +182,7 @@ class InstancesView(ListView):
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of the customer's instances."""
-        user_id = request.user.id
+        user_id = customer_of(request).id
         wanted = read_list(INSTANCE_PARAMETERS, INSTANCE_BRACKETS, request.query_params)
         if not wanted.brackets and not wanted.includes:
             return self.page(request, InstanceListing(user_id, wanted.filter), instance_object)
@@ -205,7 +207,8 @@ class InstanceView(ReadOnlyView):
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return one of the customer's instances."""
         query = read_filter(INSTANCE_PARAMETERS, request.query_params)
-        return Response(rendered(instance_object(one(InstanceListing(request.user.id, query), id))))
+        row = one(InstanceListing(customer_of(request).id, query), id)
+        return Response(rendered(instance_object(row)))
 
 
 class ImagesView(ListView):
@@ -226,7 +229,7 @@ class ImagesView(ListView):
         condition = wanted.brackets.condition(IMAGE_COLUMNS, IMAGE_SEARCH)
         query = wanted.filter + condition
         sorting = wanted.brackets.sorting(IMAGE_COLUMNS)
-        listing = ImageListing(request.user.id, query, sorting)
+        listing = ImageListing(customer_of(request).id, query, sorting)
         facets = listing.facets if FACETS in wanted.includes else None
         return self.page(request, listing, image_object, facets)
 
@@ -246,7 +249,8 @@ class ImageView(ReadOnlyView):
     def get(self, request: Request, id: str, format: str | None = None) -> Response:
         """Return one of the images that the customer's instances use."""
         query = read_filter(IMAGE_PARAMETERS, request.query_params)
-        return Response(rendered(image_object(one(ImageListing(request.user.id, query), id))))
+        row = one(ImageListing(customer_of(request).id, query), id)
+        return Response(rendered(image_object(row)))
 
 
 class DailyConcurrentUsageView(ReadOnlyView):
@@ -267,13 +271,14 @@ class DailyConcurrentUsageView(ReadOnlyView):
     )
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of days. Raises UsageUnavailable if one of them is not calculated."""
+        customer = customer_of(request)
         days = usage.read_days(
-            request.query_params, joined=request.user.joined_on, start=self.start, end=self.end
+            request.query_params, joined=customer.joined_on, start=self.start, end=self.end
         )
         paginator = self.pagination_class()
-        page = paginator.paginate_queryset(days, request, view=self)
+        page: Any = paginator.paginate_queryset(days, request, view=self)
         shown = usage.show_days(
-            request.user.id, page, with_quality=usage.wants_quality(request.query_params)
+            customer.id, page, with_quality=usage.wants_quality(request.query_params)
         )
         if isinstance(shown, Fragments):
             return paginator.get_paginated_response(shown)
@@ -335,7 +340,7 @@ class AzureOfferTemplateView(ReadOnlyView):
             },
         )
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer a browser's preflight; who just asks what there is gets that, without CORS."""
         response = super().options(request, *args, **kwargs)
         if "Access-Control-Request-Method" in request.headers:

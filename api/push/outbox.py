@@ -8,6 +8,7 @@ PostgreSQL's (decision 41).
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -119,7 +120,7 @@ def record(days: Iterable[tuple[int, date]], *, replay: bool = False) -> int:
     if not pairs:
         return 0
     users, dates = zip(*pairs, strict=True)
-    parameters = {"users": array_literal(users), "days": array_literal(dates)}
+    parameters: dict[str, Any] = {"users": array_literal(users), "days": array_literal(dates)}
     return _record(_CALCULATED, wanted, replay=replay, **parameters)
 
 
@@ -163,7 +164,7 @@ def withdraw(user_ids: Iterable[int]) -> None:
     users = list(user_ids)
     if not users or not topics():
         return
-    parameters = {"users": users, "usage": Topic.USAGE, "swatch": Topic.SWATCH}
+    parameters: dict[str, Any] = {"users": users, "usage": Topic.USAGE, "swatch": Topic.SWATCH}
     with connection.cursor() as cursor:
         for statement in (_HOLD_CUSTOMERS, _FORGET, _WITHDRAW):
             cursor.execute(statement, parameters)
@@ -184,7 +185,7 @@ def hand_over(*, from_user: int, to_user: int) -> None:
     record_again(to_user)
 
 
-def _record(changed: str, wanted: Sequence[str], *, replay: bool, **parameters: object) -> int:
+def _record(changed: str, wanted: Sequence[str], *, replay: bool, **parameters: Any) -> int:
     at_once = [Topic.SWATCH] + [Topic.USAGE] * bool(settings.USAGE_PUSH_TODAY)
     with connection.cursor() as cursor:
         cursor.execute(

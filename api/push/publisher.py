@@ -92,7 +92,7 @@ def publish(*, seconds: float = SECONDS) -> int:
 
 
 def _publish(topic: str, deadline: float) -> int:
-    stream, sent = _STREAMS[topic], 0
+    stream, sent = _STREAMS[Topic(topic)], 0
     while time.monotonic() < deadline:
         with transaction.atomic():
             claims = take(topic, limit=stream.entries_at_once)

@@ -317,7 +317,7 @@ def later_processed(message: InboxMessage) -> QuerySet[InboxMessage]:
 
 def prune() -> int:
     """Delete messages that were processed long ago, a bounded number of them; returns how many."""
-    kept = datetime.timedelta(days=KEPT_DAYS)
+    kept: Any = datetime.timedelta(days=KEPT_DAYS)
     with connection.cursor() as cursor:
         cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
         return cursor.rowcount
@@ -346,7 +346,7 @@ def _retry(inbox_ids: Sequence[int]) -> int:
         sent_by = [_sender(headers) for _, _, headers in rows]
         customers = Customers(sent_by)
         tenants = [customers.complete(tenant) for tenant in sent_by]
-        parameters = {
+        parameters: dict[str, Any] = {
             "ids": [inbox_id for inbox_id, _, _ in rows],
             "customer_keys": [
                 queue_of(tenant, partition)
@@ -385,7 +385,7 @@ def statistics() -> Statistics:
 
 def _due() -> list[int]:
     with connection.cursor() as cursor:
-        wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
+        wait: Any = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
         cursor.execute(_DUE, {"wait": wait, "limit": SWEPT_AT_ONCE})
         return [row[0] for row in cursor.fetchall()]
 

@@ -87,6 +87,8 @@ def _step(work: Callable[[SyntheticDataRequest], None]) -> Step:
     def step(*, request_id: int | None) -> int | None:
         try:
             with transaction.atomic():
+                if request_id is None:
+                    raise MissingError("request")
                 requests = SyntheticDataRequest.objects.select_for_update()
                 request = requests.filter(id=request_id).first()
                 if request is None:
@@ -204,7 +206,7 @@ def make_instances(request: SyntheticDataRequest) -> None:
 def make_events(request: SyntheticDataRequest) -> None:
     """Switch the request's instances on and off at random times up to now."""
     instances = _instances(request)
-    if InstanceEvent.objects.filter(cloud_account__user_id=request.user_id).exists():
+    if InstanceEvent.objects.filter(cloud_account__user_id=_user_id(request)).exists():
         return
     habits = Habits.of_hours(
         since_days_ago=request.since_days_ago,

@@ -2,6 +2,7 @@
 
 import datetime
 import time
+from typing import Any
 
 from django.db import connection
 
@@ -64,7 +65,7 @@ class LargeAccount(Suite):
         images = [factories.make_rhel_image() for _ in range(IMAGES)]
         for image in images[:SHARED_IMAGES]:
             factories.make_instance(account=other, image=image)
-        parameters = {
+        parameters: dict[str, Any] = {
             "now": clock.now(),
             "account": self.account.id,
             "images": [image.id for image in images],

@@ -1,6 +1,7 @@
 """What is wrong in how the RHEL of 100,000 instances is paid (spec 11 §2)."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -59,7 +60,7 @@ class BillingFindings(Suite):
         images = [
             factories.make_rhel_image(usage_operation="RunInstances:00g0").id for _ in range(IMAGES)
         ]
-        values = {
+        values: dict[str, Any] = {
             "account": self.account.id,
             "user": self.account.user_id,
             "images": images,

@@ -1,6 +1,7 @@
 """How far a day of 100,000 accounts can be trusted (spec 10 §2)."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -86,7 +87,7 @@ class Coverage(Suite):
         """Store accounts and all that is known of one day of them."""
         self.day = clock.today() - timedelta(days=3)
         self.user = factories.make_user()
-        values = {
+        values: dict[str, Any] = {
             "user": self.user.id,
             "accounts": ACCOUNTS,
             "image": factories.make_rhel_image().id,

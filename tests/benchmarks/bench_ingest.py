@@ -71,7 +71,7 @@ class Customer:
 
     def put(self, name: str, records: Sequence[trail.Record]) -> Message:
         """Put a log file into the bucket; gives the message that announces it."""
-        key = trail.log_key(account=self.account.aws_account_id, at=START, name=name)
+        key = trail.log_key(account=str(self.account.aws_account_id), at=START, name=name)
         self.bucket[key] = trail.log_file(records)
         return Message(name, name, trail.notification("bucket", key), START, 1)
 

@@ -138,7 +138,7 @@ class InternalAPI(Suite):
 
     def user_number(self) -> str:
         """Return the org id of a customer with 2,000 runs."""
-        return self.user.org_id
+        return str(self.user.org_id)
 
     def reads(
         self,

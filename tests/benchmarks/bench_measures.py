@@ -1,5 +1,7 @@
 """Measures of a customer who has a hundred thousand instances (spec 11 §1)."""
 
+from typing import Any
+
 from django.db import connection
 from django.test import Client
 
@@ -45,7 +47,7 @@ class ManyInstances(Suite):
         account = factories.make_aws_account(user=user)
         images = bulk.store_images([dataset.image(1 + 2 * number) for number in range(20)])
         factories.make_definition(instance_type="t2.micro", vcpu=1, memory_mib=1024)
-        parameters = {
+        parameters: dict[str, Any] = {
             "account": account.id,
             "images": [image.id for image in images],
             "count": INSTANCES,

@@ -138,7 +138,7 @@ class PublicAPI(Suite):
         image_ids = [
             factories.make_rhel_image(inspection_json=json.dumps(result)).id for _ in range(images)
         ]
-        parameters = {
+        parameters: dict[str, Any] = {
             "accounts": account_ids,
             "account_count": accounts,
             "images": image_ids,

@@ -4,7 +4,7 @@ For metrics and alerts (decision 33): a few rows of the index of polls for each 
 """
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -105,7 +105,7 @@ def unseen_subscriptions() -> list[Trouble]:
     return _select(_UNSEEN, timedelta(seconds=POLLS_UNTIL_ALERT * period), MOST_SUBSCRIPTIONS)
 
 
-def _select(statement: str, *parameters: object) -> list[Trouble]:
+def _select(statement: str, *parameters: Any) -> list[Trouble]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [

@@ -6,6 +6,7 @@ An image has a record for each customer who uses it.
 from collections import defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -100,6 +101,7 @@ def _create(evidence: Evidence, seen: Mapping[ImageKey, SeenImage]) -> dict[Imag
 def _new_image(account: CloudAccount, seen: SeenImage) -> MachineImage:
     machine, reference = seen.machine, seen.machine.image
     assert reference is not None
+    assert reference.resource_id is not None
     from_marketplace = reference.sku is not None
     return MachineImage(
         cloud_type=CloudType.AZURE,
@@ -140,7 +142,7 @@ def _change(
     for reason, verdicts in by_reason.items():
         change_images(
             image_ids=verdicts,
-            change=lambda image, verdicts=verdicts: _write(verdicts[image.id], image),
+            change=partial(_write_one, verdicts),
             reason=ImageFact.Reason(reason),
             ref=str(evidence.run_id),
         )
@@ -152,6 +154,7 @@ def _reason(before: Verdict, after: Verdict) -> str:
     return ImageFact.Reason.TAG if tagged else ImageFact.Reason.DESCRIBE
 
 
-def _write(verdict: Verdict, image: MachineImage) -> dict[str, Any]:
+def _write_one(verdicts: Mapping[int, Verdict], image: MachineImage) -> dict[str, Any]:
+    verdict = verdicts[image.id]
     verdict.write(image)
     return {"rule": "marks of machines", "marks": verdict.marks_by_account}

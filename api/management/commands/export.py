@@ -45,7 +45,8 @@ class Command(OperatorCommand):
         try:
             table = table_of(options["kind"], user, query)
         except ValidationError as error:
-            reasons = [f"{name}: {' '.join(texts)}" for name, texts in error.detail.items()]
+            detail: Any = error.detail
+            reasons = [f"{name}: {' '.join(texts)}" for name, texts in detail.items()]
             raise refusal(" ".join(reasons)) from error
         except APIException as error:
             raise refusal(str(error.detail)) from error

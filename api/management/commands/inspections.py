@@ -77,7 +77,7 @@ class Command(OperatorCommand):
             count = reinspect_images(image_ids=images.values_list("id", flat=True))
             self.tell({"reinspected": count}, f"{count} images are inspected again.")
 
-    def _show_changes(self, images: QuerySet[MachineImage]) -> None:
+    def _show_changes(self, images: QuerySet[Any]) -> None:
         for image in images:
             self.tell_change(
                 f"image {image.cloud_image_id}",

@@ -61,6 +61,7 @@ class Command(OperatorCommand):
             if done := sorted(set(chosen).difference(entries.values_list("key", flat=True))):
                 raise CommandError(f"Done already: outbox entry {', '.join(done)}.")
         if dry_run:
+            entry: Any
             for entry in entries.iterator():
                 self.tell_change(
                     f"outbox entry {entry.key}", entry.state, "queued now", id=entry.key

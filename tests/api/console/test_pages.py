@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from django.urls import get_resolver
+from django.urls import URLResolver, get_resolver
 
 from api.console import fleet as fleet_page
 from api.metering.facets import ANY
@@ -329,6 +329,7 @@ def console_patterns() -> list:
         for one in get_resolver().url_patterns
         if str(one.pattern) == f"{CONSOLE}/".removeprefix("/")
     ]
+    assert isinstance(console, URLResolver)
     return console.url_patterns
 
 

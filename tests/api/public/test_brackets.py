@@ -1,6 +1,7 @@
 """The parser of bracket parameters that all new public routes share (spec 11 §3, §5)."""
 
 import datetime
+from typing import cast
 
 import pytest
 from django.http import QueryDict
@@ -33,7 +34,7 @@ def read(query: str, parameters: BracketParameters = EVERYTHING) -> Brackets:
 def errors(query: str, parameters: BracketParameters = EVERYTHING) -> dict[str, list[str]]:
     with pytest.raises(ValidationError) as raised:
         read(query, parameters)
-    return raised.value.detail
+    return cast(dict[str, list[str]], raised.value.detail)
 
 
 @pytest.mark.parametrize(

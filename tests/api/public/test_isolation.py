@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -83,7 +84,7 @@ def foreign(customer_a, own):
 
 def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) -> list[str]:
     """Return values that would lead to somebody's rows if the filter let them through."""
-    by_name = {
+    by_name: dict[str, list[Any]] = {
         "cloud_account_id": [account.id for account in (*foreign.accounts, *own.accounts)],
         "machine_image_id": [image.id for image in (*foreign.images, *own.images)],
         "running_since": ["2019-04-01", "2019-03-01"],

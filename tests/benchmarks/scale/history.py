@@ -1,6 +1,7 @@
 """Thirteen months of many customers, made by PostgreSQL itself; not measured."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -103,7 +104,7 @@ WHERE customer.account_number LIKE 'a%%'
 def store(scale: int) -> None:
     """Store 200 customers, 20,000 instances and 10^6 events, times the scale, and their runs."""
     images = [factories.make_rhel_image() for _ in range(IMAGES)]
-    parameters = {
+    parameters: dict[str, Any] = {
         "customers": CUSTOMERS * scale,
         "instances": INSTANCES,
         "pairs": PAIRS,

@@ -145,7 +145,7 @@ def unprocessed(listed: Sequence[ListedObject], *, bucket: str) -> list[ListedOb
     """Return those objects of the bucket that were not processed, or not successfully."""
     if not listed:
         return []
-    parameters = {
+    parameters: dict[str, Any] = {
         "places": list(range(len(listed))),
         "accounts": [one.key.account_id for one in listed],
         "regions": [one.key.region for one in listed],

@@ -142,7 +142,9 @@ def _report(walk: _Walk, *, is_done: bool) -> Audited:
 def _batches(after: str) -> Iterator[list[str]]:
     """Yield the AWS accounts that we have, enabled or not, behind one."""
     numbers = real_accounts().order_by("aws_account_id").values_list("aws_account_id", flat=True)
-    while batch := list(numbers.filter(aws_account_id__gt=after)[:ACCOUNTS_AT_ONCE]):
+    while batch := [
+        number for number in numbers.filter(aws_account_id__gt=after)[:ACCOUNTS_AT_ONCE] if number
+    ]:
         yield batch
         after = batch[-1]
 

@@ -94,7 +94,8 @@ class Report:
 def aws_account_ids() -> list[str]:
     """Return the ids of all accounts that we have; logs of others would not be stored."""
     accounts = real_accounts()
-    return list(accounts.order_by("aws_account_id").values_list("aws_account_id", flat=True))
+    numbers = accounts.order_by("aws_account_id").values_list("aws_account_id", flat=True)
+    return [number for number in numbers if number is not None]
 
 
 def wanted(

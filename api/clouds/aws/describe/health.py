@@ -5,7 +5,7 @@ left out: organizations often close regions for everybody, and nobody can mend t
 """
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -102,7 +102,8 @@ def overdue_accounts() -> int:
     if not period:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(_OVERDUE, [timedelta(seconds=period) + LONGEST_ROUND])
+        limit: Any = timedelta(seconds=period) + LONGEST_ROUND
+        cursor.execute(_OVERDUE, [limit])
         count: int = cursor.fetchone()[0]
     return count
 
@@ -115,7 +116,7 @@ def failing_accounts() -> list[Trouble]:
     return _select(_FAILING, MOST_ACCOUNTS)
 
 
-def _select(statement: str, *parameters: object) -> list[Trouble]:
+def _select(statement: str, *parameters: Any) -> list[Trouble]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [Trouble(account_id, float(number)) for account_id, number in cursor.fetchall()]

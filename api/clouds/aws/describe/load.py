@@ -169,7 +169,7 @@ def _save_runs(account_scan: AccountScan, scans: Iterable[RegionScan]) -> dict[s
     )
     for run in runs:
         count_describe(CloudType.AWS, run.kind, run.outcome)
-    return {run.region: run.id for run in runs}
+    return {run.region: run.id for run in runs if run.region is not None}
 
 
 def _wanted_images(account_scan: AccountScan, scans: Iterable[RegionScan]) -> Iterator[WantedImage]:

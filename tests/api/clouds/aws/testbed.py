@@ -74,7 +74,7 @@ class Testbed(QueueStage):
     def put(self, *records: Any, key: str | None = None, body: bytes | None = None) -> str:
         """Put a log file into the bucket without a message; gives its key."""
         key = key or trail.log_key(
-            account=self.account.aws_account_id, at=at(12), name=f"N{number()}"
+            account=str(self.account.aws_account_id), at=at(12), name=f"N{number()}"
         )
         made = [self.mine(one) for one in records]
         self.aws.client("s3").put_object(
@@ -84,7 +84,7 @@ class Testbed(QueueStage):
 
     def mine(self, record: Any) -> Any:
         """Make a record that of this account, unless it says otherwise."""
-        text = json.dumps(record).replace(trail.ACCOUNT, self.account.aws_account_id)
+        text = json.dumps(record).replace(trail.ACCOUNT, str(self.account.aws_account_id))
         return json.loads(text)
 
     def announce(self, *keys: str, body: str | None = None) -> None:
@@ -115,14 +115,14 @@ class Testbed(QueueStage):
 
     def image(self, name: str = "an image", account: str | None = None, **options: Any) -> str:
         """Register an AMI in the customer's account, or another one; gives its id."""
-        ec2 = self.aws.client("ec2", account_id=account or self.account.aws_account_id)
+        ec2 = self.aws.client("ec2", account_id=account or str(self.account.aws_account_id))
         return ec2.register_image(Name=f"{name} {number()}", RootDeviceName="/dev/xvda", **options)[
             "ImageId"
         ]
 
     def instance(self, image: str, type: str = "m5.large", **options: Any) -> str:
         """Launch an instance in the customer's account; gives its id."""
-        ec2 = self.aws.client("ec2", account_id=self.account.aws_account_id)
+        ec2 = self.aws.client("ec2", account_id=str(self.account.aws_account_id))
         answer = ec2.run_instances(
             ImageId=image, InstanceType=type, MinCount=1, MaxCount=1, **options
         )
