@@ -28,7 +28,7 @@ def look_before_asking() -> None:
 
 def _on_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
     check = Check(partial(type(connection).is_usable, connection))
-    connection.is_usable = partial(check, connection)
+    connection.is_usable = partial(check, connection)  # type: ignore[method-assign]
 
 
 class Check:

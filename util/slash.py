@@ -14,7 +14,9 @@ class SlashMiddleware(CommonMiddleware):
         if request.path_info.endswith("/") or request.resolver_match is not None:
             return False
         match = is_valid_path(f"{request.path_info}/")
-        return bool(match) and getattr(match.func, "should_append_slash", True)
+        if not match:
+            return False
+        return getattr(match.func, "should_append_slash", True)
 
     def get_full_path_with_slash(self, request: HttpRequest) -> str:
         """Return the path with a slash appended and the query string unchanged."""

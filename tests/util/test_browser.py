@@ -1,5 +1,7 @@
 """Sessions and cookies are for the pages that people use; the APIs know none of them."""
 
+from typing import Any
+
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -23,9 +25,11 @@ def attributes_below(path: str) -> set[str]:
     def answer(_: HttpRequest) -> HttpResponse:
         return HttpResponse()
 
+    handler: Any = answer
+
     for middleware in reversed(MIDDLEWARE):
-        answer = middleware(answer)
-    answer(request)
+        handler = middleware(handler)
+    handler(request)
     return set(vars(request)) - before
 
 
