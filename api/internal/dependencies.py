@@ -15,8 +15,6 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from health_check.backends import HealthCheck
-from health_check.exceptions import ServiceUnavailable
 
 from util import redis
 
@@ -165,17 +163,11 @@ def _run(check: Check, outcome: Outcome) -> None:
     outcome.finished = True
 
 
-class DatabaseBackend(HealthCheck):
-    """The one check that decides whether this process is given requests."""
-
-    def check_status(self) -> None:
-        """Read from the database. Raises ServiceUnavailable."""
-        outcome = run_checks({"database": check_database})["database"]
-        if outcome.error is not None and not isinstance(outcome.error, DatabaseError):
-            logger.error("Database check failed", exc_info=outcome.error)
-        if outcome.error is not None or not outcome.finished:
-            raise ServiceUnavailable("Database error") from outcome.error
-
-    def pretty_status(self) -> str:
-        """Return the errors, or that it is working."""
-        return "\n".join(str(error) for error in self.errors) or "working"
+def ask_database() -> Outcome:
+    """Run the one check that decides whether this process is given requests; log a failure."""
+    outcome = run_checks({"database": check_database})["database"]
+    if outcome.error is not None and not isinstance(outcome.error, DatabaseError):
+        logger.error("Database check failed", exc_info=outcome.error)
+    elif outcome.error is not None or not outcome.finished:
+        logger.error("Database check: %s", outcome.status)
+    return outcome

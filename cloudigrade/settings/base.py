@@ -40,7 +40,6 @@ INSTALLED_APPS = [
     "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "health_check",
     "rest_framework",
     "api",
     "api.console",
