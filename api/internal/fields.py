@@ -134,7 +134,7 @@ def _members(kind: type[serializers.Serializer]) -> tuple[_Member, ...]:
     return tuple(
         _Member(
             name,
-            attrgetter(field.source) if len(field.source_attrs) == 1 else field.get_attribute,
+            attrgetter(str(field.source)) if len(field.source_attrs) == 1 else field.get_attribute,
             _WRITERS.get(type(field), field.to_representation),
         )
         for name, field in kind().fields.items()
@@ -154,7 +154,7 @@ class RowSerializer(serializers.Serializer):
         """Return a row as a JSON object."""
         return {
             name: None if (value := read(instance)) is None else show(value)
-            for name, read, show in _members(type(self))  # type: ignore[arg-type]
+            for name, read, show in _members(type(self))
         }
 
 

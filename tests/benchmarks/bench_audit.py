@@ -62,7 +62,7 @@ class Audit(Suite):
         with connection.cursor() as cursor:
             cursor.execute(_ACCOUNTS, {"user": factories.make_user().id, "accounts": ACCOUNTS})
             for days_ago in (1, 2):
-                values = {
+                values: dict[str, Any] = {
                     "day": self.today - timedelta(days=days_ago),
                     "regions": list(REGIONS),
                     "hours": list(HOURS),

@@ -1,6 +1,7 @@
 """Why a number of 100,000 instances is what it is (spec 10 §1, "Bound")."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.core.cache import cache
 from django.db import connection
@@ -41,7 +42,7 @@ class Explained(Suite):
         """Store the instances and runs of one day, and its number."""
         self.day = clock.today() - timedelta(days=2)
         self.user = factories.make_user(date_joined=clock.now() - timedelta(days=9))
-        values = {
+        values: dict[str, Any] = {
             "account": factories.make_aws_account(user=self.user).id,
             "image": factories.make_rhel_image().id,
             "begin": moment_of(start_of(self.day)),
