@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.serializers import Serializer
 
 from api.models import CloudType, MachineImage
-from api.public import components
+from api.public import components, members
 from api.public.brackets import SHORTEST_SEARCH, BracketParameters, Field
 from api.public.instance_fields import IMAGE_BRACKETS, INSTANCE_BRACKETS
 from api.public.tags import used_tags
@@ -249,6 +249,7 @@ def finish(document: dict[str, Any], title: str) -> dict[str, Any]:
                 for content in response.get("content", {}).values():
                     reference = content["schema"].get("$ref")
                     content["schema"] = pages.get(reference, content["schema"])
+    members.describe(schemas)
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     return {
         **document,

@@ -10,7 +10,7 @@ import pytest
 from openapi_schema_validator import OAS30ReadValidator
 
 from api.internal import openapi
-from api.public import schema
+from api.public import members, schema
 from api.public.samples import example_of
 from util.pagination import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -52,6 +52,18 @@ def test_pages_tell_their_default_and_maximum(document, operation):
     answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
     if "links" in answer.get("schema", {}).get("properties", {}):
         assert {"limit", "offset"} <= found.keys()
+
+
+@pytest.mark.parametrize(("schemas", "name"), COMPONENTS)
+def test_members_are_described(schemas, name):
+    """Each says what it is, or is a component."""
+    described = members.members({name: schemas[name]})
+    silent = [
+        member
+        for _, member, schema in described
+        if not (schema.get("description", "").strip() or members.refers(schema))
+    ]
+    assert silent == []
 
 
 def sample(schemas: dict[str, Any], schema: dict[str, Any]) -> Any:
@@ -112,3 +124,19 @@ def test_links_look_like_ours(name):
 )
 def test_examples_of_members(name, described, example):
     assert example_of(name, described) == example
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_nothing_is_left_as_generators_leave_it(document):
+    """No group ``default``, and no sample that leads nowhere."""
+    assert "default" not in {tag["name"] for tag in document["tags"]}
+    assert "../dictionary" not in str(document)
+
+
+def test_no_meaning_is_left_over():
+    used = {
+        name
+        for document in DOCUMENTS.values()
+        for _, name, _ in members.members(document["components"]["schemas"])
+    }
+    assert sorted(members.MEANINGS.keys() - used) == []
