@@ -220,7 +220,7 @@ class Sparse(Customer, Suite):
 
     def replay(self) -> int:
         """Work again on all files of the day, as they are listed; gives how many there were."""
-        account = self.account.aws_account_id
+        account = str(self.account.aws_account_id)
         folder = replay.Folder(account, "us-east-1", START.date())
         listed = [
             ListedObject(trail_key, "", len(self.bucket[key]), START)
