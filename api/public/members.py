@@ -1,7 +1,6 @@
 """What members of objects mean, by their names, for both OpenAPI documents.
 
-A serializer's own ``help_text`` wins. ``MEANINGS`` says what a name means wherever it stands,
-``IN_COMPONENT`` where it means something else.
+A serializer's own ``help_text`` wins: where a name means something else, it has to say so.
 """
 
 from collections.abc import Iterable
@@ -249,13 +248,11 @@ MEANINGS: Final = {
     "Version": "Version of the policy language.",
 }
 
-IN_COMPONENT: Final = {}
-
 
 def describe(schemas: dict[str, Any]) -> None:
     """Describe the members of components that say nothing of themselves."""
-    for component, member, schema in members(schemas):
-        meaning = IN_COMPONENT.get((component, member), MEANINGS.get(member))
+    for _, member, schema in members(schemas):
+        meaning = MEANINGS.get(member)
         if meaning and "description" not in schema and not refers(schema):
             schema["description"] = meaning
 
