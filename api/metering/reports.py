@@ -7,7 +7,7 @@ from typing import NamedTuple
 from api.models.usage import is_stale
 from util.replica import connection
 
-BYTES_AT_ONCE = 1024 * 1024
+BYTES_AT_ONCE = 2 * 1024 * 1024
 """Bytes of counts that are read together, unless one day alone has more (README decision 43)."""
 
 # Written out because they are sent all day. It is Python that puts the days in order: PostgreSQL
