@@ -22,8 +22,8 @@ POOLS = {
 class Workers:
     """Worker processes, each in a group of its own, with one log and variables for all."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self._log = folder / "log"
+    def __init__(self, folder: Path, *, queues: str = "celery", **variables: str) -> None:
+        self._log, self._queues = folder / "log", queues
         self._variables = variables
         self._started: list[subprocess.Popen] = []
 
@@ -35,7 +35,7 @@ class Workers:
                 (
                     *(sys.executable, "-m", "tests.cloudigrade.shifted", str(off_by)),
                     *("--app", "tests.cloudigrade.slow", "worker", "--loglevel", "info"),
-                    *(*POOLS[pool], "--hostname", name, "--queues", "celery"),
+                    *(*POOLS[pool], "--hostname", name, "--queues", self._queues),
                 ),
                 env={
                     **os.environ,
