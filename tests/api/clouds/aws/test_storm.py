@@ -52,7 +52,7 @@ from api.models import (
 from tests import threads
 from tests.api.clouds.aws.testbed import BEGINNING, at, make_account
 from tests.api.metering import reference
-from tests.factories import make_aws_image
+from tests.factories import make_aws_image, make_instance
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import LogFile
 from tests.generators.lives import Life
@@ -65,6 +65,7 @@ NOW = at(12, day=20)
 LAST_DAY = NOW.date()
 STAYING = ("000000000001", "000000000002", "000000000003")
 DISABLED, DELETED, AGAIN = "000000000004", "000000000005", "000000000006"
+HOLDER = "000000000007"
 ACCOUNTS = (*STAYING, DISABLED, DELETED, AGAIN)
 INSPECTED = tuple(f"ami-inspected{place}" for place in range(20))
 AMIS = ("ami-tagged", "ami-plain", *INSPECTED)
@@ -120,6 +121,10 @@ class Storm:
             UserTaskLock.objects.get_or_create(user_id=account.user_id)
             _note_first_look(account)
         self.images = {ami: make_aws_image(cloud_image_id=ami, status="inspected") for ami in AMIS}
+        # Somebody else uses them all, so that they are not erased with the customer who goes.
+        holder = make_account(HOLDER)
+        for image in self.images.values():
+            make_instance(account=holder, image=image)
         self.truth = defaultdict(list)
         self.lives = defaultdict(list)
         self._underway = 0
