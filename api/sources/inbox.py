@@ -85,7 +85,8 @@ WHERE message.topic = arrived.topic AND message."partition" = arrived.place
 
 # The first unfinished message of each customer, if it may be worked on and no task for it was
 # queued for a while: at first a minute, by default, then as long again as it has waited, up to ten
-# minutes.
+# minutes. A task that began, and whose lease ended, does not wait in a queue: it was lost, at the
+# latest, when Redis was, so a minute is enough.
 _DUE = """
 SELECT head.id
 FROM (
@@ -96,7 +97,10 @@ FROM (
 ) head
 WHERE head.not_before <= statement_timestamp()
   AND (head.lease_until IS NULL OR head.lease_until < statement_timestamp())
-  AND (head.queued_at IS NULL OR statement_timestamp() - head.queued_at > LEAST(
+  AND (head.queued_at IS NULL
+       OR head.state = 'working' AND head.lease_until > head.queued_at
+          AND statement_timestamp() - head.lease_until > %(wait)s
+       OR statement_timestamp() - head.queued_at > LEAST(
         GREATEST(head.queued_at - head.received_at, %(wait)s), interval '10 minutes'))
 ORDER BY head.id
 LIMIT %(limit)s

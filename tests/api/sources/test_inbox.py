@@ -204,6 +204,23 @@ class TestDue:
         InboxMessage.objects.update(state=state, **{column: seconds_from_now(seconds)})
         assert self.ids_due(queued) == ([1] if due else [])
 
+    def test_work_that_was_lost_waits_a_minute_however_old_it_is(self, queued):
+        """Found by the soak (issue 23): a worker was killed, and Redis lost what it held.
+
+        The message was an hour old, and nobody looked after it for ten minutes.
+        """
+        store(received(value={"id": 1}))
+        time_passes(3600)
+        InboxMessage.objects.update(
+            state="working", queued_at=postgres.now(), lease_until=seconds_from_now(25)
+        )
+        found = []
+        for second in range(10, 600, 10):
+            time_passes(10)
+            if self.ids_due(queued):
+                found.append(second)
+        assert found == [90], "a minute after the lease; then it may wait in a queue again"
+
     def test_customer_waits_behind_his_first_message(self, queued):
         first, _ = store(received(value={"id": 1}), received(value={"id": 2}))
         InboxMessage.objects.filter(id=first).update(
