@@ -14,8 +14,8 @@ from tests.soak.pods import Pods
 WARM_UP = 60.0
 """Seconds of a process's life that tell nothing: it imports, and opens what it needs."""
 
-SAMPLES = 12
-"""Fewer than these tell nothing either."""
+SAMPLES = 100
+"""Fewer than these tell nothing either: what a worker needs it loads with its first tasks."""
 
 MEMORY_MIB = 24.0
 FILES = 12

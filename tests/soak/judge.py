@@ -101,11 +101,12 @@ class Numbers:
             stored.setdefault(number, {})[day] = counts
         found: list[str] = []
         for old in metered:
-            found += self._compare(old.customer, old.expected(), stored)
+            found += self._compare(old.customer, old.expected(), stored, min(old.days))
         for new in live:
             assert new.sent_at is not None
             days = _days(new.sent_at.date(), datetime.now(UTC).date())
-            found += self._compare(new.customer, new.expected(days), stored, new.is_deleted)
+            joined = None if new.is_deleted else (new.described_at or datetime.now(UTC)).date()
+            found += self._compare(new.customer, new.expected(days), stored, joined)
         return found
 
     def _compare(
@@ -113,8 +114,9 @@ class Numbers:
         customer: Customer,
         expected: Mapping[date, tuple[int, int]],
         stored: Mapping[str, Mapping[date, Any]],
-        is_deleted: bool = False,
+        joined: date | None,
     ) -> list[str]:
+        """Return what is wrong of a customer; since they ``joined`` days are shown to them."""
         rows = stored.get(customer.account_number, {})
         found = []
         for day, (least, most) in expected.items():
@@ -122,8 +124,9 @@ class Numbers:
             if not least <= number <= most:
                 found.append(f"{customer} {day}: {number} is stored, right is {least} to {most}")
         # The day that has not ended is shown to nobody.
-        ended = [day for day in expected if day < datetime.now(UTC).date()]
-        if ended and not is_deleted:
+        today = datetime.now(UTC).date()
+        ended = [day for day in expected if joined is not None and joined <= day < today]
+        if ended:
             found += self._shown_otherwise(customer, ended, rows)
         return found
 

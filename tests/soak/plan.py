@@ -64,9 +64,9 @@ class Step:
 class Pace:
     """How many seconds lie between two steps of a lane, on average."""
 
-    processes: float = 8.0
-    services: float = 18.0
-    clouds: float = 2.0
+    processes: float = 6.0
+    services: float = 15.0
+    clouds: float = 1.5
 
 
 def lanes(seed: int, seconds: float, pace: Pace | None = None) -> dict[str, list[Step]]:
