@@ -6,7 +6,7 @@ A region that cannot be stored spoils no other one.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
 from api.clouds.aws.describe.diff import RegionScan, missed_power_events
 from api.clouds.aws.describe.records import (
@@ -76,9 +76,16 @@ def _groups(scans: Iterable[RegionScan]) -> Iterator[list[RegionScan]]:
 
 
 def _store_together_or_apart(account_scan: AccountScan, group: Sequence[RegionScan]) -> bool:
-    """Store regions at once or, if that fails, each for itself; returns whether to go on."""
+    """Store regions at once or, if that fails, each for itself; returns whether to go on.
+
+    An image that is erased meanwhile, with the last customer who used it, costs a second attempt.
+    """
     try:
-        return store_region_scans(account_scan, group)
+        try:
+            return store_region_scans(account_scan, group)
+        except IntegrityError as error:
+            logger.info("What a region shows changed while it was stored: %s", error)
+            return store_region_scans(account_scan, group)
     except OperationalError:
         # It would concern all of them.
         raise

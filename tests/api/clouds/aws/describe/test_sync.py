@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
 from api.clouds.aws.describe import load, read, sync
 from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
@@ -15,7 +15,7 @@ from api.clouds.provider import TransientCloudError
 from api.models import CloudAccount, DescribeRun, Instance, InstanceEvent
 from tests.api.clouds.aws.describe.scans import INSPECT, NOW, describe, ec2, later
 from tests.api.clouds.aws.testbed import at, events, runs
-from tests.factories import make_aws_account, make_event, make_instance
+from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
 from tests.threads import NoThreads
 
 pytestmark = pytest.mark.usefixtures("database_clock", "regions")
@@ -161,6 +161,27 @@ def test_a_region_that_cannot_be_stored_spoils_no_other_one(testbed, monkeypatch
         "us-east-1": "ok",
         "eu-west-1": "failed",
     }
+
+
+def test_an_image_that_is_erased_meanwhile(testbed, monkeypatch):
+    """It went with the last customer who used it; found by the storm."""
+    ami = make_aws_image(cloud_image_id=testbed.image())
+    running = testbed.instance(ami.cloud_image_id)
+    original, erased = load.save_images, []
+
+    def save_images(wanted):
+        saved = original(wanted)
+        if not erased:
+            erased.append(ami.id)
+            # As of another transaction, for which foreign keys are looked at when instances come.
+            raise IntegrityError("is not present in table api_machineimage")
+        return saved
+
+    monkeypatch.setattr(load, "save_images", save_images)
+    describe(testbed)
+    assert erased
+    assert [event[:2] for event in events()] == [(running, "power_on")]
+    assert set(DescribeRun.objects.values_list("outcome", flat=True)) == {"ok"}
 
 
 def test_a_database_that_is_busy_is_no_matter_of_one_region(testbed, monkeypatch):
