@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.internal.browse import browse
+from api.internal.fields import QuickRows
 from api.internal.resources import PERIODIC_TASKS, USER_TASK_LOCKS, USERS
 from api.metering.locking import lock_metering
 from api.models import CloudAccount, User
@@ -23,7 +24,7 @@ from util import clock
 UNREACHABLE = "account_number or org_id is required."
 
 
-class InternalUserSerializer(serializers.ModelSerializer):
+class InternalUserSerializer(QuickRows, serializers.ModelSerializer):
     """A customer."""
 
     username = serializers.CharField(read_only=True, allow_null=True)

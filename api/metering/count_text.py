@@ -1,53 +1,39 @@
 """A day's stored counts as JSON that names their members, as the APIs and messages show them.
 
-Much the same counts come back every day, thousands of them on a page: so each is written once and
-its text is used again.
+Much the same keys come back every day, thousands of them on a page, and for every customer: so they
+are written once and their text is used again.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
 """What a number of instances is told for, in the order in which it is stored and shown."""
 
 KNOWN_CHARACTERS = 4 * 1024 * 1024
-"""Characters that are kept to be used again, twice: of keys, and of counts."""
+"""Characters of keys and entries that are kept to be used again."""
 
 
-class Known(dict[str, str]):
-    """What is written once and used again, for a while, whoever it is for."""
+class Beginnings(dict[str, str]):
+    """For the values of a key, as stored JSON, how its entry begins: all but the number.
 
-    def __init__(self, write: Callable[[str], str]) -> None:
-        super().__init__()
-        self._write = write
-        self._characters = 0
+    Those of all customers and requests, for a while: a key's text depends on nothing but the key.
+    """
 
-    def __missing__(self, text: str) -> str:
-        written = self._write(text)
-        self._characters += len(text) + len(written)
+    _characters = 0
+
+    def __missing__(self, values: str) -> str:
+        beginning = _written(_entry(json.loads(f"[{values}, 0]"))).removesuffix("0}")
+        self._characters += len(values) + len(beginning)
         if self._characters > KNOWN_CHARACTERS:
             self.clear()
-            self._characters = len(text) + len(written)
-        self[text] = written
-        return written
+            self._characters = len(values) + len(beginning)
+        self[values] = beginning
+        return beginning
 
 
-def _beginning(values: str) -> str:
-    """Return how the entry of a key begins: all but the number."""
-    return _written(_entry(json.loads(f"[{values}, 0]"))).removesuffix("0}")
-
-
-def _whole(count: str) -> str:
-    values, _, number = count.rpartition(", ")
-    return f"{_beginnings[values]}{number}}}"
-
-
-_beginnings = Known(_beginning)
-"""By the values of a key, as stored JSON."""
-
-_entries = Known(_whole)
-"""By a stored count without its brackets. Most of a customer's are those of the day before."""
+_beginnings = Beginnings()
 
 
 def named_counts(counts: str) -> str:
@@ -60,9 +46,11 @@ def named_counts(counts: str) -> str:
     if counts == "[]":
         return counts
     try:
-        return f"[{','.join([_entries[count] for count in counts[2:-2].split('], [')])}]"
+        pieces = [count.rpartition(", ") for count in counts[2:-2].split("], [")]
+        entries = "},".join([_beginnings[values] + number for values, _, number in pieces])
     except ValueError:
         return f"[{','.join(_written(_entry(count)) for count in json.loads(counts))}]"
+    return f"[{entries}}}]"
 
 
 def _entry(count: Sequence[Any]) -> dict[str, Any]:
