@@ -152,7 +152,7 @@ class QuickRows:
         """Return a row as a JSON object."""
         return {
             name: None if (value := read(instance)) is None else show(value)
-            for name, read, show in _members(type(self))
+            for name, read, show in _members(type(self))  # type: ignore[arg-type]
         }
 
 
