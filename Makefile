@@ -118,7 +118,7 @@ checkceleryconfigs: setup  ## compare tasks, routes, schedule and the deployment
 	@$(MANAGE) checkceleryconfigs
 
 .PHONY: user
-user: setup-demo  ## create a user who may enter the admin site of a running world
+user: setup-demo  ## create a user who may enter the admin site of a running environment
 	@$(MANAGE) create_operator
 
 .PHONY: migrations

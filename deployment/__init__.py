@@ -1,1 +1,1 @@
-"""What deploys cloudigrade: manifests, playbooks, dashboards, and the local world."""
+"""What deploys cloudigrade: manifests, playbooks, dashboards, and the local environment."""

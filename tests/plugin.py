@@ -21,8 +21,8 @@ from django.test import TransactionTestCase
 
 from deployment.local.aws import AwsControl
 from deployment.local.azure import AzureControl
+from deployment.local.local_services import MISLEADING_VARIABLES, LocalServices
 from deployment.local.sources import SourcesControl
-from deployment.local.world import MISLEADING_VARIABLES, LocalServices
 from tests.order import by_kind_and_weight
 
 # Names of the variables that an outer pytest process set, so that its xdist workers, which inherit

@@ -1,4 +1,4 @@
-"""Two processes share the tests such that both are busy until the end (issue 16, item 4)."""
+"""Two processes share the tests such that both are busy until the end."""
 
 from types import SimpleNamespace
 

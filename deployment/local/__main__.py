@@ -12,9 +12,9 @@ from typing import NoReturn
 
 from deployment.local import welcome
 from deployment.local.app import Product
+from deployment.local.local_services import LocalServices
 from deployment.local.process import LocalServiceError
 from deployment.local.signals import Interrupted, raise_on_signals
-from deployment.local.world import LocalServices
 
 _SECONDS_BETWEEN_CHECKS = 1.0
 

@@ -13,10 +13,10 @@ import requests
 from cloudigrade.task_names import QUEUE_NAMES
 from deployment.local.aws import AwsControl
 from deployment.local.http import local_session
+from deployment.local.local_services import MISLEADING_VARIABLES, LocalServices
 from deployment.local.ports import LOOPBACK, PortReservation
 from deployment.local.process import LocalServiceError, ManagedProcess, stop_together
 from deployment.local.service import REPOSITORY
-from deployment.local.world import MISLEADING_VARIABLES, LocalServices
 
 _SECONDS_TO_MIGRATE = 120.0
 _SECONDS_TO_START = 90.0
@@ -41,7 +41,7 @@ class _Part:
 
 
 class Product:
-    """Web server, worker, scheduler and listener, on the services of a local world.
+    """Web server, worker, scheduler and listener, on the services of a local environment.
 
     ``settings`` are further environment variables for all of them.
     """
@@ -53,7 +53,7 @@ class Product:
         self._reservation = PortReservation()
         self.port = self._reservation.number
         self.psk = secrets.token_hex(16)
-        #: What leads a process to this world: all of it that may differ from a shell's environment.
+        #: What leads a process here: all that may differ from a shell's environment.
         self.variables = self._make_variables(settings or {})
         self.environment = self._make_environment()
         self._processes: dict[str, ManagedProcess] = {}

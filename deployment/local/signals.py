@@ -13,7 +13,7 @@ from typing import NoReturn
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SECONDS_TO_CLEAN_UP = 2.0
-"""After the first signal; what is left then is killed: nothing in this world is to be kept."""
+"""After the first signal; what is left then is killed: nothing of a local environment is kept."""
 
 _last_moment = math.inf
 

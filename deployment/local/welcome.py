@@ -1,4 +1,4 @@
-"""What people are told of a world that is up: where things are, what to try, which variables help.
+"""What is printed when all is up: where things are, what to try, which variables help.
 
 Every line that is printed works as it stands: tests run them (``tests/deployment/test_welcome.py``,
 and the demo itself with ``--once``).
@@ -12,7 +12,7 @@ import requests
 
 from deployment.local.app import Product
 from deployment.local.http import local_session
-from deployment.local.world import MISLEADING_VARIABLES, LocalServices
+from deployment.local.local_services import MISLEADING_VARIABLES, LocalServices
 
 PUBLIC = "/api/cloudigrade/v2"
 INTERNAL = "/internal/api/cloudigrade/v1"
@@ -82,7 +82,7 @@ def lines_of_customer(
 
 
 def write_variables(services: LocalServices, product: Product) -> Path:
-    """Write a file to source, after which manage.py finds this world; return where it is.
+    """Write a file to source, after which manage.py finds this environment; return where it is.
 
     It holds all that the product's processes have and this shell may not have.
     """
@@ -95,5 +95,5 @@ def write_variables(services: LocalServices, product: Product) -> Path:
 
 
 def lines_of_commands(file: Path) -> list[str]:
-    """Return lines that use manage.py in this world."""
+    """Return lines that use manage.py in this environment."""
     return [f". {file}", ".venv/bin/python manage.py doctor"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import django
 
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 
 FILE = Path(__file__).resolve().parent.parent / "rest-api-examples.rst"
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from deployment.local.app import Product
 from deployment.local.demo.story import SETTINGS, Story
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from docs.console.chromium import program
 from docs.console.pages import take_screenshots
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import django
 
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests import benchmarks
 from tests.benchmarks.against import TURNS, as_json, measure_against, show_comparisons
 

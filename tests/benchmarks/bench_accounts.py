@@ -13,7 +13,7 @@ from api.models import CloudAccount, Instance, InstanceEvent, MachineImage, Run,
 from tests import factories
 from tests.benchmarks.measure import Cost
 from tests.benchmarks.suite import Operation, Suite
-from tests.e2e.sources_world import CREATE, PAUSE, SourcesWorld
+from tests.e2e.sources_environment import CREATE, PAUSE, SourcesEnvironment
 from util import clock
 
 INSTANCES = 100_000
@@ -138,11 +138,11 @@ class Messages(Suite):
 
     def load(self) -> None:
         """Start everything."""
-        self.world = SourcesWorld()
+        self.environment = SourcesEnvironment()
 
     def unload(self) -> None:
         """Stop everything."""
-        self.world.stop()
+        self.environment.stop()
 
     def operations(self) -> list[Operation]:
         """Let messages in, then let accounts be created."""
@@ -163,43 +163,43 @@ class Messages(Suite):
 
     def stop_workers(self) -> None:
         """Let tasks stay where they are queued."""
-        self.world.kill("worker-1", "worker-2")
+        self.environment.kill("worker-1", "worker-2")
 
     def receive(self) -> Cost:
         """Write messages and wait until all are stored and queued."""
-        customers = [self.world.new_customer() for _ in range(100)]
+        customers = [self.environment.new_customer() for _ in range(100)]
         begin = time.perf_counter()
         for customer in customers:
-            self.world.send(customer, *[PAUSE] * (self.burst // len(customers)))
-        self.world.wait_for(lambda: self.queued() == self.burst, "all are queued", 300)
+            self.environment.send(customer, *[PAUSE] * (self.burst // len(customers)))
+        self.environment.wait_for(lambda: self.queued() == self.burst, "all are queued", 300)
         return Cost(wall_s=time.perf_counter() - begin, messages=self.burst)
 
     def queued(self) -> int:
         """Count the messages whose tasks are queued."""
-        return self.world.query(
+        return self.environment.query(
             "SELECT count(*) FROM api_inboxmessage WHERE queued_at IS NOT NULL"
         )[0][0]
 
     def work(self) -> Cost:
         """Start the workers and wait until nothing is left to do."""
         begin = time.perf_counter()
-        self.world.start("worker-1", "worker-2")
-        self.world.wait_for(lambda: self.unfinished() == 0, "all are done", 600)
+        self.environment.start("worker-1", "worker-2")
+        self.environment.wait_for(lambda: self.unfinished() == 0, "all are done", 600)
         return Cost(wall_s=time.perf_counter() - begin, messages=self.burst)
 
     def unfinished(self) -> int:
         """Count the messages that are not processed."""
-        return self.world.query("SELECT count(*) FROM api_inboxmessage WHERE state <> 'processed'")[
-            0
-        ][0]
+        return self.environment.query(
+            "SELECT count(*) FROM api_inboxmessage WHERE state <> 'processed'"
+        )[0][0]
 
     def create(self) -> Cost:
         """Onboard customers, with all that this asks of sources and AWS."""
-        customers = [self.world.new_customer() for _ in range(self.newcomers)]
+        customers = [self.environment.new_customer() for _ in range(self.newcomers)]
         begin = time.perf_counter()
         for customer in customers:
-            self.world.send(customer, CREATE)
-        self.world.wait_for(
-            lambda: self.world.are_done(self.newcomers, *customers), "all are done", 600
+            self.environment.send(customer, CREATE)
+        self.environment.wait_for(
+            lambda: self.environment.are_done(self.newcomers, *customers), "all are done", 600
         )
         return Cost(wall_s=time.perf_counter() - begin, messages=self.newcomers)

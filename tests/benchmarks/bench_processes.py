@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from deployment.local.app import Product
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.benchmarks.measure import TICKS, Cost, children_of, cpu_of_family, stat
 from tests.benchmarks.suite import Operation, Suite
 

@@ -1,4 +1,4 @@
-"""Two revisions measured in turn (issue 17, item 6), with a fake benchmark."""
+"""Two revisions measured in turn (item 6 of the benchmarks), with a fake benchmark."""
 
 import json
 import subprocess

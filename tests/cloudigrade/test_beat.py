@@ -6,9 +6,9 @@ import signal
 import pytest
 
 from deployment.local.app import Product
+from deployment.local.local_services import LocalServices
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.deployment.processes import wait_for
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]

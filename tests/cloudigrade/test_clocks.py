@@ -3,9 +3,9 @@
 import pytest
 
 from deployment.local.app import Product
+from deployment.local.local_services import LocalServices
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.cloudigrade.slow import Diary
 from tests.cloudigrade.workers import Workers, begins, kill, send
 from tests.deployment.processes import wait_for

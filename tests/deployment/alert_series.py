@@ -1,7 +1,7 @@
 """Cases of alerts, and the series that they are made of.
 
 Values are in promtool's notation, one a minute: ``5x60`` is 61 times a 5, ``0+10x60`` rises by ten,
-``_x60`` is nothing. The world begins at the instant 0, so a time stamp of 0 is as old as the test
+``_x60`` is nothing. The time of a test begins at 0, so a time stamp of 0 is as old as the test
 has lasted.
 """
 

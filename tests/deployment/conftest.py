@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.deployment import debian
 
 

@@ -1,6 +1,6 @@
 """``compose.yaml``, held against the program and the other manifests. Nothing here starts it.
 
-That needs a container engine and its images (issue 16, item 5).
+That needs a container engine and its images.
 """
 
 import re

@@ -13,7 +13,7 @@ from tests.deployment.processes import wait_for
 from tests.deployment.smoke import smoke
 from tests.e2e.deployment import Deployment
 from tests.e2e.load import Histories
-from tests.e2e.sources_world import CREATE
+from tests.e2e.sources_environment import CREATE
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 
@@ -116,13 +116,13 @@ def test_the_database_is_restored(services, product):
 class Rehearsal:
     """Counts before and after each loss, compared with what the generators know."""
 
-    def __init__(self, world, histories, customers):
-        self.world, self.histories, self.customers = world, histories, customers
+    def __init__(self, deployment, histories, customers):
+        self.deployment, self.histories, self.customers = deployment, histories, customers
         self.messages = 0
 
     def settle(self, what):
         """Wait until all is done; find everything there once, and tell it."""
-        self.world.settle(messages=self.messages)
+        self.deployment.settle(messages=self.messages)
         for customer in self.customers:
             self.histories.verify(customer)
         counts = self.counts()
@@ -131,13 +131,13 @@ class Rehearsal:
 
     def counts(self):
         tables = ("user", "cloudaccount", "instance", "instanceevent", "run", "concurrentusage")
-        counts = {table: self.world.count(f"api_{table}") for table in tables}
-        [(total,)] = self.world.query(USAGE)
+        counts = {table: self.deployment.count(f"api_{table}") for table in tables}
+        [(total,)] = self.deployment.query(USAGE)
         return counts | {"usage": total}
 
     def customers_come(self, number):
         for _ in range(number):
-            self.world.send(self.world.new_customer(), CREATE)
+            self.deployment.send(self.deployment.new_customer(), CREATE)
         self.messages += number
 
 
@@ -149,46 +149,46 @@ FROM api_concurrentusage, jsonb_array_elements(maximum_counts) AS count
 
 @pytest.fixture
 def rehearsal():
-    world = Deployment()
+    deployment = Deployment()
     try:
-        customers = world.metered_customers(2)
-        yield Rehearsal(world, Histories(world, customers), customers)
+        customers = deployment.metered_customers(2)
+        yield Rehearsal(deployment, Histories(deployment, customers), customers)
     finally:
-        world.stop()
+        deployment.stop()
 
 
 def test_what_is_counted_before_a_loss_is_counted_after_it(rehearsal):
     """The runbooks of docs/operations.rst, one after the other; -rP shows the counts."""
-    world, histories = rehearsal.world, rehearsal.histories
+    deployment, histories = rehearsal.deployment, rehearsal.histories
     rehearsal.customers_come(2)
     histories.deliver(2)
     rehearsal.settle("in the beginning")
 
     rehearsal.customers_come(2)
     histories.deliver(2)
-    world.restart_service("valkey")
+    deployment.restart_service("valkey")
     rehearsal.settle("Redis was lost with all queues")
 
-    world.lose_log_queue()
+    deployment.lose_log_queue()
     histories.deliver(2)
     since = ("--since", str(histories.day))
-    world.product.manage("initialize")
-    world.product.manage("replay_logs", *since)
+    deployment.product.manage("initialize")
+    deployment.product.manage("replay_logs", *since)
     rehearsal.settle("the queue of logs was lost with what was on it")
 
-    product = world.product
+    product = deployment.product
     backup = postgres_program(product, "pg_dump", "--format=plain", "--clean", "postgres")
     at_backup = rehearsal.counts()
     histories.deliver(2)
     before = rehearsal.settle("more came after the back-up of the database")
     assert before["usage"] > at_backup["usage"]
-    world.end_all()
-    file = world.services.surroundings.folder("backup") / "dump.sql"
+    deployment.end_all()
+    file = deployment.services.surroundings.folder("backup") / "dump.sql"
     file.write_text(backup)
     postgres_program(product, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file), "postgres")
     assert rehearsal.counts() == at_backup
     print(f"the back-up is restored: {at_backup}")
     product.manage("initialize")
     product.manage("replay_logs", *since)
-    world.launch("listener", "worker", "beat")
+    deployment.launch("listener", "worker", "beat")
     assert rehearsal.settle("logs were replayed") == before

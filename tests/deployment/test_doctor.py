@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from deployment.local.app import Product
+from deployment.local.local_services import LocalServices
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.deployment.processes import wait_for
 from util.heartbeat import KEPT_SECONDS
 

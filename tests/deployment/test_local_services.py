@@ -14,9 +14,9 @@ import requests
 from confluent_kafka.admin import AdminClient
 
 from deployment.local import kafka, postgres, valkey
+from deployment.local.local_services import ALL_SERVICES, LocalServices
 from deployment.local.ports import PortReservation, is_listening
 from deployment.local.process import LocalServiceError
-from deployment.local.world import ALL_SERVICES, LocalServices
 from tests.deployment.messages import carried
 from tests.deployment.processes import is_running, wait_for
 
@@ -36,46 +36,46 @@ def pid_of(service):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def services(tmp_path_factory):
     with LocalServices(
         environment={}, scratch_parent=tmp_path_factory.mktemp("scratch")
     ) as services:
         yield services
 
 
-def test_postgresql_answers(world):
-    assert select_version(world.embedded["postgres"].address).startswith("PostgreSQL 16.")
+def test_postgresql_answers(services):
+    assert select_version(services.embedded["postgres"].address).startswith("PostgreSQL 16.")
 
 
-def test_valkey_answers(world):
-    with redis.Redis.from_url(world.embedded["valkey"].address) as client:
+def test_valkey_answers(services):
+    with redis.Redis.from_url(services.embedded["valkey"].address) as client:
         assert client.ping()
 
 
-def test_kafka_has_the_topics_of_the_sources_service(world):
-    client = AdminClient({"bootstrap.servers": world.embedded["kafka"].address})
+def test_kafka_has_the_topics_of_the_sources_service(services):
+    client = AdminClient({"bootstrap.servers": services.embedded["kafka"].address})
     topics = client.list_topics(timeout=10).topics
     assert {"platform.sources.event-stream", "platform.sources.status"} <= set(topics)
 
 
-def test_aws_answers(world):
+def test_aws_answers(services):
     sts = boto3.client(
         "sts",
-        endpoint_url=world.env["AWS_ENDPOINT_URL"],
-        region_name=world.env["AWS_DEFAULT_REGION"],
-        aws_access_key_id=world.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=world.env["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=services.env["AWS_ENDPOINT_URL"],
+        region_name=services.env["AWS_DEFAULT_REGION"],
+        aws_access_key_id=services.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=services.env["AWS_SECRET_ACCESS_KEY"],
     )
     assert sts.get_caller_identity()["Account"] == "123456789012"
 
 
-def test_sources_answers(world):
-    url = f"{world.env['SOURCES_API_BASE_URL']}/api/sources/v3.0/sources/1"
+def test_sources_answers(services):
+    url = f"{services.env['SOURCES_API_BASE_URL']}/api/sources/v3.0/sources/1"
     assert requests.get(url, timeout=10).status_code == 404
 
 
-def test_all_files_are_below_the_scratch_parent(world, tmp_path_factory):
-    assert world.surroundings.scratch.parent.parent == tmp_path_factory.getbasetemp()
+def test_all_files_are_below_the_scratch_parent(services, tmp_path_factory):
+    assert services.surroundings.scratch.parent.parent == tmp_path_factory.getbasetemp()
 
 
 def test_stop_leaves_no_process_port_or_file(tmp_path):

@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from deployment.local.local_services import LocalServices
 from deployment.local.postgres import find_binaries
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.cloudigrade.programs import free_port
 from tests.deployment.manifests import POSTIGRADE, named, process
 from tests.deployment.processes import clean_environment

@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from deployment.local.app import Product
+from deployment.local.local_services import LocalServices
 from deployment.local.process import LocalServiceError
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.deployment.processes import (
     clean_environment,
     command_of,

@@ -63,7 +63,7 @@ def test_no_index_is_named(name):
 
 
 def test_running_needs_a_part_of_it():
-    """What `make demo` and `make up` install (issue 16, item 3) has no tools for tests or checks.
+    """What `make demo` and `make up` install has no tools for tests or checks.
 
     A .venv that holds everything is one in which they find all of theirs.
     """

@@ -4,7 +4,7 @@ import pytest
 
 from deployment.local.app import Product
 from deployment.local.http import local_session
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.cloudigrade.programs import run
 
 

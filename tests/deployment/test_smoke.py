@@ -3,7 +3,7 @@
 import pytest
 
 from deployment.local.app import Product
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.cloudigrade.programs import free_port
 from tests.deployment.smoke import smoke
 

@@ -16,7 +16,7 @@ from deployment.local.http import local_session
 from deployment.local.ports import LOOPBACK, PortReservation
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
-from tests.e2e.sources_world import LISTENER, Customer, SourcesWorld
+from tests.e2e.sources_environment import LISTENER, Customer, SourcesEnvironment
 
 BEAT = (
     *("celery", "--app", "cloudigrade", "beat", "--loglevel", "info", "--pidfile="),
@@ -108,7 +108,7 @@ class Balancer:
             return answer
 
 
-class Deployment(SourcesWorld):
+class Deployment(SourcesEnvironment):
     """Two web servers, two workers, a scheduler, a listener."""
 
     settings = {

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from deployment.local.demo.oracle import TOTAL, Span, expected_usage
+from deployment.local.demo.expected_usage import TOTAL, Span, expected_usage
 from tests.e2e.deployment import Deployment
-from tests.e2e.sources_world import CREATE, PAUSE, UNPAUSE, Customer
+from tests.e2e.sources_environment import CREATE, PAUSE, UNPAUSE, Customer
 from tests.generators.fleet import Fleet, LogFile
 
 PUBLIC = "/api/cloudigrade/v2"
@@ -38,8 +38,8 @@ class Load:
     pause = 0.5
     """Seconds."""
 
-    def __init__(self, world: Deployment) -> None:
-        self.world = world
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
         self._ended = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -69,20 +69,20 @@ class Requests(Load):
 
     pause = 0.1
 
-    def __init__(self, world: Deployment, customer: Customer) -> None:
+    def __init__(self, deployment: Deployment, customer: Customer) -> None:
         ids = {"account_number": customer.account_number, "org_id": customer.org_id}
         text = json.dumps({"identity": ids}).encode()
         self._identity = base64.b64encode(text).decode()
         self._paths = itertools.cycle(
             f"{PUBLIC}/{name}/" for name in ("accounts", "instances", "images", "concurrent")
         )
-        super().__init__(world)
+        super().__init__(deployment)
 
     def step(self) -> None:
         self.get(next(self._paths))
 
     def get(self, path: str) -> Any:
-        return self.world.balancer.get(path, **{"X-RH-IDENTITY": self._identity})
+        return self.deployment.balancer.get(path, **{"X-RH-IDENTITY": self._identity})
 
 
 class Messages(Load):
@@ -90,27 +90,27 @@ class Messages(Load):
 
     pause = 2.5
 
-    def __init__(self, world: Deployment) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self.creators: list[Customer] = []
         self.pausers: list[Customer] = []
-        super().__init__(world)
+        super().__init__(deployment)
 
     @property
     def sent(self) -> int:
         return len(self.creators) + 3 * len(self.pausers)
 
     def step(self) -> None:
-        creator = self.world.new_customer()
+        creator = self.deployment.new_customer()
         self._launch_instance(creator)
-        self.world.send(creator, CREATE)
+        self.deployment.send(creator, CREATE)
         self.creators.append(creator)
-        pauser = self.world.customer_with_account()
-        self.world.send(pauser, PAUSE, UNPAUSE, PAUSE)
+        pauser = self.deployment.customer_with_account()
+        self.deployment.send(pauser, PAUSE, UNPAUSE, PAUSE)
         self.pausers.append(pauser)
 
     def _launch_instance(self, customer: Customer) -> None:
         """Let the customer have an instance, of an image that needs no inspection."""
-        ec2 = self.world.aws.client("ec2", account_id=customer.aws_account_id)
+        ec2 = self.deployment.aws.client("ec2", account_id=customer.aws_account_id)
         image = ec2.register_image(Name="Windows Server", RootDeviceName="/dev/xvda")["ImageId"]
         ec2.run_instances(ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1)
 
@@ -118,15 +118,15 @@ class Messages(Load):
 class Histories:
     """Metered customers switch instances on and off, two days ago, as CloudTrail tells now."""
 
-    def __init__(self, world: Deployment, customers: list[Customer]) -> None:
+    def __init__(self, deployment: Deployment, customers: list[Customer]) -> None:
         self.day = datetime.now(UTC).date() - timedelta(days=2)
         self.fleets: list[tuple[Customer, Fleet]] = []
-        self._world = world
+        self._deployment = deployment
         self._files = self._make_files(customers)
         self._left = 0
-        environment = world.product.environment["CLOUDIGRADE_ENVIRONMENT"]
+        environment = deployment.product.environment["CLOUDIGRADE_ENVIRONMENT"]
         self._bucket = f"{environment}-cloudigrade-trails"
-        self._s3 = world.aws.client("s3")
+        self._s3 = deployment.aws.client("s3")
 
     def _make_files(self, customers: list[Customer]) -> Iterator[LogFile]:
         for seed, customer in enumerate(itertools.cycle(customers), start=1):
@@ -169,11 +169,11 @@ class Histories:
     def verify(self, customer: Customer) -> None:
         """Each event was stored once, and the runs are those of the instances."""
         fleets = self.of(customer)
-        events = self._world.query(EVENTS, customer.aws_account_id)
+        events = self._deployment.query(EVENTS, customer.aws_account_id)
         assert len(events) == len(set(events))
         assert set(events) == set().union(*(fleet.expected.events for fleet in fleets))
         spans = sorted(span for fleet in fleets for span in fleet.spans)
-        assert self._world.query(RUNS, customer.aws_account_id) == spans
+        assert self._deployment.query(RUNS, customer.aws_account_id) == spans
 
     def expected_usage(self, customer: Customer) -> dict[str, int]:
         """The daily maximum of RHEL instances, on the day itself and the next."""
@@ -192,9 +192,9 @@ class Logs(Load):
 
     pause = 0.4
 
-    def __init__(self, world: Deployment, customers: list[Customer]) -> None:
-        self.histories = Histories(world, customers)
-        super().__init__(world)
+    def __init__(self, deployment: Deployment, customers: list[Customer]) -> None:
+        self.histories = Histories(deployment, customers)
+        super().__init__(deployment)
 
     def step(self) -> None:
         self.histories.deliver_file()

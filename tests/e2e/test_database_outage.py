@@ -8,7 +8,7 @@ import pytest
 
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.deployment.processes import wait_for
 from tests.generators import cloudtrail as trail
 

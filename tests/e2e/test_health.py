@@ -8,7 +8,7 @@ import pytest
 
 from deployment.local.app import Product
 from deployment.local.http import local_session
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.deployment.processes import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]

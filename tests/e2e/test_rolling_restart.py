@@ -16,55 +16,55 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture
-def world(request):
+def deployment(request):
     failed_before = request.session.testsfailed
-    world = Deployment()
+    deployment = Deployment()
     try:
-        yield world
+        yield deployment
         if request.session.testsfailed > failed_before:
-            world.show_logs()
+            deployment.show_logs()
     finally:
-        world.stop()
+        deployment.stop()
 
 
-def test_all_processes_are_replaced_under_load(world):
-    customers = world.metered_customers(3)
-    logs, messages = Logs(world, customers), Messages(world)
-    requests = [Requests(world, customer) for customer in customers]
-    world.wait_for(lambda: world.count("api_inboxmessage"), "the first message is stored")
+def test_all_processes_are_replaced_under_load(deployment):
+    customers = deployment.metered_customers(3)
+    logs, messages = Logs(deployment, customers), Messages(deployment)
+    requests = [Requests(deployment, customer) for customer in customers]
+    deployment.wait_for(lambda: deployment.count("api_inboxmessage"), "the first message is stored")
 
-    roll_out(world)
-    world.lose(world.of("worker")[0])
+    roll_out(deployment)
+    deployment.lose(deployment.of("worker")[0])
 
     for load in (logs, messages):
         load.finish()
-    world.settle(messages=messages.sent)
+    deployment.settle(messages=messages.sent)
     for load in requests:
         load.finish()
 
-    verify_messages(world, messages)
+    verify_messages(deployment, messages)
     histories = logs.histories
     for customer, reader in zip(customers, requests, strict=True):
         histories.verify(customer)
-        verify_usage(world, histories, customer, reader)
+        verify_usage(deployment, histories, customer, reader)
     assert any(sum(histories.expected_usage(one).values()) for one in customers)
-    answers = world.balancer.answers
+    answers = deployment.balancer.answers
     assert answers[200] > 50
     assert set(answers) <= {200, 425}, answers
     print(f"{messages.sent} messages, {histories.expected_events} events, {answers}")
 
 
-def roll_out(world):
+def roll_out(deployment):
     """Replace all kinds of pods at once; of one kind, one after the other."""
     replace = {
-        "api": world.roll,
-        "worker": world.roll,
-        "listener": world.recreate,
-        "beat": world.recreate,
+        "api": deployment.roll,
+        "worker": deployment.roll,
+        "listener": deployment.recreate,
+        "beat": deployment.recreate,
     }
 
     def replace_all(part):
-        for pod in world.of(part):
+        for pod in deployment.of(part):
             replace[part](pod)
 
     with ThreadPoolExecutor() as pool:
@@ -72,27 +72,27 @@ def roll_out(world):
             done.result()
 
 
-def verify_messages(world, load):
+def verify_messages(deployment, load):
     """Each message was stored and carried out once."""
-    assert world.count("api_inboxmessage") == load.sent
+    assert deployment.count("api_inboxmessage") == load.sent
     for creator in load.creators:
-        account = world.account(creator)
+        account = deployment.account(creator)
         assert account == {"enabled": True, "paused": False, "arn": creator.arn()}
-        events = world.query(
+        events = deployment.query(
             EVENTS.replace("event.source_name <> ''", "true"), creator.aws_account_id
         )
         assert [event[1] for event in events] == ["power_on"], "the first look finds the instance"
     for pauser in load.pausers:
-        account = world.account(pauser)
+        account = deployment.account(pauser)
         assert (account["enabled"], account["paused"]) == (False, True)
-        assert world.power_offs(pauser) == 1
-    told = [world.statuses.of(customer) for customer in (*load.creators, *load.pausers)]
+        assert deployment.power_offs(pauser) == 1
+    told = [deployment.statuses.of(customer) for customer in (*load.creators, *load.pausers)]
     assert all(set(statuses) == {"available"} for statuses in told), told
     told_twice = sum(map(len, told)) - len(told)
     assert told_twice <= 1, "the worker that was lost may have sent one and not said so"
 
 
-def verify_usage(world, histories, customer, reader):
+def verify_usage(deployment, histories, customer, reader):
     """The customer is shown the daily maximum of their RHEL instances.
 
     A describe that comes late withdraws days once more, for as long as it takes to calculate them.
@@ -101,7 +101,7 @@ def verify_usage(world, histories, customer, reader):
     first, last = min(expected), max(expected)
     end = date.fromisoformat(last) + timedelta(days=1)
     page = f"{PUBLIC}/concurrent/?start_date={first}&end_date={end}"
-    world.wait_for(lambda: reader.get(page).status_code == 200, "the days are calculated")
+    deployment.wait_for(lambda: reader.get(page).status_code == 200, "the days are calculated")
     answer = reader.get(page)
     shown = {
         one["date"]: max((count["instances_count"] for count in one["maximum_counts"]), default=0)

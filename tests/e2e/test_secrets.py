@@ -18,11 +18,11 @@ from confluent_kafka import Producer
 
 from api.sources.messages import CREATE
 from deployment.local.app import Product
-from deployment.local.demo.doors import EVENT_TOPIC
+from deployment.local.demo.entry_points import EVENT_TOPIC
 from deployment.local.http import local_session
+from deployment.local.local_services import LocalServices
 from deployment.local.ports import LOOPBACK
 from deployment.local.sources import SourcesControl
-from deployment.local.world import LocalServices
 from tests.deployment.messages import KAFKA_CLIENT
 from tests.deployment.processes import wait_for
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.sources_world import CREATE, DESTROY, PAUSE, UNPAUSE, WORKERS, SourcesWorld
+from tests.e2e.sources_environment import (
+    CREATE,
+    DESTROY,
+    PAUSE,
+    UNPAUSE,
+    WORKERS,
+    SourcesEnvironment,
+)
 from tests.e2e.test_sources_faults import Wave
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -17,7 +24,7 @@ SHIFTS = {"listener": 300, "worker-1": 300, "worker-2": -300}
 FOLDER = Path(__file__).parent / "shifted_clock"
 
 
-class ShiftedWorld(SourcesWorld):
+class ShiftedEnvironment(SourcesEnvironment):
     """The same, but no two processes have the same time, and PostgreSQL has another one."""
 
     def _run(self, name, command, **variables):
@@ -31,25 +38,25 @@ def _shifted(name: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def world():
-    world = ShiftedWorld()
+def environment():
+    environment = ShiftedEnvironment()
     try:
-        yield world
+        yield environment
     finally:
-        world.stop()
+        environment.stop()
 
 
 @pytest.fixture
-def wave(world, request):
-    world.sources.reset()
-    world.recover()
+def wave(environment, request):
+    environment.sources.reset()
+    environment.recover()
     failed_before = request.session.testsfailed
-    wave = Wave.prepare(world)
+    wave = Wave.prepare(environment)
     yield wave
     if request.session.testsfailed > failed_before:
         for customer in wave.customers:
-            print(customer, world.history(customer), world.statuses.of(customer))
-        world.show_logs()
+            print(customer, environment.history(customer), environment.statuses.of(customer))
+        environment.show_logs()
 
 
 @pytest.mark.parametrize("name", SHIFTS)
@@ -65,43 +72,43 @@ def test_processes_do_go_wrong(name):
     assert abs(float(shown.stdout) - time.time() - SHIFTS[name]) < 60
 
 
-def test_work_is_done_once(world, wave):
+def test_work_is_done_once(environment, wave):
     wave.send()
     wave.verify()
     for customer in wave.customers:
-        assert len(world.statuses.of(customer)) == 1
+        assert len(environment.statuses.of(customer)) == 1
 
 
-def test_workers_are_killed(world, wave):
+def test_workers_are_killed(environment, wave):
     """Leases end by PostgreSQL's clock: neither at once nor five minutes late."""
     wave.send()
-    world.wait_for(wave.is_stored, "all is stored")
-    world.kill(*WORKERS)
-    world.start(*WORKERS)
+    environment.wait_for(wave.is_stored, "all is stored")
+    environment.kill(*WORKERS)
+    environment.start(*WORKERS)
     wave.verify()
 
 
-def test_redis_is_flushed(world, wave):
-    world.kill(*WORKERS)
+def test_redis_is_flushed(environment, wave):
+    environment.kill(*WORKERS)
     wave.send()
-    world.wait_for(wave.is_stored, "all is stored")
-    world.redis().flushall()
-    world.start(*WORKERS)
+    environment.wait_for(wave.is_stored, "all is stored")
+    environment.redis().flushall()
+    environment.start(*WORKERS)
     wave.verify()
 
 
-def test_failing_messages_are_repeated(world, wave):
-    world.sources.fail("/", status=503, times=3)
+def test_failing_messages_are_repeated(environment, wave):
+    environment.sources.fail("/", status=503, times=3)
     wave.send()
     wave.verify()
 
 
-def test_burst_of_one_customer_is_worked_on_in_order(world):
-    world.sources.reset()
-    world.recover()
-    customer = world.new_customer()
-    world.send(customer, CREATE, *[PAUSE, UNPAUSE] * 4, DESTROY, CREATE, PAUSE)
-    world.wait_until_done(12, customer)
-    account = world.account(customer)
+def test_burst_of_one_customer_is_worked_on_in_order(environment):
+    environment.sources.reset()
+    environment.recover()
+    customer = environment.new_customer()
+    environment.send(customer, CREATE, *[PAUSE, UNPAUSE] * 4, DESTROY, CREATE, PAUSE)
+    environment.wait_until_done(12, customer)
+    account = environment.account(customer)
     assert account is not None
     assert (account["enabled"], account["paused"]) == (False, True)

@@ -24,7 +24,7 @@ DOUBTS = (
     r"  \S+: 2 at once, corrected: from 1 to 2",
     r"    i-0hooli\d+ was on at \S+Z, and off at \S+Z",
 )
-"""What the story shows of numbers that are doubted, in this order (issue 19); it has checked it."""
+"""What the story shows of numbers that are doubted, in this order; it has checked it."""
 
 
 @pytest.mark.e2e

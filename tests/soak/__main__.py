@@ -9,9 +9,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from tests.soak.deployment import SoakDeployment
 from tests.soak.report import Report
 from tests.soak.run import Size, Soak
-from tests.soak.world import SoakWorld
 
 INTERRUPTED = 130
 LOGS = Path("build") / "soak-logs"
@@ -23,11 +23,11 @@ def main() -> int:
     seed = int(os.environ.get("SOAK_SEED") or random.randrange(10**6))
     report = Report(seed, minutes)
     print(f"soak of {minutes:g} minutes with SOAK_SEED={seed}", flush=True)
-    world = None
+    deployment = None
     soak = None
     try:
-        world = SoakWorld(seed)
-        soak = Soak(world, seed, Size(minutes * 60), report)
+        deployment = SoakDeployment(seed)
+        soak = Soak(deployment, seed, Size(minutes * 60), report)
         soak.run()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -38,18 +38,18 @@ def main() -> int:
     finally:
         if soak:
             soak.stop()
-        if world:
+        if deployment:
             if report.verdict != "good":
-                keep_logs(world)
-            world.stop()
+                keep_logs(deployment)
+            deployment.stop()
         report.write()
     return 0 if report.verdict == "good" else 1
 
 
-def keep_logs(world: SoakWorld) -> None:
+def keep_logs(deployment: SoakDeployment) -> None:
     """Copy what the processes said to build/soak-logs."""
     shutil.rmtree(LOGS, ignore_errors=True)
-    shutil.copytree(world.services.surroundings.folder("logs"), LOGS)
+    shutil.copytree(deployment.services.surroundings.folder("logs"), LOGS)
 
 
 if __name__ == "__main__":

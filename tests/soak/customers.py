@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from deployment.local.demo.oracle import TOTAL, Span, expected_usage
-from tests.e2e.sources_world import Customer
+from deployment.local.demo.expected_usage import TOTAL, Span, expected_usage
+from tests.e2e.sources_environment import Customer
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import Fleet, LogFile
 

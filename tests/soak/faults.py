@@ -8,22 +8,27 @@ from collections.abc import Iterable
 
 from deployment.local.aws import AwsControl
 from deployment.local.sources import SourcesControl
+from tests.soak.deployment import SoakDeployment
 from tests.soak.plan import Step
-from tests.soak.world import SoakWorld
 
 
 class Lane:
     """Does the steps of one lane, each when it is due."""
 
     def __init__(
-        self, world: SoakWorld, steps: Iterable[Step], *, denied: list[str], done: Counter[str]
+        self,
+        deployment: SoakDeployment,
+        steps: Iterable[Step],
+        *,
+        denied: list[str],
+        done: Counter[str],
     ) -> None:
-        self._world = world
+        self._deployment = deployment
         self._steps = list(steps)
         self._denied = itertools.cycle(denied)
         self._done = done
-        self._aws = AwsControl(world.services.env["AWS_ENDPOINT_URL"])
-        self._sources = SourcesControl(world.services.env["SOURCES_API_BASE_URL"])
+        self._aws = AwsControl(deployment.services.env["AWS_ENDPOINT_URL"])
+        self._sources = SourcesControl(deployment.services.env["SOURCES_API_BASE_URL"])
         self._ended = threading.Event()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -45,24 +50,24 @@ class Lane:
             self.failure = error
 
     def _do(self, step: Step) -> None:
-        world, name = self._world, step.target
+        deployment, name = self._deployment, step.target
         counted = f"{step.kind} {name.rpartition('-')[0] or name.split(' ')[0]}"
         match step.kind:
-            case "kill" | "restart" if not world.may_end(name):
+            case "kill" | "restart" if not deployment.may_end(name):
                 return
             case "kill":
-                world.places.kill(name)
+                deployment.places.kill(name)
             case "restart":
-                world.places.restart(name)
+                deployment.places.restart(name)
             case "freeze":
-                world.places.freeze(name, step.amount)
+                deployment.places.freeze(name, step.amount)
             case "hang":
-                with world.suspended(name):
+                with deployment.suspended(name):
                     self._ended.wait(step.amount)
             case "lose":
-                world.restart_service(name, after=step.amount / 2)
+                deployment.restart_service(name, after=step.amount / 2)
             case "flush":
-                world.redis().flushall()
+                deployment.redis().flushall()
             case "fail":
                 self._sources.fail("/", status=503, times=int(step.amount))
             case "slow":

@@ -10,13 +10,13 @@ from typing import Any
 
 import requests
 
-from deployment.local.demo.oracle import TOTAL
+from deployment.local.demo.expected_usage import TOTAL
 from deployment.local.http import local_session
 from tests.api.push.broker import Follower, events, received
 from tests.e2e.load import PUBLIC
-from tests.e2e.sources_world import Customer
+from tests.e2e.sources_environment import Customer
 from tests.soak.customers import Live, Metered
-from tests.soak.world import SoakWorld
+from tests.soak.deployment import SoakDeployment
 
 TOPIC = "platform.cloudigrade.usage"
 SECONDS_TO_SETTLE = 900.0
@@ -54,23 +54,23 @@ FROM api_concurrentusage stored JOIN api_user customer ON customer.id = stored.u
 """
 
 
-def left_over(world: SoakWorld) -> dict[str, int]:
+def left_over(deployment: SoakDeployment) -> dict[str, int]:
     """Return what is not done, by its name."""
     found = {
-        name: world.query(f"SELECT count(*) FROM {rows}")[0][0] for name, rows in _LEFT.items()
+        name: deployment.query(f"SELECT count(*) FROM {rows}")[0][0] for name, rows in _LEFT.items()
     }
-    found["log messages"] = world.logs_left()
-    found["tasks"] = sum(task not in _LOOKS for task in world.tasks_left())
-    ours = world.aws.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    found["log messages"] = deployment.logs_left()
+    found["tasks"] = sum(task not in _LOOKS for task in deployment.tasks_left())
+    ours = deployment.aws.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
     found["snapshots"] = sum("cloudigrade" in json.dumps(one.get("Tags", [])) for one in ours)
     return {name: number for name, number in found.items() if number}
 
 
-def settle(world: SoakWorld, tell: Callable[[str], None]) -> dict[str, int]:
+def settle(deployment: SoakDeployment, tell: Callable[[str], None]) -> dict[str, int]:
     """Wait until nothing is left; return what is left after a long time."""
     deadline = time.monotonic() + SECONDS_TO_SETTLE
     told = 0.0
-    while left := left_over(world):
+    while left := left_over(deployment):
         if time.monotonic() > deadline:
             return left
         if time.monotonic() - told > 10:
@@ -83,9 +83,9 @@ def settle(world: SoakWorld, tell: Callable[[str], None]) -> dict[str, int]:
 class Numbers:
     """The numbers that were stored and that are shown, against those that are right."""
 
-    def __init__(self, world: SoakWorld) -> None:
-        self._world = world
-        self._url = world.urls("api")[0]
+    def __init__(self, deployment: SoakDeployment) -> None:
+        self._deployment = deployment
+        self._url = deployment.urls("api")[0]
 
     def wrong(self, metered: Iterable[Metered], live: Iterable[Live]) -> list[str]:
         """Return what is wrong, after it had time to become right."""
@@ -97,7 +97,7 @@ class Numbers:
 
     def _wrong_now(self, metered: list[Metered], live: list[Live]) -> list[str]:
         stored: dict[str, dict[date, Any]] = {}
-        for number, day, counts in self._world.query(_STORED):
+        for number, day, counts in self._deployment.query(_STORED):
             stored.setdefault(number, {})[day] = counts
         found: list[str] = []
         for old in metered:
@@ -165,27 +165,27 @@ def ask(url: str, path: str, customer: Customer) -> requests.Response:
         return session.get(url + path, headers={"X-RH-IDENTITY": identity}, timeout=30)
 
 
-def wrong_states(world: SoakWorld, live: Iterable[Live]) -> list[str]:
+def wrong_states(deployment: SoakDeployment, live: Iterable[Live]) -> list[str]:
     """Return accounts that are not as the last message wants, or whose status says otherwise."""
     found = []
     for one in live:
-        account = world.account(one.customer)
+        account = deployment.account(one.customer)
         is_paused = one.is_paused
         wanted = None if one.is_deleted else {"enabled": not is_paused, "paused": is_paused}
         is_so = account and {key: account[key] for key in ("enabled", "paused")}
         if is_so != wanted:
             found.append(f"{one.customer} is {is_so}, should be {wanted}")
-        last = world.statuses.of(one.customer)[-1:]
+        last = deployment.statuses.of(one.customer)[-1:]
         if last != [wanted_status := "unavailable" if one.is_deleted else "available"]:
             found.append(f"{one.customer} was told to be {last}, should be {wanted_status}")
     return found
 
 
-def wrong_events(world: SoakWorld, metered: Iterable[Metered]) -> list[str]:
+def wrong_events(deployment: SoakDeployment, metered: Iterable[Metered]) -> list[str]:
     """Return what logs told and is not stored, or is stored though no log told it."""
     found = []
     for one in metered:
-        rows = world.query(_EVENTS, one.customer.aws_account_id)
+        rows = deployment.query(_EVENTS, one.customer.aws_account_id)
         wanted = set().union(*(fleet.expected.events for fleet in one.fleets))
         if lost := wanted - set(rows):
             found.append(f"{one.customer}: {len(lost)} events are lost, such as {min(lost)}")
@@ -205,9 +205,9 @@ WHERE account.aws_account_id = %s AND event.origin = 'cloudtrail'
 """
 
 
-def evidence(world: SoakWorld, customer: Customer) -> list[str]:
+def evidence(deployment: SoakDeployment, customer: Customer) -> list[str]:
     """Return the events of a customer as they are stored, for whoever looks for the cause."""
-    rows = world.query(_ALL_EVENTS, customer.application_id)
+    rows = deployment.query(_ALL_EVENTS, customer.application_id)
     return [" ".join(map(str, row)) for row in rows]
 
 
@@ -223,12 +223,12 @@ ORDER BY 1, event.occurred_at, event.id
 """
 
 
-def wrong_for_consumers(world: SoakWorld) -> list[str]:
+def wrong_for_consumers(deployment: SoakDeployment) -> list[str]:
     """Return days of which consumers believe something else than is stored (14, acceptance 4)."""
     follower = Follower()
-    for event in events(received(world.bootstrap_servers, TOPIC)):
+    for event in events(received(deployment.bootstrap_servers, TOPIC)):
         follower.read(event)
-    rows = world.query(
+    rows = deployment.query(
         "SELECT customer.uuid, stored.date, stored.maximum_counts FROM api_concurrentusage stored"
         " JOIN api_user customer ON customer.id = stored.user_id"
     )

@@ -13,11 +13,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deployment.local.aws import AwsControl
 from deployment.local.blocks import store_disk
 from deployment.local.demo.disk import disk
-from tests.e2e.sources_world import CREATE, DESTROY, PAUSE, UNPAUSE
+from tests.e2e.sources_environment import CREATE, DESTROY, PAUSE, UNPAUSE
 from tests.generators.fleet import LogFile
 from tests.soak import customers
 from tests.soak.customers import Live, Metered
-from tests.soak.world import SoakWorld
+from tests.soak.deployment import SoakDeployment
 
 KINDS = (
     customers.BUSY,
@@ -27,17 +27,19 @@ KINDS = (
     customers.LEAVING,
 )
 ROOT_DEVICE = "/dev/sda1"
-PATIENCE = 600.0
+TIMEOUT_SECONDS = 600.0
 """Seconds in which an account is enabled, described, or gone, while everything is broken."""
 
 
 class Bucket:
     """Where CloudTrail puts files, some of them late and some twice."""
 
-    def __init__(self, world: SoakWorld, chance: random.Random, done: Counter[str]) -> None:
-        environment = world.product.environment["CLOUDIGRADE_ENVIRONMENT"]
+    def __init__(
+        self, deployment: SoakDeployment, chance: random.Random, done: Counter[str]
+    ) -> None:
+        environment = deployment.product.environment["CLOUDIGRADE_ENVIRONMENT"]
         self._name = f"{environment}-cloudigrade-trails"
-        self._aws = AwsControl(world.services.env["AWS_ENDPOINT_URL"])
+        self._aws = AwsControl(deployment.services.env["AWS_ENDPOINT_URL"])
         self._chance = chance
         self._done = done
         self._waiting: list[tuple[float, LogFile]] = []
@@ -67,7 +69,7 @@ class Bucket:
 
 def insist(call: Any) -> Any:
     """Call AWS until it answers: our own calls meet faults, too."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             return call()
@@ -82,12 +84,12 @@ class Lives:
 
     pause = 0.3
 
-    def __init__(self, world: SoakWorld, seed: int, done: Counter[str]) -> None:
-        self.world = world
+    def __init__(self, deployment: SoakDeployment, seed: int, done: Counter[str]) -> None:
+        self.deployment = deployment
         self.seed = seed
         self.chance = random.Random(f"{seed} {type(self).__name__}")
-        self.bucket = Bucket(world, self.chance, done)
-        self.aws = AwsControl(world.services.env["AWS_ENDPOINT_URL"])
+        self.bucket = Bucket(deployment, self.chance, done)
+        self.aws = AwsControl(deployment.services.env["AWS_ENDPOINT_URL"])
         self.failure: BaseException | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -119,9 +121,9 @@ class OldCustomers(Lives):
     """Customers of some days, of whose past logs tell now."""
 
     def __init__(
-        self, world: SoakWorld, seed: int, done: Counter[str], metered: list[Metered]
+        self, deployment: SoakDeployment, seed: int, done: Counter[str], metered: list[Metered]
     ) -> None:
-        super().__init__(world, seed, done)
+        super().__init__(deployment, seed, done)
         self.metered = metered
         self._next_at = 0.0
 
@@ -136,8 +138,10 @@ class OldCustomers(Lives):
 class NewCustomers(Lives):
     """Customers who come, do all sorts of things, and partly go."""
 
-    def __init__(self, world: SoakWorld, seed: int, done: Counter[str], most: int) -> None:
-        super().__init__(world, seed, done)
+    def __init__(
+        self, deployment: SoakDeployment, seed: int, done: Counter[str], most: int
+    ) -> None:
+        super().__init__(deployment, seed, done)
         self.most = most
         self.all: list[Live] = []
         self._next_at: dict[int, float] = {}
@@ -163,11 +167,13 @@ class NewCustomers(Lives):
         super().finish()
         for one in self.all:
             if not one.described_at and self.failure is None:
-                self.world.wait_for(partial(self._see, one), f"{one.customer} is seen", PATIENCE)
+                self.deployment.wait_for(
+                    partial(self._see, one), f"{one.customer} is seen", TIMEOUT_SECONDS
+                )
 
     def _arrive(self) -> None:
         kind = self.chance.choice(KINDS)
-        one = Live(self.world.new_customer(), kind, self.seed)
+        one = Live(self.deployment.new_customer(), kind, self.seed)
         account = one.customer.aws_account_id
         ec2 = insist(lambda: self.aws.client("ec2", account_id=account))
         one.arrive(ec2, lambda: self._disk_image(account))
@@ -187,7 +193,7 @@ class NewCustomers(Lives):
         return image_id
 
     def _send(self, one: Live, message: str) -> None:
-        self.world.send(one.customer, message)
+        self.deployment.send(one.customer, message)
         one.messages += 1
 
     def _see(self, one: Live) -> bool:
@@ -225,15 +231,15 @@ class NewCustomers(Lives):
         one.is_paused = not one.is_paused
 
     def _wait(self, one: Live, condition: Any) -> None:
-        self.world.wait_for(condition, f"{one.customer} is paused or goes on", PATIENCE)
+        self.deployment.wait_for(condition, f"{one.customer} is paused or goes on", TIMEOUT_SECONDS)
 
     def _is_enabled(self, one: Live) -> bool:
-        account = self.world.account(one.customer)
+        account = self.deployment.account(one.customer)
         return bool(account and account["enabled"])
 
     def _power_ons(self, one: Live) -> int:
         """Count how often an instance was seen to be on."""
-        return self.world.query(
+        return self.deployment.query(
             "SELECT count(*) FROM api_instanceevent event"
             " JOIN api_cloudaccount account ON account.id = event.cloud_account_id"
             " WHERE event_type = 'power_on' AND platform_application_id = %s",

@@ -9,12 +9,12 @@ from typing import Any
 from tests.soak import judge, plan
 from tests.soak.alarms import Alarms
 from tests.soak.customers import Live, Metered
+from tests.soak.deployment import SoakDeployment
 from tests.soak.faults import Lane
 from tests.soak.growth import Growth
 from tests.soak.lives import NewCustomers, OldCustomers
 from tests.soak.report import Progress, Report
 from tests.soak.tampering import problems_of_a_wrong_number
-from tests.soak.world import SoakWorld
 
 SECONDS_TO_BEGIN = 180.0
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -34,8 +34,8 @@ class Size:
 class Soak:
     """All that runs in a soak, and what it came to."""
 
-    def __init__(self, world: SoakWorld, seed: int, size: Size, report: Report) -> None:
-        self.world = world
+    def __init__(self, deployment: SoakDeployment, seed: int, size: Size, report: Report) -> None:
+        self.deployment = deployment
         self.seed = seed
         self.size = size
         self.report = report
@@ -43,12 +43,12 @@ class Soak:
         self.faults: Counter[str] = Counter()
         self.irregularities: Counter[str] = Counter()
         self.growth = Growth()
-        self.alarms = Alarms(world.urls("api")[0])
+        self.alarms = Alarms(deployment.urls("api")[0])
         today = datetime.now(UTC).date()
-        owners = world.metered_customers(size.old_customers)
+        owners = deployment.metered_customers(size.old_customers)
         self.metered = [Metered(owner, seed, today) for owner in owners]
-        self.old = OldCustomers(world, seed, self.irregularities, self.metered)
-        self.new = NewCustomers(world, seed, self.irregularities, size.new_customers)
+        self.old = OldCustomers(deployment, seed, self.irregularities, self.metered)
+        self.new = NewCustomers(deployment, seed, self.irregularities, size.new_customers)
         self.lanes: list[Lane] = []
 
     def run(self) -> None:
@@ -71,8 +71,8 @@ class Soak:
             lane.stop()
 
     def _begin(self) -> None:
-        self.world.wait_for(
-            lambda: all(self.world.has_said(name, " ready.") for name in plan.slots("worker")),
+        self.deployment.wait_for(
+            lambda: all(self.deployment.has_said(name, " ready.") for name in plan.slots("worker")),
             "the workers are ready",
             SECONDS_TO_BEGIN,
         )
@@ -81,7 +81,7 @@ class Soak:
         denied = [one.customer.aws_account_id for one in self.metered]
         steps = plan.lanes(self.seed, self.size.seconds, self.size.pace)
         self.lanes = [
-            Lane(self.world, lane, denied=denied, done=self.faults) for lane in steps.values()
+            Lane(self.deployment, lane, denied=denied, done=self.faults) for lane in steps.values()
         ]
 
     def _break(self) -> None:
@@ -89,7 +89,7 @@ class Soak:
         while self.progress.seconds < end:
             time.sleep(1)
             self.alarms.scrape()
-            self.growth.look(self.world.places, self.progress.seconds)
+            self.growth.look(self.deployment.places, self.progress.seconds)
             self.progress.tell_now_and_then(self.faults, self._counts())
             for failure in [lane.failure for lane in self.lanes] + self._failures():
                 if failure:
@@ -112,7 +112,7 @@ class Soak:
         ]
         if not counted:
             return found
-        return found + problems_of_a_wrong_number(self.world, self.alarms, *counted[0])
+        return found + problems_of_a_wrong_number(self.deployment, self.alarms, *counted[0])
 
     def _look_at_alerts(self) -> set[str]:
         time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -127,28 +127,28 @@ class Soak:
             "histories": sum(len(one.fleets) for one in self.metered),
             "customers came": len(self.new.all),
             "messages": self.new.messages,
-            "restarts": sum(slot.lives - 1 for slot in self.world.places.slots.values()),
+            "restarts": sum(slot.lives - 1 for slot in self.deployment.places.slots.values()),
         }
 
     def _mend(self) -> None:
         """Let no fault be left, and count those that AWS made."""
         self.progress.tell("no more faults")
         self.stop()
-        for code, number in self.world.aws.refused().items():
+        for code, number in self.deployment.aws.refused().items():
             self.faults[f"AWS answered {code}"] += number
-        self.world.aws.refuse_nothing()
+        self.deployment.aws.refuse_nothing()
         self.report.faults = dict(self.faults)
 
     def _judge(self) -> None:
-        world, tell = self.world, self.progress.tell
-        left = judge.settle(world, tell)
+        deployment, tell = self.deployment, self.progress.tell
+        left = judge.settle(deployment, tell)
         problems = [f"left over: {number} {name}" for name, number in left.items()]
         tell("all is done" if not left else f"left over: {left}")
         live = self.new.all
-        problems += judge.wrong_events(world, self.metered)
-        problems += judge.Numbers(world).wrong(self.metered, live)
-        problems += judge.wrong_states(world, live)
-        problems += judge.wrong_for_consumers(world)
+        problems += judge.wrong_events(deployment, self.metered)
+        problems += judge.Numbers(deployment).wrong(self.metered, live)
+        problems += judge.wrong_states(deployment, live)
+        problems += judge.wrong_for_consumers(deployment)
         problems += self.growth.problems()
         problems += self._alert_problems()
         report = self.report
@@ -156,20 +156,20 @@ class Soak:
         report.verdict = "bad" if problems else "good"
         report.irregularities = {
             **self.irregularities,
-            **world.places.shifted,
-            **{f"ended alone: {name}": n for name, n in world.places.ended_alone.items()},
+            **deployment.places.shifted,
+            **{f"ended alone: {name}": n for name, n in deployment.places.ended_alone.items()},
         }
         report.done = self._counts() | {
-            "events": world.count("api_instanceevent"),
-            "runs": world.count("api_run"),
-            "days of usage": world.count("api_concurrentusage"),
+            "events": deployment.count("api_instanceevent"),
+            "runs": deployment.count("api_run"),
+            "days of usage": deployment.count("api_concurrentusage"),
         }
         everybody: list[Metered | Live] = [*self.metered, *live]
         report.growth = self.growth.report()
         report.evidence = {
             str(one.customer): {
                 "truth": one.truth(),
-                "stored": judge.evidence(world, one.customer),
+                "stored": judge.evidence(deployment, one.customer),
             }
             for one in everybody
             if any(problem.startswith(str(one.customer)) for problem in problems)

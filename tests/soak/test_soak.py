@@ -1,4 +1,4 @@
-"""The generator and the judge of the soak (issue 23, 3), without what they work on."""
+"""The generator and the judge of the soak, without what they work on."""
 
 import json
 from collections import Counter
@@ -9,8 +9,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployment.local.demo.oracle import TOTAL, expected_usage
-from tests.e2e.sources_world import Customer
+from deployment.local.demo.expected_usage import TOTAL, expected_usage
+from tests.e2e.sources_environment import Customer
 from tests.generators import cloudtrail as trail
 from tests.soak import judge, plan
 from tests.soak.alarms import Alarms, all_rules, conditions, read
@@ -41,7 +41,7 @@ class TestPlan:
         assert {step.kind for step in steps if step.target in plan.SPARED} <= {"freeze"}
 
     def test_a_long_soak_has_a_thousand_faults_of_every_kind(self):
-        """1,000 faults at least in the long run (issue 23); every process is met."""
+        """1,000 faults at least in the long run; every process is met."""
         lanes = plan.lanes(1, LONG)
         kinds = Counter(step.kind for steps in lanes.values() for step in steps)
         assert sum(kinds.values()) > 800, "and AWS refuses several calls in most of its steps"
@@ -211,7 +211,7 @@ class TestAlarms:
         assert len(names) >= 15
 
 
-class _World:
+class _Deployment:
     """Answers with rows that a test made up."""
 
     def __init__(self, rows):
@@ -254,13 +254,13 @@ class TestJudge:
         answer._content = json.dumps({"data": days}).encode()
         monkeypatch.setattr(judge, "ask", lambda *_: answer)
         monkeypatch.setattr(judge, "SECONDS_FOR_NUMBERS", 0)
-        assert bool(judge.Numbers(_World(rows)).wrong([], [live])) == is_wrong
+        assert bool(judge.Numbers(_Deployment(rows)).wrong([], [live])) == is_wrong
 
     def test_lost_invented_and_doubled_events_are_seen(self):
         metered = Metered(Customer(3), 5, DAY)
         metered.next_history()
         events = sorted(metered.fleets[0].expected.events)
-        assert judge.wrong_events(_World(events), [metered]) == []
+        assert judge.wrong_events(_Deployment(events), [metered]) == []
         invented = ("i-never", "power_on", NOON)
         for wrong in (events[1:], [*events, invented], [*events, events[0]]):
-            assert len(judge.wrong_events(_World(wrong), [metered])) == 1
+            assert len(judge.wrong_events(_Deployment(wrong), [metered])) == 1

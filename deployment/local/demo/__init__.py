@@ -1,1 +1,1 @@
-"""A story of some customers, played on the local world through the product's own interfaces."""
+"""A story of some customers, played locally through the product's own interfaces."""

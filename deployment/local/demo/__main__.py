@@ -12,11 +12,11 @@ import time
 from rich.console import Console
 
 from deployment.local.app import Product
-from deployment.local.demo.doors import StoryError
+from deployment.local.demo.entry_points import StoryError
 from deployment.local.demo.story import SETTINGS, Story
+from deployment.local.local_services import LocalServices
 from deployment.local.process import LocalServiceError
 from deployment.local.signals import Interrupted, raise_on_signals
-from deployment.local.world import LocalServices
 
 _SECONDS_BETWEEN_CHECKS = 1.0
 _ERRORS_SHOWN = 20

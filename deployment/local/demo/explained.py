@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from deployment.local.demo.cast import Customer
-from deployment.local.demo.doors import INTERNAL, Api, Records, StoryError, require
+from deployment.local.demo.customers import Customer
+from deployment.local.demo.entry_points import INTERNAL, Api, Records, StoryError, require
 
 
 def explain_today(api: Api, records: Records, customer: Customer) -> list[str]:

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from deployment.local.app import Product
-from deployment.local.demo.doors import INTERNAL, PUBLIC, Api, identity_of, require, wait_for
-from deployment.local.demo.oracle import Category, Span, expected_usage
+from deployment.local.demo.entry_points import INTERNAL, PUBLIC, Api, identity_of, require, wait_for
+from deployment.local.demo.expected_usage import Category, Span, expected_usage
 
 DAYS = 30
 INSTANCES = 40

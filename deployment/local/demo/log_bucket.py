@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
-from deployment.local.demo.cast import Customer
-from deployment.local.demo.doors import wait_for
+from deployment.local.demo.customers import Customer
+from deployment.local.demo.entry_points import wait_for
 from tests.generators import cloudtrail
 
 

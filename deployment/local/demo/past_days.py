@@ -12,10 +12,10 @@ from typing import Any
 
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
-from deployment.local.demo.cast import Customer
-from deployment.local.demo.doors import INTERNAL, PUBLIC, Api, Records, require, wait_for
+from deployment.local.demo.customers import Customer
+from deployment.local.demo.entry_points import INTERNAL, PUBLIC, Api, Records, require, wait_for
+from deployment.local.demo.expected_usage import TOTAL, Span, expected_usage
 from deployment.local.demo.log_bucket import LogBucket
-from deployment.local.demo.oracle import TOTAL, Span, expected_usage
 from tests.generators import cloudtrail
 
 AUDIT = "api.clouds.aws.tasks.audit_logs"

@@ -17,7 +17,7 @@ from deployment.local.aws import AwsControl
 from deployment.local.azure import AzureControl
 from deployment.local.blocks import store_disk
 from deployment.local.demo import tables
-from deployment.local.demo.cast import (
+from deployment.local.demo.customers import (
     ACME,
     CLOUD_ACCESS_NAME,
     CUSTOMERS,
@@ -28,7 +28,7 @@ from deployment.local.demo.cast import (
     Customer,
 )
 from deployment.local.demo.disk import VERSION, disk
-from deployment.local.demo.doors import (
+from deployment.local.demo.entry_points import (
     PUBLIC,
     Api,
     Platform,
@@ -36,17 +36,17 @@ from deployment.local.demo.doors import (
     require,
     wait_for,
 )
+from deployment.local.demo.expected_usage import TOTAL, Span, expected_usage
 from deployment.local.demo.explained import explain_today
 from deployment.local.demo.history import DAYS, check_history, request_history
-from deployment.local.demo.ledger import check_records, row_counts
 from deployment.local.demo.log_bucket import LogBucket
-from deployment.local.demo.oracle import TOTAL, Span, expected_usage
 from deployment.local.demo.past_days import MAX_DESCRIBE_GAP, PastDays
+from deployment.local.demo.records import check_records, row_counts
 from deployment.local.demo.subscription import delegate_subscription, running_machines
 from deployment.local.demo.unknown_image import DAYS as PAST_DAYS
 from deployment.local.demo.unknown_image import UnknownImage, inspection_calls
+from deployment.local.local_services import LocalServices
 from deployment.local.sources import SourcesControl
-from deployment.local.world import LocalServices
 from tests.generators import cloudtrail
 
 SETTINGS = {
@@ -108,9 +108,9 @@ class Story:
         self._look_into_image()
         self._poll_azure()
         self._see_todays_usage()
-        self._check_ledger()
+        self._check_records()
         self._ask_doctor()
-        self._show_doors()
+        self._show_entry_points()
 
     def _ask_for_history(self) -> int:
         with self._chapter(f"A made-up customer with {DAYS} days of history is requested"):
@@ -404,7 +404,7 @@ class Story:
             self._wait_until_available(INITECH)
             self._expected_spans[INITECH] = running_machines(datetime.now(UTC))
 
-    def _check_ledger(self) -> None:
+    def _check_records(self) -> None:
         with self._chapter("Every number can be explained: the records behind it are complete"):
             check_records(self._records, self._aws.client("s3"))
 
@@ -413,7 +413,7 @@ class Story:
         with self._chapter("manage.py doctor finds nothing to look at"):
             self._product.manage("doctor")
 
-    def _show_doors(self) -> None:
+    def _show_entry_points(self) -> None:
         product, globex = self._product, self._expected_spans[GLOBEX]
         days = f"start_date={min(_days_of(globex))}&end_date={datetime.now(UTC).date()}"
         self._lines = [

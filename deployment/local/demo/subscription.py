@@ -4,7 +4,7 @@ from datetime import datetime
 
 from deployment.local import azure_resources as resources
 from deployment.local.azure import AzureControl
-from deployment.local.demo.oracle import Span
+from deployment.local.demo.expected_usage import Span
 
 _ARCHITECTURE = "x64"
 _RHEL_TAG = {"cloudigrade-rhel-present": ""}

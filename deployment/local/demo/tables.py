@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from deployment.local.demo.cast import Customer
-from deployment.local.demo.oracle import ANY, TOTAL, Category
+from deployment.local.demo.customers import Customer
+from deployment.local.demo.expected_usage import ANY, TOTAL, Category
 
 _BAR_WIDTH = 14
 _ROLE_PREFIX = "Red Hat Enterprise Linux "

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Any
 
 from deployment.local.app import Product
-from deployment.local.demo.cast import Customer
-from deployment.local.demo.doors import PUBLIC, Api, Records, require, wait_for
-from deployment.local.demo.oracle import Category, Span, expected_usage
+from deployment.local.demo.customers import Customer
+from deployment.local.demo.entry_points import PUBLIC, Api, Records, require, wait_for
+from deployment.local.demo.expected_usage import Category, Span, expected_usage
 from tests.generators import cloudtrail
 
 DAYS = 5

@@ -84,7 +84,7 @@ def test_acceptance_7_post_without_csrf_is_403(environment):
 
 
 def test_form_with_a_wrong_identity_leaves_a_row_without_a_name(environment):
-    """Who sends it is written down if it is known (issue 22)."""
+    """Who sends it is written down if it is known."""
     browser = Browser({"X-RH-IDENTITY": "%%%"}, csrf=True)
     browser.post(f"/customers/{environment.user.id}/recalculate/", 403)
     assert AuditEntry.objects.get().actor == "anonymous"
@@ -99,7 +99,7 @@ def test_page_that_is_no_form_leaves_no_row(environment):
 
 @pytest.mark.parametrize("csrf", [False, True])
 def test_flood_of_refused_forms_does_not_fill_the_audit_log(environment, monkeypatch, csrf):
-    """Only so many are written down in an hour, and the last one says so (issue 22)."""
+    """Only so many are written down in an hour, and the last one says so."""
     monkeypatch.setattr(refused, "MOST_IN_AN_HOUR", 3)
     path = f"/customers/{environment.user.id}/recalculate/"
     browser = Browser(csrf=csrf)

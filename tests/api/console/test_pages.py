@@ -116,7 +116,7 @@ def test_fleet_names_what_needs_a_look(environment, anybody):
 
 
 def test_fleet_shows_what_doctor_finds(environment, anybody, aws, redis_client):
-    """Stuck work from the sample of the last minute, silent processes as they are (issue 22)."""
+    """Stuck work from the sample of the last minute, silent processes as they are."""
     Heartbeat("listener").tell()
     SetAsideTask.objects.create(work="w", name="api.tasks.x", message={}, lost_processes=3)
     assert tables_of(anybody.get("/"))["findings"][1:] == [

@@ -1,4 +1,4 @@
-"""Direct inspections by real workers, one of which is killed (spec 13 §4; issue 20).
+"""Direct inspections by real workers, one of which is killed (spec 13 §4).
 
 They need more than five seconds: two worker processes start, and a lost one is waited for.
 ``CLOUDIGRADE_INSPECTIONS`` is how many images the two workers inspect.

@@ -1,4 +1,4 @@
-"""What lists leave out because it makes no difference (issue 17): it must make none."""
+"""What lists leave out because it makes no difference: it must make none."""
 
 import datetime
 

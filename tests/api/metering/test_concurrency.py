@@ -225,7 +225,7 @@ RUNS = st.lists(st.tuples(QUARTERS, st.none() | st.integers(0, 6), FACETS | st.n
 
 
 @given(RUNS)
-def test_equals_the_oracle(drawn):
+def test_equals_the_reference(drawn):
     """Instants are six hours apart, so that ties, also at midnight, are the rule."""
     base, quarter = at("08T00"), datetime.timedelta(hours=6)
     runs = [

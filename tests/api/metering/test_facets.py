@@ -27,7 +27,7 @@ def test_scenario_19_value_any_counts_once_per_key():
 
 
 @given(FACETS)
-def test_keys_equal_the_oracle(facets):
+def test_keys_equal_the_reference(facets):
     keys = keys_of(facets)
     assert keys[0] == TOTAL
     assert set(keys) == reference.keys(facets)

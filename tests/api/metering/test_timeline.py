@@ -163,7 +163,7 @@ def test_launch_and_termination_of_one_instant_leave_a_run_without_length(names)
 
 
 @given(EVENTS)
-def test_equals_the_oracle(events):
+def test_equals_the_reference(events):
     hour = datetime.timedelta(hours=1)
     base = at("10T00")
     literal = [(base + number * hour, KINDS_OF[name], name, size) for number, name, size in events]

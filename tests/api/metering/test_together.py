@@ -29,7 +29,7 @@ from api.models import (
 from tests import factories
 from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at, day
-from tests.api.metering.test_usage import compare_with_oracle
+from tests.api.metering.test_usage import compare_with_reference
 from tests.threads import in_thread, in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -320,7 +320,7 @@ def hammered(environment, seconds):
         instance.id: list(instance.events.order_by("id").values_list("occurred_at", "event_type"))
         for instance in instances
     }
-    compare_with_oracle(environment, arrived)
+    compare_with_reference(environment, arrived)
     assert not StaleUsage.objects.exists()
     return sum(len(events) for events in arrived.values())
 

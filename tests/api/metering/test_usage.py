@@ -251,7 +251,7 @@ def test_reading_leaves_out_missing_and_withdrawn_days(environment):
     assert len(queries) == 1
 
 
-def test_random_world_equals_the_oracle(environment):
+def test_random_world_equals_the_reference(environment):
     """Random instances, images and changes; after each settling all days are the reference's."""
     randomly = random.Random(41)
     images = [
@@ -283,10 +283,10 @@ def test_random_world_equals_the_oracle(environment):
                 machine_image=images[0]
             )
         environment.recalculate("12T01", since="05T00")
-        compare_with_oracle(environment, arrived)
+        compare_with_reference(environment, arrived)
 
 
-def compare_with_oracle(environment, arrived):
+def compare_with_reference(environment, arrived):
     runs = []
     for instance in Instance.objects.filter(id__in=arrived).select_related("machine_image"):
         image = instance.machine_image

@@ -345,7 +345,7 @@ def test_one_customer_who_cannot_be_calculated_stops_no_other(original, monkeypa
 
 
 def test_import_is_shown_on_the_console_with_its_progress(original, anybody):
-    """One step for each kind of rows and each customer (spec 12 §1, issue 22)."""
+    """One step for each kind of rows and each customer (spec 12 §1)."""
     fill(original, instances=20)
     out = io.StringIO()
     with time_machine.travel(NOW, tick=False):
@@ -368,7 +368,7 @@ def test_dry_run_leaves_no_audit_row(original):
 
 
 def test_import_is_cancelled_on_the_console_and_started_again(original, operator, monkeypatch):
-    """It ends after the batch that it is at; another start finds what is there (issue 22)."""
+    """It ends after the batch that it is at; another start finds what is there."""
     fill(original, instances=20)
     batches = source.Original.batches
 

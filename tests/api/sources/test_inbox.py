@@ -205,7 +205,7 @@ class TestDue:
         assert self.ids_due(queued) == ([1] if due else [])
 
     def test_work_that_was_lost_waits_a_minute_however_old_it_is(self, queued):
-        """Found by the soak (issue 23): a worker was killed, and Redis lost what it held.
+        """Found by the soak: a worker was killed, and Redis lost what it held.
 
         The message was an hour old, and nobody looked after it for ten minutes.
         """

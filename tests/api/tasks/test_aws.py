@@ -1,4 +1,4 @@
-"""The doors of the AWS pipeline (spec 04 §1.3, §3.6)."""
+"""The entry points of the AWS pipeline (spec 04 §1.3, §3.6)."""
 
 from types import SimpleNamespace
 

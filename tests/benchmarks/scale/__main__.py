@@ -10,7 +10,7 @@ from pathlib import Path
 
 import django
 
-from deployment.local.world import LocalServices
+from deployment.local.local_services import LocalServices
 from tests.benchmarks.scale.fanout import waits
 
 OUTPUT = Path("build") / "bench-scale.json"

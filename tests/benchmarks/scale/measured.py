@@ -15,9 +15,9 @@ import django
 
 from cloudigrade.task_names import ONBOARDING_QUEUES
 from deployment.local.app import Product
+from deployment.local.local_services import LocalServices
 from deployment.local.process import ManagedProcess, stop_together
 from deployment.local.service import REPOSITORY
-from deployment.local.world import LocalServices
 from tests.benchmarks.scale.fanout import (
     DAYS,
     HOUR,

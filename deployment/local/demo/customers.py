@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deployment.local.aws import role_arn
-from deployment.local.demo.doors import identity_of
+from deployment.local.demo.entry_points import identity_of
 
 RED_HAT_ACCOUNT = "309956199498"
 """The AWS account that publishes Red Hat's cloud access images."""

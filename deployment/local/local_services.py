@@ -1,4 +1,4 @@
-"""The local world: every service that the product talks to, embedded, on this machine only."""
+"""The local environment: every service that the product talks to, embedded, on this machine."""
 
 import os
 from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ import psycopg2
 from deployment.local.ports import LOOPBACK, PortReservation
 from deployment.local.process import ManagedProcess
 from tests.e2e.deployment import BEAT, GUNICORN, Deployment
-from tests.e2e.sources_world import LISTENER
+from tests.e2e.sources_environment import LISTENER
 from tests.e2e.test_shifted_clocks import FOLDER as SHIFTED_CLOCK
 from tests.soak import plan
 from tests.soak.pods import Pods
@@ -41,7 +41,7 @@ SETTINGS = {
 SECONDS_WITHOUT_DATABASE = 60.0
 
 
-class SoakWorld(Deployment):
+class SoakDeployment(Deployment):
     """A deployment that is broken all the time."""
 
     settings = SETTINGS

@@ -4,7 +4,7 @@ import gzip
 import json
 from typing import Any
 
-from deployment.local.demo.doors import Records, StoryError
+from deployment.local.demo.entry_points import Records, StoryError
 
 _COUNTED_TABLES = (
     "api_cloudaccount",

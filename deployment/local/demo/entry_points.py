@@ -1,4 +1,4 @@
-"""The doors that the story goes through: Kafka, HTTP, and the database to look behind them."""
+"""What the story uses: Kafka, HTTP, and the database, to check what was stored."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ import requests
 from confluent_kafka import Consumer, Producer
 
 from deployment.local.app import Product
-from deployment.local.demo.oracle import Category
+from deployment.local.demo.expected_usage import Category
 
 EVENT_TOPIC = "platform.sources.event-stream"
 STATUS_TOPIC = "platform.sources.status"
@@ -99,7 +99,7 @@ class Platform:
 
 
 class Api:
-    """The product's HTTP doors."""
+    """The HTTP interfaces of the product."""
 
     def __init__(self, url: str) -> None:
         self.url = url

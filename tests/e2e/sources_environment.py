@@ -23,15 +23,15 @@ from cloudigrade.schedule import ENTRIES
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.kafka import create_topics
+from deployment.local.local_services import LocalServices
 from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess, stop_together
 from deployment.local.sources import SourcesControl
-from deployment.local.world import LocalServices
 from tests.deployment.messages import KAFKA_CLIENT
 
 EVENT_TOPIC = "platform.sources.event-stream"
 STATUS_TOPIC = "platform.sources.status"
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 """Seconds, for a machine that is busy with other things as well."""
 
 # What our processes say all the time.
@@ -96,7 +96,7 @@ class Customer:
         }
 
 
-class SourcesWorld:
+class SourcesEnvironment:
     """Everything that a message of the sources service meets on its way."""
 
     settings = _SETTINGS
@@ -239,7 +239,9 @@ class SourcesWorld:
         """Stop everything that was started."""
         self._exit.close()
 
-    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
+    def wait_for(
+        self, condition: Callable[[], Any], what: str, seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         """Wait until a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -310,7 +312,7 @@ class SourcesWorld:
     def _produce(self, key: str | None, messages: list[tuple[Any, dict[str, str]]]) -> None:
         for value, headers in messages:
             self._producer.produce(EVENT_TOPIC, key=key, value=value, headers=list(headers.items()))
-        assert self._producer.flush(PATIENCE) == 0
+        assert self._producer.flush(TIMEOUT_SECONDS) == 0
 
     # What came of it
 
@@ -481,4 +483,4 @@ INSERT INTO api_instanceevent (created_at, updated_at, instance_id, cloud_accoun
 VALUES (now(), now(), %s, %s, 'power_on', now() - interval '1 hour', 'cloudtrail', '', '')
 """
 
-__all__ = ["CREATE", "DESTROY", "PAUSE", "UNPAUSE", "UPDATE", "Customer", "SourcesWorld"]
+__all__ = ["CREATE", "DESTROY", "PAUSE", "UNPAUSE", "UPDATE", "Customer", "SourcesEnvironment"]
