@@ -14,7 +14,8 @@ UNSUMMED = Q(summed_at__isnull=True) | ~Q(summed_at=F("computed_at"))
 def is_stale(user: str, day: str) -> str:
     """Return SQL: whether a day of a customer must be calculated again (09 P10).
 
-    ``user`` and ``day`` are SQL of the customer's id and the day.
+    ``user`` and ``day`` are SQL of the customer's id and the day; columns must name their table, as
+    marks have some of the same names.
     """
     return f"""EXISTS (
         SELECT FROM api_staleusage mark

@@ -65,6 +65,10 @@ class _Page(_WithoutDatabase):
     authentication_classes: Any = []
     permission_classes: Any = [AllowAny]
 
+    def options(self, *args: Any, **kwargs: Any) -> Any:
+        """Say what may be asked; there is no page to be rendered for that."""
+        return View.options(self, *args, **kwargs)  # type: ignore[arg-type]
+
     def finalize_response(self, *args: Any, **kwargs: Any) -> Any:
         """Let the browser ask nobody but us."""
         response = super().finalize_response(*args, **kwargs)  # type: ignore[misc]

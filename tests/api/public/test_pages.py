@@ -38,3 +38,12 @@ def test_swagger_knows_where_to_send_requests():
 )
 def test_only_files_of_the_pages_are_served(name):
     assert ANYBODY.get(f"/docs/static/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/redoc/"])
+def test_what_is_no_page_is_no_error_of_the_server(path):
+    """OPTIONS has nothing to render, and other methods are refused."""
+    answer = ANYBODY.get(path, method="OPTIONS")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "GET" in answer["Allow"]
+    assert ANYBODY.get(path, method="POST").status_code == 405

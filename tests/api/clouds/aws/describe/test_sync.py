@@ -164,7 +164,7 @@ def test_a_region_that_cannot_be_stored_spoils_no_other_one(testbed, monkeypatch
 
 
 def test_an_image_that_is_erased_meanwhile(testbed, monkeypatch):
-    """It went with the last customer who used it; found by the storm."""
+    """It goes with the last customer who used it, between two statements of the scan."""
     ami = make_aws_image(cloud_image_id=testbed.image())
     running = testbed.instance(ami.cloud_image_id)
     original, erased = load.save_images, []
