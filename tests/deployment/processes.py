@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,6 +28,23 @@ def descendants(pid: int) -> set[int]:
         found.update(below)
         waiting += below
     return found
+
+
+@contextlib.contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """Let a process and those below it stand still: connections stay, nothing is answered.
+
+    PostgreSQL has a process for each connection, whose group is not that of the first one.
+    """
+    stopped = [pid, *descendants(pid)]
+    for member in stopped:
+        os.kill(member, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for member in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member, signal.SIGCONT)
 
 
 def is_running(pid: int) -> bool:

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess, stop_together
 from deployment.local.sources import SourcesControl
 from tests.deployment.messages import KAFKA_CLIENT
+from tests.deployment.processes import suspended
 
 EVENT_TOPIC = "platform.sources.event-stream"
 STATUS_TOPIC = "platform.sources.status"
@@ -220,20 +221,11 @@ class SourcesEnvironment:
         process.start()
         self.services.embedded[name].wait_until_ready()
 
-    @contextmanager
-    def suspended(self, name: str) -> Iterator[None]:
+    def suspended(self, name: str) -> AbstractContextManager[None]:
         """Let a service hang: connections stay, nothing is answered."""
         pid = self.service(name).pid
         assert pid is not None
-        stopped = _family(pid)
-        for member in stopped:
-            os.kill(member, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for member in stopped:
-                with suppress(ProcessLookupError):
-                    os.kill(member, signal.SIGCONT)
+        return suspended(pid)
 
     def stop(self) -> None:
         """Stop everything that was started."""
@@ -407,19 +399,6 @@ class SourcesEnvironment:
 
     def make_topics(self) -> None:
         create_topics(self.bootstrap_servers, [EVENT_TOPIC, STATUS_TOPIC])
-
-
-def _family(pid: int) -> list[int]:
-    """List a process, its children, their children, and so on."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # After the name, which is in brackets: the state, then the parent.
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = [pid]
-    for member in found:
-        found += [child for child, parent in parents.items() if parent == member]
-    return found
 
 
 class Statuses:

@@ -1,7 +1,5 @@
 """What the probes of a real web server say while its services are away or hang (08 §10)."""
 
-import os
-import signal
 from contextlib import contextmanager
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from deployment.local.app import Product
 from deployment.local.http import local_session
 from deployment.local.local_services import LocalServices
-from tests.deployment.processes import wait_for
+from tests.deployment.processes import suspended, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]
 
@@ -47,13 +45,8 @@ def away(service):
         service.wait_until_ready()
 
 
-@contextmanager
 def hanging(service):
-    os.killpg(service.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(service.process.pid, signal.SIGCONT)
+    return suspended(service.process.pid)
 
 
 def codes(ask):
