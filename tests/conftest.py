@@ -2,8 +2,9 @@
 
 import pytest
 from django.db import connection
+from django.db.backends.signals import connection_created
 
-from util import clock
+from util import clock, transaction_limits
 from util import postgres as database
 
 pytest_plugins = ["tests.celery_fixtures"]
@@ -18,6 +19,15 @@ def django_db_modify_db_settings(postgres, django_db_modify_db_settings):
 def one_clock(monkeypatch):
     """PostgreSQL's clock shows what this process's does: for tests that travel in time."""
     monkeypatch.setattr(database, "now", lambda: clock.now())
+
+
+@pytest.fixture
+def unlimited_afterwards():
+    """Transactions that a test has limited, or a worker that it ran, are not when it has ended."""
+    yield
+    connection_created.disconnect(dispatch_uid=transaction_limits.__name__)
+    if transaction_limits._limiter in connection.execute_wrappers:
+        connection.execute_wrappers.remove(transaction_limits._limiter)
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ def probe(*arguments):
 
 
 @pytest.fixture
-def worker(redis_client):
+def worker(redis_client, unlimited_afterwards):
     """A worker in a thread, told nothing of queues."""
     celery_app.conf.task_routes.update({PROBE: ROUTES["api.tasks.enable_account"], FOLLOWER: {}})
     with start_worker(celery_app, pool="solo", perform_ping_check=False, shutdown_timeout=30):

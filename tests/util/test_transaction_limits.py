@@ -4,7 +4,6 @@ import threading
 
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 from psycopg2 import extensions
 
@@ -24,7 +23,7 @@ SETTINGS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_ti
 
 
 @pytest.fixture
-def limit(settings):
+def limit(settings, unlimited_afterwards):
     """Limit transactions, of this thread and of further ones, until the test ends."""
 
     def run(**limits):
@@ -33,9 +32,6 @@ def limit(settings):
 
     connection.ensure_connection()
     yield run
-    connection_created.disconnect(dispatch_uid=transaction_limits.__name__)
-    if transaction_limits._limiter in connection.execute_wrappers:
-        connection.execute_wrappers.remove(transaction_limits._limiter)
     connection.close()
 
 

@@ -25,7 +25,7 @@ def failing() -> None:
 
 
 @pytest.fixture
-def worker(redis_client, monkeypatch) -> Iterator[None]:
+def worker(redis_client, monkeypatch, unlimited_afterwards) -> Iterator[None]:
     """A worker in a thread, which tells what the product's own workers tell."""
     monkeypatch.setattr(shared_metrics, "DELAY", 0.01)
     monkeypatch.setattr(metrics, "_system", gauges.SystemCollector())
