@@ -17,8 +17,8 @@ from util.transaction_limits import limit_transactions
 from util.visibility_renewal import VisibilityRenewal
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
-# Django's checks look at views and URLs, which neither worker nor beat loads otherwise. They are
-# made before every release, and by each ``manage.py`` that migrates.
+# Django's checks look at views and URLs, which neither worker nor beat loads otherwise. A test
+# makes them for production's settings (``check --deploy``), and ``manage.py migrate`` does.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 
