@@ -16,6 +16,20 @@ CONSOLE = "/internal/console"
 NOW = "12T02"
 
 
+def pages_of(environment) -> list[str]:
+    """Return the paths of a page of each kind, with something on it."""
+    return [
+        "/",
+        f"/customers/{environment.user.id}/",
+        f"/customers/{environment.user.id}/?by=role",
+        f"/customers/{environment.user.id}/days/2023-03-10/",
+        f"/instances/{environment.first.id}/",
+        f"/images/{environment.first.machine_image_id}/",
+        "/search/",
+        "/audit/",
+    ]
+
+
 class Browser:
     """A client with headers, at two o'clock on 12 March 2023."""
 

@@ -7,14 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 import time_machine
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
-from django.urls import URLResolver, get_resolver
 
-from api.console import fleet as fleet_page
 from api.metering.facets import ANY
 from api.models import (
-    AuditEntry,
     BillingFinding,
     ConcurrentUsage,
     CoverageDay,
@@ -25,8 +20,8 @@ from api.models import (
 from api.overview.samples import take_sample
 from api.tasks.operators import sample_fleet
 from tests import factories
-from tests.api.console.conftest import CONSOLE, NOW, Browser, associate, customer
-from tests.api.internal.callers import ANYBODY, PSK, B
+from tests.api.console.conftest import CONSOLE, NOW, pages_of
+from tests.api.internal.callers import ANYBODY, B
 from tests.api.metering.notation import at, day
 from util.heartbeat import Heartbeat
 
@@ -67,19 +62,6 @@ class Tables(HTMLParser):
 
 def tables_of(response) -> dict[str, list[list[str]]]:
     return Tables(response.content.decode()).tables
-
-
-def pages_of(environment) -> list[str]:
-    return [
-        "/",
-        f"/customers/{environment.user.id}/",
-        f"/customers/{environment.user.id}/?by=role",
-        f"/customers/{environment.user.id}/days/2023-03-10/",
-        f"/instances/{environment.first.id}/",
-        f"/images/{environment.first.machine_image_id}/",
-        "/search/",
-        "/audit/",
-    ]
 
 
 def test_fleet_shows_what_there_is(environment, anybody):
@@ -323,109 +305,6 @@ def test_acceptance_6_names_are_inert(environment, anybody):
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
-def console_patterns() -> list:
-    [console] = [
-        one
-        for one in get_resolver().url_patterns
-        if str(one.pattern) == f"{CONSOLE}/".removeprefix("/")
-    ]
-    assert isinstance(console, URLResolver)
-    return console.url_patterns
-
-
-def console_urls(environment) -> list[str]:
-    values = {
-        "<int:user_id>": str(environment.user.id),
-        "<str:day>": "2023-03-10",
-        "<int:instance_id>": str(environment.first.id),
-        "<int:image_id>": str(environment.first.machine_image_id),
-        "<int:action_id>": "1",
-        "<str:digest>": "0",
-        "<path:name>": "console.css",
-        "<path:anything>": "what/ever",
-    }
-    found = []
-    for one in console_patterns():
-        path = str(one.pattern)
-        for placeholder, value in values.items():
-            path = path.replace(placeholder, value)
-        assert not set(path) & set("<>"), path
-        found.append(f"/{path}")
-    return found
-
-
-@pytest.mark.parametrize(
-    "caller",
-    [Browser(), customer(), Browser({"X-RH-IDENTITY": "!!!"})],
-    ids=["anybody", "customer", "malformed"],
-)
-def test_acceptance_9_strangers_get_403_on_each_url(environment, settings, caller):
-    """With authentication required nobody else sees anything (acceptance 9)."""
-    settings.INTERNAL_API_REQUIRE_AUTH = True
-    for path in console_urls(environment):
-        page = caller.get(path, 403).content.decode()
-        assert environment.user.org_id not in page
-        caller.post(path, 403)
-
-
-def test_associates_and_services_may_read_where_authentication_is_required(environment, settings):
-    settings.INTERNAL_API_REQUIRE_AUTH = True
-    settings.CLOUDIGRADE_PSKS = {"svc": PSK}
-    for caller in (associate(), Browser({"X-RH-CLOUDIGRADE-PSK": PSK})):
-        for path in pages_of(environment):
-            caller.get(path)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/customers/999999/",
-        f"/customers/{2**63}/",
-        f"/customers/{10**4000}/",
-        "/customers/x/",
-        "/instances/999999/",
-        "/images/999999/",
-        "/actions/999999/",
-        "/actions/999999/progress/",
-        "/what/ever/",
-        "/static/0/../views.py",
-        "/static/0/vendor/package.json",
-    ],
-)
-def test_what_there_is_not_is_a_page_of_404(db, anybody, path):
-    answer = anybody.get(path, 404)
-    assert answer["Content-Type"].startswith("text/html")
-
-
-@pytest.mark.parametrize("text", ["potato", "2023-3-1", "20230310", "9999-01-01", "0000-00-00"])
-def test_day_that_is_none_is_404(environment, anybody, text):
-    anybody.get(f"/customers/{environment.user.id}/days/{text}/", 404)
-
-
-@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 30, "1.5", "٣"])
-def test_page_that_is_no_number_is_400(environment, anybody, page):
-    anybody.get("/audit/", 400, page=page)
-    anybody.get(f"/instances/{environment.first.id}/", 400, page=page)
-
-
-def test_key_with_arch_and_role_is_400_as_in_the_api(environment, anybody):
-    anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", 400, arch="a", role="b")
-    anybody.get(f"/customers/{environment.user.id}/days/2023-03-10/", 400, sla="\0")
-
-
-def test_headers_keep_pages_to_themselves(environment, anybody):
-    for path in [*pages_of(environment), "/what/ever/"]:
-        answer = anybody.get(path, 404 if "ever" in path else 200)
-        policy = answer["Content-Security-Policy"]
-        assert policy.startswith("default-src 'self';")
-        assert "unsafe" not in policy
-        assert "frame-ancestors 'none'" in policy
-        assert answer["X-Frame-Options"] == "DENY"
-        text = answer.content.decode()
-        assert not re.search(r"<script(?![^>]* src=)|<style|\son[a-z]+=|\sstyle=", text)
-        assert not re.search(r"(src|href|action)=\"(https?:)?//", text)
-
-
 def test_every_table_has_csv(environment, anybody):
     for path in pages_of(environment):
         text = anybody.get(path).content.decode()
@@ -442,75 +321,3 @@ def test_cell_of_csv_is_no_formula(environment, anybody):
     environment.instance(image=image)
     answer = anybody.get(f"/customers/{environment.user.id}/", csv="images")
     assert "'=cmd()" in answer.content.decode()
-
-
-def test_page_that_takes_too_long_is_503(environment, anybody, monkeypatch):
-    """A statement that takes too long is no fault of the page (decision 42)."""
-    before = fleet_page.fleet
-
-    def slow():
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 1")
-            cursor.execute("SELECT pg_sleep(10)")
-
-    monkeypatch.setattr(fleet_page, "fleet", slow)
-    answer = anybody.get("/", 503)
-    assert answer["Retry-After"] == "5"
-    assert "pg_sleep" not in answer.content.decode()
-    monkeypatch.setattr(fleet_page, "fleet", before)
-    anybody.get("/")
-
-
-def test_pages_are_in_no_transaction():
-    """What explaining a number stores is kept although its page is an error."""
-    for url in console_patterns():
-        assert "default" in url.callback._non_atomic_requests
-
-
-def test_page_weight(environment, anybody):
-    """A page with all that it loads has at most 150 KB (bound of spec 12 §1)."""
-    for path in pages_of(environment):
-        page = anybody.get(path)
-        loaded = re.findall(
-            r'(?:src|href)="(/internal/console/static/[^"]+)"', page.content.decode()
-        )
-        assert loaded
-        weight = len(page.content) + sum(len(anybody.get(url).content) for url in loaded)
-        assert weight <= 150 * 1024, (path, weight)
-
-
-def test_assets_are_kept_by_browsers(db, anybody):
-    url = re.search(r'href="([^"]+console.css)"', anybody.get("/search/").content.decode())[1]
-    answer = anybody.get(url)
-    assert "immutable" in answer["Cache-Control"]
-    old = re.sub(r"/[0-9a-f]{12}/", "/000000000000/", url)
-    assert anybody.get(old)["Cache-Control"] == "no-store"
-
-
-def test_statements_do_not_grow_with_rows(environment, anybody):
-    """No page takes more statements for more rows; the fleet takes 15 at most."""
-
-    def statements():
-        found = {}
-        for path in pages_of(environment):
-            with CaptureQueriesContext(
-                connection,
-            ) as captured:
-                anybody.get(path)
-            found[path] = len(captured)
-        return found
-
-    take_sample(findings=[])
-    AuditEntry.objects.create(actor="x", action="reinspect", outcome="done")
-    for status in ("error", "pending"):
-        environment.instance("on 10T01", image=factories.make_rhel_image(status=status))
-    environment.recalculate(since="08T00")
-    few = statements()
-    for number in range(20):
-        environment.instance("on 10T02", image=factories.make_rhel_image(status="error"))
-        factories.make_aws_account(user=environment.user)
-        AuditEntry.objects.create(actor=str(number), action="reinspect", outcome="done")
-    environment.store(environment.first, "on 10T11, off 10T12, on 10T13, off 10T14")
-    environment.recalculate(since="08T00")
-    assert statements() == few
-    assert few["/"] <= 15
