@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deployment.local.service import REPOSITORY
+from deployment.local.service import REPOSITORY, Service
 
 
 def descendants(pid: int) -> set[int]:
@@ -36,15 +36,38 @@ def suspended(pid: int) -> Iterator[None]:
 
     PostgreSQL has a process for each connection, whose group is not that of the first one.
     """
-    stopped = [pid, *descendants(pid)]
-    for member in stopped:
-        os.kill(member, signal.SIGSTOP)
+    stopped = signal_family(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for member in stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(member, signal.SIGCONT)
+        send_signal(stopped, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def away(service: Service) -> Iterator[None]:
+    """Let a service be away for a while."""
+    process = service.process
+    assert process is not None
+    process.stop()
+    try:
+        yield
+    finally:
+        process.start()
+        service.wait_until_ready()
+
+
+def signal_family(pid: int, number: signal.Signals) -> list[int]:
+    """Send a signal to a process and to those below it; return their ids."""
+    family = [pid, *descendants(pid)]
+    send_signal(family, number)
+    return family
+
+
+def send_signal(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to those of the processes that are still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def is_running(pid: int) -> bool:

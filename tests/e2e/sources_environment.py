@@ -308,20 +308,30 @@ class SourcesEnvironment:
 
     # What came of it
 
+    def verify_order_of_a_burst(self) -> None:
+        """Send many contradicting messages of one customer; the last of them decides."""
+        self.sources.reset()
+        self.recover()
+        customer = self.new_customer()
+        self.send(customer, CREATE, *[PAUSE, UNPAUSE] * 4, DESTROY, CREATE, PAUSE)
+        self.wait_until_done(12, customer)
+        account = self.account(customer)
+        assert account is not None
+        assert (account["enabled"], account["paused"]) == (False, True)
+
     @contextmanager
     def database(self) -> Iterator[Any]:
         """Return a cursor on the product's database; all is committed at the end."""
-        connection = psycopg2.connect(
-            host=LOOPBACK,
-            port=self.services.embedded["postgres"].port,
-            user="postgres",
-            dbname="postgres",
-        )
+        connection = self._connect()
         try:
             with connection, connection.cursor() as cursor:
                 yield cursor
         finally:
             connection.close()
+
+    def _connect(self) -> Any:
+        port = self.services.embedded["postgres"].port
+        return psycopg2.connect(host=LOOPBACK, port=port, user="postgres", dbname="postgres")
 
     def query(self, statement: str, *parameters: Any) -> list[tuple]:
         with self.database() as cursor:

@@ -9,7 +9,7 @@ import pytest
 from deployment.local.app import Product
 from deployment.local.aws import AwsControl
 from deployment.local.local_services import LocalServices
-from tests.deployment.processes import wait_for
+from tests.deployment.processes import away, wait_for
 from tests.generators import cloudtrail as trail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]
@@ -48,17 +48,8 @@ def worker(services, aws):
 
 
 @contextmanager
-def away(service):
-    service.process.stop()
-    try:
-        yield
-    finally:
-        service.process.start()
-        service.wait_until_ready()
-
-
-@contextmanager
 def hanging(service):
+    """New connections get no answer: PostgreSQL's first process stands still, and it alone."""
     os.killpg(service.process.pid, signal.SIGSTOP)
     try:
         yield

@@ -1,13 +1,11 @@
 """What the probes of a real web server say while its services are away or hang (08 §10)."""
 
-from contextlib import contextmanager
-
 import pytest
 
 from deployment.local.app import Product
 from deployment.local.http import local_session
 from deployment.local.local_services import LocalServices
-from tests.deployment.processes import suspended, wait_for
+from tests.deployment.processes import away, suspended, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]
 
@@ -33,16 +31,6 @@ def ask(services):
             yield lambda path: session.get(product.url + path, timeout=25)
         finally:
             product.stop()
-
-
-@contextmanager
-def away(service):
-    service.process.stop()
-    try:
-        yield
-    finally:
-        service.process.start()
-        service.wait_until_ready()
 
 
 def hanging(service):

@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.sources_environment import (
-    CREATE,
-    DESTROY,
-    PAUSE,
-    UNPAUSE,
     WORKERS,
     SourcesEnvironment,
 )
@@ -104,11 +100,4 @@ def test_failing_messages_are_repeated(environment, wave):
 
 
 def test_burst_of_one_customer_is_worked_on_in_order(environment):
-    environment.sources.reset()
-    environment.recover()
-    customer = environment.new_customer()
-    environment.send(customer, CREATE, *[PAUSE, UNPAUSE] * 4, DESTROY, CREATE, PAUSE)
-    environment.wait_until_done(12, customer)
-    account = environment.account(customer)
-    assert account is not None
-    assert (account["enabled"], account["paused"]) == (False, True)
+    environment.verify_order_of_a_burst()

@@ -242,14 +242,7 @@ def test_bad_messages_harm_nobody(environment, wave):
 
 def test_burst_of_one_customer_is_worked_on_in_order(environment):
     """Two workers; the last of many contradicting messages decides."""
-    environment.sources.reset()
-    environment.recover()
-    customer = environment.new_customer()
-    environment.send(customer, CREATE, *[PAUSE, UNPAUSE] * 4, DESTROY, CREATE, PAUSE)
-    environment.wait_until_done(12, customer)
-    account = environment.account(customer)
-    assert account is not None
-    assert (account["enabled"], account["paused"]) == (False, True)
+    environment.verify_order_of_a_burst()
 
 
 def test_kafka_is_down_and_replaced_by_an_empty_one(environment, wave):

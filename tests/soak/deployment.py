@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg2
@@ -97,34 +97,20 @@ class SoakDeployment(Deployment):
                 place = {"LISTENER_METRICS_PORT": str(self._port(name))}
                 return self._run(name, LISTENER, **clock, **place)
 
-    @contextmanager
-    def database(self) -> Any:
-        """Return a cursor on the product's database, once it is there; all is committed."""
-        connection = _connect(self.services.embedded["postgres"].port)
-        try:
-            with connection, connection.cursor() as cursor:
-                yield cursor
-        finally:
-            connection.close()
-
     def query(self, statement: str, *parameters: Any) -> list[tuple]:
         """Ask, and ask again if the database went away meanwhile."""
+        return self._once_there(lambda: super(SoakDeployment, self).query(statement, *parameters))
+
+    def _connect(self) -> Any:
+        """Connect to the product's database, once it is there."""
+        return self._once_there(super()._connect)
+
+    def _once_there(self, ask: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + SECONDS_WITHOUT_DATABASE
         while True:
             try:
-                return super().query(statement, *parameters)
+                return ask()
             except psycopg2.OperationalError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.3)
-
-
-def _connect(port: int) -> Any:
-    deadline = time.monotonic() + SECONDS_WITHOUT_DATABASE
-    while True:
-        try:
-            return psycopg2.connect(host=LOOPBACK, port=port, user="postgres", dbname="postgres")
-        except psycopg2.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)

@@ -1,16 +1,14 @@
 """Processes of the product, each in its place: what ends is started again, as a kubelet does."""
 
-import os
 import random
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from deployment.local.process import ManagedProcess
-from tests.deployment.processes import descendants
+from tests.deployment.processes import send_signal, signal_family
 from tests.soak import plan
 
 SECONDS_BETWEEN_LOOKS = 0.3
@@ -74,7 +72,7 @@ class Pods:
         """Let a process stand still for a while."""
         stopped = self._signal_all(name, signal.SIGSTOP)
         self._ended.wait(seconds)
-        _signal(stopped, signal.SIGCONT)
+        send_signal(stopped, signal.SIGCONT)
 
     def stop(self) -> None:
         """Start nothing any more."""
@@ -88,9 +86,7 @@ class Pods:
                 return []
             if number == signal.SIGKILL:
                 self._expected.add(slot.pid)
-            family = [slot.pid, *descendants(slot.pid)]
-            _signal(family, number)
-            return family
+            return signal_family(slot.pid, number)
 
     def _watch(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_LOOKS):
@@ -113,9 +109,3 @@ class Pods:
         self.shifted["clock ahead or behind" if slot.shift else "clock right"] += 1
         slot.lives += 1
         slot.process = slot.start(slot.shift)
-
-
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)

@@ -48,7 +48,7 @@ class Report:
 
 
 class Progress:
-    """Tells every few seconds how it goes."""
+    """A line every few seconds, which says how far a run has come."""
 
     def __init__(self, seconds_between: float = 5.0) -> None:
         self._between = seconds_between
