@@ -85,6 +85,24 @@ def request(port, path, *, headers, more="", receive_buffer=0):
     return client
 
 
+@pytest.fixture
+def watcher():
+    """A session of PostgreSQL that sees what others do at any time."""
+    with second_session() as session:
+        session.autocommit = True
+        yield session
+
+
+@contextmanager
+def locked(*tables):
+    """Let whoever reads these tables wait."""
+    with second_session() as session:
+        with session.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+            yield
+        session.rollback()
+
+
 def is_alive(port, headers) -> bool:
     answer = requests.get(f"http://{LOOPBACK}:{port}{BASE}/accounts/", headers=headers, timeout=60)
     return answer.status_code == 200
@@ -101,48 +119,40 @@ PATHS = [
 ]
 
 
-def test_4_who_leaves_before_the_answer_begins_ends_the_statement(port):
+def test_4_who_leaves_before_the_answer_begins_ends_the_statement(port, watcher):
     """Acceptance 4: pages and exports whose first statement still goes on."""
     instance = factories.make_instance()
     headers = caller_for(instance.cloud_account.user).headers
-    with second_session() as session, second_session() as watcher:
-        watcher.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute("LOCK TABLE api_instance, api_run IN ACCESS EXCLUSIVE MODE")
-            for path in PATHS:
-                client = request(port, path, headers=headers)
-                assert wait_for(lambda: requests_at_work(watcher) == 1), path
-                client.close()
-                assert wait_for(lambda: requests_at_work(watcher) == 0), path
-            # One that has sent its next request already, too.
-            client = request(port, PATHS[0], headers=headers, more="GET / HTTP/1.1\r\n")
-            assert wait_for(lambda: requests_at_work(watcher) == 1)
+    with locked("api_instance", "api_run"):
+        for path in PATHS:
+            client = request(port, path, headers=headers)
+            assert wait_for(lambda: requests_at_work(watcher) == 1), path
             client.close()
-            assert wait_for(lambda: requests_at_work(watcher) == 0)
-            assert is_alive(port, headers)
-        session.rollback()
+            assert wait_for(lambda: requests_at_work(watcher) == 0), path
+        # One that has sent its next request already, too.
+        client = request(port, PATHS[0], headers=headers, more="GET / HTTP/1.1\r\n")
+        assert wait_for(lambda: requests_at_work(watcher) == 1)
+        client.close()
+        assert wait_for(lambda: requests_at_work(watcher) == 0)
+        assert is_alive(port, headers)
 
 
-def test_4_who_waits_gets_the_answer_however_long_it_takes(port):
+def test_4_who_waits_gets_the_answer_however_long_it_takes(port, watcher):
     """Looking after clients does not disturb those who are there."""
     instance = factories.make_instance()
     headers = caller_for(instance.cloud_account.user).headers
-    with second_session() as session, second_session() as watcher:
-        watcher.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute("LOCK TABLE api_instance IN ACCESS EXCLUSIVE MODE")
-            waiting = request(port, "/instances/", headers=headers)
-            leaving = request(port, "/instances/", headers=headers)
-            assert wait_for(lambda: requests_at_work(watcher) == 2)
-            leaving.close()
-            assert wait_for(lambda: requests_at_work(watcher) == 1)
-        session.rollback()
+    with locked("api_instance"):
+        waiting = request(port, "/instances/", headers=headers)
+        leaving = request(port, "/instances/", headers=headers)
+        assert wait_for(lambda: requests_at_work(watcher) == 2)
+        leaving.close()
+        assert wait_for(lambda: requests_at_work(watcher) == 1)
     with waiting:
         assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_4_who_leaves_in_mid_export_ends_the_statement(port, encoding):
+def test_4_who_leaves_in_mid_export_ends_the_statement(port, watcher, encoding):
     """Acceptance 4: part of the rows have been sent, and the client takes no more of them."""
     instance = factories.make_instance()
     user = instance.cloud_account.user
@@ -158,9 +168,7 @@ def test_4_who_leaves_in_mid_export_ends_the_statement(port, encoding):
     headers = {**caller_for(user).headers, "Accept-Encoding": encoding}
     client = request(port, "/export/runs.csv", headers=headers, receive_buffer=4096)
     assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
-    with second_session() as watcher:
-        watcher.autocommit = True
-        assert wait_for(lambda: requests_at_work(watcher) == 1)
-        client.close()
-        assert wait_for(lambda: requests_at_work(watcher) == 0)
+    assert wait_for(lambda: requests_at_work(watcher) == 1)
+    client.close()
+    assert wait_for(lambda: requests_at_work(watcher) == 0)
     assert is_alive(port, headers)
