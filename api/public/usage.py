@@ -14,6 +14,7 @@ from api.metering.reports import StoredDay
 from api.public.renderers import Fragment, Fragments, compact_json
 from api.public.timestamps import parse_day
 from util import clock
+from util.batches import batched_by_size
 
 QUALITY = "quality"
 """What ``include`` may name; all else is ignored (spec 10 §4)."""
@@ -130,7 +131,12 @@ def _read_and_show(
     began. Where it is not, UsageChanged breaks the connection: the client has a part of an answer,
     and knows it, rather than a page that never was.
     """
-    for days in _batches(stored):
+    for days in batched_by_size(
+        stored,
+        size_of=lambda day: stored[day].bytes,
+        limit=reports.BYTES_AT_ONCE,
+        most=len(stored),
+    ):
         counts = reports.counts_of_days(
             user_id=user_id, revisions={day: stored[day].revision for day in days}
         )
@@ -138,19 +144,6 @@ def _read_and_show(
         for day in days:
             # Taken away from the list, a day's text does not outlive its turn.
             yield _render_day(day, counts.pop(), qualities.get(day))
-
-
-def _batches(stored: Mapping[datetime.date, StoredDay]) -> Iterator[list[datetime.date]]:
-    """Divide days into those whose counts are read together."""
-    batch: list[datetime.date] = []
-    size = 0
-    for day, usage in stored.items():
-        if batch and size + usage.bytes > reports.BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append(day)
-        size += usage.bytes
-    yield batch
 
 
 def _render_day(day: datetime.date, counts: str, quality: Quality | None) -> Fragment:
