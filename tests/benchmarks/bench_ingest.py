@@ -14,7 +14,6 @@ from api.clouds.aws.cloudtrail import read, replay
 from api.clouds.aws.cloudtrail.listing import ListedObject
 from api.clouds.aws.cloudtrail.object_keys import parse_key
 from api.clouds.aws.cloudtrail.parse import gunzip
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.describe import sync
 from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance
 from api.clouds.aws.describe.sync import describe_account
@@ -30,6 +29,7 @@ from api.models import (
     Run,
 )
 from tests import factories
+from tests.api.clouds.aws.testbed import ingest
 from tests.benchmarks import bare, bulk
 from tests.benchmarks.suite import Operation, Suite
 from tests.generators import cloudtrail as trail

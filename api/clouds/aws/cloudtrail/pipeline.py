@@ -16,8 +16,7 @@ from django.core.cache import cache
 from django.db import transaction
 
 from api.clouds import freshness
-from api.clouds.aws.cloudtrail import ingest_log
-from api.clouds.aws.cloudtrail import metrics as metrics
+from api.clouds.aws.cloudtrail import ingest_log, metrics
 from api.clouds.aws.cloudtrail.enrich import enrich
 from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError, store_files
@@ -115,13 +114,8 @@ def _delete(messages: Sequence[Message]) -> None:
         logger.warning("Messages that were worked on stay on the queue: %s", error)
 
 
-def ingest(messages: Sequence[Message]) -> list[Message]:
-    """Store what the files say that messages announce; return the messages that are done with."""
-    return [one.message for one in work_on(messages) if one.trouble is None]
-
-
 def work_on(messages: Sequence[Message]) -> list[Delivery]:
-    """Do the same; return all messages, with what became of them."""
+    """Store what the files say that messages notify; return all, with what became of each."""
     deliveries = read_deliveries(messages)
     store_deliveries(deliveries)
     for delivery in deliveries:
@@ -132,7 +126,7 @@ def work_on(messages: Sequence[Message]) -> list[Delivery]:
 
 
 def store_deliveries(deliveries: Sequence[Delivery]) -> None:
-    """Store what files say that were read; what fails is noted in its file, and in the ledger."""
+    """Store what files say that were read; note in its file, and in the ingest log, what fails."""
     file_results = _file_results(deliveries)
     _store(file_results)
     if any(file_result.file.problem is None for file_result in file_results):

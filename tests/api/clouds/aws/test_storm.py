@@ -33,7 +33,6 @@ from api.accounts.deletion import delete_account
 from api.accounts.states import Trigger
 from api.clouds.aws.cloudtrail import load_by_customer
 from api.clouds.aws.cloudtrail import pipeline as ingest_module
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.describe import read, sync
 from api.clouds.aws.describe.ec2 import Page
 from api.images.changes import change_images
@@ -51,7 +50,7 @@ from api.models import (
     UserTaskLock,
 )
 from tests import threads
-from tests.api.clouds.aws.testbed import BEGINNING, at, make_account
+from tests.api.clouds.aws.testbed import BEGINNING, at, ingest, make_account
 from tests.api.metering import reference
 from tests.factories import make_aws_image, make_instance
 from tests.generators import cloudtrail as trail

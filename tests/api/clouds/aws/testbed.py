@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.clouds.aws.cloudtrail import read
+from api.clouds.aws.cloudtrail.pipeline import work_on
 from api.clouds.aws.provisioning.queues import Message
 from api.models import CloudAccount, InstanceEvent, Run
 from api.tasks.aws import analyze_log
@@ -26,6 +27,11 @@ BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 def at(hour: int, minute: int = 0, day: int = 2) -> datetime:
     """A moment on a day of January 2020, the second by default."""
     return datetime(2020, 1, day, hour, minute, tzinfo=UTC)
+
+
+def ingest(messages: Sequence[Message]) -> list[Message]:
+    """Store what the files say that messages notify; return the messages that are done with."""
+    return [one.message for one in work_on(messages) if one.trouble is None]
 
 
 def make_account(number: str = ACCOUNT, **columns: Any) -> CloudAccount:

@@ -10,13 +10,12 @@ from django.db import connection, transaction
 
 from api.clouds.aws.cloudtrail import load_by_customer
 from api.clouds.aws.cloudtrail import pipeline as ingest_module
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.provisioning import queues
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.metering.locking import lock_metering
 from api.models import DescribeRun, IngestObject, UserTaskLock
 from api.models.locking import lock_users
-from tests.api.clouds.aws.testbed import at, events, make_account, runs
+from tests.api.clouds.aws.testbed import at, events, ingest, make_account, runs
 from tests.factories import make_aws_image, make_instance
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched

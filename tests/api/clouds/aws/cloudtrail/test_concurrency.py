@@ -4,9 +4,8 @@ from functools import partial
 
 import pytest
 
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.models import IngestHour, IngestObject, Instance, InstanceEvent, MachineImage
-from tests.api.clouds.aws.testbed import make_account, runs
+from tests.api.clouds.aws.testbed import ingest, make_account, runs
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import Fleet
 from tests.threads import in_threads

@@ -6,10 +6,9 @@ import pytest
 import time_machine
 
 from api.clouds.aws.cloudtrail import enrich
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance
 from api.models import Correction, DescribeRun, InstanceFact
-from tests.api.clouds.aws.testbed import at, make_account
+from tests.api.clouds.aws.testbed import at, ingest, make_account
 from tests.factories import make_event, make_instance
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import LogFile

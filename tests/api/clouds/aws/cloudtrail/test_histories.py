@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.models import IngestHour, IngestObject, Instance, InstanceEvent, MachineImage
-from tests.api.clouds.aws.testbed import events, make_account, runs
+from tests.api.clouds.aws.testbed import events, ingest, make_account, runs
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import Fleet, LogFile
 

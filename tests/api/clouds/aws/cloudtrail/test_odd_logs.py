@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.describe.requests import DESCRIBE
 from api.models import IngestHour, IngestObject, MachineImage
-from tests.api.clouds.aws.testbed import at, events, make_account, runs
+from tests.api.clouds.aws.testbed import at, events, ingest, make_account, runs
 from tests.factories import make_aws_image, number
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.models import IngestObject, InstanceEvent
-from tests.api.clouds.aws.testbed import at, events, make_account, runs
+from tests.api.clouds.aws.testbed import at, events, ingest, make_account, runs
 from tests.api.metering import reference
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched

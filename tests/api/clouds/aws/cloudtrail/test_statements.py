@@ -7,11 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from api.clouds.aws.cloudtrail import enrich, read
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance
 from api.clouds.aws.provisioning.queues import Message
 from api.models import InstanceEvent
-from tests.api.clouds.aws.testbed import at, make_account
+from tests.api.clouds.aws.testbed import at, ingest, make_account
 from tests.factories import make_aws_image, make_event, make_instance, make_tags, number
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched

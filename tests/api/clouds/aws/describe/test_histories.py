@@ -15,12 +15,11 @@ from functools import partial
 import pytest
 import time_machine
 
-from api.clouds.aws.cloudtrail.pipeline import ingest
 from api.clouds.aws.describe import read, sync
 from api.clouds.aws.describe.ec2 import Page
 from api.clouds.aws.errors import AwsError
 from api.models import Correction, DescribeRun, InstanceEvent, Run
-from tests.api.clouds.aws.testbed import BEGINNING, make_account
+from tests.api.clouds.aws.testbed import BEGINNING, ingest, make_account
 from tests.factories import number
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import LogFile
