@@ -1,7 +1,8 @@
 """Every environment variable that cloudigrade reads, declared once (spec 08 §4).
 
 The settings are read through this table, and the configuration reference is generated from it.
-Periods and ages are in seconds unless the help says otherwise.
+Periods and ages are in seconds unless the help says otherwise. It is one table, group by group as
+in the specification, and so stays one file, however long.
 """
 
 from collections.abc import Callable

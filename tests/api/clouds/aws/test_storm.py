@@ -9,9 +9,9 @@ and all runs and all days are those of the reference implementation
 (``tests/api/metering/reference.py``).
 
 Calculations pause between what they read and what they write, so that others get in between. With
-these faults put in on purpose it fails, with the second in two of three storms: ``lock_metering``
-and its siblings take no lock; ``calculate_usage`` deletes all marks of the customer instead of
-those that it read.
+these faults put in on purpose it failed: ``lock_metering`` and its siblings take no lock;
+``calculate_usage`` deletes all marks of the customer instead of those that it read (in two of three
+storms).
 
 ``CLOUDIGRADE_STORMS`` is how many storms there are, each with a seed of its own.
 """
