@@ -55,7 +55,6 @@ class SoakDeployment(Deployment):
         # It was only to migrate the database; ours have places of their own.
         self.product.stop()
         self.ports: dict[str, int] = {}
-        self.pods_started: dict[str, ManagedProcess] = {}
         self.places = Pods(self._seed, self._start_pod)
         self._exit.callback(self.places.stop)
 
