@@ -132,8 +132,8 @@ def work_for_customer_of(inbox_id: int, *, handle: Handle, give_up: GiveUp) -> b
     """Work on the messages of the customer who sent this one, as long as any is ready.
 
     ``handle`` does a message's work; ``give_up`` is called for one that failed for good, with the
-    last error if there is one. Returns
-    whether nothing had to be done because another worker is at the customer's messages.
+    last error if there is one. Returns whether nothing had to be done because another worker is at
+    the customer's messages.
     """
     unfinished = InboxMessage.objects.filter(id=inbox_id, state__in=UNFINISHED)
     queue = unfinished.values_list("customer_key", flat=True).first()
@@ -360,7 +360,7 @@ def _delay(attempts: int, error: Exception) -> float:
 
 
 def _bury(message: InboxMessage, error: Exception | None, give_up: GiveUp) -> None:
-    """Return a message up for good: the customer's later ones go on, an operator may revive it."""
+    """Bury a message for good: the customer's later ones go on, an operator may revive it."""
     reason = _reason(error) if error else "its workers were lost again and again"
     logger.error("%s is given up: %s", message, reason)
     _finish(message, State.DEAD, reason=reason)
@@ -383,7 +383,7 @@ def _finish(message: InboxMessage, state: str, *, reason: str) -> None:
 
 
 def _update(message: InboxMessage, **columns: Any) -> bool:
-    """Change a message unless its lease was lost meanwhile; tell whether it was changed."""
+    """Change a message unless its lease was lost meanwhile; return whether it was changed."""
     mine = InboxMessage.objects.filter(id=message.id, lease_token=message.lease_token)
     held = mine.update(**columns) == 1
     if not held:
