@@ -1,8 +1,9 @@
-"""Tables as Parquet, where pyarrow is installed (spec 11 §4)."""
+"""Tables as Parquet (spec 11 §4); the tests' environment has the optional package pyarrow."""
 
 import json
 from datetime import date, datetime
 
+import pyarrow.parquet as parquet_files
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -18,18 +19,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def arrow():
-    """Skip without the optional package; ``pip install pyarrow`` has these tests run."""
-    return pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra")
-
-
-@pytest.fixture
 def without_arrow(monkeypatch):
     monkeypatch.setattr(parquet, "PACKAGE", "no_such_package")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_6_types_make_the_round_trip(arrow, customer, tmp_path, kind):
+def test_6_types_make_the_round_trip(customer, tmp_path, kind):
     """Acceptance 6: what is read back is what NDJSON has, and times are times."""
     table = table_of(kind, customer, {})
     told = tmp_path / "told"
@@ -40,7 +35,7 @@ def test_6_types_make_the_round_trip(arrow, customer, tmp_path, kind):
     written = tmp_path / "written"
     with written.open("wb") as file:
         assert copy_to(table, PARQUET, file) == rows
-    read = arrow.read_table(written).to_pylist()
+    read = parquet_files.read_table(written).to_pylist()
     assert [list(row) for row in read] == [list(row) for row in expected]
     kinds = {column.name: column.kind for column in table.columns}
     for row, wanted in zip(read, expected, strict=True):
@@ -66,7 +61,7 @@ def as_json(value, kind):
     return value
 
 
-def test_6_odd_values_and_row_groups(arrow, db, tmp_path):
+def test_6_odd_values_and_row_groups(db, tmp_path):
     """Acceptance 6, at the edges; a row group has 100,000 rows, an empty table has none."""
     columns = [
         ExportColumn("n", "number.n", Kind.INTEGER),
@@ -88,11 +83,11 @@ def test_6_odd_values_and_row_groups(arrow, db, tmp_path):
         )
         with path.open("wb") as file:
             assert copy_to(table, PARQUET, file) == rows
-        metadata = arrow.read_metadata(path)
+        metadata = parquet_files.read_metadata(path)
         found = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
         assert found == groups
         if rows:
-            last = arrow.read_table(path).slice(rows - 1).to_pylist()[0]
+            last = parquet_files.read_table(path).slice(rows - 1).to_pylist()[0]
             assert last["n"] == rows
             assert last["group.text"] == chr(rows % 50 + 1) + '"\\é€😀'
             assert (last["moment"].year, last["late"].microsecond) == (1, 999_999)
