@@ -18,6 +18,7 @@ from tests.benchmarks.suite import Operation, Suite
 from util import clock
 
 BASE = "/api/cloudigrade/v2"
+INTERNAL = "/internal/api/cloudigrade/v1"
 
 ACCOUNTS = 4
 INSTANCES = 5_000
@@ -158,7 +159,7 @@ class PublicAPI(Suite):
             "images": ("/images/?limit=100", 0.012),
             "concurrent": (f"/concurrent/?start_date={month}&limit=100", 0.020),
         }
-        operations = []
+        operations = self.beside_lists()
         for name, (path, target) in routes.items():
             for connections in CONNECTIONS:
                 operations.append(
@@ -181,12 +182,51 @@ class PublicAPI(Suite):
             operations.append(Operation(f"{path} of 100,000", ask, target={"wall_s": 0.050}))
         return operations
 
+    def beside_lists(self) -> list[Operation]:
+        """Return what is asked all day beside the public lists, and the floor of the stack."""
+        yesterday = clock.today() - timedelta(days=1)
+        return [
+            Operation(
+                "a path below the public API that there is not",
+                partial(self.send, f"{BASE}/nothing/", status=404),
+                target={"total_cpu_s": 0.0008},
+            ),
+            Operation(
+                "internal runs/?limit=100 of 25,000",
+                partial(self.send, f"{INTERNAL}/runs/?limit=100"),
+                target={"total_cpu_s": 0.005},
+            ),
+            Operation(
+                "healthz/",
+                partial(self.send, "/internal/healthz/"),
+                target={"total_cpu_s": 0.002},
+            ),
+            Operation(
+                "Subscription Watch's two calls: the user by org id, and a day",
+                lambda: self.send(
+                    f"{INTERNAL}/users/?org_id={self.user.org_id}",
+                    f"{BASE}/concurrent/?start_date={yesterday}",
+                ),
+                target={"total_cpu_s": 0.004},
+            ),
+        ]
+
     def ask(self, path: str, connections: int, *, large: bool = False) -> Cost:
         """Send requests for a customer."""
+        return self.send(BASE + path, connections=connections, large=large)
+
+    def send(
+        self, *paths: str, connections: int = 1, large: bool = False, status: int = 200
+    ) -> Cost:
+        """Send requests for a customer; those to several paths count as one."""
         assert self.server is not None
-        headers = caller_for(self.large if large else self.user).headers
         return send(
-            self.server, BASE + path, headers=headers, requests=REQUESTS, connections=connections
+            self.server,
+            *paths,
+            headers=caller_for(self.large if large else self.user).headers,
+            requests=REQUESTS,
+            connections=connections,
+            status=status,
         )
 
     def bare(self, name: str) -> Cost:

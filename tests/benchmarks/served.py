@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from deployment.local.ports import LOOPBACK, PortReservation, is_listening
 from deployment.local.process import ManagedProcess
@@ -73,16 +73,22 @@ class Server:
 
 
 def send(
-    server: Server, path: str, *, headers: Mapping[str, str], requests: int, connections: int
+    server: Server,
+    *paths: str,
+    headers: Mapping[str, str],
+    requests: int,
+    connections: int,
+    status: int = 200,
 ) -> Cost:
     """Send requests over so many connections at once and tell what one of them took on average.
 
-    Each is answered with 200 and is a connection of its own, as gunicorn's plain workers want it.
+    Each is answered with ``status`` and is a connection of its own, as gunicorn's plain workers
+    want it. Where there are several paths, all of them together are one request.
     """
-    _send_all(server.port, path, headers, WARM_UP * WORKERS, connections)
+    _send_all(server.port, paths, headers, WARM_UP * WORKERS, connections, status)
     database = postmaster_id()
     db_cpu, cpu = cpu_of_family(database), server.cpu()
-    times = sorted(_send_all(server.port, path, headers, requests, connections))
+    times = sorted(_send_all(server.port, paths, headers, requests, connections, status))
     cost = Cost(wall_s=sum(times), cpu_s=server.cpu() - cpu)
     db_cpu_after = cpu_of_family(database)
     if db_cpu is not None and db_cpu_after is not None:
@@ -102,7 +108,12 @@ def mean(cost: Cost, number: int) -> Cost:
 
 
 def _send_all(
-    port: int, path: str, headers: Mapping[str, str], requests: int, connections: int
+    port: int,
+    paths: Sequence[str],
+    headers: Mapping[str, str],
+    requests: int,
+    connections: int,
+    status: int,
 ) -> list[float]:
     times: list[float] = []
     failures: list[Exception] = []
@@ -110,7 +121,7 @@ def _send_all(
     def send_some() -> None:
         try:
             for _ in range(requests // connections):
-                times.append(_send(port, path, headers))
+                times.append(sum(_send(port, path, headers, status) for path in paths))
         except Exception as error:
             failures.append(error)
 
@@ -124,14 +135,14 @@ def _send_all(
     return times
 
 
-def _send(port: int, path: str, headers: Mapping[str, str]) -> float:
+def _send(port: int, path: str, headers: Mapping[str, str], status: int) -> float:
     started = time.perf_counter()
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
     try:
         connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         body = answer.read()
-        assert answer.status == 200, body[:500]
+        assert answer.status == status, body[:500]
     finally:
         connection.close()
     return time.perf_counter() - started
