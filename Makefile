@@ -49,11 +49,12 @@ test-fast: setup  ## run only the quick tests of code alone: no services, proces
 	@$(RUN) -m pytest -n auto -m "not services and not e2e and not slow" $(BESIDE_CODE) $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: setup  ## check style, format, types, who imports whom, and the playbook
+lint: setup  ## check style, format, types, who imports whom, what nothing uses, and the playbook
 	$(VENV_BIN)/ruff check .
 	$(VENV_BIN)/ruff format --check .
 	$(VENV_BIN)/mypy .
 	$(VENV_BIN)/lint-imports
+	$(RUN) -m tests.unused_code
 	ANSIBLE_HOME=.venv/ansible PATH="$(CURDIR)/$(VENV_BIN):$$PATH" ansible-lint --offline --profile production \
 	  deployment/playbooks/manage-cloudigrade.yml
 

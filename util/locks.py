@@ -45,16 +45,6 @@ def lock(namespace: str, *identifiers: object) -> None:
             )
 
 
-def try_lock(namespace: str, identifier: object) -> bool:
-    """Take a lock as ``lock`` does if it is free now; return whether it was."""
-    _require_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", [advisory_key(namespace, identifier)]
-        )
-        return cursor.fetchone()[0]
-
-
 def try_locks(namespace: str, identifiers: Iterable[int]) -> list[int]:
     """Take those locks of numbered things that are free now; return the numbers got."""
     _require_transaction()

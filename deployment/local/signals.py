@@ -1,12 +1,10 @@
 """Ending in good order on Ctrl-C, on SIGTERM and when the terminal goes away."""
 
-import contextlib
 import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -50,14 +48,3 @@ def raise_on_signals() -> None:
 def last_moment() -> float:
     """Return until when processes may end by themselves, on the clock of time.monotonic()."""
     return _last_moment
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore the signals that end a process for a while, such as during a clean-up."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -52,11 +52,6 @@ class Change:
     at: datetime
     kind: str
 
-    @property
-    def settled_at(self) -> datetime:
-        """When EC2 shows the new state, and lists it."""
-        return self.at + max(PENDING_FOR, UNLISTED_FOR, ENDING_FOR)
-
 
 @dataclass
 class Life:

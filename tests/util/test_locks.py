@@ -11,7 +11,7 @@ from redis.lock import Lock
 
 from tests.threads import in_threads
 from util.cache import LocalCache
-from util.locks import LeaderRun, advisory_key, lock, run_once, try_lock
+from util.locks import LeaderRun, advisory_key, lock, run_once, try_locks
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def test_a_lock_needs_a_transaction():
     with pytest.raises(RuntimeError):
         lock("user", 1)
     with pytest.raises(RuntimeError):
-        try_lock("user", 1)
+        try_locks("user", [1])
 
 
 def in_another_session(function):
@@ -43,11 +43,11 @@ def in_another_session(function):
 def test_a_lock_is_held_until_the_transaction_ends():
     with transaction.atomic():
         lock("user", 1, 2)
-        assert not in_another_session(lambda: try_lock("user", 1))
-        assert not in_another_session(lambda: try_lock("user", 2))
-        assert in_another_session(lambda: try_lock("user", 3))
-        assert in_another_session(lambda: try_lock("account", 1))
-    assert in_another_session(lambda: try_lock("user", 1))
+        assert not in_another_session(lambda: try_locks("user", [1]))
+        assert not in_another_session(lambda: try_locks("user", [2]))
+        assert in_another_session(lambda: try_locks("user", [3]))
+        assert in_another_session(lambda: try_locks("account", [1]))
+    assert in_another_session(lambda: try_locks("user", [1]))
 
 
 @pytest.mark.django_db(transaction=True)

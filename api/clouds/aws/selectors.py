@@ -13,7 +13,7 @@ from api.models import CloudAccount, CloudType
 # The oldest event with a type is found by walking an index from its start, mostly one step.
 _INSTANCES = """
 SELECT instance.cloud_instance_id, instance.id, instance.cloud_account_id, instance.region,
-       instance.machine_image_id, image.cloud_image_id, image.status, typed.occurred_at
+       instance.machine_image_id, image.cloud_image_id, typed.occurred_at
 FROM api_instance instance
 LEFT JOIN api_machineimage image ON image.id = instance.machine_image_id
 LEFT JOIN LATERAL (
@@ -76,7 +76,6 @@ class KnownInstance(NamedTuple):
 
     stored: StoredInstance
     ami_id: str | None
-    image_status: str | None
     typed_since: datetime | None
 
 

@@ -60,7 +60,6 @@ class Skip(enum.StrEnum):
     PAUSED = "paused"
     BEFORE_ENABLED = "before_enabled"
     BEFORE_CREATED = "before_created"
-    OTHER_ACCOUNT = "other_account"
     DIGEST = "digest"
     INSIGHT = "insight"
 

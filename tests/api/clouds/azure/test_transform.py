@@ -11,7 +11,6 @@ from api.clouds.azure.transform import ImageKey, MalformedEntryError
 from deployment.local import azure_resources as resources
 from tests.api.clouds.azure.conftest import SUBSCRIPTION, machine
 
-X64 = {"properties": {"architecture": "x64"}}
 ARM64 = {"properties": {"architecture": "Arm64"}}
 
 

@@ -57,19 +57,6 @@ def metering_lock(account):
         yield
 
 
-def row_lock(table, column):
-    @contextmanager
-    def lock(account):
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT FROM {table} WHERE {column} = %s FOR UPDATE",
-                [account.user_id if column == "user_id" else getattr(account, column)],
-            )
-            yield
-
-    return lock
-
-
 @contextmanager
 def lock_of_user(account):
     with transaction.atomic(), connection.cursor() as cursor:
