@@ -31,6 +31,8 @@ _DELIVERY = re.compile(
     r"_(?P<day>[0-9]{8})T(?P<time>[0-9]{4})Z_(?P<random>\w+)\.json\.gz",
     re.ASCII,
 )
+MAX_KEY = 1024
+"""Bytes of a key at most; S3 has no longer ones."""
 _CLAIM = f"_{Kind.LOG.value}_"
 """What a name holds that claims to be one of CloudTrail's own."""
 
@@ -62,7 +64,7 @@ def parse_key(text: str) -> TrailKey | None:
     character to its last; any other name is that of a copy, and says nothing.
     """
     match = _KEY.fullmatch(text)
-    if match is None or not text.isprintable():
+    if match is None or not text.isprintable() or len(text.encode()) > MAX_KEY:
         return None
     account_id, region = normal_account_id(match["account"]), normal_region(match["region"])
     kind, name = Kind(match["kind"]), match["name"]

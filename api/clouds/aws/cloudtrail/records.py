@@ -18,6 +18,8 @@ EC2 = "ec2.amazonaws.com"
 RHEL_TAG = "cloudigrade-rhel-present"
 OPENSHIFT_TAG = "cloudigrade-ocp-present"
 OUR_TAGS = (RHEL_TAG, OPENSHIFT_TAG)
+_INSTANCES = "instancesSet"
+_INTERRUPTED = "instanceIdSet"
 
 POWER_ON = "power_on"
 POWER_OFF = "power_off"
@@ -192,17 +194,12 @@ def _read_record(record_index: int, record: Record, log: Log) -> None:
 def _instance_records(record_index: int, record: Record, log: Log) -> list[InstanceRecord]:
     name, event_id = record.name, _event_id(record)
     account_id, occurred_at = _account_id(record), _time(record)
-    if name == SPOT_INTERRUPTION:
-        requested, items, is_incomplete = None, _interrupted(record), False
-    else:
-        call = _Call(decoded(record.request), decoded(record.response))
-        requested, items = call.instance_type, call.instances()
-        if not items and (call.is_omitted or name == LAUNCH):
+    act = _act(record)
+    requested, items = act.instance_type, act.instances()
+    if reason := act.reason_to_skip(items):
+        if act.is_omitted or name == LAUNCH:
             log.unread.append(UnreadRecord(record_index, account_id, occurred_at))
-        call.check(items)
-        is_incomplete = bool(items) and call.names_too_few(items, is_launch=name == LAUNCH)
-    if not items:
-        raise _Skipped(Skip.MALFORMED)
+        raise _Skipped(reason)
     region = _region(record)
     instance_records = []
     for instance_id, item in items.items():
@@ -229,10 +226,17 @@ def _instance_records(record_index: int, record: Record, log: Log) -> list[Insta
         )
     if not instance_records:
         raise _Skipped(Skip.NO_TYPE)
-    if is_incomplete or len(instance_records) < len(items):
+    if act.names_too_few(items) or len(instance_records) < len(items):
         log.incomplete.append(record_index)
         log.unread.append(UnreadRecord(record_index, account_id, occurred_at))
     return instance_records
+
+
+def _act(record: Record) -> "_Call | _Interruption":
+    if record.name == SPOT_INTERRUPTION:
+        return _Interruption(decoded(record.service_event))
+    is_launch = record.name == LAUNCH
+    return _Call(decoded(record.request), decoded(record.response), is_launch=is_launch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +245,16 @@ class _Call:
 
     request: Any
     response: Any
+    is_launch: bool
 
     @property
     def is_omitted(self) -> bool:
         """Whether CloudTrail left out either, since it was too large (decision 46)."""
-        return _is_omitted(self.request) or _is_omitted(self.response)
+        return _is_omitted(self.request, _INSTANCES) or self._is_unanswered
+
+    @property
+    def _is_unanswered(self) -> bool:
+        return _is_omitted(self.response, _INSTANCES)
 
     @property
     def instance_type(self) -> str | None:
@@ -265,7 +274,7 @@ class _Call:
         (decision 46).
         """
         request, items = _mapping(self.request), _listed(self.response)
-        if _is_omitted(self.response) or self._unnamed:
+        if self._is_unanswered or _unnamed(self.response):
             items += _listed(request)
         found: dict[str, dict[str, Any]] = {}
         for item in items:
@@ -275,49 +284,73 @@ class _Call:
             found.setdefault(named, {})
         return found
 
-    @property
-    def _unnamed(self) -> int:
-        """How many entries of the response name no instance."""
-        named = sum(1 for item in _listed(self.response) if _text(item.get("instanceId")))
-        return _length(self.response) - named
-
-    def names_too_few(self, instances: Mapping[str, Any], *, is_launch: bool) -> bool:
+    def names_too_few(self, instances: Mapping[str, Any]) -> bool:
         """Return whether the call was about more instances than can be told (decision 46)."""
-        if is_launch:
+        unnamed = _unnamed(self.response)
+        if self.is_launch:
             fewest = sum(_count(item.get("minCount")) or 0 for item in _listed(self.request))
-            left_out = _is_omitted(self.response) or self._unnamed > 0
-            return left_out or len(instances) < fewest
+            return self._is_unanswered or unnamed > 0 or len(instances) < fewest
+        if self._is_unanswered:
+            return _is_omitted(self.request, _INSTANCES) or _unnamed(self.request) > 0
         named = {_text(item.get("instanceId")) for item in _listed(self.response)}
-        return len(instances.keys() - named) < self._unnamed
+        return len(instances.keys() - named) < unnamed
 
-    def check(self, instances: dict[str, Any]) -> None:
-        """Raise ``_Skipped`` if the record is not to be used, whatever it names."""
+    def reason_to_skip(self, instances: Mapping[str, Any]) -> Skip | None:
+        """Return why nothing can be told of any instance, if so."""
         if not instances and self.is_omitted:
-            raise _Skipped(Skip.OMITTED)
-        if not isinstance(self.request, dict):
-            raise _Skipped(Skip.MALFORMED)
+            return Skip.OMITTED
+        return None if instances and isinstance(self.request, dict) else Skip.MALFORMED
 
 
-def _length(member: Any) -> int:
-    items = _mapping(_mapping(member).get("instancesSet")).get("items")
-    return len(items) if isinstance(items, list) else 0
+@dataclass(frozen=True, slots=True)
+class _Interruption:
+    """What AWS itself says of the spot instances that it took back, of whatever type that is."""
+
+    details: Any
+    instance_type: None = None
+
+    @property
+    def is_omitted(self) -> bool:
+        """Whether CloudTrail left out which instances these are."""
+        return _is_omitted(self.details, _INTERRUPTED)
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """Return the ids of the instances concerned; nothing is said of any."""
+        return {instance_id: {} for value in self._ids if (instance_id := _text(value))}
+
+    @property
+    def _ids(self) -> list[Any]:
+        ids = _mapping(self.details).get(_INTERRUPTED)
+        return ids if isinstance(ids, list) else []
+
+    def names_too_few(self, _: Mapping[str, Any]) -> bool:
+        """Return whether there are more instances than can be told (decision 46)."""
+        return self.is_omitted or any(_text(value) is None for value in self._ids)
+
+    def reason_to_skip(self, instances: Mapping[str, Any]) -> Skip | None:
+        """Return why nothing can be told of any instance, if so."""
+        if instances:
+            return None
+        return Skip.OMITTED if self.is_omitted else Skip.MALFORMED
+
+
+def _unnamed(member: Any) -> int:
+    """Return how many entries of a list of instances name none."""
+    named = sum(1 for item in _listed(member) if _text(item.get("instanceId")))
+    items = _mapping(_mapping(member).get(_INSTANCES)).get("items")
+    return len(items) - named if isinstance(items, list) else 0
 
 
 def _listed(member: Any) -> list[dict[str, Any]]:
-    return list(_items(_mapping(member).get("instancesSet")))
+    return list(_items(_mapping(member).get(_INSTANCES)))
 
 
-def _is_omitted(member: Any) -> bool:
-    """Return whether CloudTrail left out a member of a record, or the list of instances in it."""
+def _is_omitted(member: Any, *names: str) -> bool:
+    """Return whether CloudTrail left out a member of a record, or one of some lists in it."""
     member = _mapping(member)
-    return any(one.get("omitted") is True for one in (member, _mapping(member.get("instancesSet"))))
-
-
-def _interrupted(record: Record) -> dict[str, dict[str, Any]]:
-    ids = _mapping(decoded(record.service_event)).get("instanceIdSet")
-    if not isinstance(ids, list):
-        return {}
-    return {instance_id: {} for value in ids if (instance_id := _text(value))}
+    lists = [_mapping(member.get(name)) for name in names]
+    parts = [member, *lists, *(_mapping(one.get("items")) for one in lists)]
+    return any(one.get("omitted") is True for one in parts)
 
 
 def _traits(item: dict[str, Any]) -> Traits:
@@ -339,7 +372,7 @@ def _traits(item: dict[str, Any]) -> Traits:
 
 def _tag_changes(record_index: int, record: Record) -> list[TagChange]:
     request = decoded(record.request)
-    if _is_omitted(request):
+    if _is_omitted(request, "resourcesSet", "tagSet"):
         raise _Skipped(Skip.OMITTED)
     if not isinstance(request, dict):
         raise _Skipped(Skip.MALFORMED)
@@ -377,7 +410,10 @@ def _tags(tag_set: Any, name: str) -> list[str]:
     items = tag_set.get("items") if isinstance(tag_set, dict) else tag_set
     if not isinstance(items, list | None):
         raise _Skipped(Skip.MALFORMED)
-    keys = [item["key"] for item in _items(tag_set) if "key" in item]
+    entries = items or []
+    if any(_is_omitted(entry) for entry in entries):
+        raise _Skipped(Skip.OMITTED)
+    keys = [entry["key"] for entry in entries if isinstance(entry, dict) and "key" in entry]
     takes_all = not TAG_EVENTS[name] and not keys
     return [tag for tag in OUR_TAGS if takes_all or tag in keys]
 

@@ -7,7 +7,7 @@ SNS around it or without.
 import enum
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -17,6 +17,12 @@ VALIDATION = "CloudTrail validation message."
 
 CREATED = ("aws.s3", "Object Created")
 """Source and type of the one event of EventBridge that tells of a new object."""
+
+MAX_BUCKET = 255
+MAX_ETAG = 255
+"""Characters that S3's names and ETags stay below."""
+MAX_SIZE = 2**63
+"""Bytes that our tables can tell; S3's objects stay far below."""
 
 
 class Form(enum.StrEnum):
@@ -125,20 +131,27 @@ def _of_eventbridge(event: Mapping[str, Any]) -> NotifiedObject:
 def _notified_object(
     bucket: Any, key: Any, etag: Any = None, size: Any = None, announced_at: Any = None
 ) -> NotifiedObject:
-    if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
+    if not (_is_name(bucket, MAX_BUCKET) and isinstance(key, str) and key):
         raise UnreadableBodyError("no bucket or key")
+    # What is said beside that need not be true, and keeps nobody from reading the object.
     return NotifiedObject(
         bucket=bucket,
         key=key,
-        etag=etag if isinstance(etag, str) else "",
-        size=size if type(size) is int else None,
+        etag=etag if _is_name(etag, MAX_ETAG) else "",
+        size=size if type(size) is int and 0 <= size < MAX_SIZE else None,
         announced_at=_time(announced_at),
     )
+
+
+def _is_name(value: Any, limit: int) -> bool:
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        return False
+    return value.isascii() and value.isprintable()
 
 
 def _time(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None

@@ -90,6 +90,16 @@ def test_keys_that_cloudtrail_does_not_write(text):
     assert parse_key(text) is None
 
 
+@pytest.mark.parametrize(("size", "is_read"), [(1024, True), (1025, False)])
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_keys_are_no_longer_than_s3_has_them(letter, size, is_read):
+    """Fault 17: an index takes no key of any length."""
+    folder = "AWSLogs/123456789012/CloudTrail/us-east-1/2020/01/02/"
+    left = size - len(folder) - len(".json.gz")
+    name = letter * (left // len(letter.encode())) + "x" * (left % len(letter.encode()))
+    assert (parse_key(f"{folder}{name}.json.gz") is not None) == is_read
+
+
 def test_an_impossible_day_is_no_delivery_time():
     key = parse_key(f"{FOLDER}/{NAME.replace('20200102', '20209999')}")
     assert key.delivered_at is None

@@ -7,11 +7,15 @@ The files of ``logs`` lose or double what they say if they are read by anything 
 import gzip
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 from prometheus_client import REGISTRY
 
+from api.clouds.aws.cloudtrail import read
 from api.clouds.aws.describe.requests import DESCRIBE
 from api.models import IngestHour, IngestObject, MachineImage
 from tests.api.clouds.aws.testbed import at, events, ingest, make_account, runs
@@ -190,3 +194,47 @@ def test_a_malformed_record_blocks_nothing_else(deliver, queued, changes):
     )
     assert {"i-1", "i-2"} <= {event[0] for event in events()}
     assert IngestObject.objects.get().outcome == "ok"
+
+
+def test_a_record_nested_without_end_costs_only_itself(deliver, queued):
+    """Fault 2: a file is as deep as its deepest record, which may concern nobody."""
+    stop, start = trail.stop_instances("i-1", at=at(1)), trail.start_instances("i-2", at=at(2))
+    stop["requestParameters"]["deep"] = start["userAgent"] = "DEEP"
+    text = trail.log_text([trail.noise(1) | {"userAgent": "DEEP"}, stop, start]).decode()
+    deliver(text.replace('"DEEP"', "[" * 3000 + '{"a":' * 3000 + "1" + "}" * 3000 + "]" * 3000))
+    assert [event[:3] for event in events()] == [
+        ("i-1", "power_off", at(1)),
+        ("i-2", "power_on", at(2)),
+    ]
+    assert IngestObject.objects.get().records == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("eTag", "a\0b"),
+        ("eTag", "\ud800"),
+        ("eTag", "e" * 100_000),
+        ("size", 2**70),
+        ("size", -(2**70)),
+        ("eventTime", "0001-01-01T00:00:00+23:59"),
+        ("eventTime", "9999-12-31T23:59:59-23:59"),
+    ],
+)
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_nothing_that_a_notification_says_beside_the_name_keeps_a_log(
+    logs, account, queued, monkeypatch, is_missing, place, value
+):
+    """Fault 28: such logs ended in the dead letter queue."""
+    made = trail.log_text([trail.stop_instances("i-1", at=at(1))]).decode()
+    (message,) = logs.notified([Text(made)])
+    body = json.loads(message.body)
+    (record,) = body["Records"]
+    (record if place == "eventTime" else record["s3"]["object"])[place] = value
+    if is_missing:
+        missing = ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        monkeypatch.setattr(read, "_fetch", Mock(side_effect=missing))
+    odd = replace(message, body=json.dumps(body))
+    assert ingest([odd]) == [odd]
+    assert IngestObject.objects.get().outcome == ("missing" if is_missing else "ok")
+    assert len(events()) == (not is_missing)

@@ -156,3 +156,109 @@ def test_a_tag_change_that_was_omitted_is_counted():
     made = trail.create_tags("ami-1") | {"requestParameters": OMITTED}
     log = read(made)
     assert (log.tag_changes, log.skipped, log.unread) == ([], {Skip.OMITTED: 1}, [])
+
+
+PARTS = [
+    lambda name, items: OMITTED,
+    lambda name, items: {name: OMITTED},
+    lambda name, items: {name: {"items": OMITTED}},
+    lambda name, items: OMITTED | {name: {"items": items}},
+    lambda name, items: {name: OMITTED | {"items": items}},
+]
+"""Where CloudTrail may leave out a list, or parts of it, in a request or a response."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(trail.stop_instances, "power_off"), (trail.start_instances, "power_on")],
+)
+def test_whatever_of_a_response_was_omitted_is_in_the_request(part, make, kind):
+    """Decision 46, at any depth."""
+    response = part("instancesSet", [{"instanceId": "i-2"}])
+    log = read(make("i-1", "i-2") | {"responseElements": response})
+    assert sorted(seen(log)) == [("i-1", kind, None), ("i-2", kind, None)]
+    assert (log.skipped, log.unread, log.incomplete) == ({}, [], [])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_launch_of_which_anything_was_omitted_is_to_be_asked_for(part):
+    """Decision 46, at any depth."""
+    response = part("instancesSet", [launched("i-1")])
+    log = read(trail.run_instances(launched("i-1")) | {"responseElements": response})
+    assert unread(log) == [(0, "123456789012", NOON)]
+    assert log.skipped in ({}, {Skip.OMITTED: 1})
+    assert log.incomplete == ([0] if log.instance_records else [])
+
+
+@pytest.mark.parametrize(
+    "request_set",
+    [OMITTED | {"items": [{"instanceId": "i-1"}]}, {"items": [{"instanceId": "i-1"}, OMITTED]}],
+)
+def test_a_stop_of_which_neither_part_names_all_is_to_be_asked_for(request_set):
+    """Decision 46."""
+    made = trail.stop_instances("i-1") | {"responseElements": OMITTED}
+    log = read(made | {"requestParameters": {"instancesSet": request_set}})
+    assert seen(log) == [("i-1", "power_off", None)]
+    assert (unread(log), log.incomplete) == ([(0, "123456789012", NOON)], [0])
+
+
+@pytest.mark.parametrize(
+    ("details", "found", "reason"),
+    [
+        (OMITTED, [], Skip.OMITTED),
+        ({"instanceIdSet": OMITTED}, [], Skip.OMITTED),
+        (OMITTED | {"instanceIdSet": ["i-1"]}, ["i-1"], None),
+        ({"instanceIdSet": ["i-1", None]}, ["i-1"], None),
+        ({"instanceIdSet": ["i-1", OMITTED, "i-2"]}, ["i-1", "i-2"], None),
+    ],
+)
+def test_a_spot_interruption_of_which_something_was_omitted(details, found, reason):
+    """Decision 46: what AWS itself ends is as lost as what is stopped."""
+    log = read(trail.spot_interruption("i-1") | {"serviceEventDetails": details})
+    assert seen(log) == [(one, "power_off", None) for one in found]
+    assert log.skipped == ({reason: 1} if reason else {})
+    assert unread(log) == [(0, "123456789012", NOON)]
+
+
+@pytest.mark.parametrize("parameters", [None, [], "x"])
+def test_a_launch_without_a_readable_request_is_malformed_and_to_be_asked_for(parameters):
+    """Decision 52, to 46: what is skipped is asked for, whichever part is missing."""
+    log = read(trail.run_instances(launched("i-1")) | {"requestParameters": parameters})
+    assert (log.instance_records, log.skipped) == ([], {Skip.MALFORMED: 1})
+    assert unread(log) == [(0, "123456789012", NOON)]
+
+
+TAGGED = {"resourcesSet": {"items": [{"resourceId": "ami-1"}]}}
+
+
+@pytest.mark.parametrize("name", ["CreateTags", "DeleteTags"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        TAGGED | {"tagSet": OMITTED},
+        TAGGED | {"tagSet": {"items": OMITTED}},
+        TAGGED | {"tagSet": {"items": [OMITTED]}},
+        {"resourcesSet": OMITTED, "tagSet": {"items": [{"key": trail.RHEL_TAG}]}},
+        {"resourcesSet": {"items": OMITTED}, "tagSet": {"items": [{"key": trail.RHEL_TAG}]}},
+    ],
+)
+def test_tags_that_were_omitted_are_not_all_tags(name, parameters):
+    """Decisions 34 and 46: a list that was left out is not an empty one."""
+    log = read(trail.record(name, parameters=parameters))
+    assert (log.tag_changes, log.skipped) == ([], {Skip.OMITTED: 1})
+
+
+def test_tags_in_a_list_of_another_form():
+    """Decision 34: only a call without keys takes off all tags."""
+    other, ours = [{"key": "Name"}], [{"key": trail.RHEL_TAG}]
+    calls = [
+        trail.record("DeleteTags", parameters=TAGGED | {"tagSet": tags})
+        for tags in (other, ours, [])
+    ]
+    log = read(*calls)
+    assert [(one.record_index, one.tag) for one in log.tag_changes] == [
+        (1, trail.RHEL_TAG),
+        (2, trail.RHEL_TAG),
+        (2, trail.OPENSHIFT_TAG),
+    ]

@@ -183,12 +183,32 @@ def test_a_number_too_long_for_python_costs_nothing_else():
         b'{"Records":[{"x":01}]}',
         b'{"Records":[{}]}{"Records":[{}]}',
         b"[" * 100_000,
-        b'{"Records":[{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
+        b'{"Records":[{"x":' + b"[" * 100_000 + b"]" * 99_999 + b"}]}",
+        b'{"Records":[{"x":' + b"[" * 100_000 + b"]" * 99_999 + b"}}]}",
+        b'{"Records":[{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}]",
+        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
 def test_what_is_no_log(text):
     with pytest.raises(UnreadableTextError):
         read_records(text)
+
+
+@pytest.mark.parametrize("depth", [500, 1_000, 20_000])
+@pytest.mark.parametrize(("first", "last"), ["[]", ('{"a":', "}"), ('[{"[{":', "}]")])
+@pytest.mark.parametrize("member", ["eventName", "requestParameters", "userAgent"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_what_is_nested_without_end_costs_only_itself(depth, first, last, member, encoding):
+    """Fault 2: neither msgspec nor the standard library reads more than some hundred levels."""
+    inner = first * depth + ("1" if last == "}" else "{}") + last * depth
+    text = (
+        '{"Records":[{"eventName":"a [\\"{"},'
+        f'{{"eventName":"x","{member}":{inner},"awsRegion":"r"}},'
+        f'{{"eventName":"b","x":[{inner},{inner}]}}]}}'
+    )
+    found = read(text.encode(encoding))
+    assert [one["eventName"] for one in (found[0], found[2])] == ['a ["{', "b"]
+    assert found[1]["awsRegion"] == "r"
 
 
 @pytest.mark.parametrize("member", ["eventName", "requestParameters", "userAgent"])

@@ -81,6 +81,45 @@ def test_what_is_left_out_is_unknown():
 
 @WRAPS
 @pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"eTag": "a\0"}, ("", None)),
+        ({"eTag": "\ud800"}, ("", None)),
+        ({"eTag": "e" * 5000}, ("", None)),
+        ({"eTag": 7, "size": "7"}, ("", None)),
+        ({"eTag": "e", "size": 2**63}, ("e", None)),
+        ({"eTag": "e", "size": -1}, ("e", None)),
+        ({"eTag": "e", "size": True}, ("e", None)),
+        ({"eTag": "e", "size": 2**63 - 1}, ("e", 2**63 - 1)),
+    ],
+)
+def test_odd_values_beside_the_name_are_unknown(wrap, said, found):
+    """Fault 28: nothing that a message says beside the name keeps a log from being read."""
+    record = {"s3": {"bucket": {"name": "b"}, "object": {"key": "k", **said}}}
+    (announced,) = parse_notification(wrap(json.dumps({"Records": [record]}))).objects
+    assert announced == NotifiedObject("b", "k", *found)
+
+
+@pytest.mark.parametrize(
+    ("time", "found"),
+    [
+        ("2020-01-02T12:00:01Z", MOMENT),
+        ("2020-01-03T11:59:01+23:59", MOMENT),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("2020-01-02T12:00:01", None),
+        (7, None),
+    ],
+)
+def test_times_of_notifications_are_in_utc(time, found):
+    record = {"eventTime": time, "s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}
+    (announced,) = parse_notification(json.dumps({"Records": [record]})).objects
+    assert announced.announced_at == found
+    assert found is None or announced.announced_at.tzinfo is UTC
+
+
+@WRAPS
+@pytest.mark.parametrize(
     "document",
     [
         {},
@@ -114,6 +153,9 @@ def test_unknown_forms(wrap, document):
         '{"Records": [{"s3": null}]}',
         '{"Records": [{"s3": {"bucket": {"name": 1}, "object": {"key": "k"}}}]}',
         '{"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": ""}}}]}',
+        '{"Records": [{"s3": {"bucket": {"name": "b\\u0000"}, "object": {"key": "k"}}}]}',
+        '{"Records": [{"s3": {"bucket": {"name": "\\ud800"}, "object": {"key": "k"}}}]}',
+        json.dumps({"s3Bucket": "b" * 256, "s3ObjectKey": ["k"]}),
         '{"s3Bucket": "b", "s3ObjectKey": "AWSLogs/x"}',
         '{"s3Bucket": "b", "s3ObjectKey": [1]}',
         '{"s3Bucket": "", "s3ObjectKey": ["k"]}',
