@@ -51,8 +51,8 @@ ORDER BY queued_at
 LIMIT %(limit)s
 """
 
-# One that waits to be claimed is left alone. One that was claimed may be done with what this is
-# about already, so another follows.
+# One that waits to be claimed is left alone. One that was claimed, even if it failed since, may be
+# done with what this is about already, so another follows.
 _SEND_UNLESS_WAITING = """
 INSERT INTO api_outboxentry (key, task, args, task_id, issued_at, queued_at, done_at)
 SELECT key, %(task)s, args::jsonb, gen_random_uuid(), clock_timestamp(), clock_timestamp(), NULL
@@ -61,6 +61,7 @@ ON CONFLICT (key) DO UPDATE
 SET task = EXCLUDED.task, args = EXCLUDED.args, task_id = EXCLUDED.task_id, done_at = NULL,
     issued_at = EXCLUDED.issued_at, queued_at = EXCLUDED.queued_at, attempts = 0, last_error = ''
 WHERE api_outboxentry.done_at IS NOT NULL OR api_outboxentry.queued_at > clock_timestamp()
+   OR api_outboxentry.attempts > 0
 RETURNING key
 """
 
@@ -174,8 +175,9 @@ def run(
         finish(link)
         raise
     except Exception as error:
-        if link is not None and (wait := seconds_asked_for(error)):
-            _expect_nothing_for(link, wait)
+        if link is not None and wanted:
+            # Its repetition waits in Redis, and may be lost there: no longer ``within``.
+            _expect_nothing_for(link, seconds_asked_for(error))
         raise
     if wanted:
         finish(link)

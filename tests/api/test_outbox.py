@@ -162,12 +162,35 @@ class TestCarryingOut:
 
     def test_long_work_is_not_taken_for_lost(self, queued, headers):
         send(queued, 1)
+        with outbox.run(Request(headers[0]), within=1800):
+            time_passes(1800)
+            assert outbox.queue_lost() == 0
+            time_passes(601)
+            assert outbox.queue_lost() == 1
+
+    def test_long_work_whose_repetition_is_lost_does_not_wait_for_its_time(self, queued, headers):
+        """It failed, was to be repeated in a second, and Redis lost that: a soak waited for it."""
+        send(queued, 1)
         with pytest.raises(ValueError), outbox.run(Request(headers[0]), within=1800):
             raise ValueError
-        time_passes(1800)
         assert outbox.queue_lost() == 0
-        time_passes(601)
+        time_passes(61)
         assert outbox.queue_lost() == 1
+
+    def test_failed_work_is_followed_by_another(self, queued, headers):
+        """Decision 46: a repetition goes on where it was, and may have passed the new launch."""
+        outbox.send_unless_waiting(TASK, {"a": (1,)})
+        assert len(queued) == 1
+        with pytest.raises(ValueError), outbox.run(Request(headers[0]), within=1800):
+            raise ValueError
+        time_passes(1)
+        assert outbox.send_unless_waiting(TASK, {"a": (1,)}) == 1
+        assert len(queued) == 2
+        with outbox.run(Request(headers[0], retries=1), within=1800) as wanted:
+            assert not wanted, "the other does it all"
+        assert outbox.send_unless_waiting(TASK, {"a": (1,)}) == 0
+        with outbox.run(Request(headers[1]), within=1800) as wanted:
+            assert wanted
 
     def test_work_that_has_to_wait_is_not_taken_for_lost(self, queued, headers):
         """Decision 51: a cloud that asks for an hour is not asked sooner by the sweep."""
