@@ -6,6 +6,7 @@ Nothing here changes a count. The modules in the order of the data:
 - ``classes``: from what is known of an instance to its class, as SQL.
 - ``stretches``: the class of an instance at a time.
 - ``registrations``: which instances were registered when, from a file.
+- ``uploads``: a checked file of an operator, between the console and the worker that stores it.
 - ``findings``: what is wrong, in one pass over a customer's runs, with its ``evidence``.
 - ``unknown``: logs what clouds say and no table knows.
 - ``summary``: keeps what is wrong now, for the metric and for lists of instances.

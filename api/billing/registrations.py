@@ -8,6 +8,7 @@ stored, or none.
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple, TextIO
@@ -101,21 +102,39 @@ def import_registrations(*, user_id: int, file: TextIO, dry_run: bool = False) -
 
     The file is open with ``errors="surrogateescape"``, so that a row that is not UTF-8 is named.
     """
+    with staged_rows(dry_run=dry_run) as cursor:
+        rows = stage_file(cursor, file)
+        return merge_staged(cursor, user_id=user_id, rows=rows)
+
+
+@contextmanager
+def staged_rows(*, dry_run: bool = False) -> Iterator[Any]:
+    """Make the temporary table ``registration_row`` in a transaction; yield a cursor on it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_STAGE)
-        rows = _stage(cursor, _checked(_lines(file)))
-        cursor.execute(_CONTRADICTIONS, [ERRORS_AT_MOST])
-        if corrections := cursor.fetchall():
-            raise WrongFileError(
-                [f"line {line}: contradicts line {first}" for line, first in corrections]
-            )
-        cursor.execute(
-            _MERGE,
-            {"user": user_id, "source": Registration.Source.FILE, "now": clock.now()},
-        )
-        added, changed = cursor.fetchone()
+        yield cursor
         cursor.execute("DROP TABLE registration_row")
         transaction.set_rollback(dry_run)
+
+
+def stage_file(cursor: Any, file: TextIO) -> int:
+    """Copy the rows of a file to the temporary table; return how many. Raises WrongFileError."""
+    rows = _stage(cursor, _checked(_lines(file)))
+    cursor.execute(_CONTRADICTIONS, [ERRORS_AT_MOST])
+    if corrections := cursor.fetchall():
+        raise WrongFileError(
+            [f"line {line}: contradicts line {first}" for line, first in corrections]
+        )
+    return rows
+
+
+def merge_staged(cursor: Any, *, user_id: int, rows: int) -> Counts:
+    """Store what the temporary table holds, which are so many rows."""
+    cursor.execute(
+        _MERGE,
+        {"user": user_id, "source": Registration.Source.FILE, "now": clock.now()},
+    )
+    added, changed = cursor.fetchone()
     return Counts(rows, added, changed)
 
 

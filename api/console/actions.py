@@ -9,8 +9,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
-from api.billing.registrations import WrongFileError, import_registrations
-from api.billing.summary import summarize
+from api.billing.registrations import WrongFileError
+from api.billing.uploads import checked_upload
 from api.clouds.aws.arn import normal_account_id
 from api.console.access import require_associate, storable
 from api.console.progress import actions_table
@@ -28,7 +28,7 @@ LONGEST_REPLAY = 400
 """Days of logs that one action may work on."""
 
 LARGEST_FILE = 5_000_000
-"""Bytes of a file of registrations that is imported while its sender waits."""
+"""Bytes of a file of registrations that is checked while its sender waits."""
 
 
 class ActingView(ConsoleView):
@@ -138,7 +138,7 @@ class ImportView(ActingView):
     action = Action.IMPORT
 
     def post(self, request: HttpRequest, user_id: int) -> HttpResponse:
-        """Store all rows of the CSV file, or none; larger files are for the command."""
+        """Check the CSV file, and have all of its rows stored; larger files are for the command."""
         user = known_customer(user_id)
         upload = request.FILES.get("file")
         if upload is None or (upload.size or 0) > LARGEST_FILE:
@@ -146,23 +146,20 @@ class ImportView(ActingView):
         file: Any = upload.file
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
-            counts = import_registrations(user_id=user.id, file=text)
+            with checked_upload(text) as keep:
+                entry = log.start(
+                    operator=self.operator(),
+                    action=self.action,
+                    target=f"customer {user.id}",
+                    user_id=user.id,
+                    arguments={"file": storable(upload.name or "")[:200]},
+                )
+                keep(entry.id)
         except WrongFileError as error:
             raise Refusal(400, f"file: {storable(str(error))}") from error
         finally:
             # Whoever made the file closes it.
             text.detach()
-        summarize(user_id=user.id)
-        entry = log.record(
-            operator=self.operator(),
-            action=self.action,
-            target=f"customer {user.id}",
-            user_id=user.id,
-            arguments={"file": storable(upload.name or "")[:200]},
-            outcome=AuditEntry.Outcome.DONE,
-            detail=f"{counts.rows} registrations: {counts.added} added, {counts.changed} changed,"
-            f" {counts.unchanged} known already.",
-        )
         return _action_page(entry)
 
 

@@ -4,7 +4,7 @@ from api.models.account import AccountState, CloudAccount
 from api.models.audit import AuditedDay, AuditFinding
 from api.models.audit_entry import AuditEntry
 from api.models.base import CloudType
-from api.models.billing import BillingFinding, Registration
+from api.models.billing import BillingFinding, Registration, UploadedRegistration
 from api.models.coverage import CoverageDay
 from api.models.definition import InstanceDefinition
 from api.models.export import ExportJob
@@ -61,6 +61,7 @@ __all__ = [
     "SyntheticDataRequest",
     "Topic",
     "TrailDigest",
+    "UploadedRegistration",
     "UsageOutboxEntry",
     "UsageRevision",
     "User",

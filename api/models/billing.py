@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Lower
 
+from api.models.audit_entry import AuditEntry
 from api.models.base import Timestamped
 from api.models.instance import Instance
 from api.models.user import User
@@ -44,6 +45,23 @@ class Registration(Timestamped):
 
     def __str__(self) -> str:
         return f"registration of {self.cloud} {self.cloud_id} from {self.registered_from}"
+
+
+class UploadedRegistration(models.Model):
+    """A checked row of a file that an operator uploaded, until its action has stored all of them.
+
+    Rows go with the action's end (``api.billing.uploads``), or with their audit entry.
+    """
+
+    action = models.ForeignKey(AuditEntry, on_delete=models.CASCADE, related_name="+")
+    line = models.BigIntegerField()
+    cloud = models.TextField()
+    cloud_id = models.TextField()
+    registered_from = models.DateTimeField()
+    registered_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"line {self.line} of action {self.action_id}"
 
 
 class BillingFinding(models.Model):

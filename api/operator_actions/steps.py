@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
+from api.billing.summary import summarize
+from api.billing.uploads import forget_upload, store_upload
 from api.clouds.aws.cloudtrail.replay import Wanted
 from api.clouds.aws.cloudtrail.replay_runs import replay, result
 from api.metering.days import Days
@@ -35,11 +37,17 @@ def steps_of(entry: AuditEntry) -> Sequence[Step]:
     return _STEPS[entry.action](entry)
 
 
-def _recalculation(entry: AuditEntry) -> list[Step]:
-    """Make runs right account by account, and then calculate usage anew, a month at a time."""
+def _customer(entry: AuditEntry) -> User:
+    """Return the customer of an action. Raises NothingToDoError."""
     user = User.objects.filter(id=entry.user_id).first() if entry.user_id is not None else None
     if user is None:
         raise NothingToDoError("The customer is gone.")
+    return user
+
+
+def _recalculation(entry: AuditEntry) -> list[Step]:
+    """Make runs right account by account, and then calculate usage anew, a month at a time."""
+    user = _customer(entry)
     wanted = entry.arguments.get("since")
     since = max(date.fromisoformat(wanted), user.joined_on) if wanted else user.joined_on
     until = date.fromisoformat(entry.arguments["until"])
@@ -96,7 +104,31 @@ def _replay_account(wanted: Wanted) -> str:
     )
 
 
+def _import(entry: AuditEntry) -> list[Step]:
+    """Store the registrations of an uploaded file, and look for what they let one find."""
+    user = _customer(entry)
+    return [
+        partial(_store_registrations, user.id, entry.id),
+        partial(_summarize_findings, user.id, entry.id),
+    ]
+
+
+def _store_registrations(user_id: int, action_id: int) -> str:
+    counts = store_upload(user_id=user_id, action_id=action_id)
+    return (
+        f"{counts.rows} registrations: {counts.added} added, {counts.changed} changed,"
+        f" {counts.unchanged} known already."
+    )
+
+
+def _summarize_findings(user_id: int, action_id: int) -> str:
+    summarize(user_id=user_id)
+    forget_upload(action_id=action_id)
+    return ""
+
+
 _STEPS: dict[Any, Callable[[AuditEntry], Sequence[Step]]] = {
     AuditEntry.Action.RECALCULATE: _recalculation,
     AuditEntry.Action.REPLAY: _replay,
+    AuditEntry.Action.IMPORT: _import,
 }

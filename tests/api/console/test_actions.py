@@ -11,7 +11,14 @@ from django.db.models.functions import Now
 
 from api.clouds.aws.cloudtrail.replay_runs import ReplayFailedError
 from api.console import refused
-from api.models import AuditEntry, ConcurrentUsage, Registration, Run, UsageRevision
+from api.models import (
+    AuditEntry,
+    ConcurrentUsage,
+    Registration,
+    Run,
+    UploadedRegistration,
+    UsageRevision,
+)
 from api.operator_actions import log, steps
 from tests import factories
 from tests.api.console.conftest import NOW, Browser, associate, customer
@@ -230,15 +237,50 @@ aws,i-1,2023-03-01,
 """
 
 
-def test_import_stores_registrations(environment, operator):
-    path = f"/customers/{environment.user.id}/import/"
+def upload(environment, operator) -> AuditEntry:
+    """Send a file of registrations; return the action that it starts."""
+    file = SimpleUploadedFile("some.csv", REGISTRATIONS.encode())
+    operator.post(f"/customers/{environment.user.id}/import/", file=file)
+    return AuditEntry.objects.get(finished_at__isnull=True)
+
+
+def test_import_stores_registrations(environment, operator, queued):
+    """A worker stores what was uploaded, and the page shows how far it has come."""
     for told in ("1 added, 0 changed", "0 added, 0 changed, 1 known already"):
-        operator.post(path, file=SimpleUploadedFile("some.csv", REGISTRATIONS.encode()))
-        entry = AuditEntry.objects.order_by("-id").first()
-        assert (entry.action, entry.outcome) == ("import", "done")
+        entry = upload(environment, operator)
+        assert (entry.action, entry.outcome) == ("import", "queued")
         assert entry.arguments == {"file": "some.csv"}
+        page = operator.get(f"/actions/{entry.id}/").content.decode()
+        assert 'hx-trigger="every 2s"' in page
+        assert f"/actions/{entry.id}/cancel/" in page
+        assert work(entry.id) is False
+        entry.refresh_from_db()
+        assert (entry.outcome, entry.done, entry.total) == ("done", 2, 2)
         assert told in entry.detail
+        assert told in operator.get(f"/actions/{entry.id}/progress/").content.decode()
     assert Registration.objects.get().user == environment.user
+    assert not UploadedRegistration.objects.exists()
+
+
+def test_cancelled_import_has_stored_nothing(environment, operator, queued):
+    entry = upload(environment, operator)
+    operator.post(f"/actions/{entry.id}/cancel/")
+    work(entry.id)
+    entry.refresh_from_db()
+    assert (entry.outcome, entry.detail) == ("cancelled", "Cancelled after 0 of 2 steps.")
+    assert not Registration.objects.exists()
+    # What it did not store goes with the next file.
+    work(upload(environment, operator).id)
+    assert Registration.objects.count() == 1
+    assert not UploadedRegistration.objects.exists()
+
+
+def test_import_by_two_workers_stores_once(environment, operator, queued):
+    """A task that is delivered again after each of the steps does no harm."""
+    entry = upload(environment, operator)
+    for step in (*steps.steps_of(entry), *steps.steps_of(entry)):
+        step()
+    assert Registration.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -249,6 +291,7 @@ def test_wrong_files_store_nothing(environment, operator, content):
     operator.post(path, 400, file=SimpleUploadedFile("<script>.csv", content))
     operator.post(path, 400, file="no file")
     assert not Registration.objects.exists()
+    assert not UploadedRegistration.objects.exists()
     assert set(AuditEntry.objects.values_list("outcome", flat=True)) == {"refused"}
 
 
