@@ -5,6 +5,7 @@ from typing import Any
 from django import template
 
 from api.console.assets import url_of
+from api.console.grafana import Panel, panels_of
 from api.console.tables import NOT_KNOWN, shown
 
 register = template.Library()
@@ -14,6 +15,12 @@ register = template.Library()
 def asset(name: str) -> str:
     """Return the URL of a style or script."""
     return url_of(name)
+
+
+@register.simple_tag
+def panels(table: str) -> list[Panel]:
+    """Return Grafana's panels beside a table; those of the whole page for no table."""
+    return panels_of(table)
 
 
 @register.filter
