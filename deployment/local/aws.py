@@ -169,8 +169,12 @@ class AwsControl(RemoteControl):
             fault["times"] = times
         self.call("POST", "/_control/faults", fault)
 
+    def hold(self, service: str, action: str, *, after: int = 0) -> None:
+        """Answer this action so often, and then not before ``recover`` or the next reset."""
+        self.call("POST", "/_control/holds", {"service": service, "action": action, "after": after})
+
     def recover(self) -> None:
-        """Answer all actions again."""
+        """Answer all actions again, those that wait too."""
         self.call("DELETE", "/_control/faults")
 
     def refuse_nothing(self) -> None:

@@ -1,6 +1,7 @@
 """What the fake AWS does beyond moto: between accounts, for dry runs, and under control."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
@@ -92,6 +93,19 @@ class TestControl:
             ec2.describe_regions()
         assert code_of(error) == "UnauthorizedOperation"
         assert ec2.describe_regions()["Regions"]
+
+    def test_calls_wait_until_they_are_let_go(self, aws):
+        aws.hold("ec2", "DescribeRegions", after=1)
+        ec2 = aws.client("ec2")
+        assert ec2.describe_regions()["Regions"]
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(ec2.describe_regions)
+            while len(aws.calls()) < 2:
+                assert not waiting.done()
+            assert ec2.describe_vpcs()["Vpcs"]
+            assert not waiting.done()
+            aws.recover()
+            assert waiting.result()["Regions"]
 
     @pytest.mark.parametrize(
         ("service", "action", "call"),

@@ -13,11 +13,14 @@ from django.db import connection
 
 from cloudigrade import celery_app
 from deployment.local.blocks import store_disk
+from deployment.local.machines import Machines
 from tests.api.inspection.testbed import (
     AWS_TASKS,
     COPY,
     CUSTOMER,
     DELETE,
+    LAUNCH,
+    PERSIST,
     REMOVE,
     attempts,
     fresh,
@@ -29,29 +32,40 @@ from tests.deployment.processes import wait_for
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 INSPECT = f"{AWS_TASKS}inspect_snapshot"
-QUEUES = [name.rpartition(".")[2] for name in (INSPECT, DELETE, REMOVE)]
+TASKS = (INSPECT, LAUNCH, PERSIST, DELETE, REMOVE)
+CONTAINER = "cloudservices/cloudigrade-inspector:1.0.0"
+RESULTS_AT_ONCE = 10
 PATIENCE = 120
 IMAGES = int(os.environ.get("CLOUDIGRADE_INSPECTIONS", "4"))
 
 
 @pytest.fixture
-def workers(transactional_db, redis_client, tmp_path):
+def method(request, settings):
+    """How these images are inspected, by default ``direct``."""
+    settings.AWS_INSPECTION_METHOD = getattr(request, "param", "direct")
+    settings.AWS_INSPECTION_IMAGE = CONTAINER
+    return settings.AWS_INSPECTION_METHOD
+
+
+@pytest.fixture
+def workers(transactional_db, redis_client, tmp_path, method):
     """Workers that work on the database of the tests, and are lost after three seconds."""
     started = Workers(
         tmp_path,
-        queues=",".join(QUEUES),
+        queues=",".join(name.rpartition(".")[2] for name in TASKS),
         DJANGO_DATABASE_NAME=connection.settings_dict["NAME"],
         CELERY_LOST_WORKER_SECONDS="3",
-        AWS_INSPECTION_METHOD="direct",
+        AWS_INSPECTION_METHOD=method,
+        AWS_INSPECTION_IMAGE=CONTAINER,
+        AWS_SQS_MAX_HOUNDI_YIELD_COUNT=str(RESULTS_AT_ONCE),
     )
     yield started
     started.kill()
 
 
 @pytest.fixture
-def copied(workers, testbed, settings):
+def copied(workers, testbed):
     """Make images whose disks were copied."""
-    settings.AWS_INSPECTION_METHOD = "direct"
 
     def copied(number):
         ebs, disk = testbed.aws.client("ebs", account_id=CUSTOMER), corpus.content("rhel9-gpt-xfs")
@@ -72,20 +86,27 @@ def copied(workers, testbed, settings):
     return copied
 
 
-def send_what_comes_next(testbed):
-    """Send the tasks that follow copies to the workers."""
-    for name in (INSPECT, REMOVE):
+def send(name, *arguments):
+    celery_app.send_task(name, args=list(arguments), queue=name.rpartition(".")[2])
+
+
+def send_what_waits(testbed, *names):
+    """Send tasks that follow copies to the workers, whatever their countdown."""
+    for name in names:
         for task in testbed.queued.named(name):
-            celery_app.send_task(name, args=list(task.args), queue=name.rpartition(".")[2])
+            send(name, *task.args)
 
 
 def test_acceptance_13_a_worker_killed_while_it_reads(workers, testbed, copied):
-    """Delivered again it ends the same: one result, no copy, no share, no second attempt."""
-    testbed.aws.refuse("ebs", "GetSnapshotBlock", "ThrottlingException", times=1000)
+    """Delivered again it ends the same: one result, no copy, no share, no second attempt.
+
+    It is killed between two blocks: the second one is asked for when the first has arrived.
+    """
     (image,) = copied(1)
+    testbed.aws.hold("ebs", "GetSnapshotBlock", after=1)
     first = workers.start()
-    send_what_comes_next(testbed)
-    assert wait_for(lambda: testbed.calls("GetSnapshotBlock") != [], seconds=PATIENCE), (
+    send_what_waits(testbed, INSPECT, REMOVE)
+    assert wait_for(lambda: len(testbed.calls("GetSnapshotBlock")) == 2, seconds=PATIENCE), (
         workers.log()
     )
     assert fresh(image).status == "inspecting"
@@ -105,26 +126,37 @@ def test_acceptance_13_a_worker_killed_while_it_reads(workers, testbed, copied):
     assert testbed.calls("RunInstances") == []
 
 
-def test_two_workers_leave_nothing_over(workers, testbed, copied):
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("method", ["direct", "instance"], indirect=True)
+def test_two_workers_leave_nothing_over(workers, testbed, copied, method):
+    """The figures of both methods in docs/performance.md are what this prints."""
     images = copied(IMAGES)
     testbed.aws.refuse_nothing()
     for _ in range(2):
         workers.start()
+    machines = Machines(testbed.aws) if method == "instance" else None
     began = time.monotonic()
-    send_what_comes_next(testbed)
+    send_what_waits(testbed, INSPECT, LAUNCH, REMOVE)
 
     def are_done():
+        # The machines end, and announce their results, which the schedule has stored.
+        for _ in range(0, len(machines.look()) if machines else 0, RESULTS_AT_ONCE):
+            send(PERSIST)
         return {fresh(image).status for image in images} == {"inspected"}
 
-    assert wait_for(are_done, seconds=PATIENCE + 10 * IMAGES), workers.log()
+    assert wait_for(are_done, seconds=PATIENCE + 20 * IMAGES), workers.log()
     took = time.monotonic() - began
+    if method == "instance":
+        # Its copies are deleted when a delay is over, those of ``direct`` at once.
+        send_what_waits(testbed, DELETE)
     assert wait_for(lambda: testbed.own_snapshots() == [], seconds=PATIENCE), workers.log()
     calls = Counter(call["action"] for call in testbed.aws.calls())
-    print(f"{IMAGES} images: {took:.1f} s; {sum(calls.values())} calls: {dict(calls)}")
+    print(f"{method}, {IMAGES} images: {took:.1f} s; {sum(calls.values())} calls: {dict(calls)}")
     assert all(fresh(image).is_rhel for image in images)
     assert [len(attempts(image)) for image in images] == [1] * IMAGES
     snapshots = [attempts(image)[0].customer_snapshot_id for image in images]
     assert wait_for(
         lambda: all(testbed.shared_with(one) == [] for one in snapshots), seconds=PATIENCE
     ), workers.log()
-    assert "RunInstances" not in calls
+    assert testbed.inspectors() == []
+    assert calls["RunInstances"] == (IMAGES if method == "instance" else 0)
