@@ -14,14 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
 from api.models import OutboxEntry
+from util import stored_work
 from util.redaction import redact
-from util.tasks import enqueue, plain, publishing_must_succeed, seconds_asked_for
+from util.tasks import enqueue, plain, seconds_asked_for
 
 logger = logging.getLogger(__name__)
 
@@ -29,27 +29,21 @@ KEY_HEADER = "outbox_key"
 TASK_ID_HEADER = "outbox_task_id"
 """Headers of a Celery message that link a task to its entry."""
 
-KEPT_DAYS = 30
-"""How long it is known when an outbox entry was done."""
-
 QUEUED_AT_ONCE = 1000
-PRUNED_AT_ONCE = 10_000
 LONGEST_ERROR = 1000
 """Characters that are kept of why a task failed."""
 
-# An entry is queued again after a minute, by default, in which nothing was heard of its task; then
-# after as long as it is old, up to ten minutes. One that killed its workers waits for an operator.
-_DUE = """
+# An entry that killed its workers waits for an operator.
+_DUE = f"""
 SELECT * FROM api_outboxentry
 WHERE done_at IS NULL
-  AND statement_timestamp() - queued_at > LEAST(
-        GREATEST(queued_at - issued_at, %(wait)s), interval '10 minutes')
+  AND {stored_work.seems_lost("queued_at", since="issued_at")}
   AND NOT EXISTS (
         SELECT FROM api_setasidetask
         WHERE work = 'outbox-' || api_outboxentry.task_id::text AND released_at IS NULL)
 ORDER BY queued_at
 LIMIT %(limit)s
-"""
+"""  # noqa: S608 - made of constants
 
 # One that waits to be claimed is left alone. One that was claimed, even if it failed since, may be
 # done with what this is about already, so another follows.
@@ -63,13 +57,6 @@ SET task = EXCLUDED.task, args = EXCLUDED.args, task_id = EXCLUDED.task_id, done
 WHERE api_outboxentry.done_at IS NOT NULL OR api_outboxentry.queued_at > clock_timestamp()
    OR api_outboxentry.attempts > 0
 RETURNING key
-"""
-
-_PRUNE = """
-DELETE FROM api_outboxentry
-WHERE key IN (
-    SELECT key FROM api_outboxentry WHERE done_at < statement_timestamp() - %(kept)s LIMIT %(limit)s
-)
 """
 
 _STATISTICS = """
@@ -213,30 +200,22 @@ def queue_lost() -> int:
 
     Raises what the broker's client raises.
     """
-    wait = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
-    parameters = {"wait": wait, "limit": QUEUED_AT_ONCE}
+    parameters = {"wait": stored_work.shortest_wait(), "limit": QUEUED_AT_ONCE}
     return requeue(list(OutboxEntry.objects.raw(_DUE, parameters)))
 
 
 def requeue(entries: Iterable[OutboxEntry]) -> int:
     """Queue entries again at once; return how many. Raises what the broker's client raises."""
-    queued: list[str] = []
-    try:
-        with publishing_must_succeed():
-            for entry in entries:
-                _queue(entry)
-                queued.append(entry.key)
-    finally:
-        OutboxEntry.objects.filter(key__in=queued).update(queued_at=Now())
+    with stored_work.noting_queued(OutboxEntry) as queued:
+        for entry in entries:
+            _queue(entry)
+            queued.append(entry.key)
     return len(queued)
 
 
 def prune() -> int:
     """Forget outbox entries that were done long ago, a bounded number of them; returns how many."""
-    kept: Any = datetime.timedelta(days=KEPT_DAYS)
-    with connection.cursor() as cursor:
-        cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
-        return cursor.rowcount
+    return stored_work.prune(OutboxEntry.objects.all(), "done_at")
 
 
 def statistics() -> Statistics:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.db import DatabaseError, DataError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -27,6 +26,7 @@ from api.sources.messages import (
     checked_tenant,
     objects_of,
 )
+from util import stored_work
 from util.locks import lock
 from util.tasks import enqueue, publishing_must_succeed
 
@@ -35,11 +35,7 @@ logger = logging.getLogger(__name__)
 PROGRAM_LIMITS = "54"
 """Class of PostgreSQL's error codes; Django takes them for errors of operation."""
 
-KEPT_DAYS = 30
-"""How long a processed message is kept."""
-
 PUBLISHED_AT_ONCE = 200
-PRUNED_AT_ONCE = 10_000
 SWEPT_AT_ONCE = 10_000
 RETRIED_AT_ONCE = 200
 
@@ -84,10 +80,9 @@ WHERE message.topic = arrived.topic AND message."partition" = arrived.place
 """
 
 # The first unfinished message of each customer, if it may be worked on and no task for it was
-# queued for a while: at first a minute, by default, then as long again as it has waited, up to ten
-# minutes. A task that began, and whose lease ended, does not wait in a queue: it was lost, at the
-# latest, when Redis was, so a minute is enough.
-_DUE = """
+# queued for a while. A task that began, and whose lease ended, does not wait in a queue: it was
+# lost, at the latest, when Redis was, so the shortest wait is enough.
+_DUE = f"""
 SELECT head.id
 FROM (
     SELECT DISTINCT ON (customer_key) id, state, not_before, lease_until, queued_at, received_at
@@ -100,21 +95,10 @@ WHERE head.not_before <= statement_timestamp()
   AND (head.queued_at IS NULL
        OR head.state = 'working' AND head.lease_until > head.queued_at
           AND statement_timestamp() - head.lease_until > %(wait)s
-       OR statement_timestamp() - head.queued_at > LEAST(
-        GREATEST(head.queued_at - head.received_at, %(wait)s), interval '10 minutes'))
+       OR {stored_work.seems_lost("head.queued_at", since="head.received_at")})
 ORDER BY head.id
 LIMIT %(limit)s
-"""
-
-_PRUNE = """
-DELETE FROM api_inboxmessage
-WHERE id IN (
-    SELECT id FROM api_inboxmessage
-    WHERE state = 'processed' AND finished_at < statement_timestamp() - %(kept)s
-    LIMIT %(limit)s
-)
-"""
-
+"""  # noqa: S608 - made of constants
 
 _RETRY = """
 UPDATE api_inboxmessage message
@@ -252,13 +236,10 @@ def publish_new(stored: Iterable[tuple[int, Received]]) -> None:
 
     Raises what the broker's client raises; the rest is left for ``publish_unqueued``.
     """
-    queued: list[int] = []
-    try:
+    with stored_work.noting_queued(InboxMessage) as queued:
         for inbox_id, message in stored:
             _publish(inbox_id, message.event_type, message.value, message.headers)
             queued.append(inbox_id)
-    finally:
-        _mark_queued(queued)
 
 
 def publish_unqueued() -> None:
@@ -284,24 +265,17 @@ def publish_due() -> int:
 def publish_later(message: InboxMessage, *, seconds: float) -> None:
     """Queue a task that will look after the message's customer in so many seconds."""
     seconds = max(seconds, 0)
-    _publish(message.id, message.event_type, message.value, message.headers, countdown=seconds)
+    with publishing_must_succeed():
+        _publish(message.id, message.event_type, message.value, message.headers, countdown=seconds)
     due = Now() + datetime.timedelta(seconds=seconds)
     InboxMessage.objects.filter(id=message.id).update(queued_at=due)
 
 
 def _publish_all(messages: Iterable[InboxMessage]) -> None:
-    queued: list[int] = []
-    try:
+    with stored_work.noting_queued(InboxMessage) as queued:
         for message in messages:
             _publish(message.id, message.event_type, message.value, message.headers)
             queued.append(message.id)
-    finally:
-        _mark_queued(queued)
-
-
-def _mark_queued(inbox_ids: Sequence[int]) -> None:
-    if inbox_ids:
-        InboxMessage.objects.filter(id__in=inbox_ids).update(queued_at=Now())
 
 
 def later_processed(message: InboxMessage) -> QuerySet[InboxMessage]:
@@ -321,10 +295,7 @@ def later_processed(message: InboxMessage) -> QuerySet[InboxMessage]:
 
 def prune() -> int:
     """Delete messages that were processed long ago, a bounded number of them; returns how many."""
-    kept: Any = datetime.timedelta(days=KEPT_DAYS)
-    with connection.cursor() as cursor:
-        cursor.execute(_PRUNE, {"kept": kept, "limit": PRUNED_AT_ONCE})
-        return cursor.rowcount
+    return stored_work.prune(InboxMessage.objects.filter(state=State.PROCESSED), "finished_at")
 
 
 def retry(inbox_ids: Iterable[int] | None = None) -> int:
@@ -389,19 +360,13 @@ def statistics() -> Statistics:
 
 def _due() -> list[int]:
     with connection.cursor() as cursor:
-        wait: Any = datetime.timedelta(seconds=settings.INBOX_REQUEUE_SECONDS)
-        cursor.execute(_DUE, {"wait": wait, "limit": SWEPT_AT_ONCE})
+        parameters: dict[str, Any] = {"wait": stored_work.shortest_wait(), "limit": SWEPT_AT_ONCE}
+        cursor.execute(_DUE, parameters)
         return [row[0] for row in cursor.fetchall()]
 
 
 def _publish(
     inbox_id: int, event_type: str, value: Any, headers: Any, countdown: float | None = None
 ) -> None:
-    with publishing_must_succeed():
-        enqueue(
-            TASKS[event_type],
-            value,
-            headers,
-            countdown=countdown,
-            headers={INBOX_ID_HEADER: str(inbox_id)},
-        )
+    link = {INBOX_ID_HEADER: str(inbox_id)}
+    enqueue(TASKS[event_type], value, headers, countdown=countdown, headers=link)
