@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from deployment.local.demo.expected_usage import TOTAL, Span, expected_usage
 from tests.e2e.sources_environment import Customer
@@ -117,6 +118,13 @@ class Image:
     is_rhel: bool
 
 
+class Change(NamedTuple):
+    """An account was asked to pause or to go on, after so many looks at its instances."""
+
+    asked_at: datetime
+    known_power_ons: int
+
+
 class Live:
     """A customer who comes during the soak, with real instances in the fake EC2.
 
@@ -134,6 +142,7 @@ class Live:
         self.described_at: datetime | None = None
         self.is_deleted = False
         self.is_paused = False
+        self.change: Change | None = None
         self.messages = 0
         self._files = 0
         self._pending: list[trail.Record] = []

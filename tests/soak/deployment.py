@@ -109,7 +109,8 @@ class SoakDeployment(Deployment):
         while True:
             try:
                 return ask()
-            except psycopg2.OperationalError:
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                # The latter where the connection was lost before it could be ended.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.3)

@@ -16,7 +16,7 @@ from deployment.local.demo.disk import disk
 from tests.e2e.sources_environment import CREATE, DESTROY, PAUSE, UNPAUSE
 from tests.generators.fleet import LogFile
 from tests.soak import customers
-from tests.soak.customers import Live, Metered
+from tests.soak.customers import Change, Live, Metered
 from tests.soak.deployment import SoakDeployment
 
 KINDS = (
@@ -163,13 +163,13 @@ class NewCustomers(Lives):
                 self._live(one)
 
     def finish(self) -> None:
-        """See everybody's first look, too, and tell what is left."""
+        """See everybody's first look, and what accounts were asked for, too."""
         super().finish()
-        for one in self.all:
-            if not one.described_at and self.failure is None:
-                self.deployment.wait_for(
-                    partial(self._see, one), f"{one.customer} is seen", TIMEOUT_SECONDS
-                )
+        if self.failure is None:
+            for one in self.all:
+                wait_for = partial(self.deployment.wait_for, seconds=TIMEOUT_SECONDS)
+                wait_for(partial(self._see, one), f"{one.customer} is seen")
+                wait_for(partial(self._see_change, one), self._changing(one))
 
     def _arrive(self) -> None:
         kind = self.chance.choice(KINDS)
@@ -197,12 +197,12 @@ class NewCustomers(Lives):
         one.messages += 1
 
     def _see(self, one: Live) -> bool:
-        if self._power_ons(one) >= len(one.machines):
+        if one.described_at is None and self._power_ons(one) >= len(one.machines):
             one.was_described(datetime.now(UTC))
         return one.described_at is not None
 
     def _live(self, one: Live) -> None:
-        if one.described_at is None and not self._see(one):
+        if not self._see(one):
             return
         match one.kind:
             case customers.BUSY:
@@ -218,20 +218,33 @@ class NewCustomers(Lives):
                 pass
 
     def _pause_or_go_on(self, one: Live) -> None:
-        before = datetime.now(UTC)
-        if one.is_paused:
-            self._send(one, UNPAUSE)
-            known = self._power_ons(one)
-            self._wait(one, lambda: self._power_ons(one) >= known + len(one.machines))
-            one.begin_of_all((before, datetime.now(UTC)))
-        else:
-            self._send(one, PAUSE)
-            self._wait(one, lambda: not self._is_enabled(one))
-            one.end_of_all((before, datetime.now(UTC)))
-        one.is_paused = not one.is_paused
+        """Have an account pause or go on; others live on until that is done."""
+        if one.change is None:
+            one.change = Change(datetime.now(UTC), self._power_ons(one))
+            self._send(one, UNPAUSE if one.is_paused else PAUSE)
+        elif not self._see_change(one):
+            age = (datetime.now(UTC) - one.change.asked_at).total_seconds()
+            assert age < TIMEOUT_SECONDS, f"not in {TIMEOUT_SECONDS:g} s: {self._changing(one)}"
 
-    def _wait(self, one: Live, condition: Any) -> None:
-        self.deployment.wait_for(condition, f"{one.customer} is paused or goes on", TIMEOUT_SECONDS)
+    def _see_change(self, one: Live) -> bool:
+        """Note that what was asked for is done, if it is; return whether nothing is under way."""
+        if one.change is None:
+            return True
+        asked_at, known = one.change
+        if one.is_paused:
+            if self._power_ons(one) < known + len(one.machines):
+                return False
+            one.begin_of_all((asked_at, datetime.now(UTC)))
+        else:
+            if self._is_enabled(one):
+                return False
+            one.end_of_all((asked_at, datetime.now(UTC)))
+        one.is_paused = not one.is_paused
+        one.change = None
+        return True
+
+    def _changing(self, one: Live) -> str:
+        return f"{one.customer} {'goes on' if one.is_paused else 'is paused'}"
 
     def _is_enabled(self, one: Live) -> bool:
         account = self.deployment.account(one.customer)

@@ -37,14 +37,14 @@ class TestPlan:
 
     @given(seed=st.integers(0, 10**6))
     def test_spared_processes_are_only_frozen(self, seed):
-        steps = [step for steps in plan.lanes(seed, 300).values() for step in steps]
-        assert {step.kind for step in steps if step.target in plan.SPARED} <= {"freeze"}
+        steps = [step for steps in plan.lanes(seed, LONG).values() for step in steps]
+        assert {step.kind for step in steps if step.target in plan.SPARED} == {"freeze"}
 
     def test_a_long_soak_has_a_thousand_faults_of_every_kind(self):
         """1,000 faults at least in the long run; every process is met."""
         lanes = plan.lanes(1, LONG)
         kinds = Counter(step.kind for steps in lanes.values() for step in steps)
-        assert sum(kinds.values()) > 800, "and AWS refuses several calls in most of its steps"
+        assert sum(kinds.values()) > 1_000
         assert set(kinds) == {
             *("kill", "restart", "freeze", "hang", "lose", "flush", "fail", "slow"),
             *("throttle", "break", "deny"),
