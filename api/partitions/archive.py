@@ -1,21 +1,16 @@
-"""A month of events out to a file, gzipped CSV as COPY writes it, and back.
+"""A month of events out to a file, and back.
 
 Runs are calculated from all events of their instance (``api.metering.runs``). So a month goes only
 if nothing that is left is calculated from it.
 """
 
-import gzip
-import os
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
-from django.db import DataError, connection, transaction
+from django.db import connection, transaction
 
 from api.partitions.ahead import attach_table
 from api.partitions.catalog import (
     PartitionsError,
-    checksum,
-    columns,
     constraints,
     exists,
     is_partitioned,
@@ -23,13 +18,13 @@ from api.partitions.catalog import (
     rows_by_month,
     value,
 )
-from api.partitions.months import TABLE, Month
-from api.partitions.twin import LIKE
+from api.partitions.files import load, write
+from api.partitions.months import Month
+from api.partitions.tables import EVENTS
 from util.clock import today
 from util.migrations import alter_table
 
-STAGING = f"{TABLE}_attaching"
-_CSV = "WITH (FORMAT csv, HEADER true)"
+STAGING = f"{EVENTS.name}_attaching"
 
 # Each instance that has an event elsewhere, or a run that reaches beyond the month.
 _NEEDED = """
@@ -58,19 +53,21 @@ def detach(month: Month, path: Path) -> int:
         raise PartitionsError(f"{month} is not over.")
     if path.exists():
         raise PartitionsError(f"{path} is there already.")
-    if month in partitioned_months():
+    if month in partitioned_months(EVENTS):
         _require_unneeded(month)
-        alter_table(connection, f"ALTER TABLE {TABLE} DETACH PARTITION {month.partition}")
-    elif not exists(month.partition):
+        alter_table(
+            connection, f"ALTER TABLE {EVENTS.name} DETACH PARTITION {EVENTS.partition(month)}"
+        )
+    elif not exists(EVENTS.partition(month)):
         raise PartitionsError(f"There is no partition of {month}.")
     try:
         # An event may have come between looking and detaching.
         _require_unneeded(month)
-        count = _write(month.partition, path)
+        count = write(EVENTS.partition(month), path)
     except (PartitionsError, OSError):
-        attach_table(month)
+        attach_table(EVENTS, month)
         raise
-    alter_table(connection, f"DROP TABLE {month.partition}")
+    alter_table(connection, f"DROP TABLE {EVENTS.partition(month)}")
     return count
 
 
@@ -84,38 +81,38 @@ def attach(path: Path) -> tuple[Month, int]:
     _require_partitions()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {STAGING}")
-        cursor.execute(f"CREATE TABLE {STAGING} ({LIKE})")
-        _load(cursor, STAGING, path)
+        cursor.execute(f"CREATE TABLE {STAGING} ({EVENTS.like})")
+        load(cursor, STAGING, path)
         cursor.execute(
             f"DELETE FROM {STAGING} event WHERE NOT EXISTS ("  # noqa: S608
             " SELECT FROM api_instance WHERE id = event.instance_id) OR NOT EXISTS ("
             " SELECT FROM api_cloudaccount WHERE id = event.cloud_account_id)"
         )
-        counts = rows_by_month(STAGING)
+        counts = rows_by_month(EVENTS, STAGING)
         if len(counts) != 1:
             raise PartitionsError(
                 f"{path} has rows of {len(counts)} months that could be attached."
             )
         [(month, _)] = counts.items()
-        if month in partitioned_months() or exists(month.partition):
+        if month in partitioned_months(EVENTS) or exists(EVENTS.partition(month)):
             raise PartitionsError(f"There is a partition of {month} already.")
-        for key in constraints("u"):
+        for key in constraints(EVENTS, "u"):
             cursor.execute(f"ALTER TABLE {STAGING} ADD {key.definition}")
-        cursor.execute(f"ALTER TABLE {STAGING} ADD CHECK ({month.condition})")
-    attach_table(month, f"ALTER TABLE {STAGING} RENAME TO {month.partition}")
-    return month, value(f"SELECT count(*) FROM {month.partition}")  # noqa: S608
+        cursor.execute(f"ALTER TABLE {STAGING} ADD CHECK ({EVENTS.condition(month)})")
+    attach_table(EVENTS, month, f"ALTER TABLE {STAGING} RENAME TO {EVENTS.partition(month)}")
+    return month, value(f"SELECT count(*) FROM {EVENTS.partition(month)}")  # noqa: S608
 
 
 def _require_partitions() -> None:
-    if not is_partitioned():
+    if not is_partitioned(EVENTS):
         raise PartitionsError("The table of events is not partitioned.")
 
 
 def _require_unneeded(month: Month) -> None:
     needed = value(
         _NEEDED.format(
-            table=month.partition,
-            condition=month.condition,
+            table=EVENTS.partition(month),
+            condition=EVENTS.condition(month),
             start=month.start,
             end=month.later(1).start,
         )
@@ -125,49 +122,3 @@ def _require_unneeded(month: Month) -> None:
             f"{month} is still needed: {needed} of its instances have events of other months, or"
             " were on beyond it, and their runs are calculated from all of their events."
         )
-
-
-def _write(table: str, path: Path) -> int:
-    """Write a table to a file that is there as a whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    names = columns()
-    with transaction.atomic(), connection.cursor() as cursor:
-        with part.open("wb") as raw, gzip.open(raw, "wb") as file:
-            cursor.copy_expert(
-                f"COPY (SELECT {names} FROM {table} ORDER BY occurred_at, id) TO STDOUT {_CSV}",  # noqa: S608
-                file,
-            )
-            count: int = cursor.rowcount
-            file.flush()
-        _sync(part)
-        cursor.execute(f"CREATE TEMPORARY TABLE read_back ({LIKE}) ON COMMIT DROP")
-        _load(cursor, "read_back", part)
-        cursor.execute(f"SELECT {checksum(table)} = {checksum('read_back')}")
-        if not cursor.fetchone()[0]:
-            raise PartitionsError(f"{part} does not have the rows of {table}, which is kept.")
-    part.rename(path)
-    _sync(path.parent)
-    return count
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _load(cursor: Any, table: str, path: Path) -> None:
-    names = columns()
-    try:
-        with gzip.open(path, "rb") as file:
-            head = file.readline(10_000).decode(errors="replace").strip()
-            if head != names.replace(", ", ","):
-                raise PartitionsError(f"{path} does not have the columns of the table of events.")
-            cursor.copy_expert(
-                f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)", cast("BinaryIO", file)
-            )
-    except (OSError, EOFError, DataError) as error:
-        reason = str(error).splitlines()[0]
-        raise PartitionsError(f"{path} cannot be read: {reason}") from error

@@ -1,20 +1,19 @@
-"""What PostgreSQL says of the table of events, of its parts, and of what is under way."""
+"""What PostgreSQL says of a table, of its parts, and of what is under way."""
 
 from typing import Any, NamedTuple
 
 from django.db import connection
 
-from api.partitions.months import TABLE, Month
-
-TWIN = f"{TABLE}_twin"
-OLD = f"{TABLE}_old"
-DEFAULT = f"{TABLE}_default"
-MIRROR = f"{TABLE}_mirror"
-"""Of the trigger and of its function."""
+from api.partitions.months import Month
+from api.partitions.tables import Table
 
 
 class PartitionsError(Exception):
     """What was asked for makes no sense, or cannot be done without a loss; nothing was done."""
+
+
+NULLS_ARE_EQUAL = 150_000
+"""The version of PostgreSQL from which on a key can hold empty values, each only once."""
 
 
 class Part(NamedTuple):
@@ -62,37 +61,54 @@ def exists(table: str) -> bool:
     return value("SELECT to_regclass(%s) IS NOT NULL", [table])
 
 
-def is_partitioned() -> bool:
-    """Return whether the table of events is."""
-    return value("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", [TABLE])
+def is_partitioned(table: Table) -> bool:
+    """Return whether a table is."""
+    return value("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", [table.name])
 
 
-def hindrances() -> list[str]:
+def is_nullable(table: Table) -> bool:
+    """Return whether the column that chooses the partition may be empty."""
+    return value(
+        "SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s",
+        [table.name, table.key],
+    )
+
+
+def hindrances(table: Table) -> list[str]:
     """Return what hangs on the table that its twin would not have."""
-    return [row[0] for row in rows(_HINDRANCES, {"table": TABLE, "mirror": MIRROR})]
+    found = rows(_HINDRANCES, {"table": table.name, "mirror": table.mirror})
+    return [row[0] for row in found] + _old_server(table)
 
 
-def columns() -> str:
+def _old_server(table: Table) -> list[str]:
+    """Return what is in the way if the server knows no key in which nothing equals nothing."""
+    version: int = connection.cursor().connection.server_version
+    if version >= NULLS_ARE_EQUAL or not is_nullable(table):
+        return []
+    return [f"PostgreSQL {version // 10_000} (15 is needed)"]
+
+
+def columns(table: Table) -> str:
     """Return the table's columns, as in a statement."""
     names = rows(
         "SELECT quote_ident(attname) FROM pg_attribute"
         " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        [TABLE],
+        [table.name],
     )
     return ", ".join(row[0] for row in names)
 
 
-def constraints(kind: str) -> list[Part]:
+def constraints(table: Table, kind: str) -> list[Part]:
     """Return the constraints of a kind: ``p`` primary key, ``u`` unique, ``f`` foreign key."""
     found = rows(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE conrelid = %s::regclass AND contype = %s ORDER BY conname",
-        [TABLE, kind],
+        [table.name, kind],
     )
     return [Part(*row) for row in found]
 
 
-def plain_indexes() -> list[Part]:
+def plain_indexes(table: Table) -> list[Part]:
     """Return the indexes that belong to no constraint."""
     found = rows(
         "SELECT relname, pg_get_indexdef(indexrelid) FROM pg_index"
@@ -100,17 +116,17 @@ def plain_indexes() -> list[Part]:
         " WHERE indrelid = %s::regclass AND NOT EXISTS ("
         "     SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))"
         " ORDER BY relname",
-        [TABLE],
+        [table.name],
     )
     return [Part(*row) for row in found]
 
 
-def referenced() -> list[str]:
+def referenced(table: Table) -> list[str]:
     """Return the tables that the table's foreign keys refer to, in one order for everybody."""
     found = rows(
         "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint"
         " WHERE conrelid = %s::regclass AND contype = 'f' ORDER BY 1",
-        [TABLE],
+        [table.name],
     )
     return [row[0] for row in found]
 
@@ -120,29 +136,34 @@ def sequence(table: str) -> str:
     return value("SELECT pg_get_serial_sequence(%s, 'id')", [table])
 
 
-def partitioned_months() -> set[Month]:
+def partitioned_months(table: Table) -> set[Month]:
     """Return the months that have a partition."""
     found = rows(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
         " WHERE inhparent = %s::regclass",
-        [TABLE],
+        [table.name],
     )
-    months = (Month.of_partition(row[0]) for row in found)
+    months = (table.month_of(row[0]) for row in found)
     return {month for month in months if month}
 
 
-def rows_by_month(table: str = TABLE) -> dict[Month, int]:
-    """Return how many rows a table has of each month; reads all of it."""
+def rows_by_month(table: Table, name: str = "") -> dict[Month, int]:
+    """Return how many rows the table, or one like it, has of each month; reads all of it."""
     found = rows(
         "SELECT extract(year FROM moment)::int, extract(month FROM moment)::int, count(*)"  # noqa: S608
-        f" FROM (SELECT occurred_at AT TIME ZONE 'UTC' AS moment FROM {table}) AS events"
-        " GROUP BY 1, 2 ORDER BY 1, 2"
+        f" FROM (SELECT {table.key} AT TIME ZONE 'UTC' AS moment FROM {name or table.name}) AS keys"
+        " WHERE moment IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"
     )
     return {Month(year, month): count for year, month, count in found}
 
 
-def checksum(table: str, condition: str = "true") -> str:
-    """Return SQL of a number of rows and a sum over all that they say."""
-    hashes = f"hashtextextended(ROW({columns()})::text, 0)"
+def rows_without_month(table: Table) -> int:
+    """Return how many rows have nothing in the column that chooses the partition."""
+    return value(f"SELECT count(*) FROM {table.name} WHERE {table.key} IS NULL")  # noqa: S608
+
+
+def checksum(table: Table, name: str, condition: str = "true") -> str:
+    """Return SQL of the number of rows of a table like this, and a sum over all that they say."""
+    hashes = f"hashtextextended(ROW({columns(table)})::text, 0)"
     both = f"(count(*), coalesce(sum({hashes}), 0))::text"
-    return f"(SELECT {both} FROM {table} WHERE {condition})"  # noqa: S608
+    return f"(SELECT {both} FROM {name} WHERE {condition})"  # noqa: S608

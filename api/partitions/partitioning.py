@@ -1,4 +1,4 @@
-"""Making the table of events a partitioned one while the product works with it.
+"""Making a table a partitioned one while the product works with it.
 
 Each step is a transaction that leaves a state from which the next run goes on; where copying stands
 is told by the comment on the twin. No step waits for a lock for more than some seconds, as others
@@ -12,8 +12,6 @@ from django.db import OperationalError, connection, transaction
 
 from api.partitions import ahead, twin
 from api.partitions.catalog import (
-    OLD,
-    TWIN,
     PartitionsError,
     checksum,
     columns,
@@ -23,7 +21,7 @@ from api.partitions.catalog import (
     rows_by_month,
     value,
 )
-from api.partitions.months import TABLE
+from api.partitions.tables import Table
 from util.migrations import LOCK_ATTEMPTS, alter_table, pending_migrations
 from util.transaction_limits import is_lock_timeout, wait_for_locks
 
@@ -34,58 +32,56 @@ ROW_LOCK_SECONDS = 0.5
 Tell = Callable[[str], None]
 
 
-def partition(tell: Tell) -> None:
+def partition(table: Table, tell: Tell) -> None:
     """Do all that is left to be done, and tell each step once it is done.
 
     Raises PartitionsError if something is in the way, or if the copies differ.
     """
-    if not is_partitioned():
-        _convert(tell)
-    if exists(OLD):
-        alter_table(connection, f"DROP TABLE {OLD}")
+    if not is_partitioned(table):
+        _convert(table, tell)
+    if exists(table.old):
+        alter_table(connection, f"DROP TABLE {table.old}")
         tell("The old table is dropped.")
-    for month in ahead.missing():
-        ahead.add(month)
+    for month in ahead.missing(table):
+        ahead.add(table, month)
         tell(f"The partition of {month} is added.")
 
 
-def abandon() -> None:
+def abandon(table: Table) -> None:
     """Take the twin away. Raises PartitionsError if there is none."""
-    if is_partitioned() or not exists(TWIN):
+    if is_partitioned(table) or not exists(table.twin):
         raise PartitionsError("No partitioning is under way.")
-    alter_table(connection, twin.removal())
+    alter_table(connection, twin.removal(table))
 
 
-def _convert(tell: Tell) -> None:
-    if found := hindrances():
-        raise PartitionsError(
-            f"The table of events has what its twin would not: {', '.join(found)}."
-        )
+def _convert(table: Table, tell: Tell) -> None:
+    if found := hindrances(table):
+        raise PartitionsError(f"In the way of partitions of {table.rows}: {', '.join(found)}.")
     if pending_migrations():
         raise PartitionsError("Migrations are pending; apply them first.")
-    if not exists(TWIN):
-        alter_table(connection, twin.creation(ahead.wanted(rows_by_month())))
+    if not exists(table.twin):
+        alter_table(connection, twin.creation(table, ahead.wanted(rows_by_month(table))))
         tell("The twin is made, and follows the table.")
     # Whatever is written after the twin was made, the trigger writes to both.
-    top = value(f"SELECT coalesce(max(id), 0) FROM {TABLE}")  # noqa: S608
-    for last in _ranges_copied(top):
+    top = value(f"SELECT coalesce(max(id), 0) FROM {table.name}")  # noqa: S608
+    for last in _ranges_copied(table, top):
         tell(f"Copied up to id {last} of {top}.")
-    for first, last in _ranges(0, top):
-        _compare(f"id > {first} AND id <= {last}")
+    for first, last in _ranges(table, 0, top):
+        _compare(table, f"id > {first} AND id <= {last}")
         tell(f"Compared up to id {last} of {top}.")
-    _compare(f"id > {top}")
-    _compare("id <= 0")
+    _compare(table, f"id > {top}")
+    _compare(table, "id <= 0")
     with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {TWIN}")
-    alter_table(connection, twin.exchange())
+        cursor.execute(f"ANALYZE {table.twin}")
+    alter_table(connection, twin.exchange(table))
     tell("The partitioned table has taken the table's place.")
 
 
-def _ranges(start: int, top: int) -> Iterator[tuple[int, int]]:
+def _ranges(table: Table, start: int, top: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of ids, without the first and with the last, of a bounded number of rows."""
     while start < top:
         end = value(
-            f"SELECT max(id) FROM (SELECT id FROM {TABLE} WHERE id > %s AND id <= %s"  # noqa: S608
+            f"SELECT max(id) FROM (SELECT id FROM {table.name} WHERE id > %s AND id <= %s"  # noqa: S608
             " ORDER BY id LIMIT %s) AS next",
             [start, top, ROWS_AT_ONCE],
         )
@@ -94,36 +90,36 @@ def _ranges(start: int, top: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _ranges_copied(top: int) -> Iterator[int]:
+def _ranges_copied(table: Table, top: int) -> Iterator[int]:
     """Copy from where an earlier run ended, and yield the last id of each range."""
-    for first, last in _ranges(_copied_up_to(), top):
-        _copy_with_patience(first, last)
+    for first, last in _ranges(table, _copied_up_to(table), top):
+        _copy_with_patience(table, first, last)
         yield last
 
 
-def _copied_up_to() -> int:
-    comment = value("SELECT obj_description(%s::regclass)", [TWIN])
+def _copied_up_to(table: Table) -> int:
+    comment = value("SELECT obj_description(%s::regclass)", [table.twin])
     return int(comment or 0)
 
 
-def _copy(first: int, last: int) -> None:
-    names = columns()
+def _copy(table: Table, first: int, last: int) -> None:
+    names = columns(table)
     with transaction.atomic(), connection.cursor() as cursor:
         wait_for_locks(connection, ROW_LOCK_SECONDS)
         # Locked rows can neither change nor vanish between being read here and written to the
         # twin, where the trigger, which comes next, then finds them.
         cursor.execute(
-            f"INSERT INTO {TWIN} ({names}) SELECT {names} FROM {TABLE}"  # noqa: S608
-            " WHERE id > %s AND id <= %s FOR SHARE ON CONFLICT (id, occurred_at) DO NOTHING",
+            f"INSERT INTO {table.twin} ({names}) SELECT {names} FROM {table.name}"  # noqa: S608
+            f" WHERE id > %s AND id <= %s FOR SHARE ON CONFLICT (id, {table.key}) DO NOTHING",
             [first, last],
         )
-        cursor.execute(f"COMMENT ON TABLE {TWIN} IS '{last}'")
+        cursor.execute(f"COMMENT ON TABLE {table.twin} IS '{last}'")
 
 
-def _copy_with_patience(first: int, last: int) -> None:
+def _copy_with_patience(table: Table, first: int, last: int) -> None:
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         try:
-            _copy(first, last)
+            _copy(table, first, last)
         except OperationalError as error:
             if not is_lock_timeout(error) or attempt == LOCK_ATTEMPTS:
                 raise
@@ -132,9 +128,12 @@ def _copy_with_patience(first: int, last: int) -> None:
             return
 
 
-def _compare(condition: str) -> None:
+def _compare(table: Table, condition: str) -> None:
     """Raise PartitionsError unless table and twin have equal rows; one statement, one snapshot."""
-    both = f"SELECT {checksum(TABLE, condition)} = {checksum(TWIN, condition)}"
+    both = (
+        f"SELECT {checksum(table, table.name, condition)}"
+        f" = {checksum(table, table.twin, condition)}"
+    )
     if not value(both):
         raise PartitionsError(
             f"Table and twin differ where {condition}. Nothing was exchanged; have the twin taken"

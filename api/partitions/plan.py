@@ -5,16 +5,15 @@ from typing import Any, NamedTuple
 
 from api.partitions.ahead import missing, wanted
 from api.partitions.catalog import (
-    OLD,
-    TWIN,
     exists,
     hindrances,
     is_partitioned,
     partitioned_months,
     rows_by_month,
+    rows_without_month,
     value,
 )
-from api.partitions.months import TABLE
+from api.partitions.tables import Table
 
 
 class Step(NamedTuple):
@@ -26,7 +25,7 @@ class Step(NamedTuple):
 
 _CREATE = Step(
     "create the partitioned twin, and a trigger that writes to it what is written to the table",
-    "SHARE ROW EXCLUSIVE on events, instances and accounts, for a moment: writers wait",
+    "SHARE ROW EXCLUSIVE on the table and those that it refers to, for a moment: writers wait",
 )
 _COPY = Step(
     "copy the rows, in the order of their ids, a bounded number at a time",
@@ -36,40 +35,45 @@ _REST = [
     Step("compare all rows of both by number and checksum, and gather statistics", "none"),
     Step(
         "exchange names, indexes' names and the position of the sequence, in one transaction",
-        "ACCESS EXCLUSIVE on events, instances and accounts, for a moment: everybody waits",
+        "ACCESS EXCLUSIVE on the table and those that it refers to, for a moment: everybody waits",
     ),
 ]
 _DROP = Step("drop the old table", "none that anybody waits for")
 
 
-def steps() -> list[Step]:
+def steps(table: Table) -> list[Step]:
     """Return what is left to be done, in order."""
-    if not is_partitioned():
-        return [*([] if exists(TWIN) else [_CREATE]), _COPY, *_REST, _DROP]
-    lock = "SHARE ROW EXCLUSIVE on events, ACCESS EXCLUSIVE on the default partition"
-    added = [Step(f"add the partition of {month}", lock) for month in missing()]
-    return [*([_DROP] if exists(OLD) else []), *added]
+    if not is_partitioned(table):
+        return [*([] if exists(table.twin) else [_CREATE]), _COPY, *_REST, _DROP]
+    lock = f"SHARE ROW EXCLUSIVE on {table.rows}, ACCESS EXCLUSIVE on the default partition"
+    added = [Step(f"add the partition of {month}", lock) for month in missing(table)]
+    return [*([_DROP] if exists(table.old) else []), *added]
 
 
-def months() -> Iterator[dict[str, Any]]:
-    """Yield each month's rows, estimated bytes with indexes, and whether it has a partition."""
-    counts = rows_by_month()
-    there = partitioned_months()
-    total = sum(counts.values())
+def months(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield each month's rows, estimated bytes with indexes, and whether it has a partition.
+
+    Rows without a month come last, as those of ``none``; they are in the default partition.
+    """
+    counts = rows_by_month(table)
+    there = partitioned_months(table)
+    rest = rows_without_month(table)
+    total = sum(counts.values()) + rest
     size = value(
         "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_partition_tree(%s)",
-        [TABLE],
-    ) or value("SELECT pg_total_relation_size(%s)", [TABLE])
+        [table.name],
+    ) or value("SELECT pg_total_relation_size(%s)", [table.name])
+
+    def line(month: str, count: int, partition: bool) -> dict[str, Any]:
+        bytes_of = size * count // total if total else 0
+        return {"month": month, "rows": count, "bytes": bytes_of, "partition": partition}
+
     for month in sorted({*wanted(counts), *there}):
-        count = counts.get(month, 0)
-        yield {
-            "month": str(month),
-            "rows": count,
-            "bytes": size * count // total if total else 0,
-            "partition": month in there,
-        }
+        yield line(str(month), counts.get(month, 0), month in there)
+    if rest:
+        yield line("none", rest, is_partitioned(table))
 
 
-def obstacles() -> list[str]:
-    """Return what keeps the table from being partitioned."""
-    return [] if is_partitioned() else hindrances()
+def obstacles(table: Table) -> list[str]:
+    """Return what keeps a table from being partitioned."""
+    return [] if is_partitioned(table) else hindrances(table)

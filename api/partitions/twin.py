@@ -1,113 +1,136 @@
 """SQL of the partitioned twin of the table, of what keeps it equal, and of the exchange of names.
 
-The twin has the table's columns, defaults, indexes and constraints, but that its primary key has
-``occurred_at`` too, as PostgreSQL demands. A trigger writes to it whatever is written to the table,
-in the same transaction.
+The twin has the table's columns, defaults, indexes and constraints, but that its unique keys have
+the column that chooses the partition too, as PostgreSQL demands. A trigger writes to it whatever is
+written to the table, in the same transaction.
 """
 
 from collections.abc import Iterable
 
 from api.partitions.catalog import (
-    DEFAULT,
-    MIRROR,
-    OLD,
-    TWIN,
+    Part,
     columns,
     constraints,
+    is_nullable,
     plain_indexes,
     referenced,
     sequence,
 )
-from api.partitions.months import TABLE, Month
+from api.partitions.months import Month
+from api.partitions.tables import Table
 
-LIKE = f"LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE"
 
-
-def creation(months: Iterable[Month]) -> str:
+def creation(table: Table, months: Iterable[Month]) -> str:
     """Return the statements that make the twin, and have it follow the table, in one go."""
     return ";\n".join(
         [
-            _locks("SHARE ROW EXCLUSIVE"),
-            f"CREATE TABLE {TWIN} ({LIKE} INCLUDING IDENTITY) PARTITION BY RANGE (occurred_at)",
+            _locks(table, "SHARE ROW EXCLUSIVE"),
+            f"CREATE TABLE {table.twin} ({table.like} INCLUDING IDENTITY)"
+            f" PARTITION BY RANGE ({table.key})",
             *(
-                f"CREATE TABLE {month.partition} PARTITION OF {TWIN} {month.bounds}"
+                f"CREATE TABLE {table.partition(month)} PARTITION OF {table.twin} {month.bounds}"
                 for month in months
             ),
-            f"CREATE TABLE {DEFAULT} PARTITION OF {TWIN} DEFAULT",
-            *_keys_and_indexes(),
-            _function(),
-            f"CREATE TRIGGER {MIRROR} AFTER INSERT OR UPDATE OR DELETE ON {TABLE}"
-            f" FOR EACH ROW EXECUTE FUNCTION {MIRROR}()",
+            f"CREATE TABLE {table.default} PARTITION OF {table.twin} DEFAULT",
+            *_keys(table),
+            *(_index(table, index) for index in plain_indexes(table)),
+            _function(table),
+            f"CREATE TRIGGER {table.mirror} AFTER INSERT OR UPDATE OR DELETE ON {table.name}"
+            f" FOR EACH ROW EXECUTE FUNCTION {table.mirror}()",
         ]
     )
 
 
-def removal() -> str:
+def removal(table: Table) -> str:
     """Return the statements that take the twin away again."""
     return (
-        f"{_locks('SHARE ROW EXCLUSIVE')}; DROP TRIGGER IF EXISTS {MIRROR} ON {TABLE};"
-        f" DROP FUNCTION IF EXISTS {MIRROR}; DROP TABLE IF EXISTS {TWIN}"
+        f"{_locks(table, 'SHARE ROW EXCLUSIVE')};"
+        f" DROP TRIGGER IF EXISTS {table.mirror} ON {table.name};"
+        f" DROP FUNCTION IF EXISTS {table.mirror}; DROP TABLE IF EXISTS {table.twin}"
     )
 
 
-def exchange() -> str:
+def exchange(table: Table) -> str:
     """Return the statements that put the twin into the table's place.
 
     The old table loses its foreign keys, so that it keeps nobody from deleting.
     """
-    old, new = sequence(TABLE), sequence(TWIN)
+    old, new = sequence(table.name), sequence(table.twin)
     name = old.split(".")[-1]
     return ";\n".join(
         [
-            _locks("ACCESS EXCLUSIVE"),
-            f"DROP TRIGGER {MIRROR} ON {TABLE}",
-            f"DROP FUNCTION {MIRROR}",
-            *(f"ALTER TABLE {TABLE} DROP CONSTRAINT {key.name}" for key in constraints("f")),
+            _locks(table, "ACCESS EXCLUSIVE"),
+            f"DROP TRIGGER {table.mirror} ON {table.name}",
+            f"DROP FUNCTION {table.mirror}",
+            *(
+                f"ALTER TABLE {table.name} DROP CONSTRAINT {key.name}"
+                for key in constraints(table, "f")
+            ),
             f"SELECT setval('{new}', last_value, is_called) FROM {old}",  # noqa: S608
             f"ALTER SEQUENCE {old} RENAME TO {name}_old",
             f"ALTER SEQUENCE {new} RENAME TO {name}",
-            *_renamed_indexes(),
-            f"ALTER TABLE {TABLE} RENAME TO {OLD}",
-            f"ALTER TABLE {TWIN} RENAME TO {TABLE}",
-            f"COMMENT ON TABLE {TABLE} IS NULL",
+            *_renamed_indexes(table),
+            f"ALTER TABLE {table.name} RENAME TO {table.old}",
+            f"ALTER TABLE {table.twin} RENAME TO {table.name}",
+            f"COMMENT ON TABLE {table.name} IS NULL",
         ]
     )
 
 
-def _locks(mode: str) -> str:
+def _locks(table: Table, mode: str) -> str:
     # All at the beginning, in the order in which the product takes them.
-    return f"LOCK TABLE {', '.join([*referenced(), TABLE])} IN {mode} MODE"
+    return f"LOCK TABLE {', '.join([*referenced(table), table.name])} IN {mode} MODE"
 
 
-def _keys_and_indexes() -> Iterable[str]:
-    for key in constraints("p"):
-        yield f"ALTER TABLE {TWIN} ADD CONSTRAINT {key.name}_twin PRIMARY KEY (id, occurred_at)"
-    for key in constraints("u"):
-        yield f"ALTER TABLE {TWIN} ADD CONSTRAINT {key.name}_twin {key.definition}"
-    for key in constraints("f"):
-        yield f"ALTER TABLE {TWIN} ADD CONSTRAINT {key.name} {key.definition}"
-    for index in plain_indexes():
-        create, using = index.definition.split(" USING ", 1)
-        unique = "UNIQUE " if create.startswith("CREATE UNIQUE ") else ""
-        yield f"CREATE {unique}INDEX {index.name}_twin ON {TWIN} USING {using}"
+def _keys(table: Table) -> Iterable[str]:
+    for key in [*constraints(table, "p"), *constraints(table, "u")]:
+        yield f"ALTER TABLE {table.twin} ADD CONSTRAINT {key.name}_twin {_with_column(table, key)}"
+    for key in constraints(table, "f"):
+        yield f"ALTER TABLE {table.twin} ADD CONSTRAINT {key.name} {key.definition}"
 
 
-def _renamed_indexes() -> Iterable[str]:
-    for part in [*constraints("p"), *constraints("u"), *plain_indexes()]:
+def _with_column(table: Table, key: Part) -> str:
+    """Return the key as it is, or with the column that chooses the partition.
+
+    A primary key cannot hold a column that may be empty; a unique key in which empty values are
+    equal does the same.
+    """
+    kind, columns_of_key = key.definition.removesuffix(")").split(" (", 1)
+    if table.key in columns_of_key.split(", "):
+        return key.definition
+    kind = "UNIQUE NULLS NOT DISTINCT" if is_nullable(table) else kind
+    return f"{kind} ({columns_of_key}, {table.key})"
+
+
+def _index(table: Table, index: Part) -> str:
+    """Return the twin's index; a unique one of rows without a month is of the default partition."""
+    create, using = index.definition.split(" USING ", 1)
+    unique = "UNIQUE " if create.startswith("CREATE UNIQUE ") else ""
+    place = table.default if unique and using.endswith(f"({table.key} IS NULL)") else table.twin
+    return f"CREATE {unique}INDEX {index.name}_twin ON {place} USING {using}"
+
+
+def _renamed_indexes(table: Table) -> Iterable[str]:
+    for part in [
+        *constraints(table, "p"),
+        *constraints(table, "u"),
+        *plain_indexes(table),
+    ]:
         yield f"ALTER INDEX {part.name} RENAME TO {part.name}_old"
         yield f"ALTER INDEX {part.name}_twin RENAME TO {part.name}"
 
 
-def _function() -> str:
-    names = columns()
+def _function(table: Table) -> str:
+    names = columns(table)
     values = ", ".join(f"NEW.{name}" for name in names.split(", "))
-    return f"""CREATE FUNCTION {MIRROR}() RETURNS trigger LANGUAGE plpgsql AS $$
+    return f"""CREATE FUNCTION {table.mirror}() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
-        DELETE FROM {TWIN} WHERE id = OLD.id AND occurred_at = OLD.occurred_at;
+        DELETE FROM {table.twin}
+        WHERE id = OLD.id AND {table.key} IS NOT DISTINCT FROM OLD.{table.key};
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        INSERT INTO {TWIN} ({names}) VALUES ({values});
+        INSERT INTO {table.twin} ({names}) VALUES ({values});
     END IF;
     RETURN NULL;
 END $$"""  # noqa: S608 - made of names that PostgreSQL told

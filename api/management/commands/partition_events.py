@@ -1,4 +1,4 @@
-"""Partitions the table of events by month, and moves months out and in (spec 15 §2)."""
+"""Partitions events or runs by month, and moves months of events out and in (spec 15 §2)."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
@@ -11,6 +11,7 @@ from api.partitions.archive import attach, detach
 from api.partitions.catalog import PartitionsError
 from api.partitions.months import Month
 from api.partitions.partitioning import abandon, partition
+from api.partitions.tables import EVENTS, TABLES, Table
 
 COLUMNS = (
     Column("month", "month", 7),
@@ -23,7 +24,7 @@ COLUMNS = (
 class Command(OperatorCommand):
     """For operators; each run goes on where an earlier one was interrupted."""
 
-    help = "Partition the table of events by month, or move a month to a file and back."
+    help = "Partition events or runs by month, or move a month of events to a file and back."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Demand one of the things that it does."""
@@ -42,31 +43,41 @@ class Command(OperatorCommand):
         )
         group.add_argument("--attach", type=Path, metavar="FILE", help="read such a file back")
         parser.add_argument(
+            "--table",
+            choices=list(TABLES),
+            default=EVENTS.rows,
+            help="events by when they occurred (default), or runs by when they ended",
+        )
+        parser.add_argument(
             "--output",
             type=Path,
             metavar="FILE",
-            help="for --detach: gzipped CSV, by default events-YYYY-MM.csv.gz",
+            help="for --detach: gzipped CSV, by default events-YYYY-MM.csv.gz; Parquet if the"
+            " name ends with .parquet",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do it. Raises CommandError, exit code 2, for what makes no sense or would lose rows."""
         if options["output"] and not options["detach"]:
             raise refusal("--output goes with --detach.")
+        table = TABLES[options["table"]]
+        if table != EVENTS and (options["detach"] or options["attach"]):
+            raise refusal("Only months of events can be moved to a file and back.")
         try:
-            self._do(options)
+            self._do(table, options)
         except PartitionsError as error:
             raise refusal(str(error)) from error
         except OSError as error:
             raise refusal(f"The file cannot be used: {error}") from error
 
-    def _do(self, options: dict[str, Any]) -> None:
+    def _do(self, table: Table, options: dict[str, Any]) -> None:
         if options["plan"]:
-            self._plan()
+            self._plan(table)
         elif options["confirm"]:
-            partition(lambda step: self.tell({"done": step}, step))
-            self.tell({"partitioned": True}, "The table of events is partitioned.")
+            partition(table, lambda step: self.tell({"done": step}, step))
+            self.tell({"partitioned": True}, f"The table of {table.rows} is partitioned.")
         elif options["abandon"]:
-            abandon()
+            abandon(table)
             self.tell({"abandoned": True}, "The twin is gone.")
         elif options["detach"]:
             self._detach(options["detach"], options["output"])
@@ -75,11 +86,11 @@ class Command(OperatorCommand):
             text = f"{count} events of {month} are attached."
             self.tell({"month": str(month), "rows": count}, text)
 
-    def _plan(self) -> None:
-        self.tell_rows(plan.months(), COLUMNS)
-        for step in plan.steps():
+    def _plan(self, table: Table) -> None:
+        self.tell_rows(plan.months(table), COLUMNS)
+        for step in plan.steps(table):
             self.tell(step._asdict(), f"- {step.step} (locks: {step.locks})")
-        for obstacle in plan.obstacles():
+        for obstacle in plan.obstacles(table):
             self.tell({"obstacle": obstacle}, f"In the way: {obstacle}")
 
     def _detach(self, month: Month, path: Path | None) -> None:

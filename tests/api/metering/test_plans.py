@@ -90,12 +90,14 @@ def check(text, indexes):
         assert f"Seq Scan on {table}" not in text, text
 
 
+@pytest.mark.one_table
 @pytest.mark.parametrize("name", QUERIES)
 def test_query_uses_its_index(db, name):
     sql, parameters, indexes = QUERIES[name]
     check(plan(sql, parameters), indexes)
 
 
+@pytest.mark.one_table
 @pytest.mark.parametrize(
     ("query", "indexes"),
     [

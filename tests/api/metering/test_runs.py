@@ -138,6 +138,7 @@ def test_batches_are_bounded_by_instances_and_by_events(environment, monkeypatch
     assert not recalculated(environment, *instances)
 
 
+@pytest.mark.one_table
 def test_database_refuses_a_run_stored_twice(environment):
     instance = environment.instance()
     factories.make_run(instance=instance, start=at("10T01"), end=at("10T02"))

@@ -1,49 +1,29 @@
 """Partitions of events by month, on a scratch database (spec 15 §2, item 2)."""
 
-import io
-import json
+import gzip
 import threading
 from datetime import UTC, datetime
 
+import pyarrow
+import pyarrow.parquet as pq
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from api.accounts.power_off import switch_off_instances
 from api.clouds.load import NewEvent, save_events
 from api.models import InstanceEvent, Run
-from api.partitions import archive, partitioning
-from api.partitions.catalog import DEFAULT, MIRROR, OLD, TWIN, PartitionsError, exists, value
-from api.partitions.months import TABLE, Month
+from api.partitions import archive, files, partitioning
+from api.partitions.catalog import PartitionsError, columns, exists, value
+from api.partitions.months import Month
+from api.partitions.tables import EVENTS
+from tests.api.partitions.commands import all_rows, explained, run
 from tests.factories import make_aws_account, make_event, make_instance, make_run, utc
 from util.clock import now
 
 pytestmark = pytest.mark.usefixtures("scratch")
 
+TABLE = EVENTS.name
 MONTHS = ("2026-03", "2026-04", "2026-05")
-
-
-def run(*arguments):
-    """Run the command; return its exit code and the objects that it wrote."""
-    out = io.StringIO()
-    try:
-        call_command("partition_events", *arguments, "--json", stdout=out, stderr=io.StringIO())
-        code = 0
-    except CommandError as error:
-        code = error.returncode
-    return code, [json.loads(line) for line in out.getvalue().splitlines()]
-
-
-def all_rows(table=TABLE):
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {partitioning.columns()} FROM {table} ORDER BY id")
-        return cursor.fetchall()
-
-
-def explained(where):
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN SELECT * FROM {TABLE} WHERE {where}")
-        return "\n".join(row[0] for row in cursor.fetchall())
 
 
 @pytest.fixture
@@ -78,7 +58,7 @@ def test_a_plan_changes_nothing(events):
     assert [one["step"].split()[0] for one in told if "step" in one] == [
         "create", "copy", "compare", "exchange", "drop",
     ]  # fmt: skip
-    assert not exists(TWIN)
+    assert not exists(EVENTS.twin)
     assert all_rows() == events
 
 
@@ -96,9 +76,9 @@ def test_rows_keys_and_numbers_are_as_before(events):
     assert all_rows() == events
     assert [value(sql, [TABLE]) for sql in (indexes, foreign)] == before
     assert value("SELECT pg_get_serial_sequence(%s, 'id')", [TABLE]) == sequence
-    assert not exists(OLD)
-    assert not exists(TWIN)
-    assert value(f"SELECT count(*) FROM {DEFAULT}") == 0
+    assert not exists(EVENTS.old)
+    assert not exists(EVENTS.twin)
+    assert value(f"SELECT count(*) FROM {EVENTS.default}") == 0
     added = make_event(instance=make_instance())
     assert added.id == events[-1][0] + 1
     assert run("--plan")[1][-1].keys() >= {"month"}, "nothing is left to be done"
@@ -117,7 +97,7 @@ def test_inserts_conflicts_and_deletes_work_on_top(events):
     assert [one.id for one in stored] == [events[-1][0] + 2], "the duplicate took a number"
     InstanceEvent.objects.filter(id=stored[0].id).delete()
     stray = make_event(instance=event.instance, occurred_at=utc("2001-02-03T00:00:00"))
-    assert value(f"SELECT id FROM {DEFAULT}") == stray.id
+    assert value(f"SELECT id FROM {EVENTS.default}") == stray.id
     InstanceEvent.objects.filter(id=stray.id).delete()
     event.instance.delete()
     assert InstanceEvent.objects.count() == len(events) - 14
@@ -125,11 +105,13 @@ def test_inserts_conflicts_and_deletes_work_on_top(events):
 
 def test_plans_prune(events):
     run("--confirm")
-    plan = explained("occurred_at >= '2026-04-02 00:00+00' AND occurred_at < '2026-04-05 00:00+00'")
+    plan = explained(
+        EVENTS, "occurred_at >= '2026-04-02 00:00+00' AND occurred_at < '2026-04-05 00:00+00'"
+    )
     assert f"{TABLE}_p2026_04" in plan
     assert f"{TABLE}_p2026_03" not in plan
     assert f"{TABLE}_p2026_05" not in plan
-    assert DEFAULT not in plan
+    assert EVENTS.default not in plan
 
 
 class KilledError(BaseException):
@@ -147,7 +129,7 @@ def test_what_was_interrupted_ends_the_same(events, after):
             raise KilledError
 
     with pytest.raises(KilledError):
-        partitioning.partition(tell)
+        partitioning.partition(EVENTS, tell)
     first, *_, last = InstanceEvent.objects.order_by("id")
     InstanceEvent.objects.filter(id=first.id).update(occurred_at=utc("2026-04-20T00:00:00"))
     InstanceEvent.objects.filter(id=last.id).update(subnet="changed")
@@ -157,22 +139,24 @@ def test_what_was_interrupted_ends_the_same(events, after):
     assert run("--confirm")[0] == 0
     assert all_rows() == expected
     assert make_event(instance=first.instance).id == added.id + 1
-    assert not exists(OLD)
-    assert not exists(TWIN)
-    assert value("SELECT count(*) FROM pg_proc WHERE proname = %s", [MIRROR]) == 0
+    assert not exists(EVENTS.old)
+    assert not exists(EVENTS.twin)
+    assert value("SELECT count(*) FROM pg_proc WHERE proname = %s", [EVENTS.mirror]) == 0
 
 
 def test_a_copy_that_differs_is_not_exchanged_and_can_be_given_up(events):
     def spoil(step):
         if step.startswith("Copied"):
             with connection.cursor() as cursor:
-                cursor.execute(f"UPDATE {TWIN} SET subnet = 'other' WHERE id = %s", [events[0][0]])
+                cursor.execute(
+                    f"UPDATE {EVENTS.twin} SET subnet = 'other' WHERE id = %s", [events[0][0]]
+                )
 
     with pytest.raises(PartitionsError, match="differ"):
-        partitioning.partition(spoil)
+        partitioning.partition(EVENTS, spoil)
     assert all_rows() == events
     assert run("--abandon")[0] == 0
-    assert not exists(TWIN)
+    assert not exists(EVENTS.twin)
     make_event(instance=make_instance())
     assert run("--abandon")[0] == 2
     assert run("--confirm")[0] == 0
@@ -201,7 +185,7 @@ def test_copying_gives_way_to_a_writer(events, monkeypatch):
             writer.start()
             assert changed.wait(60)
 
-    partitioning.partition(tell)
+    partitioning.partition(EVENTS, tell)
     writer.join()
     assert waited.is_set()
     assert InstanceEvent.objects.get(id=event_id).subnet == "written"
@@ -211,10 +195,10 @@ def test_late_events_leave_the_default_partition(events):
     run("--confirm")
     instance = make_instance()
     late = make_event(instance=instance, occurred_at=utc("2026-01-31T23:59:59"))
-    assert value(f"SELECT id FROM {DEFAULT}") == late.id
+    assert value(f"SELECT id FROM {EVENTS.default}") == late.id
     assert run("--plan")[1][-1]["step"] == "add the partition of 2026-01"
     assert run("--confirm")[0] == 0
-    assert value(f"SELECT id FROM {Month(2026, 1).partition}") == late.id
+    assert value(f"SELECT id FROM {EVENTS.partition(Month(2026, 1))}") == late.id
     instance.delete()
     assert all_rows() == events
 
@@ -222,25 +206,26 @@ def test_late_events_leave_the_default_partition(events):
 def test_months_to_come_have_partitions(events):
     run("--confirm")
     this = Month.of(now())
-    assert all(exists(this.later(months).partition) for months in range(4))
+    assert all(exists(EVENTS.partition(this.later(months))) for months in range(4))
 
 
-def test_a_month_goes_to_a_file_and_comes_back(events, tmp_path):
+@pytest.mark.parametrize("name", ["april.csv.gz", "april.parquet"])
+def test_a_month_goes_to_a_file_and_comes_back(events, tmp_path, name):
     """What came of the month meanwhile stays, and what was stored twice is there once."""
     run("--confirm")
-    path = tmp_path / "april.csv.gz"
+    path = tmp_path / name
     assert run("--detach", "2026-04", "--output", str(path)) == (
         0, [{"month": "2026-04", "rows": 14, "file": str(path)}],
     )  # fmt: skip
     assert len(all_rows()) == len(events) - 14
-    assert not exists(Month(2026, 4).partition)
+    assert not exists(EVENTS.partition(Month(2026, 4)))
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
-    row = dict(zip(partitioning.columns().split(", "), events[20], strict=True))
+    row = dict(zip(columns(EVENTS).split(", "), events[20], strict=True))
     InstanceEvent.objects.create(**row | {"id": None})
     late = make_event(instance=make_instance(), occurred_at=utc("2026-04-11T11:00:00"))
     assert run("--attach", str(path)) == (0, [{"month": "2026-04", "rows": 15}])
     assert [one for one in all_rows() if one[0] != late.id] == events
-    assert value(f"SELECT count(*) FROM {DEFAULT}") == 0
+    assert value(f"SELECT count(*) FROM {EVENTS.default}") == 0
     assert run("--attach", str(path))[0] == 2
 
 
@@ -252,10 +237,10 @@ def test_detaching_goes_on_where_it_was_interrupted(events, tmp_path, monkeypatc
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "_load", killed)
+        patch.setattr(files, "load", killed)
         with pytest.raises(KilledError):
             archive.detach(Month(2026, 4), path)
-    assert exists(Month(2026, 4).partition)
+    assert exists(EVENTS.partition(Month(2026, 4)))
     assert not path.exists()
     assert run("--detach", "2026-04", "--output", str(path))[0] == 0
     assert run("--attach", str(path))[0] == 0
@@ -295,7 +280,7 @@ def test_an_event_that_comes_while_its_month_is_detached_brings_it_back(
     monkeypatch.setattr(archive, "alter_table", detach_late)
     assert run("--detach", "2026-04", "--output", str(tmp_path / "x"))[0] == 2
     assert [one for one in all_rows() if one[0] <= events[-1][0]] == events
-    assert f"{TABLE}_p2026_04" in explained("occurred_at = '2026-04-02 00:00+00'")
+    assert f"{TABLE}_p2026_04" in explained(EVENTS, "occurred_at = '2026-04-02 00:00+00'")
 
 
 def test_erased_customers_do_not_come_back(events, tmp_path):
@@ -340,11 +325,26 @@ def test_what_makes_no_sense_of_a_partitioned_table_is_refused(events, tmp_path)
     assert run("--detach", str(Month.of(now())), "--output", str(path))[0] == 2
     assert run("--detach", "2020-01", "--output", str(path))[0] == 2
     assert run("--attach", str(path))[0] == 2
-    for content in (b"no gzip", archive.gzip.compress(b"a,b\n1,2\n")):
+    for content in (b"no gzip", gzip.compress(b"a,b\n1,2\n")):
         path.write_bytes(content)
         assert run("--attach", str(path))[0] == 2
     assert run("--detach", "2026-04", "--output", str(path))[0] == 2
     assert all_rows() == events
+
+
+def test_parquet_that_makes_no_sense_is_refused(events, tmp_path, monkeypatch):
+    run("--confirm")
+    path = tmp_path / "april.parquet"
+    path.write_bytes(b"no Parquet")
+    assert run("--attach", str(path)) == (2, [])
+    pq.write_table(pyarrow.table({"id": [1]}), path)
+    assert run("--attach", str(path)) == (2, [])
+    path.unlink()
+    monkeypatch.setattr(files, "is_installed", lambda: False)
+    assert run("--detach", "2026-04", "--output", str(path)) == (2, [])
+    assert run("--attach", str(path)) == (2, [])
+    assert all_rows() == events
+    assert not path.exists()
 
 
 def test_a_table_that_has_more_than_its_twin_would_is_left_alone(events):
@@ -352,4 +352,4 @@ def test_a_table_that_has_more_than_its_twin_would_is_left_alone(events):
         cursor.execute(f"CREATE VIEW some_view AS SELECT * FROM {TABLE}")
     assert {"obstacle": "view some_view"} in run("--plan")[1]
     assert run("--confirm") == (2, [])
-    assert not exists(TWIN)
+    assert not exists(EVENTS.twin)
