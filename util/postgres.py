@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+)
 from psycopg2 import extensions
 
 _SLICE_SECONDS = 0.5
@@ -44,6 +50,12 @@ def _require_writable() -> None:
         cursor.execute("SELECT current_setting('transaction_read_only')::bool")
         if cursor.fetchone()[0]:
             raise OperationalError("The database takes no changes")
+
+
+def violated_constraint(error: IntegrityError) -> str:
+    """Return the name of the constraint that a statement or a commit violated; empty if unknown."""
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None) or ""
 
 
 def is_away(error: BaseException) -> bool:

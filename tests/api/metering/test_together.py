@@ -168,6 +168,40 @@ def test_image_change_during_a_calculation_is_not_lost(environment):
     assert StaleUsage.objects.exists()
 
 
+def test_mark_that_a_calculation_has_not_read_is_not_deleted_by_it(environment, monkeypatch):
+    """Another connection commits it after the marks were read and before they are deleted."""
+    image = environment.plain_image()
+    environment.instance("on 10T01, off 10T02")
+    environment.instance("on 11T01, off 11T02", image=image)
+    recalculate.recalculate_runs_of_all_accounts()
+    recalculate.recalculate_stale_usage()
+    assert environment.totals(10, 11) == [1, 0]
+    factories.make_stale(user=environment.user, first_day=day(10), last_day=day(10))
+    original, read = usage._marks, []
+
+    def marks(user_id):
+        found = original(user_id)
+        if not read:
+            read.append(found)
+            in_threads(change)
+        return found
+
+    def change():
+        change_images(
+            image_ids=[image.id],
+            change=lambda found: factories.set_rhel(found, True),
+            reason=ImageFact.Reason("inspection"),
+        )
+
+    monkeypatch.setattr(usage, "_marks", marks)
+    changes = usage.calculate_usage(user_id=environment.user.id)
+    assert (len(read), len(read[0]), changes.calculated) == (1, 1, 1)
+    assert environment.totals(10, 11) == [1, None]
+    recalculate.recalculate_stale_usage()
+    assert environment.totals(10, 11) == [1, 1]
+    assert not StaleUsage.objects.exists()
+
+
 def test_run_stored_while_its_image_changes(environment):
     """The change has not seen the run, and the calculation waits until it sees the change."""
     image = environment.plain_image()

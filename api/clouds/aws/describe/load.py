@@ -43,12 +43,16 @@ from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
 from api.models import Cause, CloudType, DescribeRun
 from api.models.locking import lock_users
+from util import postgres
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
 INSTANCES_AT_ONCE = 2000
 """About how many instances are stored in one transaction."""
+
+IMAGE_OF_INSTANCE = "api_instance_machine_image_id_"
+"""How the name begins of the constraint that an instance's image exists; Django adds a hash."""
 
 
 def store_all(account_scan: AccountScan, scans: Sequence[RegionScan]) -> None:
@@ -84,7 +88,9 @@ def _store_together_or_apart(account_scan: AccountScan, group: Sequence[RegionSc
         try:
             return store_region_scans(account_scan, group)
         except IntegrityError as error:
-            logger.info("What a region shows changed while it was stored: %s", error)
+            if not postgres.violated_constraint(error).startswith(IMAGE_OF_INSTANCE):
+                raise
+            logger.info("An image was erased while a region that uses it was stored: %s", error)
             return store_region_scans(account_scan, group)
     except OperationalError:
         # It would concern all of them.

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from django.db import IntegrityError, OperationalError
+from django.db import OperationalError, connection, transaction
 
+from api.accounts.erasure import erase_instances
 from api.clouds.aws.describe import load, read, sync
 from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
 from api.clouds.aws.describe.sync import reconcile_accounts
@@ -16,7 +17,7 @@ from api.models import CloudAccount, DescribeRun, Instance, InstanceEvent
 from tests.api.clouds.aws.describe.scans import INSPECT, NOW, describe, ec2, later
 from tests.api.clouds.aws.testbed import at, events, runs
 from tests.factories import make_aws_account, make_aws_image, make_event, make_instance
-from tests.threads import NoThreads
+from tests.threads import NoThreads, in_threads
 
 pytestmark = pytest.mark.usefixtures("database_clock", "regions")
 
@@ -163,25 +164,49 @@ def test_a_region_that_cannot_be_stored_spoils_no_other_one(testbed, monkeypatch
     }
 
 
-def test_an_image_that_is_erased_meanwhile(testbed, monkeypatch):
+@pytest.mark.django_db(transaction=True)
+def test_an_image_that_is_erased_meanwhile(transactional_db, testbed, monkeypatch):
     """It goes with the last customer who used it, between two statements of the scan."""
-    ami = make_aws_image(cloud_image_id=testbed.image())
-    running = testbed.instance(ami.cloud_image_id)
-    original, erased = load.save_images, []
+    ami_id = testbed.image()
+    running = testbed.instance(ami_id)
+    other = make_aws_account()
+    make_instance(account=other, image=make_aws_image(cloud_image_id=ami_id))
+    original, attempts = load.save_images, []
 
     def save_images(wanted):
         saved = original(wanted)
-        if not erased:
-            erased.append(ami.id)
-            # As of another transaction, for which foreign keys are looked at when instances come.
-            raise IntegrityError("is not present in table api_machineimage")
+        attempts.append(saved.known[ami_id].id)
+        if len(attempts) == 1:
+            in_threads(erase)
         return saved
+
+    def erase():
+        with transaction.atomic():
+            erase_instances(other)
 
     monkeypatch.setattr(load, "save_images", save_images)
     describe(testbed)
-    assert erased
+    assert len(set(attempts)) == len(attempts) == 2
     assert [event[:2] for event in events()] == [(running, "power_on")]
+    assert Instance.objects.get().machine_image_id == attempts[1]
     assert set(DescribeRun.objects.values_list("outcome", flat=True)) == {"ok"}
+
+
+def test_another_violated_constraint_is_an_error_of_its_region(testbed, regions, monkeypatch):
+    """Only what is known to pass is tried again."""
+    attempts = []
+
+    def save_facts(_):
+        attempts.append(1)
+        DescribeRun.objects.create(cloud_account_id=-1, started_at=NOW)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    monkeypatch.setattr(load, "save_facts", save_facts)
+    with pytest.raises(AwsError):
+        describe(testbed)
+    # All regions at once, then each of them alone.
+    assert len(attempts) == 1 + len(regions)
 
 
 def test_a_database_that_is_busy_is_no_matter_of_one_region(testbed, monkeypatch):
