@@ -46,10 +46,10 @@ def calculate_usage(
     """Calculate a customer's stale days, and those days of ``missing`` that have no row.
 
     ``with_unsummed`` also those that have a row without sums that hold, the newest of them.
-    Never calculates a day of the future; of the days before the customer joined only those that
-    have a row already or are asked for by ``missing``. One transaction, under the customer's
-    metering lock; without ``wait`` it gives up if the lock is taken. Nothing happens for a customer
-    who is gone.
+    Calculates no day of the future, nor a stale one before the customer joined, unless it has a row
+    already: a worker whose clock is ahead may have stored it (decision 41). One transaction, under
+    the customer's metering lock; without ``wait`` it gives up if the lock is taken. Nothing happens
+    for a customer who is gone.
     """
     if wait:
         lock_metering(user_id)
@@ -102,9 +102,8 @@ def _marks(user_id: int) -> list[Mark]:
 def _stored_days(user_id: int, ranges: Sequence[Days]) -> set[date]:
     if not ranges:
         return set()
-    today = clock.today()
     first = min(days.first for days in ranges)
-    last = max(today if days.last is None else days.last for days in ranges)
+    last = max(days.last or date.max for days in ranges)
     rows = ConcurrentUsage.objects.filter(user_id=user_id, date__range=(first, last))
     return set(rows.values_list("date", flat=True))
 
@@ -123,7 +122,8 @@ def _wanted(
         first, last = mark.days
         until = today if last is None else min(last, today)
         wanted.update(each_day(max(first, joined), until))
-        wanted.update(day for day in stored if first <= day <= until)
+        # Also of days that, by this worker's clock, are still to come: the mark goes.
+        wanted.update(day for day in stored if first <= day <= (last or date.max))
     for first, last in missing:
         until = today if last is None else min(last, today)
         wanted.update(day for day in each_day(first, until) if day not in stored)

@@ -62,6 +62,23 @@ def test_future_days_never_are(environment):
     assert calculate(environment, missing=[Days(day(13), None)]).calculated == 0
 
 
+@pytest.mark.parametrize("text", ["on 12T12, off 13T02", "on 13T02", "on 13T02, off 13T03"])
+def test_a_worker_whose_clock_is_behind_leaves_no_day_wrong(environment, text):
+    """Decision 41: the day has a row already, of a worker for which it has begun.
+
+    The mark goes, so the row has to be right, though by this worker's clock the day is to come.
+    """
+    image = environment.image()
+    environment.recalculate("13T00:01")
+    assert environment.total(13) == 0
+    instance = environment.instance(text, image=image)
+    recalculate_runs(user_id=environment.user.id, instance_ids=[instance.id])
+    assert environment.total(13) is None
+    environment.settle("12T23:57")
+    assert not StaleUsage.objects.exists()
+    assert environment.total(13) == 1
+
+
 def test_by_default_all_days_since_joining_are_looked_for(environment):
     """Decision 39."""
     User.objects.filter(id=environment.user.id).update(date_joined=at("07T23"))

@@ -20,7 +20,7 @@ from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.selectors import load_accounts
 from api.clouds.aws.spans import Span, clip, overlap
 from api.models import AuditFinding, TrailDigest
-from util import clock
+from util import clock, postgres
 from util.parallel import in_parallel
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def _check_files(keys: Iterable[TrailKey]) -> None:
 
 def _holes(accounts: Sequence[str], within: Span) -> Iterator[Finding]:
     """Yield the hours of a day for which there should be a digest, and is none."""
-    due = Span(within.start, min(within.end, clock.now() - DUE_AFTER))
+    due = Span(within.start, min(within.end, postgres.now() - DUE_AFTER))
     known = load_accounts(accounts)
     metered = metered_spans(known.values())
     for (account, region), spans in _chains(accounts, within).items():

@@ -28,7 +28,7 @@ from api.clouds.aws.cloudtrail.object_keys import Kind
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.selectors import real_accounts
 from api.models import AuditFinding
-from util import clock
+from util import postgres
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,10 @@ LOOK_BACK_DAYS = 14
 """For how long a day is looked at again that could not be audited in time."""
 
 CLOCKS_APART = timedelta(minutes=5)
-"""By how much the clock of a worker may be ahead of those of others (decision 41).
+"""By how much PostgreSQL's clock may be ahead of S3's (decision 41).
 
-What S3 modified since, by its own clock, may not have been listed, so it is not called audited.
+What S3 modified since, by its own clock, may not have been listed, so it is not called audited. The
+clocks of workers do not matter.
 """
 
 POSITION = "audit-logs-position"
@@ -84,7 +85,8 @@ class _Walk:
     @classmethod
     def begin(cls) -> "_Walk":
         """Go on with the walk that was interrupted, or begin a new one."""
-        days = audit_store.days_to_audit(clock.today(), most=LOOK_BACK_DAYS)
+        now = postgres.now()
+        days = audit_store.days_to_audit(now.date(), most=LOOK_BACK_DAYS)
         kept = cache.get(POSITION)
         if kept and kept["days"] == [day.isoformat() for day in days]:
             return cls(
@@ -94,8 +96,7 @@ class _Walk:
                 unprocessed=kept["unprocessed"],
                 after=kept["after"],
             )
-        since = clock.now() - CLOCKS_APART
-        return cls(since=since, days=days, listed=dict.fromkeys(days, 0))
+        return cls(since=now - CLOCKS_APART, days=days, listed=dict.fromkeys(days, 0))
 
     def keep(self) -> None:
         """Remember how far it came."""
@@ -211,7 +212,7 @@ def _repair_digests(walk: _Walk, accounts: Sequence[str]) -> None:
 
 def _close(walk: _Walk) -> None:
     """Note what was audited. The last two days are looked at again, all others are closed."""
-    yesterday = clock.today() - timedelta(days=1)
+    yesterday = postgres.now().date() - timedelta(days=1)
     for day in walk.days:
         audit_store.note_audited(
             day, listed=walk.listed[day], since=walk.since, close=day < yesterday

@@ -12,7 +12,7 @@ from api.models import CloudAccount, CoverageDay, DescribeRun
 from tests.api.clouds.aws.testbed import ACCOUNT, at
 from tests.generators import cloudtrail as trail
 
-pytestmark = pytest.mark.usefixtures("queued")
+pytestmark = pytest.mark.usefixtures("queued", "one_clock")
 
 
 @pytest.fixture

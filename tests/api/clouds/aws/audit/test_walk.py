@@ -18,6 +18,7 @@ from api.tasks.aws import AUDIT_LOGS
 from api.tasks.aws import audit_logs as audit_logs_task
 from tests.api.clouds.aws.testbed import ACCOUNT, BUCKET, at, events, make_account
 from tests.generators import cloudtrail as trail
+from util import postgres
 
 pytestmark = pytest.mark.usefixtures("queued", "one_clock")
 
@@ -158,6 +159,20 @@ def test_a_late_file_is_not_taken_for_audited_by_a_worker_whose_clock_is_ahead(t
     listed = [one._replace(modified_at=arrived[one.name]) for one in trail_listing.objects(folder)]
     assert len(listed) == 2
     assert [one.name for one in audit_store.unprocessed(listed, bucket=BUCKET)] == [late]
+
+
+@pytest.mark.parametrize("worker_at", [at(11, 40, day=4), at(12, day=9), at(12, day=1)])
+def test_the_clock_of_a_worker_decides_nothing(testbed, monkeypatch, worker_at):
+    """Neither which days are compared, nor which are closed, nor since when (decision 41)."""
+    testbed.ingest(trail.terminate_instances("i-1", at=at(3)), key=key_of("Good"))
+    run_audit(day=3)
+    monkeypatch.setattr(postgres, "now", lambda: at(12, day=4))
+    with time_machine.travel(worker_at, tick=False):
+        done = audit_logs(seconds=60)
+    assert done.days[-2:] == [at(0, day=2).date(), at(0, day=3).date()]
+    last = AuditedDay.objects.filter(closed_at__isnull=False).latest("day")
+    assert (last.day, last.closed_at) == (at(0, day=2).date(), at(11, 55, day=4))
+    assert IngestHour.objects.get().audited_at == at(11, 55, day=4)
 
 
 def test_what_is_no_log_of_cloudtrail_s_is_left_alone(testbed):
