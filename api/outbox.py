@@ -11,9 +11,11 @@ import json
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F
 from django.db.models.functions import Now
@@ -122,7 +124,7 @@ def claim(link: TaskLink | None, *, again: bool, within: float = 0) -> bool:
 
     It is not if it was done already, or if a newer one about the same thing was done or will be:
     then this one, if it is here ``again``, is only late. It is not taken for lost ``within`` so
-    many seconds.
+    many seconds, and the time that any entry is waited for.
     """
     if link is None:
         return True
@@ -144,30 +146,35 @@ def finish(link: TaskLink | None) -> None:
 
 
 @contextmanager
-def run(
-    request: Any, *, within: float = 0, final: tuple[type[Exception], ...] = ()
-) -> Iterator[bool]:
+def run(request: Any, *, final: tuple[type[Exception], ...] = ()) -> Iterator[bool]:
     """Do a task's work in this block, if that is what it yields, and then its entry is done.
 
-    ``request`` is the running task's, ``within`` the seconds that the work may take. The entry is
-    done after a ``final`` error, too, which will not pass; after others it will be repeated, but
-    not sooner than they ask for.
+    ``request`` is the running task's. While the block works the entry is not taken for lost; soon
+    afterwards it is, if the worker was lost and Redis with it. The entry is done after a ``final``
+    error, too, which will not pass; after others it will be repeated, but not sooner than they ask
+    for.
     """
     link = TaskLink.of(request.headers)
-    wanted = claim(link, again=request.retries > 0, within=within)
+    wanted = claim(link, again=request.retries > 0, within=settings.INBOX_LEASE_SECONDS)
     try:
-        with failures_noted(link):
+        with failures_noted(link), _claim_kept(link if wanted else None):
             yield wanted
     except final:
         finish(link)
         raise
     except Exception as error:
         if link is not None and wanted:
-            # Its repetition waits in Redis, and may be lost there: no longer ``within``.
             _expect_nothing_for(link, seconds_asked_for(error))
         raise
     if wanted:
         finish(link)
+
+
+def _claim_kept(link: TaskLink | None) -> AbstractContextManager[None]:
+    if link is None:
+        return nullcontext()
+    renew = partial(_expect_nothing_for, link, settings.INBOX_LEASE_SECONDS)
+    return stored_work.renewed(renew, link.key)
 
 
 @contextmanager

@@ -4,20 +4,28 @@ Each row says in ``queued_at`` when a task was last queued for it. All times are
 """
 
 import datetime
-from collections.abc import Iterator
+import logging
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 
 from util.tasks import publishing_must_succeed
 
+logger = logging.getLogger(__name__)
+
 KEPT = datetime.timedelta(days=30)
 """How long it is known when work was done."""
 
 PRUNED_AT_ONCE = 10_000
+
+RENEWALS = 3
+"""How often a claim is renewed before it would end."""
 
 
 def seems_lost(queued_at: str, since: str) -> str:
@@ -56,3 +64,37 @@ def prune(done: QuerySet[Any], column: str) -> int:
     """Delete rows that were done 30 days ago, by that column, a bounded number; return how many."""
     expired = done.filter(**{f"{column}__lt": Now() - KEPT}).values("pk")[:PRUNED_AT_ONCE]
     return done.model._default_manager.filter(pk__in=expired).delete()[0]
+
+
+@contextmanager
+def renewed(renew: Callable[[], Any], what: str) -> Iterator[None]:
+    """Renew a claim of ``INBOX_LEASE_SECONDS`` from a thread while the block works, however long.
+
+    Where the worker is lost with the block, the claim soon ends.
+    """
+    done = threading.Event()
+    renewer = threading.Thread(target=_renew, args=(renew, what, done), daemon=True)
+    renewer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewer.join()
+
+
+def _renew(renew: Callable[[], Any], what: str, done: threading.Event) -> None:
+    pause = settings.INBOX_LEASE_SECONDS / RENEWALS
+    # Most work is done long before; then no connection is made, nor what stands for one.
+    if done.wait(pause):
+        return
+    try:
+        while True:
+            try:
+                renew()
+            except (DatabaseError, InterfaceError):
+                logger.warning("The claim of %s was not renewed", what, exc_info=True)
+                connection.close()
+            if done.wait(pause):
+                return
+    finally:
+        connection.close()

@@ -12,17 +12,15 @@ message is idempotent.
 import datetime
 import logging
 import random
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import DatabaseError, connection
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
@@ -31,6 +29,7 @@ from api.models.inbox import UNFINISHED
 from api.sources.client import SourcesMissingError, SourcesRefusedError
 from api.sources.customers import QUEUES
 from api.sources.inbox import CHILD_TASK_HEADER, INBOX_ID_HEADER, State, publish_later
+from util import stored_work
 from util.locks import advisory_key
 from util.task_starts import MOST_LOST
 from util.tasks import (
@@ -43,9 +42,6 @@ from util.tasks import (
 from util.time_limit import TimeLimitReached
 
 logger = logging.getLogger(__name__)
-
-RENEWALS = 3
-"""How often a lease is renewed before it would end."""
 
 BROKER_PAUSE_SECONDS = 5
 """How long a message rests whose child tasks the broker did not take."""
@@ -395,36 +391,12 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:REASON_LENGTH]
 
 
-@contextmanager
-def _kept_lease(message: InboxMessage) -> Iterator[None]:
-    """Renew the lease from a thread until the work is done, however long that takes."""
-    done = threading.Event()
-    renewer = threading.Thread(
-        target=_renew, args=(message.id, message.lease_token, done), daemon=True
-    )
-    renewer.start()
-    try:
-        yield
-    finally:
-        done.set()
-        renewer.join()
+def _kept_lease(message: InboxMessage) -> AbstractContextManager[None]:
+    """Renew the lease until the work is done."""
+    mine = InboxMessage.objects.filter(id=message.id, lease_token=message.lease_token)
 
+    def renew() -> None:
+        until = Now() + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
+        mine.update(lease_until=until)
 
-def _renew(inbox_id: int, token: uuid.UUID, done: threading.Event) -> None:
-    pause = settings.INBOX_LEASE_SECONDS / RENEWALS
-    # Most work is done long before; then no connection is made, nor what stands for one.
-    if done.wait(pause):
-        return
-    try:
-        while True:
-            until = Now() + datetime.timedelta(seconds=settings.INBOX_LEASE_SECONDS)
-            mine = InboxMessage.objects.filter(id=inbox_id, lease_token=token)
-            try:
-                mine.update(lease_until=until)
-            except DatabaseError:
-                logger.warning("The lease of message %s was not renewed", inbox_id, exc_info=True)
-                connection.close()
-            if done.wait(pause):
-                return
-    finally:
-        connection.close()
+    return stored_work.renewed(renew, str(message))

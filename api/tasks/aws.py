@@ -89,7 +89,7 @@ def replay_logs(
 def initial_aws_describe_instances(self: Any, aws_cloud_account_id: int) -> None:
     """Describe all instances of an account."""
     # What AWS refuses for good is looked at again by the next reconciliation.
-    with outbox.run(self.request, within=LONG.hard, final=(AwsError,)) as wanted:
+    with outbox.run(self.request, final=(AwsError,)) as wanted:
         if wanted:
             repeated = self.request.retries > 0
             sync.describe_account(account_id=int(aws_cloud_account_id), resume=repeated)

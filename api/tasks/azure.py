@@ -24,7 +24,7 @@ WITHIN_THE_PERIOD = RetryPolicy(errors=(TransientCloudError,), total_seconds=900
 )
 def initial_azure_vm_discovery(self: Any, azure_cloud_account_id: int) -> None:
     """Poll an account for the first time, or again because somebody asks for it."""
-    with outbox.run(self.request, within=LONG.hard) as wanted:
+    with outbox.run(self.request) as wanted:
         if wanted:
             discover_account(account_id=int(azure_cloud_account_id), **_attempt(self))
 

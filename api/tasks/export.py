@@ -10,6 +10,6 @@ from util.tasks import LONG, task
 @task("api.tasks.run_export_job", bind=True, limit=LONG)
 def run_export_job(self: Any, job_id: int) -> None:
     """Write the file of an export job; repeated until it is done."""
-    with outbox.run(self.request, within=LONG.hard) as wanted:
+    with outbox.run(self.request) as wanted:
         if wanted:
             run_job(job_id)

@@ -89,7 +89,7 @@ def launch_inspection_instance(ami_id: str, snapshot_copy_id: str) -> None:
 @translated
 def inspect_snapshot(self: Any, ami_id: str, snapshot_copy_id: str) -> None:
     """Look into a copied disk without an instance."""
-    with outbox.run(self.request, within=LONG.hard, final=direct.FINAL) as wanted:
+    with outbox.run(self.request, final=direct.FINAL) as wanted:
         if wanted:
             direct.inspect_snapshot(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
 

@@ -12,7 +12,7 @@ from util.tasks import LONG, task
 @task("api.tasks.run_operator_action", limit=LONG, bind=True)
 def run_operator_action(self: Any, action_id: int) -> None:
     """Work on what an operator started, and leave what takes too long to another task."""
-    with outbox.run(self.request, within=LONG.hard) as wanted:
+    with outbox.run(self.request) as wanted:
         if wanted and log.work(action_id):
             log.go_on(action_id)
 

@@ -413,7 +413,7 @@ _SOURCES = _group(
     _text("LISTENER_TOPIC", "platform.sources.event-stream", "topic that is consumed"),
     _text("LISTENER_GROUP_ID", "cloudmeter_ci", "consumer group"),
     _text("LISTENER_HEARTBEAT_FILE", None, "file that the listener touches every few seconds"),
-    _int("INBOX_LEASE_SECONDS", 30, "when the message of a lost worker is taken over", **_POSITIVE),
+    _int("INBOX_LEASE_SECONDS", 30, "when the work of a lost worker is taken over", **_POSITIVE),
     _int(
         "INBOX_REQUEUE_SECONDS", 60, "when a queued message's task is taken for lost", **_POSITIVE
     ),
