@@ -77,7 +77,7 @@ class Customer:
 
     def ingest(self, messages: Sequence[Message]) -> int:
         """Ingest messages, ten at a time as they come from SQS; gives how many were done with."""
-        with mock.patch.object(read, "_fetch", self.fetch):
+        with mock.patch.object(read, "fetch", self.fetch):
             return sum(
                 len(ingest(messages[first : first + 10])) for first in range(0, len(messages), 10)
             )
@@ -229,7 +229,7 @@ class Sparse(Customer, Suite):
         ]
         done = replay.Report()
         with (
-            mock.patch.object(read, "_fetch", self.fetch),
+            mock.patch.object(read, "fetch", self.fetch),
             mock.patch.object(replay, "everything", return_value=iter(listed)),
         ):
             replay.replay_folder(

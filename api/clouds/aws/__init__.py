@@ -4,5 +4,6 @@
 ``provisioning``, ``cloudtrail``, ``audit``, ``describe`` and ``inspection``. They share ``session``
 with ``arn``, ``policy``, ``errors`` and ``response_parsers``, to talk to AWS; ``selectors`` and
 ``images``, for what is stored; ``spans``, ``metered_times`` and ``backlog``, for when accounts were
-metered and whether ingest works. ``definitions`` stores the sizes of instance types.
+metered and whether ingest works; ``notified_files``, for what S3 notifies to our queues.
+``definitions`` stores the sizes of instance types.
 """

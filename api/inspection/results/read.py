@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from django.conf import settings
 
 from api.clouds.aws.cloudtrail.s3_notifications import (
@@ -18,22 +18,18 @@ from api.clouds.aws.cloudtrail.s3_notifications import (
     UnreadableBodyError,
     parse_notification,
 )
-from api.clouds.aws.provisioning import queues
+from api.clouds.aws.notified_files import TooLargeError, consume, fate, fetch, together_or_apart
 from api.clouds.aws.provisioning.notifying_buckets import results_bucket
 from api.clouds.aws.provisioning.queues import Message
-from api.clouds.aws.session import s3
 from api.inspection.request import start_waiting
 from api.inspection.results.parse import Result, UnreadableResultError, parse_result
 from api.inspection.results.save import save_results
-from util import metrics, postgres
+from util import metrics
 from util.batches import batched_by_size
 
 logger = logging.getLogger(__name__)
 
 HOLD_SECONDS = 60
-MAX_OBJECT = 32 * 1024 * 1024
-"""Bytes of a result file at most; those of real disks have some kilobytes."""
-
 BYTES_AT_ONCE = 8 * 1024 * 1024
 FILES_AT_ONCE = 100
 """How much is saved in one transaction, and in memory at the same time, beside one file more."""
@@ -75,14 +71,9 @@ def persist_results() -> Outcome:
     bucket = results_bucket()
     outcome = Outcome()
     limit = settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT
-    for messages in queues.receive(bucket, limit=limit, seconds=HOLD_SECONDS):
-        with queues.held(bucket, messages, seconds=HOLD_SECONDS):
-            done = _work_on(messages, outcome)
-        try:
-            queues.delete(bucket, done)
-        except (ClientError, BotoCoreError) as error:
-            # They will be shown again, and change nothing then.
-            logger.warning("Messages that were worked on stay on the queue: %s", error)
+    for batch in consume(bucket, _work_on, limit=limit, seconds=HOLD_SECONDS):
+        outcome.successes += batch.successes
+        outcome.failures += batch.failures
     _RESULTS.labels("success").inc(len(outcome.successes))
     _RESULTS.labels("failure").inc(len(outcome.failures))
     if outcome.successes:
@@ -98,8 +89,8 @@ class _File(NamedTuple):
     result: Result
 
 
-def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
-    """Store what messages announce; returns those to be deleted."""
+def _work_on(messages: Sequence[Message]) -> tuple[Outcome, list[Message]]:
+    """Store what messages announce; return what became of them, and those to be deleted."""
     tests, deliveries = [], []
     for delivery in map(_open, messages):
         message = delivery.message
@@ -113,14 +104,16 @@ def _work_on(messages: Sequence[Message], outcome: Outcome) -> list[Message]:
     for some in batched_by_size(
         files, size_of=lambda file: file.result.size, limit=BYTES_AT_ONCE, most=FILES_AT_ONCE
     ):
-        _save_together_or_apart(some)
+        for _ in together_or_apart(_save, some, _refuse):
+            pass
+    outcome = Outcome()
     for delivery in deliveries:
         if delivery.problem is None:
             outcome.successes.append(delivery.message)
         else:
             outcome.failures.append(delivery.message)
             _report(delivery)
-    return tests + [one.message for one in deliveries if one.problem is None]
+    return outcome, [*tests, *outcome.successes]
 
 
 def _open(message: Message) -> _Delivery:
@@ -136,7 +129,7 @@ def _read(delivery: _Delivery) -> Iterator[_File]:
     """Yield the files that a message announces; it stays if one of them cannot be read whole."""
     for notified in delivery.notified:
         try:
-            result = parse_result(_fetch(notified))
+            result = parse_result(fetch(notified).data)
         except Exception as error:
             delivery.problem = error
             continue
@@ -145,38 +138,23 @@ def _read(delivery: _Delivery) -> Iterator[_File]:
         yield _File(delivery, result)
 
 
-def _fetch(notified: NotifiedObject) -> bytes:
-    answer = s3().get_object(Bucket=notified.bucket, Key=notified.key)
-    if answer["ContentLength"] > MAX_OBJECT:
-        raise UnreadableResultError(f"{answer['ContentLength']} bytes")
-    data: bytes = answer["Body"].read()
-    return data
+def _save(files: Sequence[_File]) -> None:
+    save_results([file.result for file in files])
 
 
-def _save_together_or_apart(files: Sequence[_File]) -> None:
-    """Save all at once or, if that fails, each file for itself: so none can hinder others."""
-    try:
-        save_results([file.result for file in files])
-    except Exception as error:
-        if postgres.is_away(error):
-            raise
-        if len(files) == 1:
-            files[0].delivery.problem = error
-            return
-        logger.warning("Results of %s files failed together: %r", len(files), error)
-        for file in files:
-            _save_together_or_apart([file])
+def _refuse(file: _File, error: Exception) -> None:
+    file.delivery.problem = error
 
 
 def _report(delivery: _Delivery) -> None:
     message, problem = delivery.message, delivery.problem
-    last = message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
-    after = "goes to the dead letter queue" if last else "stays on the queue"
-    expected = isinstance(problem, UnreadableBodyError | UnreadableResultError | ClientError)
+    expected = isinstance(
+        problem, UnreadableBodyError | UnreadableResultError | TooLargeError | ClientError
+    )
     logger.error(
         "Message %s %s: %s: %r",
         message.id,
-        after,
+        fate(message),
         ", ".join(str(one) for one in delivery.notified) or message.body[:200],
         problem,
         exc_info=None if expected else problem,

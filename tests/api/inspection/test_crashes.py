@@ -64,7 +64,7 @@ OWN = [
     Place(names.LAUNCH, launch, "find_or_launch"),
     Place(names.LAUNCH, launch, "_record"),
     Place(names.LAUNCH),
-    Place(names.PERSIST, read, "_fetch"),
+    Place(names.PERSIST, read, "fetch"),
     Place(names.PERSIST, read, "save_results"),
     Place(names.PERSIST, queues, "delete"),
     Place(names.PERSIST),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from api.clouds.aws import notified_files
 from api.inspection.reinspection import reinspect_image
 from api.inspection.results import parse, read
 from api.inspection.results.parse import MAX_TEXT, UnreadableResultError, parse_result
@@ -449,6 +450,6 @@ def test_files_without_end_are_refused(testbed):
     image = testbed.begun("ami-1")
     many = {f"ami-{number}": {} for number in range(parse.MAX_IMAGES + 1)}
     testbed.deliver({"cloud": "aws", "images": many})
-    testbed.deliver(b'{"cloud": "aws", "images": {}}' + b" " * read.MAX_OBJECT)
+    testbed.deliver(b'{"cloud": "aws", "images": {}}' + b" " * notified_files.MAX_OBJECT)
     assert testbed.persist() == (0, 2)
     assert fresh(image).status == "inspecting"

@@ -1,9 +1,9 @@
 """Take CloudTrail's logs from the queue and store what they say (spec 04 §8).
 
-Read (``read``, ``parse``, ``records``) -> select (``filter``) -> ask EC2 (``enrich``) -> store
-(``load_by_customer``, ``load``), and record what became of each file (``ingest_log``). No database
-transaction is open while AWS is asked, and no lock is held but while rows are written. One
-bad record, file, message or account never stops the others.
+Receive (``notified_files``) -> read (``read``, ``parse``, ``records``) -> select (``filter``)
+-> ask EC2 (``enrich``) -> store (``load_by_customer``, ``load``), and record what became of each
+file (``ingest_log``). No database transaction is open while AWS is asked, and no lock is held but
+while rows are written. One bad record, file, message or account never stops the others.
 """
 
 import logging
@@ -17,17 +17,17 @@ from django.db import transaction
 
 from api.clouds import freshness
 from api.clouds.aws.cloudtrail import ingest_log, metrics
-from api.clouds.aws.cloudtrail.enrich import enrich
+from api.clouds.aws.cloudtrail.enrich import Enrichment, enrich
 from api.clouds.aws.cloudtrail.ingest_log import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError, store_files
 from api.clouds.aws.cloudtrail.read import Delivery, read_deliveries
 from api.clouds.aws.cloudtrail.selection import select_from_files
 from api.clouds.aws.errors import is_access_denied
+from api.clouds.aws.notified_files import consume, fate, together_or_apart
 from api.clouds.aws.provisioning import queues
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.models import CloudType, IngestObject
-from util import postgres
 from util.tasks import enqueue
 
 logger = logging.getLogger(__name__)
@@ -63,12 +63,8 @@ def analyze_log() -> Result:
     result = Result()
     bucket = trail_bucket()
     limit = settings.AWS_SQS_MAX_YIELD_COUNT
-    for messages in queues.receive(bucket, limit=limit):
-        with queues.held(bucket, messages, seconds=queues.hold_seconds(bucket)):
-            deliveries = work_on(messages)
-        done = [one.message for one in deliveries if one.trouble is None]
-        _delete(done)
-        result.successes += done
+    for deliveries in consume(bucket, _work_on_batch, limit=limit):
+        result.successes += [one.message for one in deliveries if one.trouble is None]
         result.failures += [one.message for one in deliveries if one.trouble is not None]
         _put_back([one.message for one in deliveries if _is_busy(one)])
     if result.taken >= limit and result.successes:
@@ -106,12 +102,9 @@ def _put_back(messages: Sequence[Message]) -> None:
         enqueue(ANALYZE_LOG, countdown=PUT_BACK_SECONDS + 1)
 
 
-def _delete(messages: Sequence[Message]) -> None:
-    try:
-        queues.delete(trail_bucket(), messages)
-    except (ClientError, BotoCoreError) as error:
-        # They will be shown again, and change nothing then.
-        logger.warning("Messages that were worked on stay on the queue: %s", error)
+def _work_on_batch(messages: Sequence[Message]) -> tuple[list[Delivery], list[Message]]:
+    deliveries = work_on(messages)
+    return deliveries, [one.message for one in deliveries if one.trouble is None]
 
 
 def work_on(messages: Sequence[Message]) -> list[Delivery]:
@@ -150,23 +143,19 @@ def _store(file_results: Sequence[FileResult]) -> None:
     A database that is away is no fault of a file: raises its error (decision 44).
     """
     whole = [file_result for file_result in file_results if file_result.file.problem is None]
-    if not whole:
-        return
-    try:
-        select_from_files(whole)
-        enrichment = enrich([file_result.relevant for file_result in whole])
-    except Exception as error:
-        if postgres.is_away(error):
-            raise
-        if len(whole) == 1:
-            whole[0].file.problem = error
-            whole[0].file.outcome = IngestObject.Outcome.REJECTED
-            return
-        logger.warning("A batch of %s files failed and is taken apart: %r", len(whole), error)
-        for file_result in whole:
-            _store([file_result])
-    else:
-        store_files(whole, enrichment)
+    if whole:
+        for some, enrichment in together_or_apart(_select_and_enrich, whole, _refuse):
+            store_files(some, enrichment)
+
+
+def _select_and_enrich(file_results: Sequence[FileResult]) -> Enrichment:
+    select_from_files(file_results)
+    return enrich([file_result.relevant for file_result in file_results])
+
+
+def _refuse(file_result: FileResult, error: Exception) -> None:
+    file_result.file.problem = error
+    file_result.file.outcome = IngestObject.Outcome.REJECTED
 
 
 def _record_failures(deliveries: Sequence[Delivery]) -> None:
@@ -189,8 +178,7 @@ def _report(delivery: Delivery) -> None:
     if _is_busy(delivery):
         logger.warning("Message %s is put back into the queue: %s", message.id, delivery.trouble)
         return
-    last = message.receives >= settings.AWS_SQS_MAX_RECEIVE_COUNT
-    after = "goes to the dead letter queue" if last else "stays on the queue"
+    after = fate(message)
     if delivery.problem:
         logger.error("Message %s %s: %r", message.id, after, delivery.problem)
     for file in delivery.files:

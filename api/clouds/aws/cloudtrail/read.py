@@ -7,7 +7,6 @@ time. Whatever is wrong with one file or message concerns that one alone.
 import logging
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -22,9 +21,9 @@ from api.clouds.aws.cloudtrail.s3_notifications import (
     parse_notification,
 )
 from api.clouds.aws.errors import code_of, is_access_denied, is_transient
+from api.clouds.aws.notified_files import Content, TooLargeError, fetch
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.aws.selectors import load_accounts
-from api.clouds.aws.session import s3
 from api.models import IngestObject
 from util.parallel import in_parallel
 
@@ -32,13 +31,6 @@ logger = logging.getLogger(__name__)
 
 FETCHERS = 8
 """Objects that are fetched at the same time."""
-
-MAX_OBJECT = 32 * 1024 * 1024
-"""Bytes of an object at most; CloudTrail's own stay far below.
-
-As many as are fetched at the same time have to fit into a pod, beside the text of one (decision
-43).
-"""
 
 GZIP_TYPE = "application/x-gzip"
 
@@ -82,15 +74,6 @@ class Delivery:
     def trouble(self) -> Exception | None:
         """Why the message cannot be done with, if anything."""
         return self.problem or next((one.problem for one in self.files if one.problem), None)
-
-
-class Content(NamedTuple):
-    """An object as S3 gave it."""
-
-    data: bytes
-    content_type: str
-    etag: str
-    size: int
 
 
 def read_deliveries(messages: Sequence[Message]) -> list[Delivery]:
@@ -148,7 +131,7 @@ def _reason_to_skip(key: TrailKey | None, accounts: Container[str]) -> Skip | No
 
 
 def _read_files(files: Sequence[LogFile]) -> None:
-    for one, fetched in in_parallel(lambda file: _fetch(file.notified), files, threads=FETCHERS):
+    for one, fetched in in_parallel(lambda file: fetch(file.notified), files, threads=FETCHERS):
         try:
             _take(one, fetched.result())
         except ClientError as error:
@@ -156,23 +139,10 @@ def _read_files(files: Sequence[LogFile]) -> None:
         except UnreadableTextError as error:
             logger.error("%s is no log and never will be: %s", one.notified, error)
             one.outcome = Outcome.UNREADABLE
-        except TextTooLongError as error:
+        except (TextTooLongError, TooLargeError) as error:
             one.outcome, one.problem = Outcome.REJECTED, error
         except Exception as error:
             one.outcome, one.problem = Outcome.UNREADABLE, error
-
-
-def _fetch(notified: NotifiedObject) -> Content:
-    answer = s3().get_object(Bucket=notified.bucket, Key=notified.key)
-    size = answer["ContentLength"]
-    if size > MAX_OBJECT:
-        raise TextTooLongError(f"{size} bytes")
-    return Content(
-        data=answer["Body"].read(),
-        content_type=answer.get("ContentType", ""),
-        etag=answer.get("ETag", "").strip('"'),
-        size=size,
-    )
 
 
 def _take(one: LogFile, content: Content) -> None:

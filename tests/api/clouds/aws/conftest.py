@@ -78,7 +78,7 @@ def testbed(pipes_ready: AwsControl, db: None, monkeypatch: pytest.MonkeyPatch) 
 def logs(monkeypatch: pytest.MonkeyPatch, queued: Queued) -> LogsInMemory:
     """A bucket for logs that is only in memory; beside it there is an EC2 that knows nothing."""
     memory = LogsInMemory()
-    monkeypatch.setattr(read, "_fetch", memory.fetch)
+    monkeypatch.setattr(read, "fetch", memory.fetch)
     monkeypatch.setattr(enrich, "describe_instances", lambda *_: iter(()))
     monkeypatch.setattr(enrich, "describe_images", lambda *_: iter(()))
     return memory

@@ -13,7 +13,7 @@ from api.clouds.aws.provisioning import queues
 from api.clouds.freshness import last_ingest, note_ingest
 from api.coverage.calculate import calculate_coverage
 from api.models import CloudAccount, CoverageDay
-from tests.api.clouds.aws.cloudtrail.test_poison import refusing
+from tests.api.clouds.aws.testbed import refusing
 from tests.api.metering.notation import at
 from tests.generators import cloudtrail as trail
 from util import clock
@@ -91,7 +91,7 @@ def test_acceptance_10_with_a_queue_and_a_bucket(testbed, queued, monkeypatch):
     CloudAccount.objects.update(enabled_at=clock.now() - timedelta(hours=2))
     key = testbed.deliver(trail.stop_instances("i-1"))
     with monkeypatch.context() as patched:
-        patched.setattr(read, "_fetch", refusing("SlowDown"))
+        patched.setattr(read, "fetch", refusing("SlowDown"))
         assert testbed.run()[0] == []
     queues.cache_lengths()
     assert "ingest_last_at_aws" not in cache

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from api.clouds.aws.cloudtrail import read
 from api.clouds.aws.cloudtrail.pipeline import work_on
 from api.clouds.aws.provisioning.queues import Message
@@ -173,3 +175,10 @@ def bodies(messages: Sequence[dict[str, str]]) -> list[str]:
 def unpacked(body: bytes) -> Any:
     """Read a log file."""
     return json.loads(gzip.decompress(body))
+
+
+def refusing(code):
+    def fetch(notified):
+        raise ClientError({"Error": {"Code": code}}, "GetObject")
+
+    return fetch

@@ -233,7 +233,7 @@ def test_nothing_that_a_notification_says_beside_the_name_keeps_a_log(
     (record if place == "eventTime" else record["s3"]["object"])[place] = value
     if is_missing:
         missing = ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
-        monkeypatch.setattr(read, "_fetch", Mock(side_effect=missing))
+        monkeypatch.setattr(read, "fetch", Mock(side_effect=missing))
     odd = replace(message, body=json.dumps(body))
     assert ingest([odd]) == [odd]
     assert IngestObject.objects.get().outcome == ("missing" if is_missing else "ok")

@@ -177,7 +177,7 @@ def test_scenario_13_a_malformed_file_among_others(testbed):
 def test_scenario_14_the_network_fails(testbed, monkeypatch):
     key = testbed.deliver(trail.terminate_instances("i-1", at=at(1)))
     with monkeypatch.context() as broken:
-        broken.setattr("api.clouds.aws.cloudtrail.read._fetch", _broken)
+        broken.setattr("api.clouds.aws.cloudtrail.read.fetch", _broken)
         successes, failures = testbed.run()
     assert successes == []
     assert [key in body for body in bodies(failures)] == [True]

@@ -7,14 +7,14 @@ import gzip
 import logging
 
 import pytest
-from botocore.exceptions import ClientError
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from prometheus_client import REGISTRY
 
+from api.clouds.aws import notified_files
 from api.clouds.aws.cloudtrail import enrich, load, read
 from api.models import IngestHour, IngestObject, Instance, MachineImage
-from tests.api.clouds.aws.testbed import BUCKET, QUEUE, at, bodies, events, runs
+from tests.api.clouds.aws.testbed import BUCKET, QUEUE, at, bodies, events, refusing, runs
 from tests.factories import make_aws_image
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched, log_file
@@ -137,7 +137,7 @@ def test_one_bad_file_of_a_message_does_not_stop_its_siblings(testbed, queued):
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
 def test_s3_in_trouble_keeps_the_message(testbed, monkeypatch, code):
     testbed.deliver(trail.stop_instances("i-1"))
-    monkeypatch.setattr(read, "_fetch", refusing(code))
+    monkeypatch.setattr(read, "fetch", refusing(code))
     assert [len(part) for part in testbed.run()] == [0, 1]
 
 
@@ -152,18 +152,11 @@ def test_s3_in_trouble_keeps_the_message(testbed, monkeypatch, code):
 )
 def test_what_s3_refuses_is_given_up(testbed, monkeypatch, caplog, code, outcome, level):
     key = testbed.deliver(trail.stop_instances("i-1"))
-    monkeypatch.setattr(read, "_fetch", refusing(code))
+    monkeypatch.setattr(read, "fetch", refusing(code))
     assert [len(part) for part in testbed.run()] == [1, 0]
     assert IngestObject.objects.get(key=key).outcome == outcome
     (line,) = [record for record in caplog.records if key in record.getMessage()]
     assert line.levelno == level
-
-
-def refusing(code):
-    def fetch(notified):
-        raise ClientError({"Error": {"Code": code}}, "GetObject")
-
-    return fetch
 
 
 REFUSALS = ["UnauthorizedOperation", "RequestLimitExceeded", "InternalError"]
@@ -282,7 +275,7 @@ def test_odd_records_are_named_in_the_log(testbed, caplog):
 
 
 def test_a_file_too_large_is_kept_for_an_operator(testbed, monkeypatch):
-    monkeypatch.setattr(read, "MAX_OBJECT", 10)
+    monkeypatch.setattr(notified_files, "MAX_OBJECT", 10)
     key = testbed.deliver(trail.stop_instances("i-1"))
     assert [len(part) for part in testbed.run()] == [0, 1]
     assert IngestObject.objects.get(key=key).outcome == "rejected"

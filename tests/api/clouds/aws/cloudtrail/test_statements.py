@@ -33,7 +33,7 @@ def statements(monkeypatch, records):
     key = trail.log_key(name=f"N{number()}")
     data = trail.log_file(records)
     content = read.Content(data, "", "", len(data))
-    monkeypatch.setattr(read, "_fetch", lambda notified: content)
+    monkeypatch.setattr(read, "fetch", lambda notified: content)
     message = Message("m", "r", trail.notification("b", key), datetime.now(UTC), 1)
     with CaptureQueriesContext(
         connection,
