@@ -79,9 +79,12 @@ WHERE message.topic = arrived.topic AND message."partition" = arrived.place
   AND message."offset" = arrived.number AND message.written_at <> arrived.written_at
 """
 
+_READY_SINCE = "GREATEST(head.not_before, head.received_at)"
+
 # The first unfinished message of each customer, if it may be worked on and no task for it was
-# queued for a while. A task that began, and whose lease ended, does not wait in a queue: it was
-# lost, at the latest, when Redis was, so the shortest wait is enough.
+# queued for a while. A message that failed may be worked on from the time of its repetition on, and
+# waits from then. A task that began, and whose lease ended, does not wait in a queue: it was lost,
+# at the latest, when Redis was, so the shortest wait is enough.
 _DUE = f"""
 SELECT head.id
 FROM (
@@ -95,7 +98,7 @@ WHERE head.not_before <= statement_timestamp()
   AND (head.queued_at IS NULL
        OR head.state = 'working' AND head.lease_until > head.queued_at
           AND statement_timestamp() - head.lease_until > %(wait)s
-       OR {stored_work.seems_lost("head.queued_at", since="head.received_at")})
+       OR {stored_work.seems_lost("head.queued_at", since=_READY_SINCE)})
 ORDER BY head.id
 LIMIT %(limit)s
 """  # noqa: S608 - made of constants

@@ -3,6 +3,7 @@
 import datetime
 import random
 import string
+from itertools import pairwise
 
 import pytest
 from django.core.management import call_command
@@ -220,6 +221,23 @@ class TestDue:
             if self.ids_due(queued):
                 found.append(second)
         assert found == [90], "a minute after the lease; then it may wait in a queue again"
+
+    def test_a_repetition_that_was_lost_waits_a_minute_however_old_it_is(self, queued):
+        """Issue 14: Redis lost the task of a failed message, which waited for ten minutes more."""
+        (inbox_id,) = store(received(value={"id": 1}))
+        time_passes(3600)
+        message = InboxMessage.objects.get(id=inbox_id)
+        InboxMessage.objects.update(state="failed", not_before=seconds_from_now(115))
+        inbox.publish_later(message, seconds=115)
+        found = []
+        for second in range(10, 1000, 10):
+            time_passes(10)
+            if self.ids_due(queued):
+                found.append(second)
+        assert found[0] == 180, "a minute after it was due"
+        gaps = [after - before for before, after in pairwise(found)]
+        assert gaps == sorted(gaps), "then it may be waiting in a queue"
+        assert len(found) < 6
 
     def test_customer_waits_behind_his_first_message(self, queued):
         first, _ = store(received(value={"id": 1}), received(value={"id": 2}))
