@@ -4,6 +4,10 @@ A page that takes long keeps the database busy for a client that may be gone, wh
 each worker of gunicorn has a thread that looks, twice a second, whether the clients are still there
 for whom a statement has been going on for half a second, and cancels the statements of those who
 are not. Only requests that read are watched: what is written is finished.
+
+A client that has closed its sending side alone, as ``nc -N`` does, still reads; to us it looks like
+one that has gone, until we send something: only then its system says that nobody is there. So such
+a client is sent an interim answer, ``100 Continue``, which HTTP lets every client expect.
 """
 
 import logging
@@ -26,12 +30,18 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks, and how long a statement goes on before anybody looks."""
 
+SILENCE: Final = 0.75
+"""Seconds after which a client who sends no more, and cannot be asked, counts as gone."""
+
 STATUS: Final = 499
 """What is counted and logged for such a request, as by other web servers; nobody receives it."""
 
-_GONE: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_INTERIM: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ASKABLE: Final = "HTTP/1.1"
+"""The protocol of clients that understand interim answers."""
 
-_client: ContextVar[socket.socket | None] = ContextVar("client_of_the_request", default=None)
+_GONE: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
+_NAME: Final = "cloudigrade.client"
 
 
 class ClientHungUp(APIException):
@@ -41,18 +51,61 @@ class ClientHungUp(APIException):
     default_detail = "The client has hung up."
 
 
-def has_hung_up(client: socket.socket) -> bool:
-    """Return whether the client has closed its side, whatever it sent before."""
-    if client.fileno() < 0:
+class Client:
+    """Who waits for the answer to a request; not to be asked by two threads at once."""
+
+    def __init__(self, connection: socket.socket, *, understands_interim_answers: bool) -> None:
+        self._connection = connection
+        self._can_be_asked = understands_interim_answers
+        self._was_asked = False
+        self._silent_since: float | None = None
+
+    def answer_begins(self) -> None:
+        """Note that the connection belongs to the answer from now on."""
+        self._can_be_asked = False
+
+    def has_hung_up(self) -> bool:
+        """Return whether nobody reads the answer, as far as that can be known without waiting.
+
+        It is known a moment after a client has gone: at the next question, or the one after that.
+        """
+        events = self._events()
+        if events & _GONE:
+            return True
+        if not events:
+            return False
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+        if self._was_asked:
+            # Who has gone would have told us.
+            return False
+        if self._can_be_asked:
+            return not self._ask()
+        return time.monotonic() - self._silent_since >= SILENCE
+
+    def _events(self) -> int:
+        if self._connection.fileno() < 0:
+            return select.POLLNVAL
+        poll = select.poll()
+        poll.register(self._connection, select.POLLRDHUP)
+        return next((events for _, events in poll.poll(0)), 0)
+
+    def _ask(self) -> bool:
+        """Send an interim answer, without waiting; return whether it could be sent."""
+        try:
+            self._connection.send(_INTERIM, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        self._was_asked = True
         return True
-    poll = select.poll()
-    poll.register(client, select.POLLRDHUP)
-    return any(events & _GONE for _, events in poll.poll(0))
 
 
-def client_of(request: HttpRequest) -> socket.socket | None:
-    """Return the connection that a request came by, if gunicorn lends it to us."""
-    return request.META.get("gunicorn.socket")
+_client: ContextVar[Client | None] = ContextVar("client_of_the_request", default=None)
+
+
+def client_of(request: HttpRequest) -> Client | None:
+    """Return who waits for the answer to a request, if that is watched."""
+    return request.META.get(_NAME)
 
 
 class HangUpMiddleware:
@@ -63,12 +116,16 @@ class HangUpMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a request."""
-        if request.method not in ("GET", "HEAD"):
+        connection = request.META.get("gunicorn.socket")
+        if connection is None or request.method not in ("GET", "HEAD"):
             return self._get_response(request)
-        token = _client.set(client_of(request))
+        is_new = request.META.get("SERVER_PROTOCOL") == _ASKABLE
+        client = request.META[_NAME] = Client(connection, understands_interim_answers=is_new)
+        token = _client.set(client)
         try:
             return self._get_response(request)
         finally:
+            client.answer_begins()
             _client.reset(token)
 
     def process_exception(
@@ -83,7 +140,7 @@ class HangUpMiddleware:
 class _Statement:
     """A statement that goes on, for a client."""
 
-    def __init__(self, client: socket.socket, database: Any) -> None:
+    def __init__(self, client: Client, database: Any) -> None:
         self.began = time.monotonic()
         self.is_cancelled = False
         self._client = client
@@ -99,7 +156,7 @@ class _Statement:
     def cancel_if_unwanted(self) -> None:
         """Cancel it if it goes on and its client has hung up."""
         with self._mutex:
-            if not self._has_ended and has_hung_up(self._client):
+            if not self._has_ended and self._client.has_hung_up():
                 self._database.cancel()
                 self.is_cancelled = True
 

@@ -22,7 +22,7 @@ from api.public import billing, coverage, measures, schema, tags
 from api.public.customers import customer_of
 from api.public.instance_fields import INSTANCE_BRACKETS
 from api.public.views import ReadOnlyView
-from util.hang_up import ClientHungUp, client_of, has_hung_up
+from util.hang_up import ClientHungUp, client_of
 from util.transaction_limits import is_timeout
 
 MOST_ROWS: Final = 200_000
@@ -116,7 +116,7 @@ class _Blocks(Iterator[bytes]):
 def _is_connected(request: Request) -> Callable[[], bool]:
     """Return what tells whether the client is still there."""
     client = client_of(request)
-    return lambda: client is None or not has_hung_up(client)
+    return lambda: client is None or not client.has_hung_up()
 
 
 _PARAMETERS: Final = {

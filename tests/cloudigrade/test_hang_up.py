@@ -151,6 +151,26 @@ def test_4_who_waits_gets_the_answer_however_long_it_takes(port, watcher):
         assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("path", ["/instances/", "/export/runs.csv"])
+def test_4_who_has_only_closed_his_sending_side_gets_the_answer(port, watcher, path):
+    """Issue 14: ``nc -N`` and some libraries say so that they have no more to say."""
+    instance = factories.make_instance()
+    headers = caller_for(instance.cloud_account.user).headers
+    with locked("api_instance", "api_run"):
+        client = request(port, path, headers={**headers, "Connection": "close"})
+        client.shutdown(socket.SHUT_WR)
+        assert wait_for(lambda: requests_at_work(watcher) == 1)
+        # We were noticed, and asked whether we are there.
+        assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        leaving = request(port, path, headers=headers)
+        assert wait_for(lambda: requests_at_work(watcher) == 2)
+        leaving.close()
+        assert wait_for(lambda: requests_at_work(watcher) == 1)
+    with client, client.makefile("rb") as answer:
+        assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+        assert answer.read()
+
+
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_4_who_leaves_in_mid_export_ends_the_statement(port, watcher, encoding):
     """Acceptance 4: part of the rows have been sent, and the client takes no more of them."""
