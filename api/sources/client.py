@@ -1,7 +1,8 @@
 """Asks the sources service about applications, authentications and sources (spec 03 §4).
 
 A 404 is believed only if sources said it, in its own form (decision 35): whatever stands between us
-and sources answers 404 too when it has lost its way.
+and sources answers 404 too when it has lost its way. Nor is another answer believed that is not one
+of what was asked: of another object, of nothing where something is counted, or of another server.
 """
 
 import logging
@@ -13,7 +14,7 @@ from urllib.parse import quote
 import requests
 from django.conf import settings
 
-from api.sources.messages import Tenant
+from api.sources.messages import Tenant, platform_id
 from util.circuit import Circuit
 from util.identity import KAFKA_ACCOUNT_NUMBER_HEADER as ACCOUNT_NUMBER_HEADER
 from util.identity import KAFKA_ORG_ID_HEADER as ORG_ID_HEADER
@@ -75,16 +76,16 @@ class _Session(requests.Session):
 
 
 @cache
-def _session() -> requests.Session:
+def _session() -> _Session:
     """Return the process's session, which keeps connections open between requests."""
     return _Session()
 
 
 def get_authentication(authentication_id: object, *, tenant: Tenant) -> Record | None:
     """Get an authentication with its secret; None if it does not exist. Raises ``SourcesError``."""
-    base = settings.SOURCES_INTERNAL_API_BASE_URL
-    return _get(
-        f"{base}/authentications/{_segment(authentication_id)}",
+    return _get_object(
+        f"{settings.SOURCES_INTERNAL_API_BASE_URL}/authentications",
+        authentication_id,
         tenant=tenant,
         query={"expose_encrypted_attribute[]": "password"},
     )
@@ -92,12 +93,12 @@ def get_authentication(authentication_id: object, *, tenant: Tenant) -> Record |
 
 def get_application(application_id: object, *, tenant: Tenant) -> Record | None:
     """Get an application; None if it does not exist. Raises ``SourcesError``."""
-    return _get(_public(f"applications/{_segment(application_id)}"), tenant=tenant)
+    return _get_object(_public("applications"), application_id, tenant=tenant)
 
 
 def get_source(source_id: object, *, tenant: Tenant) -> Record | None:
     """Get a source; None if it does not exist. Raises ``SourcesError``."""
-    return _get(_public(f"sources/{_segment(source_id)}"), tenant=tenant)
+    return _get_object(_public("sources"), source_id, tenant=tenant)
 
 
 def list_application_authentications(authentication_id: object, *, tenant: Tenant) -> list[Record]:
@@ -109,9 +110,13 @@ def list_application_authentications(authentication_id: object, *, tenant: Tenan
             query |= {"limit": str(PAGE_SIZE), "offset": str(len(found))}
         page = _get(_public("application_authentications"), tenant=tenant, query=query)
         rows = _rows(page) if page is not None else []
+        if any(_is_another(row, "authentication_id", authentication_id) for row in rows):
+            raise SourcesUnavailableError(f"sources lists links of others than {authentication_id}")
         found += rows
-        if not rows or len(found) >= _count(page):
+        if len(found) >= _count(page):
             return found
+        if not rows:
+            raise SourcesUnavailableError(f"sources counts more links of {authentication_id}")
         if len(found) > MOST_LINKS:
             raise SourcesUnavailableError(f"{authentication_id} has links without an end")
 
@@ -133,10 +138,12 @@ def application_type_id(*, tenant: Tenant) -> str:
         tenant=tenant,
         query={"filter[name]": APPLICATION_TYPE_NAME},
     )
-    rows = _rows(reply or {})
-    if not rows or not rows[0].get("id"):
+    ours = [
+        row for row in _rows(reply or {}) if not _is_another(row, "name", APPLICATION_TYPE_NAME)
+    ]
+    if not ours or not ours[0].get("id"):
         raise SourcesUnavailableError("sources does not know our application type")
-    known = str(rows[0]["id"])
+    known = str(ours[0]["id"])
     until = time.monotonic() + settings.CACHE_TTL_SOURCES_APPLICATION_TYPE_ID
     _remembered[APPLICATION_TYPE_NAME] = (known, until)
     return known
@@ -150,6 +157,24 @@ def forget_everything() -> None:
 
 def _public(path: str) -> str:
     return f"{settings.SOURCES_API_EXTERNAL_BASE_URL}/{path}"
+
+
+def _get_object(
+    collection: str, identifier: object, *, tenant: Tenant, query: dict[str, str] | None = None
+) -> Record | None:
+    found = _get(f"{collection}/{_segment(identifier)}", tenant=tenant, query=query)
+    if found is not None and _is_another(found, "id", identifier):
+        raise SourcesUnavailableError(f"{collection} has another object under {identifier}")
+    return found
+
+
+def _is_another(record: Record, name: str, wanted: object) -> bool:
+    """Check whether a record says that it is another one than was asked for."""
+    return record.get(name) is not None and _canonical(record[name]) != _canonical(wanted)
+
+
+def _canonical(identifier: object) -> object:
+    return platform_id(identifier) or str(identifier)
 
 
 def _segment(identifier: object) -> str:
@@ -192,6 +217,8 @@ def _get(url: str, *, tenant: Tenant, query: dict[str, str] | None = None) -> Re
             _circuit.record_failure()
         raise SourcesUnavailableError(f"no answer from {url}: {type(error).__name__}") from error
     _circuit.count_answer()
+    if _session().should_strip_auth(url, reply.url):
+        raise SourcesUnavailableError(f"{url} leads to another server")
     return _decode(reply, url, tenant)
 
 

@@ -1,6 +1,7 @@
 """Asking the sources service (spec 03 §4)."""
 
 import http.server
+import json
 import threading
 
 import pytest
@@ -114,6 +115,59 @@ class TestNotFound:
         sources_api.fail("/", status=404, times=1)
         with pytest.raises(SourcesUnavailableError):
             client.list_application_authentications(77, tenant=TENANT)
+
+
+class TestAnotherAnswer:
+    """Issue 14, items 7 and 9: what is not an answer to the question is none."""
+
+    @pytest.mark.parametrize(
+        "get", [client.get_application, client.get_source, client.get_authentication]
+    )
+    @pytest.mark.parametrize("identifier", ["2", 2, "11", -1, 1.5, "", [1], {"id": 1}, True])
+    def test_another_object(self, sources_api, get, identifier):
+        sources_api.fail("/", body=json.dumps({"id": identifier}), times=1)
+        with pytest.raises(SourcesUnavailableError):
+            get(1, tenant=TENANT)
+
+    @pytest.mark.parametrize("identifier", ["1", 1, None])
+    @pytest.mark.parametrize("asked", ["1", 1, "001"])
+    def test_the_object_itself(self, sources_api, asked, identifier):
+        sources_api.fail("/", body=json.dumps({"id": identifier}), times=1)
+        assert client.get_source(asked, tenant=TENANT) == {"id": identifier}
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            {"data": [], "meta": {"count": 3}},
+            {"data": [{"authentication_id": "78"}], "meta": {"count": 1}},
+            {"data": [{"authentication_id": "77"}, {"authentication_id": 7}], "meta": {"count": 2}},
+            {"data": None},
+            {"data": {}},
+            {"data": "x"},
+            {"data": [None]},
+            {"data": [[1]]},
+            {"meta": {"count": 1}},
+        ],
+    )
+    def test_a_list_of_others_or_of_nothing(self, sources_api, page):
+        sources_api.fail("/", body=json.dumps(page))
+        with pytest.raises(SourcesUnavailableError):
+            client.list_application_authentications(77, tenant=TENANT)
+
+    @pytest.mark.parametrize("meta", [None, {}, [], {"count": None}, {"count": "5"}, {"count": -1}])
+    def test_a_list_without_count(self, sources_api, meta):
+        sources_api.fail("/", body=json.dumps({"data": [{"id": 1}], "meta": meta}))
+        assert client.list_application_authentications(77, tenant=TENANT) == [{"id": 1}]
+
+    def test_a_list_of_other_types(self, sources_api):
+        """A filter that something in between drops must not make us serve another application."""
+        other = {"id": "9", "name": "/insights/platform/catalog"}
+        sources_api.fail("/", body=json.dumps({"data": [other, OUR_TYPE]}), times=1)
+        assert client.application_type_id(tenant=TENANT) == "5"
+        client.forget_everything()
+        sources_api.fail("/", body=json.dumps({"data": [other]}), times=1)
+        with pytest.raises(SourcesUnavailableError):
+            client.application_type_id(tenant=TENANT)
 
 
 def test_list_without_an_end(sources_api, monkeypatch):
@@ -232,7 +286,12 @@ def test_our_key_does_not_follow_a_redirect_to_another_place(sources_api, settin
     settings.SOURCES_API_EXTERNAL_BASE_URL = f"http://127.0.0.1:{server.server_port}"
     sources_api.add("sources", {"id": "1"})
     try:
-        client.get_source(1, tenant=TENANT)
+        # Nor is it believed what another server says.
+        with pytest.raises(SourcesUnavailableError):
+            client.get_source(1, tenant=TENANT)
+        sources_api.fail("/", status=404, body='{"errors": []}', times=1)
+        with pytest.raises(SourcesUnavailableError):
+            client.get_source(1, tenant=TENANT)
     finally:
         server.shutdown()
         server.server_close()
