@@ -15,10 +15,12 @@ from api.models.instance import NEWEST_EVENT_FIRST
 from util import clock
 from util.arrays import array_literal
 
+# What is lower case depends on the database's locale, which is another one than ours.
 _KNOWN = """
 SELECT cloud_instance_id, id, cloud_account_id, region, machine_image_id
 FROM api_instance
-WHERE cloud_type = %s AND lower(cloud_instance_id) = ANY(%s)
+WHERE cloud_type = %s
+  AND lower(cloud_instance_id) = ANY(ARRAY(SELECT lower(name) FROM unnest(%s::text[]) AS name))
 """
 
 _ADD_INSTANCES = """
@@ -179,7 +181,7 @@ def known_instances(
     *, cloud_type: str, cloud_instance_ids: Iterable[str]
 ) -> dict[str, StoredInstance]:
     """Return what is stored of instances, by their cloud ids in lower case."""
-    wanted = sorted({name.lower() for name in cloud_instance_ids})
+    wanted = sorted(set(cloud_instance_ids))
     if not wanted:
         return {}
     return _by_name(_fetch(_KNOWN, [cloud_type, wanted]))
@@ -194,21 +196,24 @@ def save_instances(*, cloud_type: str, found: Iterable[FoundInstance]) -> SavedI
     """
     mentions = _merged(found)
     wanted = {name: one for (name, _), one in reversed(mentions.items())}
-    saved = SavedInstances(known=known_instances(cloud_type=cloud_type, cloud_instance_ids=wanted))
+    names = [one.cloud_instance_id for one in wanted.values()]
+    saved = SavedInstances(known=known_instances(cloud_type=cloud_type, cloud_instance_ids=names))
     if new := [wanted[name] for name in sorted(wanted.keys() - saved.known.keys())]:
         added = _by_name(_add_instances(cloud_type, new))
         saved.added = {row.id for row in added.values()}
         saved.known |= added
         if taken := wanted.keys() - saved.known.keys():
-            saved.known |= known_instances(cloud_type=cloud_type, cloud_instance_ids=taken)
+            names = [wanted[name].cloud_instance_id for name in taken]
+            saved.known |= known_instances(cloud_type=cloud_type, cloud_instance_ids=names)
     missing = {}
     for (name, account_id), one in mentions.items():
-        row = saved.known[name]
-        if row.account_id != account_id:
+        row = saved.known.get(name)
+        # None where PostgreSQL takes two ids for one that we do not.
+        if row is None or row.account_id != account_id:
             saved.foreign.add(name)
         elif row.image_id is None and one.image_id is not None:
             missing[row.id] = (name, one.image_id)
-        if row.region != one.region:
+        if row is not None and row.region != one.region:
             saved.moved.add(name)
     _fill_images(saved, missing)
     return saved

@@ -1,8 +1,9 @@
 """Get: the architecture of images of the marketplace that we do not know yet (I1, spec 06 §4.2)."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Set
-from urllib.parse import quote
 
 from api.clouds.azure import describe, transform
 from api.clouds.azure.errors import AzureBusyError, AzureLoginError, AzureRefusedError
@@ -50,7 +51,9 @@ def _architecture(subscription_id: str, machine: Machine) -> str | None:
         "offer": image.offer,
         "sku": image.sku,
     }
-    key = "azure-architecture:" + ":".join(quote(part.lower(), safe="") for part in place.values())
+    # Whoever chooses the names does not choose how long the key is.
+    names = json.dumps([part.lower() for part in place.values()])
+    key = f"azure-architecture:{hashlib.sha256(names.encode()).hexdigest()}"
     architecture: str | None = cached(
         key,
         ARCHITECTURE_SECONDS,

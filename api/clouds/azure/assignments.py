@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-
 from api.clouds.azure import describe
 from api.clouds.azure.errors import AzureLoginError, AzureRefusedError
+from api.clouds.azure.own import is_own_tenant
 from api.models import CloudAccount
 
 logger = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def _find(subscription_id: UUID) -> Assignment | None:
         level = logging.WARNING if found else logging.INFO
         logger.log(level, "Subscription %s has %s assignments", subscription_id, len(found))
         return None
-    if found[0].managed_by not in {None, settings.AZURE_TENANT_ID.lower()}:
+    if found[0].managed_by is not None and not is_own_tenant(found[0].managed_by):
         logger.warning("The assignment of %s is another tenant's", subscription_id)
         return None
     return found[0]
@@ -71,18 +70,23 @@ def assignments_in(subscription_id: UUID, entries: Iterable[Any]) -> list[Assign
     """Pick the assignments that hold and are the subscription's own, none inherited. Pure."""
     scope = ["", "subscriptions", str(subscription_id)]
     return [
-        Assignment(name=str(entry["name"]), managed_by=_tenant(entry["properties"]))
+        Assignment(name=entry["name"], managed_by=_tenant(entry["properties"]))
         for entry in entries
         if isinstance(entry, Mapping)
         and str(entry.get("id")).split("/")[:3] == scope
-        and entry.get("name")
+        and _is_name(entry.get("name"))
         and isinstance(entry.get("properties"), Mapping)
         and entry["properties"].get("provisioningState") == SUCCEEDED
     ]
+
+
+def _is_name(name: object) -> bool:
+    """Check whether a name is one, so that the path of what is deleted leads nowhere else."""
+    return isinstance(name, str) and name.strip(".") != ""
 
 
 def _tenant(properties: Mapping[str, Any]) -> str | None:
     definition = properties.get("registrationDefinition")
     inner = definition.get("properties") if isinstance(definition, Mapping) else None
     tenant = inner.get("managedByTenantId") if isinstance(inner, Mapping) else None
-    return tenant.lower() if isinstance(tenant, str) else None
+    return tenant if isinstance(tenant, str) else None

@@ -1,10 +1,10 @@
 """The way to Azure's resource manager: the SDK's clients, with limits that suit a task.
 
 What to ask, paging, authentication, redirects, retries and long-running operations are the SDK's
-own. The pipeline that its clients share has three limits of ours: no request goes to another host
-than ``AZURE_ARM_BASE_URL``'s, whoever names it; none waits for long; and no answer is believed that
-is not one of what was asked for. The clients are loaded by the first process of Azure's that needs
-them: no other has to hold them in memory (decision record 160).
+own. The pipeline that its clients share has limits of ours: no request goes to another host than
+``AZURE_ARM_BASE_URL``'s, whoever names it; none waits for long; no answer is larger than we can
+hold; and none is believed that is not one of what was asked for. The clients are loaded by the
+first process of Azure's that needs them: no other has to hold them in memory (decision record 160).
 """
 
 import enum
@@ -34,6 +34,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from api.clouds.azure import errors
+from api.clouds.azure.bounded import bounded_session
 from api.clouds.azure.credentials import connection_options, credential, scope
 from api.clouds.azure.links import own_url
 from api.clouds.azure.retry_after import is_long, seconds_to_wait
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 BACKOFF_SECONDS = 0.8
+
+MALFORMED_LINK = "malformed:"
+"""Stands in the place of a link that is no text: no client takes it for the end of a list."""
 
 MOST_REDIRECTS = 3
 MOST_PAGES = 1000
@@ -87,6 +91,8 @@ class AnswerPolicy(HTTPPolicy[HttpRequest, HttpResponse]):
         status = response.status_code
         if not 200 <= status < 300 or (expected != Answer.OPERATION and status != HTTPStatus.OK):
             response.read()
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                log_out()
             raise errors.of_response(response)
         if expected != Answer.OPERATION:
             content = _json_of(response)
@@ -149,7 +155,17 @@ def resource_manager() -> Pipeline[HttpRequest, HttpResponse]:
         SensitiveHeaderCleanupPolicy(),
         ARMHttpLoggingPolicy(),
     ]
-    return Pipeline(RequestsTransport(**connection_options()), policies)
+    transport = RequestsTransport(session=bounded_session(), **connection_options())
+    return Pipeline(transport, policies)
+
+
+def log_out() -> None:
+    """Have the next request ask for a new token: that which we have was refused.
+
+    The SDK would use it until it expires.
+    """
+    credential.cache_clear()
+    resource_manager.cache_clear()
 
 
 def compute(subscription_id: str) -> "ComputeManagementClient":
@@ -160,6 +176,27 @@ def compute(subscription_id: str) -> "ComputeManagementClient":
 def delegations(version: str) -> "ManagedServicesClient":
     """Return the client for the assignments of Lighthouse offers."""
     return _client("azure.mgmt.managedservices.ManagedServicesClient", api_version=version)
+
+
+def listed(path: str, **query: str) -> ItemPaged[Any]:
+    """Return the list at a path of the resource manager, entry by entry as Azure sent it.
+
+    For lists whose client of the SDK is of an older make: its models refuse a whole page for one
+    value of another type.
+    """
+
+    def get(link: str | None = None) -> PipelineResponse[HttpRequest, HttpResponse]:
+        base = settings.AZURE_ARM_BASE_URL
+        url = own_url(link, base=base) if link else f"{base}{path}"
+        parameters = None if link else query
+        headers = {"Accept": "application/json"}
+        return resource_manager().run(HttpRequest("GET", url, params=parameters, headers=headers))
+
+    def read(answer: PipelineResponse[HttpRequest, HttpResponse]) -> tuple[Any, Iterator[Any]]:
+        page = answer.http_response.json()
+        return page.get("nextLink") or None, iter(page["value"])
+
+    return ItemPaged(get, read)
 
 
 def visible(version: str) -> "SubscriptionClient":
@@ -193,10 +230,14 @@ def entries(listing: Callable[[], ItemPaged[Any]]) -> Iterator[Any]:
         link: str | None = pages.continuation_token  # type: ignore[attr-defined]
         if link is None:
             return
+        if link == MALFORMED_LINK:
+            raise errors.AzureBusyError("MalformedLink", "a page leads to what is no text")
         following = own_url(link, base=settings.AZURE_ARM_BASE_URL)
         if following in links or len(links) + 1 >= MOST_PAGES:
             raise errors.AzureBusyError(
-                "EndlessList", f"a list does not end: {link}", retry_after=ENDLESS_LIST_SECONDS
+                "EndlessList",
+                f"a list does not end: {link[:200]}",
+                retry_after=ENDLESS_LIST_SECONDS,
             )
         links.add(following)
 
@@ -243,4 +284,5 @@ def _check(content: Any, expected: Answer) -> None:
         raise errors.AzureBusyError("NoList", "a page of a list has no entries")
     link = content.get("nextLink")
     if link is not None and not isinstance(link, str):
-        raise errors.AzureBusyError("MalformedLink", f"a page leads to {str(link)[:200]!r}")
+        # What the page has counts all the same; then ``entries`` finds that the list breaks off.
+        content["nextLink"] = MALFORMED_LINK

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.clouds.azure import errors
-from api.clouds.azure.client import Answer, compute, delegations, entries, has_finished, visible
+from api.clouds.azure.client import (
+    Answer,
+    compute,
+    delegations,
+    entries,
+    has_finished,
+    listed,
+    visible,
+)
 
 _SUBSCRIPTIONS = "2021-01-01"
 _COMPUTE = "2022-08-01"
@@ -78,13 +86,9 @@ def skus(subscription_id: str) -> Iterator[Entry]:
 
 def assignments(subscription_id: str) -> Iterator[Entry]:
     """List the assignments of Lighthouse offers, with their definitions (L1)."""
-    found = entries(
-        lambda: delegations(_SERVICES).registration_assignments.list(
-            _scope(subscription_id), expand_registration_definition=True
-        )
-    )
-    # These models are of an older make, and no JSON objects.
-    return (entry and entry.serialize(keep_readonly=True) for entry in found)
+    path = f"/{_scope(subscription_id)}/providers/Microsoft.ManagedServices/registrationAssignments"
+    query = {"$expandRegistrationDefinition": "true", "api-version": _SERVICES}
+    return entries(lambda: listed(path, **query))
 
 
 def delete_assignment(subscription_id: str, name: str) -> bool:

@@ -137,6 +137,9 @@ def _translate(error: AzureError) -> Problem:
     if _is_connection_trouble(error) or isinstance(error, DecodeError | TooManyRedirectsError):
         return AzureBusyError(name, str(error))
     if isinstance(error, HttpResponseError):
+        if type(error) is HttpResponseError and error.status_code is None:
+            # The SDK's words for an answer that breaks off in the middle of a chunk.
+            return AzureBusyError(name, str(error))
         if error.status_code is not None and is_passing(error.status_code):
             return AzureBusyError(name, str(error), status=error.status_code)
         if isinstance(error, ClientAuthenticationError):

@@ -10,7 +10,7 @@ from api.clouds.azure.compare import Facts, KnownInstance
 
 # Each lateral part reads one row off the end of an index.
 _KNOWN = """
-SELECT lower(instance.cloud_instance_id), instance.id, instance.machine_image_id, instance.vm_id,
+SELECT instance.cloud_instance_id, instance.id, instance.machine_image_id, instance.vm_id,
        power.event_type, power.origin, latest.occurred_at, sized.instance_type,
        fact.id, fact.instance_type, fact.licenses, fact.lifecycle, fact.zone, fact.image
 FROM api_instance instance
@@ -39,10 +39,13 @@ WHERE instance.cloud_account_id = %s
 
 
 def known_instances(account_id: int) -> dict[str, KnownInstance]:
-    """Return an account's instances by their ids in lower case, as Azure compares them."""
+    """Return an account's instances by their ids in lower case, as Azure compares them.
+
+    In ours, not in PostgreSQL's, which depends on the database's locale.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, [account_id])
-        return {row[0]: _known(*row[1:]) for row in cursor.fetchall()}
+        return {row[0].lower(): _known(*row[1:]) for row in cursor.fetchall()}
 
 
 def _known(

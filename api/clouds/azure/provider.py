@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
-
 from api import outbox
 from api.clouds.azure.errors import AzureRefusedError
+from api.clouds.azure.own import is_own_subscription, is_own_tenant
 from api.clouds.azure.visibility import listing
 from api.clouds.provider import AccountRef, Finding, VerificationFailedError
 from api.models import CloudType
@@ -23,11 +22,11 @@ class AzureProvider:
     def is_own(self, account: AccountRef) -> bool:
         """Return whether it is the subscription that we ourselves use, or one of our tenant."""
         assert account.subscription_id is not None
-        if str(account.subscription_id) == settings.AZURE_SUBSCRIPTION_ID.strip().lower():
+        if is_own_subscription(account.subscription_id):
             return True
         with _findings():
             tenant = listing.tenant_of(account.subscription_id)
-        return tenant is not None and tenant == settings.AZURE_TENANT_ID.strip().lower()
+        return tenant is not None and is_own_tenant(tenant)
 
     def verify(self, account: AccountRef) -> None:
         """Look for the subscription among those that are delegated to us (spec 06 §2.3)."""

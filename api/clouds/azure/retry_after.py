@@ -7,6 +7,9 @@ from email.utils import parsedate_to_datetime
 LONGEST_WAIT_SECONDS = 20
 """A longer wait than this, if Azure asks for it, is left to the task, which comes back later."""
 
+_FOR_EVER_SECONDS = 1e15
+"""What stands for a number that is beyond all reckoning."""
+
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 
 
@@ -36,6 +39,8 @@ def _seconds(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
+    if text.strip().isdigit():
+        return min(number, _FOR_EVER_SECONDS)
     return max(number, 0.0) if math.isfinite(number) else None
 
 

@@ -44,6 +44,9 @@ class Scan:
     has_all_scale_sets: bool = True
     """Whether the list of scale sets came to its end."""
     malformed: int = 0
+    disputed: set[str] = field(default_factory=set)
+    """Machines that were listed twice, once as running and once not: of their states nothing is
+    certain."""
     vm_ids: set[str] = field(default_factory=set)
     """Of the listed machines; they tell one that is listed under two resource ids."""
 
@@ -104,7 +107,7 @@ class Scan:
             self.malformed += 1
             self.has_all_machines = False
         else:
-            self.states[key] = transform.is_running(entry)
+            self._tell(key, transform.is_running(entry))
 
     def add_scale_set(self, entry: Any) -> None:
         """Add a scale set; what has no usable id is counted."""
@@ -124,7 +127,7 @@ class Scan:
             self.malformed += 1
         else:
             self._add(machine)
-            self.states[machine.key] = transform.is_running(entry)
+            self._tell(machine.key, transform.is_running(entry))
 
     def add_part(self, scale_set: ScaleSet, part: "Scan", problem: Problem | None) -> None:
         """Add the machines of a scale set, without those that are listed by themselves too.
@@ -134,10 +137,11 @@ class Scan:
         for key, machine in part.machines.items():
             if key not in self.machines and machine.vm_id not in self.vm_ids:
                 self._add(machine)
-                self.states[key] = part.states.get(key)
+                self._tell(key, part.states.get(key))
         if problem is not None:
             self.unreadable[scale_set.key] = problem.code
-        elif part.malformed:
+        elif part.malformed or not all(_is_of(scale_set, key) for key in part.machines):
+            # Some machine of the set goes by another name, or none.
             self.unreadable[scale_set.key] = MALFORMED
 
     def lose_machines(self, problem: Problem) -> None:
@@ -155,9 +159,26 @@ class Scan:
         if machine.vm_id:
             self.vm_ids.add(machine.vm_id)
 
+    def _tell(self, key: str, running: bool | None) -> None:
+        """Note a machine's state, of which another entry may have told already."""
+        known = self.states.setdefault(key, running)
+        if key in self.disputed or running is None or known is running:
+            return
+        if known is None:
+            self.states[key] = running
+        else:
+            self.disputed.add(key)
+            self.states[key] = None
+
     def _note(self, problem: Problem) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _is_of(scale_set: ScaleSet, key: str) -> bool:
+    """Check whether a machine's id names this scale set."""
+    named = scale_set_of(key) or ""
+    return named.rpartition("/")[2] == scale_set.key.rpartition("/")[2]
 
 
 def images_of(machines: Iterable[Machine]) -> dict[ImageKey, Machine]:

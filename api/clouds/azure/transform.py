@@ -23,6 +23,11 @@ OPENSHIFT_TAG = "cloudigrade-ocp-present"
 BYOS_LICENSE = "rhel_byos"
 """In lower case: a subscription of the customer's own, not one that Microsoft bills."""
 
+ID_BYTES = 2000
+NAME_BYTES = 600
+"""What is longer, in UTF-8, is none of Azure's, and no index of PostgreSQL takes it: an id of 2,000
+bytes, or the three names of a marketplace's image, fit."""
+
 TYPE_LENGTH = 64
 VM_ID_LENGTH = 64
 REGION_LENGTH = 256
@@ -170,7 +175,7 @@ def machine(entry: Any) -> Machine:
         is_encrypted=_is_encrypted(_mapping(storage, "osDisk")),
         has_rhel_tag=RHEL_TAG in tags,
         has_openshift_tag=OPENSHIFT_TAG in tags,
-        license_type=_text(properties, "licenseType"),
+        license_type=_identifier(properties, "licenseType", NAME_BYTES),
         is_spot=(_text(properties, "priority") or "").lower() == "spot",
         zone=_zone(entry),
     )
@@ -198,8 +203,11 @@ def scale_set(entry: Any) -> ScaleSet:
     """Read an entry of V3. Raises ``MalformedEntryError``."""
     resource_id = resource_id_of(entry)
     parts = resource_id.split("/")
-    name = _text(entry, "name") or parts[-1]
-    if len(parts) < 5 or not parts[4] or not name:
+    own_name = resource_id.rstrip("/").rpartition("/")[2]
+    name = _text(entry, "name") or own_name
+    # Of a set with two names it is not certain whose machines would be listed.
+    is_certain = name.lower() == own_name.lower()
+    if len(parts) < 5 or not is_certain or not (parts[4].strip(".") and name.strip(".")):
         raise MalformedEntryError(f"{resource_id!r} is not the id of a scale set")
     mode = _text(_mapping(entry, "properties"), "orchestrationMode") or ""
     return ScaleSet(resource_id, parts[4], name, is_flexible=mode.lower() == FLEXIBLE)
@@ -221,22 +229,22 @@ def architecture(versions: Any) -> str | None:
 
 def resource_id_of(entry: Any) -> str:
     """Return an entry's id as Azure spells it. Raises ``MalformedEntryError`` if there is none."""
-    identifier = _text(entry, "id") if isinstance(entry, Mapping) else None
+    identifier = _identifier(entry, "id", ID_BYTES) if isinstance(entry, Mapping) else None
     if not identifier:
-        raise MalformedEntryError("an entry without id")
+        raise MalformedEntryError("an entry without a usable id")
     return identifier
 
 
 def _image_reference(reference: Mapping[str, Any]) -> ImageReference | None:
     found = ImageReference(
-        id=_text(reference, "id"),
-        publisher=_text(reference, "publisher"),
-        offer=_text(reference, "offer"),
-        sku=_text(reference, "sku"),
-        version=_text(reference, "version"),
-        exact_version=_text(reference, "exactVersion"),
-        shared_gallery_image_id=_text(reference, "sharedGalleryImageId"),
-        community_gallery_image_id=_text(reference, "communityGalleryImageId"),
+        id=_identifier(reference, "id", ID_BYTES),
+        publisher=_identifier(reference, "publisher", NAME_BYTES),
+        offer=_identifier(reference, "offer", NAME_BYTES),
+        sku=_identifier(reference, "sku", NAME_BYTES),
+        version=_identifier(reference, "version", NAME_BYTES),
+        exact_version=_identifier(reference, "exactVersion", NAME_BYTES),
+        shared_gallery_image_id=_identifier(reference, "sharedGalleryImageId", ID_BYTES),
+        community_gallery_image_id=_identifier(reference, "communityGalleryImageId", ID_BYTES),
     )
     return found if found.key else None
 
@@ -245,7 +253,10 @@ def _plan(entry: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]
     plan = entry.get("plan")
     if not isinstance(plan, Mapping):
         return None
-    return _text(plan, "name"), _text(plan, "publisher"), _text(plan, "product")
+    name, publisher, product = (
+        _identifier(plan, part, NAME_BYTES) for part in ("name", "publisher", "product")
+    )
+    return name, publisher, product
 
 
 def _is_encrypted(disk: Mapping[str, Any]) -> bool:
@@ -267,6 +278,12 @@ def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(entry: Mapping[str, Any], name: str, length: int | None = None) -> str | None:
     value = entry.get(name)
     return _clean(value)[:length] or None if isinstance(value, str) else None
+
+
+def _identifier(entry: Mapping[str, Any], name: str, most_bytes: int) -> str | None:
+    """Read a text that is not cut: one that is too long is another one's, or nobody's."""
+    text = _text(entry, name)
+    return text if text and len(text.encode()) <= most_bytes else None
 
 
 def _clean(text: str) -> str:

@@ -80,6 +80,19 @@ class TestKafka:
         assert statuses(queued) == [unavailable(user, 11, ErrorCode.CG1006)]
 
 
+@pytest.mark.parametrize("setting", ["{%s}", "urn:uuid:%s", " %s\n", "%s"])
+@pytest.mark.parametrize("shape", [str.upper, lambda one: one.replace("-", "")])
+def test_however_our_own_ids_are_written(azure, user, queued, settings, setting, shape):
+    """Issue 14, item 12: the deployer's notation of our ids decides about nothing."""
+    settings.AZURE_SUBSCRIPTION_ID = setting % shape(OWN_SUBSCRIPTION_ID)
+    settings.AZURE_TENANT_ID = setting % shape(TENANT_ID)
+    add_account(user, OWN_SUBSCRIPTION_ID)
+    azure.delegate(SUBSCRIPTION, tenant=TENANT_ID)
+    add_account(user, f"{{{SUBSCRIPTION}}}")
+    assert not CloudAccount.objects.exists()
+    assert statuses(queued) == [unavailable(user, 11, ErrorCode.CG1006)] * 2
+
+
 def test_the_internal_api_refuses_with_cg1006(azure, queued, own):
     body = {
         "cloud_type": "azure",

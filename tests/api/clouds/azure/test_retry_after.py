@@ -25,6 +25,7 @@ ANSWERED = "Wed, 21 Oct 2026 07:28:00 GMT"
         ({"Retry-After": "Wed, 21 Oct 2026 07:38:00 GMT"}, None),
         ({"Retry-After": "Wed, 21 Oct 2026 07:38:00 GMT", "Date": "today"}, None),
         ({"Retry-After": "soon", "Date": ANSWERED}, None),
+        ({"Retry-After": "9" * 400}, 1e15),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "inf", "Date": ANSWERED}, None),
         ({"x-ms-retry-after-ms": "soon"}, None),
