@@ -5,8 +5,8 @@ a run: the time in which it is on with one type.
 """
 
 import json
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Collection
 
 from django.db import connection
 
@@ -31,36 +31,62 @@ ORDER BY instance_id, observed_at, id
 """
 
 
-class CpuOptions(NamedTuple):
-    """What a source said at a moment of an instance; the type may be unknown."""
+class CpuOptions:
+    """What sources said of the CPU options of one instance, told in the order of time.
 
-    observed_at: Instant
-    instance_type: str | None
-    cpus: int
+    An instance may have many of them, and many runs, so they are looked up and not gone through.
+    """
+
+    def __init__(self) -> None:
+        self._by_type: dict[str | None, list[tuple[Instant, int, int]]] = {}
+        self._number = 0
+
+    def add(self, observed_at: Instant, instance_type: str | None, cpus: int) -> None:
+        """Add what a source said at a moment; the type may be unknown."""
+        self._number += 1
+        self._by_type.setdefault(instance_type, []).append((observed_at, self._number, cpus))
+
+    def cpus(self, instance_type: str | None, begin: Instant, end: Instant | None) -> int | None:
+        """Return the CPUs of a stretch of time in which the instance was on with one type.
+
+        By what was seen in it, or else last before, or first after. Options can be changed only
+        while an instance is off, so the first ones seen in a stretch hold for all of it.
+        """
+        before, rest = [], []
+        for known_type in {None, instance_type}:
+            known = self._by_type.get(known_type, [])
+            place = bisect_left(known, (begin,))
+            before += known[max(place - 1, 0) : place]
+            rest += known[place : place + 1]
+        if rest and (end is None or min(rest)[0] <= end):
+            return min(rest)[2]
+        if before:
+            return max(before)[2]
+        return min(rest)[2] if rest else None
 
 
-def cpu_options_of(instance_ids: Collection[int]) -> dict[int, list[CpuOptions]]:
-    """Return what is known of the CPU options of instances, the oldest first; one query."""
-    options: dict[int, list[CpuOptions]] = {}
+def cpu_options_of(instance_ids: Collection[int]) -> dict[int, CpuOptions]:
+    """Return what is known of the CPU options of instances; one query."""
+    options: dict[int, CpuOptions] = {}
     with connection.cursor() as cursor:
         cursor.execute(_OPTIONS, [list(instance_ids)])
         for instance_id, *option in cursor.fetchall():
-            options.setdefault(instance_id, []).append(CpuOptions(*option))
+            options.setdefault(instance_id, CpuOptions()).add(*option)
     return options
 
 
-def sizes_within(run: PowerRun, options: Sequence[CpuOptions]) -> tuple[int | None, str | None]:
+def sizes_within(run: PowerRun, options: CpuOptions | None) -> tuple[int | None, str | None]:
     """Return the virtual CPUs by CPU options at a run's start, and its later types as JSON.
 
     The JSON is a list of ``[moment, type, CPUs or null]`` as PostgreSQL writes it; None without
     any. Either number of CPUs is None where no options are known.
     """
-    if not options and not run.resizes:
+    if options is None and not run.resizes:
         return None, None
     moments = [run.start, *(at for at, _ in run.resizes), run.end]
     types = [run.instance_type, *(instance_type for _, instance_type in run.resizes)]
     cpus = [
-        _cpus(options, instance_type, begin, end)
+        options.cpus(instance_type, begin, end) if options else None
         for instance_type, begin, end in zip(types, moments[:-1], moments[1:], strict=True)
         if begin is not None
     ]
@@ -68,21 +94,3 @@ def sizes_within(run: PowerRun, options: Sequence[CpuOptions]) -> tuple[int | No
         return cpus[0], None
     resizes = [[*resize, count] for resize, count in zip(run.resizes, cpus[1:], strict=True)]
     return cpus[0], json.dumps(resizes, ensure_ascii=False)
-
-
-def _cpus(
-    options: Sequence[CpuOptions], instance_type: str | None, begin: Instant, end: Instant | None
-) -> int | None:
-    """Return the CPUs of a stretch: by what was seen in it, or else last before, or first after.
-
-    Options can be changed only while an instance is off, so the first ones seen in a stretch hold
-    for all of it.
-    """
-    fitting = [option for option in options if option.instance_type in (None, instance_type)]
-    before = [option for option in fitting if option.observed_at < begin]
-    rest = fitting[len(before) :]
-    if rest and (end is None or rest[0].observed_at <= end):
-        return rest[0].cpus
-    if before:
-        return before[-1].cpus
-    return rest[0].cpus if rest else None

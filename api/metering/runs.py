@@ -187,7 +187,7 @@ def _recalculate_batch(user_id: int, instance_ids: list[int], because: str | Non
     difference = Difference()
     for instance_id, instance in instances.items():
         wanted = [
-            _wanted(instance_id, instance, run, sizes, options.get(instance_id, ()))
+            _wanted(instance_id, instance, run, sizes, options.get(instance_id))
             for run in power_runs.get(instance_id, ())
         ]
         difference.compare(stored.get(instance_id, ()), wanted)
@@ -221,7 +221,7 @@ def _wanted(
     instance: tuple[int, int | None, str],
     run: PowerRun,
     sizes: dict[tuple[str, str], Size],
-    options: Sequence[CpuOptions],
+    options: CpuOptions | None,
 ) -> WantedRun:
     account_id, image_id, cloud_type = instance
     vcpu, memory = sizes.get((cloud_type, run.instance_type or ""), (None, None))

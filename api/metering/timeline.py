@@ -1,6 +1,7 @@
 """From an instance's events to its runs (spec 07 §3). Pure: plain data in, plain data out."""
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import NamedTuple
@@ -110,19 +111,26 @@ def runs_from_events(
     if start is not None:
         runs.append(PowerRun(start, None, type_at[start]))
     if runs and changes and next(reversed(changes)) > runs[0].start:
-        return [run._replace(resizes=_resizes(run, changes)) for run in runs]
+        moments = list(changes)
+        return [run._replace(resizes=_resizes(run, moments, changes)) for run in runs]
     return runs
 
 
-def _resizes(run: PowerRun, changes: Mapping[Instant, str]) -> tuple[tuple[Instant, str], ...]:
+def _resizes(
+    run: PowerRun, moments: Sequence[Instant], changes: Mapping[Instant, str]
+) -> tuple[tuple[Instant, str], ...]:
     """Return the changes of type after a run's start and before its end.
 
-    ``changes`` are those of the instance, the oldest first, with the last type of each instant.
+    ``changes`` are those of the instance, with the last type of each instant; ``moments`` are these
+    instants, the oldest first. An instance may have many of both, so only the run's own are looked
+    at.
     """
     resizes: list[tuple[Instant, str]] = []
     known = run.instance_type
-    for at, instance_type in changes.items():
-        if run.start < at and (run.end is None or at < run.end) and instance_type != known:
-            resizes.append((at, instance_type))
-            known = instance_type
+    first = bisect_right(moments, run.start)
+    limit = len(moments) if run.end is None else bisect_left(moments, run.end, lo=first)
+    for at in moments[first:limit]:
+        if changes[at] != known:
+            known = changes[at]
+            resizes.append((at, known))
     return tuple(resizes)

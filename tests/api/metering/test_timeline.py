@@ -199,3 +199,37 @@ def test_runs_are_ordered_and_never_overlap(events):
         assert before.start < after.start
         assert before.end <= after.start
     assert all(run.end is None or run.start <= run.end for run in found)
+
+
+class CountedInstant(int):
+    """An instant that counts how often instants are compared."""
+
+    compared = 0
+
+    def __lt__(self, other):
+        CountedInstant.compared += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other):
+        CountedInstant.compared += 1
+        return int(self) > int(other)
+
+
+def test_runs_and_changes_of_type_are_not_all_compared_with_each_other(monkeypatch):
+    """Decision 43: hundreds of thousands of them kept a worker busy for ever."""
+    cycles = 2000
+    monkeypatch.setattr(CountedInstant, "compared", 0)
+    events = [
+        (CountedInstant(10 * number + second), 1, kind, f"t{number % 7}{size}" if size else None)
+        for number in range(cycles)
+        for second, kind, size in (
+            (0, "power_on", "a"),
+            (1, "attribute_change", "b"),
+            (2, "power_off", None),
+        )
+    ]
+    found = runs_from_events(events)
+    assert len(found) == cycles
+    assert found[8] == PowerRun(80, 82, "t1a", ((81, "t1b"),))
+    # Ordering them takes a comparison for each, and looking one up as many as two has digits.
+    assert CountedInstant.compared < 100 * cycles
