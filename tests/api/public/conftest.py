@@ -9,6 +9,7 @@ from django.db import close_old_connections
 from api.clouds.aws import session
 from api.models import User
 from tests import factories
+from tests.api.public.belongings import Belongings, calculate_usage
 from tests.api.public.callers import Caller, caller
 
 NOW = factories.utc("2019-04-17T10:00:00")
@@ -67,6 +68,20 @@ def usage_of_a(spring_2019, customer_a) -> None:
             last_day=factories.utc(last).date(),
             counts=[["_ANY", "_ANY", "_ANY", "_ANY", "_ANY", 3]],
         )
+
+
+@pytest.fixture
+def own(customer_b, spring_2019) -> Belongings:
+    """What customer B has."""
+    return Belongings(customer_b, factories.utc("2019-04-16").date())
+
+
+@pytest.fixture
+def foreign(customer_a, own) -> Belongings:
+    """What customer A has, for whom other days are told; the use of both is calculated."""
+    belongings = Belongings(customer_a, factories.utc("2019-04-15").date())
+    calculate_usage()
+    return belongings
 
 
 @pytest.fixture

@@ -4,82 +4,18 @@ Routes and parameters are those of the OpenAPI document, so new ones are walked 
 """
 
 import itertools
-import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from api.models import Correction, CoverageDay, InstanceFact, Registration, User
-from api.public import schema
+from api.public import export, schema, urls
 from tests import factories
+from tests.api.public.belongings import Belongings, ids_in, text_of
 from tests.api.public.callers import ANYBODY, Caller, caller_for
 
 pytestmark = pytest.mark.django_db
-
-
-class Belongings:
-    """What a customer has: two of each, and everything that only this customer may see of it."""
-
-    def __init__(self, user: User, day) -> None:
-        self.accounts = [
-            factories.make_aws_account(user=user),
-            factories.make_azure_account(user=user),
-        ]
-        for account in self.accounts:
-            CoverageDay.objects.create(cloud_account=account, date=day, state="complete")
-        self.images = [factories.make_image(account=account) for account in self.accounts]
-        self.instances = [
-            factories.make_instance(account=account, image=image)
-            for account, image in zip(self.accounts, self.images, strict=True)
-        ]
-        for instance in self.instances:
-            factories.make_run(instance=instance, start=factories.utc("2019-04-01"))
-            Correction.objects.create(
-                instance=instance,
-                cloud_account=instance.cloud_account,
-                kind=Correction.Kind.MISSED_OFF,
-                unsure_to=datetime.combine(day, time(12), UTC),
-            )
-            InstanceFact.objects.create(
-                instance=instance,
-                observed_at=factories.utc("2019-04-01"),
-                usage_operation="RunInstances:0010",
-                licenses=["RHEL_BASE"],
-            )
-            Registration.objects.create(
-                user=user,
-                cloud=instance.cloud_type,
-                cloud_id=instance.cloud_instance_id,
-                registered_from=factories.utc("2019-04-01"),
-                source="file",
-            )
-        role = f"role of {user.id}"
-        factories.make_usage(user=user, date=day, counts=[["_ANY", role, "", "", "", 1]])
-        self.marks = {
-            role,
-            *(account.cloud_account_number for account in self.accounts),
-            *(image.cloud_image_id for image in self.images),
-            *(instance.cloud_instance_id for instance in self.instances),
-        }
-        self.ids = {
-            "account_id": {account.id for account in self.accounts},
-            "image_id": {image.id for image in self.images},
-            "instance_id": {instance.id for instance in self.instances},
-        }
-
-
-@pytest.fixture
-def own(customer_b, spring_2019):
-    return Belongings(customer_b, factories.utc("2019-04-16").date())
-
-
-@pytest.fixture
-def foreign(customer_a, own):
-    """What the other customer has; there is a little of it before and after the own too."""
-    return Belongings(customer_a, factories.utc("2019-04-16").date() - timedelta(days=1))
 
 
 def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) -> list[str]:
@@ -103,7 +39,7 @@ def values_of(name: str, described: dict, foreign: Belongings, own: Belongings) 
         "service_type": [""],
         "filter[kind]": ["registered_but_billed", "missed_off"],
         "filter[account]": [account.id for account in (*foreign.accounts, *own.accounts)],
-        "filter[region]": ["us-east-1,eastus"],
+        "filter[region]": [f"region {foreign.mark},region {own.mark}"],
         "filter[instance]": [instance.id for instance in (*foreign.instances, *own.instances)],
         "filter[confidence]": ["certain"],
         "filter[image]": [image.id for image in (*foreign.images, *own.images)],
@@ -149,63 +85,69 @@ def queries_of(operation: dict, foreign: Belongings, own: Belongings) -> list[st
     return queries
 
 
-def ids_in(body) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {"account_id": set(), "image_id": set(), "instance_id": set()}
-    aliases = {"cloud_account_id": "account_id", "machine_image_id": "image_id"}
-    rows = body.get("data", [body]) if isinstance(body, dict) else []
-    for row in rows:
-        for name, value in row.items():
-            known = aliases.get(name, name)
-            if known in found and value is not None:
-                found[known].add(value)
-    return found
-
-
-def without_links(answer) -> str:
-    """Return the body without what repeats the question."""
-    if not answer["Content-Type"].startswith("application/json"):
-        return b"".join(answer).decode()
-    body = answer.json()
-    return json.dumps({**body, "links": None} if isinstance(body, dict) else body)
-
-
 PATHS = schema.document()["paths"]
+OF_NOBODY = {"/sysconfig/", "/azure-offer-template/"}
+"""What has nothing of any customer."""
+UNDESCRIBED = {
+    *("v2-root", "v2-openapi"),
+    *("v2-swagger", "v2-swagger-openapi", "v2-docs-file", "v2-redoc"),
+}
+"""Names of the routes that are not in the document: pages about the API."""
+KIND_OF_ID = {"accounts": "account", "instances": "instance", "images": "image"}
+
+
+def test_all_routes_are_walked():
+    """No route is forgotten: each is in the document, or has nothing of customers."""
+    views = {pattern.callback.view_class for pattern in urls.urlpatterns}
+    walked = {
+        pattern.callback.view_class
+        for pattern in urls.urlpatterns
+        if f"/{pattern.pattern}".replace("<str:id>", "{id}") in PATHS
+    }
+    left_out = {
+        pattern.callback.view_class for pattern in urls.urlpatterns if pattern.name in UNDESCRIBED
+    }
+    assert views == walked | left_out
+    assert not walked & left_out
+    assert set(export.VIEWS.values()) <= walked
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_walk(path, as_b, own, foreign, own_aws_account):
+    """Nothing of the other customer is told, by whatever parameters, and something of the own."""
     operation = PATHS[path]["get"]
-    what = path.split("/")[1]
-    ids = {"accounts": "account_id", "instances": "instance_id", "images": "image_id"}
-    details = sorted(foreign.ids[ids[what]] | own.ids[ids[what]]) if "{id}" in path else [None]
-    seen = 0
+    kind = KIND_OF_ID.get(path.split("/")[1], "")
+    details = sorted(foreign.ids[kind] | own.ids[kind]) if "{id}" in path else [None]
+    seen = False
     for id, query in itertools.product(details, queries_of(operation, foreign, own)):
         answer = as_b.get(path.replace("{id}", str(id)) + query)
-        text = without_links(answer)
+        text = text_of(answer)
         assert answer.status_code < 500
         assert not [mark for mark in foreign.marks if mark in text], (path, query)
         if answer.status_code == 200:
-            seen += 1
-            found = answer.json() if answer["Content-Type"] == "application/json" else {}
-            for name, values in ids_in(found).items():
+            found = ids_in(answer["Content-Type"], text)
+            for name, values in found.items():
                 assert values <= own.ids[name], (path, query)
-        if id is not None and id in foreign.ids[ids[what]]:
+            seen |= any(found.values()) or any(mark in text for mark in own.marks)
+        if id is not None and id in foreign.ids[kind]:
             assert answer.status_code == 404
-    assert seen
+    assert seen is (path not in OF_NOBODY)
 
 
 def test_the_own_is_seen(as_b, own, foreign):
-    for path, key in (
-        ("/accounts/", "account_id"),
-        ("/instances/", "instance_id"),
-        ("/images/", "image_id"),
-        ("/coverage/?start_date=2019-04-16&end_date=2019-04-17", "account_id"),
+    for path, kind in (
+        ("/accounts/", "account"),
+        ("/instances/", "instance"),
+        ("/images/", "image"),
+        ("/coverage/?start_date=2019-04-16&end_date=2019-04-17", "account"),
+        ("/billing-findings/", "instance"),
+        ("/explain/", "run"),
+        ("/usage/?group_by[account]=*", "account"),
+        ("/export/usage.csv?group_by[image]=*", "image"),
+        ("/export/coverage.ndjson", "account"),
     ):
-        assert ids_in(as_b.get(path).json())[key] == own.ids[key]
-    assert "role of" in as_b.get("/concurrent/").content.decode()
-    findings = as_b.get("/billing-findings/").json()["data"]
-    shown = {row["instance"]["instance_id"] for row in findings}
-    assert shown == own.ids["instance_id"]
+        answer = as_b.get(path)
+        assert ids_in(answer["Content-Type"], text_of(answer))[kind] == own.ids[kind], path
 
 
 def test_an_image_is_seen_as_long_as_an_instance_uses_it(as_b, own, foreign):
