@@ -1,7 +1,6 @@
 """What every embedded service is to the supervisor."""
 
 import secrets
-import shutil
 import stat
 import tempfile
 from abc import ABC, abstractmethod
@@ -11,9 +10,13 @@ from typing import Any, ClassVar
 
 from deployment.local.ports import PortReservation
 from deployment.local.process import LocalServiceError, ManagedProcess
+from deployment.local.signals import last_moment
 from deployment.local.watchdog import Watchdog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+# After the last moment of the processes; what is left then, the watchdog removes behind us.
+_SECONDS_TO_REMOVE = 1.0
 
 # Where any user may have files, on every Unix.
 _COMMON_FOLDER = Path("/var/tmp")  # noqa: S108 - nobody can guess the names that are used in it
@@ -42,11 +45,9 @@ class Surroundings:
         return self._make_below(_choose_folder(_COMMON_FOLDER), name)
 
     def close(self) -> None:
-        """Remove the scratch folder and end the watchdog."""
-        for folder in self._made:
-            shutil.rmtree(folder, ignore_errors=True)
+        """Let the watchdog remove the scratch folder and end; after a signal it is left alone."""
         self._made.clear()
-        self.watchdog.close()
+        self.watchdog.close(until=last_moment() + _SECONDS_TO_REMOVE)
 
     def _make_below(self, parent: Path, name: str) -> Path:
         if parent not in self._made:

@@ -7,6 +7,7 @@ does not. It runs this very file as a script and therefore uses the standard lib
 """
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ _SECONDS_TO_STOP = 4.0
 
 
 class Watchdog:
-    """The supervisor's end: tell it what to watch, and close it when all is gone."""
+    """The supervisor's end: tell it what to watch, and close it when all processes are gone."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -33,17 +34,23 @@ class Watchdog:
         self._tell("forget", process_group)
 
     def remove(self, folder: Path) -> None:
-        """Remove this folder if the supervisor dies."""
+        """Remove this folder when the supervisor closes the watchdog, or dies."""
         self._tell("remove", folder)
 
-    def close(self) -> None:
-        """End the watchdog, and with it whatever is still on its list."""
+    def close(self, *, until: float = math.inf) -> None:
+        """End the watchdog, and with it whatever is still on its list.
+
+        It is waited for until a moment on the clock of time.monotonic(): a busy disk may take
+        seconds to remove a folder, and that goes on without us.
+        """
         if self._process is None:
             return
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait()
+        left = None if until == math.inf else max(until - time.monotonic(), 0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(left)
         self._process = None
 
     def _tell(self, verb: str, subject: object) -> None:

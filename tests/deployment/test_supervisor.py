@@ -3,9 +3,11 @@
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
+from deployment.local.watchdog import Watchdog
 from tests.deployment.processes import (
     command_of,
     descendants,
@@ -65,3 +67,19 @@ def test_the_supervisor_ends_and_says_why_when_a_service_dies(tmp_path):
         assert "Valkey (Redis) ended with exit code -9" in process.stderr.read()
         assert wait_for(lambda: not any(map(is_running, started)))
         assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_long_to_go_is_left_to_the_watchdog():
+    """Ctrl-C ends in time, whatever a busy machine takes to clean up (operations issue, item 1)."""
+    stubborn = subprocess.Popen(
+        ["sh", "-c", "trap '' TERM; echo ready; sleep 60"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert stubborn.stdout.readline() == "ready\n"
+    watchdog = Watchdog()
+    watchdog.watch(stubborn.pid)
+    watchdog.close(until=time.monotonic())
+    assert stubborn.poll() is None
+    assert stubborn.wait(60) == -signal.SIGKILL
