@@ -1,5 +1,6 @@
 """Log lines: their form and where they go (spec 08 §8)."""
 
+import io
 import logging
 import re
 import sys
@@ -47,16 +48,38 @@ def one_line(text: str) -> str:
     return _LINE_BREAKS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-class LineFormatter(logging.Formatter):
-    """One line a record, but for tracebacks, and no secret in it.
+class LogLines(io.TextIOBase):
+    """A stream whose lines become log records: what is written for people, among lines of JSON."""
 
-    A record whose attribute ``block`` is true may have several lines: those of our own making.
-    """
+    def __init__(self, logger: logging.Logger, level: int = logging.INFO) -> None:
+        self._logger = logger
+        self._level = level
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Log the lines that are complete."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._log(line)
+        return len(text)
+
+    def close(self) -> None:
+        """Log the last line, complete or not."""
+        self._log(self._rest)
+        self._rest = ""
+        super().close()
+
+    def _log(self, line: str) -> None:
+        if line.strip():
+            self._logger.log(self._level, "%s", line.strip())
+
+
+class LineFormatter(logging.Formatter):
+    """One line a record, but for tracebacks, and no secret in it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line without a traceback."""
-        if not getattr(record, "block", False):
-            record.message = one_line(record.message)
+        record.message = one_line(record.message)
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:

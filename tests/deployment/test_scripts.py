@@ -131,6 +131,22 @@ def test_the_init_script_migrates_provisions_and_tells(database, valkey, aws, we
     assert "hook-with-a-secret" not in output
 
 
+def test_with_logs_of_json_each_line_is_an_object(database, valkey, aws):
+    """What migrations and AWS's steps write for people, too (operations issue, item 4)."""
+    environment = pod(database, CLOUDIGRADE_LOG_FORMAT="json")
+    waiting = start("wait_for_migrations.sh", environment)
+    first = waiting.stderr.readline()
+    code, output = run("cloudigrade_init.sh", environment)
+    assert code == 0, output
+    _, rest = waiting.communicate(timeout=60)
+    lines = [json.loads(line) for line in (first + output + rest).splitlines()]
+    assert lines[0]["message"] == "the database is not ready or has pending migrations"
+    messages = [line["message"] for line in lines]
+    assert "Applying api.0001_initial... OK" in messages
+    assert any(one.startswith("Configuring SQS queue") for one in messages)
+    assert {line["level"] for line in lines} <= {"INFO", "WARNING"}
+
+
 def without_aws(database, **changes):
     return pod(database, AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}", **changes)
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from util import redaction
-from util.logging import FLOORS, LINE_FORMAT, JSONFormatter, logging_config
+from util.logging import FLOORS, LINE_FORMAT, JSONFormatter, LogLines, logging_config
 from util.request_id import RequestIdFilter, request_context
 
 
@@ -118,15 +118,30 @@ def test_no_text_forges_a_line(configure, capsys, ending):
     assert lines[0].endswith(forged)
 
 
-def test_tracebacks_and_our_own_blocks_keep_their_lines(configure, capsys):
+def test_lines_of_people_become_records(configure, capsys):
+    """Operations issue, item 4."""
+    logger = configure(line_format="json")
+    with LogLines(logger, logging.ERROR) as stream:
+        stream.write("Running migrations:\n\n  Applying x...")
+        stream.flush()
+        stream.write(" OK\nlast")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [
+        ("ERROR", "Running migrations:"),
+        ("ERROR", "Applying x... OK"),
+        ("ERROR", "last"),
+    ]
+
+
+def test_only_tracebacks_have_several_lines(configure, capsys):
     logger = configure()
-    logger.info("Starting\n  a", extra={"block": True})
+    logger.info("Starting\n  a")
     try:
         raise ValueError("no\nway")
     except ValueError:
         logger.exception("Failed")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[1] == "  a"
+    assert lines[0].endswith("Starting\\n  a")
     assert "Traceback (most recent call last):" in lines
 
 

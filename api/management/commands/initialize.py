@@ -4,16 +4,17 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 
 from api.management.base import OperatorCommand
+from api.management.logged import logged
 from api.management.values import positive
 from cloudigrade.settings.environment import env
 from util.migrations import migrate_alone, wait_for_database
@@ -34,6 +35,11 @@ class Command(OperatorCommand):
     help = "Wait for the database, migrate it, provision AWS; what an init container does."
     requires_system_checks: list[str] = []
 
+    def __init__(
+        self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any
+    ) -> None:
+        super().__init__(stdout, logged(stderr, logger, logging.ERROR), **options)
+
     def add_arguments(self, parser: CommandParser) -> None:
         """Let the patience be chosen."""
         parser.add_argument(
@@ -52,7 +58,8 @@ class Command(OperatorCommand):
         Raises CommandError for a database of the original, with which nothing can be done.
         """
         # What the steps write is for people.
-        with redirect_stdout(sys.stderr) if self.wants_json else nullcontext():
+        for_people = logged(None, logger) or (sys.stderr if self.wants_json else sys.stdout)
+        with redirect_stdout(for_people):
             outcomes = _take_steps(wait, aws_timeout)
         _notify(outcomes)
         if self.wants_json:

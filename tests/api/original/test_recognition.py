@@ -1,5 +1,6 @@
 """A database of the original is recognised and left alone."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,10 +39,11 @@ def test_it_is_recognised_and_not_migrated(trace):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("line_format", ["text", "json"])
 @pytest.mark.parametrize("command", ["migrate", "initialize"])
-def test_commands_say_so_in_one_line(command, tmp_path):
-    """As processes: exit code 2, no traceback."""
-    name = "original_" + command
+def test_commands_say_so_in_one_line(command, line_format):
+    """As processes: exit code 2, no traceback; one object where logs are JSON."""
+    name = f"original_{command}_{line_format}"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
     try:
@@ -54,7 +56,13 @@ def test_commands_say_so_in_one_line(command, tmp_path):
         other.close()
         done = subprocess.run(
             [sys.executable, "manage.py", command],
-            env={**os.environ, "DJANGO_DATABASE_NAME": name},
+            env={
+                **os.environ,
+                "DJANGO_DATABASE_NAME": name,
+                "CLOUDIGRADE_LOG_FORMAT": line_format,
+                # Those of tests say nothing.
+                "DJANGO_SETTINGS_MODULE": "cloudigrade.settings.local",
+            },
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -67,3 +75,6 @@ def test_commands_say_so_in_one_line(command, tmp_path):
     assert done.returncode == 2, done.stderr
     assert ADVICE in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    if line_format == "json":
+        [line] = map(json.loads, (done.stdout + done.stderr).splitlines())
+        assert line["level"] == "ERROR"
