@@ -2,6 +2,7 @@
 
 - ``access``: who may read, and who may act.
 - ``tables``: what a page lists, as HTML and as CSV.
+- ``grafana``: the panels of Grafana beside the tables.
 - ``views``: what all pages share: access, headers, errors.
 - ``fleet``, ``customer``, ``day``, ``instance``, ``search``, ``audit``: the pages; each calls one
   function of ``api.overview``.

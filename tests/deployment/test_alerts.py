@@ -160,3 +160,10 @@ def test_an_alert_fires_and_ends(run_rules, case):
 def test_a_rule_that_never_fires_would_be_seen(run_rules):
     case = Case("CloudigradeProblematicRuns", "no runs", {"up": "1x300"}, on=[200])
     assert run_rules("test", "rules", "test.yaml", case=rule_test(case)).returncode == 1
+
+
+def test_the_documentation_says_how_many_rules_and_cases_there_are():
+    rules = sum(len(group["rules"]) for group in groups())
+    text = " ".join((REPOSITORY / "docs" / "operations.rst").read_text().split())
+    assert f"SUCCESS: {rules} rules found" in text
+    assert f"each of the {len(CASES)} cases" in text

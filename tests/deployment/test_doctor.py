@@ -19,7 +19,7 @@ from util.heartbeat import KEPT_SECONDS
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 
 
-def test_processes_that_were_killed_are_named(tmp_path):
+def test_acceptance_3_processes_that_were_killed_are_named(tmp_path):
     services = LocalServices(
         ["postgres", "valkey", "kafka", "aws"], environment={}, scratch_parent=tmp_path
     )

@@ -16,6 +16,7 @@ from tests.deployment.manifests import (
     TAG,
     deployed,
     documents,
+    kustomize,
     of_kind,
     process,
     rendered,
@@ -242,3 +243,19 @@ def test_the_exporter_may_be_added(tmp_path):
     ]
     name = container["env"][1]["valueFrom"]["configMapKeyRef"]["name"]
     assert of_kind(objects, "ConfigMap")[name]["data"]["CLOUDIGRADE_ENVIRONMENT"] == "stage"
+
+
+def test_stage_and_prod_differ_in_what_the_documentation_shows(tmp_path):
+    texts = []
+    for overlay in OVERLAYS:
+        done = kustomize(deployed(tmp_path / overlay, overlay))
+        text = done.stdout.replace(f"cloudigrade-{overlay}", "cloudigrade-NAME")
+        texts.append(re.sub(r"cloudigrade-environment-\w{10}", "cloudigrade-environment", text))
+    stage, prod = ([line.rstrip() for line in text.splitlines()] for text in texts)
+    assert len(stage) == len(prod)
+    differing = [pair for pair in zip(stage, prod, strict=True) if pair[0] != pair[1]]
+    document = (REPOSITORY / "docs" / "operations.rst").read_text()
+    shown = document.partition("   -  CLOUDIGRADE_ENVIRONMENT")[1:]
+    assert "".join(shown).startswith(
+        "\n".join(f"   -{old}\n   +{new}" for old, new in differing) + "\n\n"
+    )

@@ -77,7 +77,7 @@ class TestCommand:
             call_command("doctor", *arguments, stdout=out)
         return out.getvalue()
 
-    def test_a_healthy_deployment(self, healthy):
+    def test_acceptance_3_a_healthy_deployment(self, healthy):
         """Acceptance 3."""
         lines = self.run(code=0).splitlines()
         assert lines == [*(f"ok    {name}" for name in CHECKS), "All is well."]
@@ -86,6 +86,25 @@ class TestCommand:
             "findings": [],
             "checks": list(CHECKS),
         }
+
+    def test_acceptance_3_four_sick_ones(self, healthy, redis_client, subscription):
+        """A lost beat, a dead letter, a failing poll of Azure and a stuck message are named."""
+        silent(redis_client, "beat", 200)
+        dead = trail_bucket().dead_letter_queue
+        url = sqs().get_queue_url(QueueName=dead)["QueueUrl"]
+        sqs().send_message(QueueUrl=url, MessageBody="a")
+        polls(subscription, "failed", "failed", "failed", error="Timeout")
+        message(1, "failed", minutes=20)
+        lines = self.run(code=1).splitlines()
+        found = [
+            line.removeprefix("LOOK").split(":")[0].strip() for line in lines if "LOOK" in line
+        ]
+        assert found == ["scheduler", "dead letters", "inbox", "Azure subscriptions"]
+        assert lines[-1].startswith("4 findings.")
+        # But for what has ids, the documentation shows the same.
+        shown = {line.strip() for line in SECTIONS}
+        with_ids = ("LOOK  inbox", "LOOK  Azure")
+        assert all(line in shown for line in lines if not line.startswith(with_ids))
 
     def test_a_sick_one(self, healthy, redis_client):
         silent(redis_client, "beat", 200)

@@ -163,7 +163,7 @@ def test_each_resource_is_tested():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_members(rows, name):
+def test_acceptance_1_members(rows, name):
     """Acceptance 1: lists show the row; a detail is the same as its row in the list."""
     [row] = ANYBODY.rows(f"{name}/")
     assert {member: row[member] for member in MEMBERS[name]} == MEMBERS[name]
@@ -181,7 +181,7 @@ def test_nothing_is_told_that_may_be_a_credential(rows, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_identity_changes_nothing(rows, name):
+def test_acceptance_1_an_identity_changes_nothing(rows, name):
     """Acceptance 1."""
     shown = ANYBODY.rows(f"{name}/")
     for caller in (customer(org_id="nobody"), customer(org_id="200002"), service(), associate()):
@@ -229,7 +229,7 @@ def test_numbers_that_no_row_can_have_are_refused(rows, name):
             assert (response.status_code, list(response.json())) == (400, [parameter])
 
 
-def test_no_statement_count_grows_with_rows(
+def test_acceptance_5_no_statement_count_grows_with_rows(
     rows, django_assert_max_num_queries, django_assert_num_queries
 ):
     """Acceptance 5; three statements at most."""

@@ -106,7 +106,7 @@ def test_each_command_is_ours(name):
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_what_there_is_not_is_refused(rows, arguments):
+def test_acceptance_2_what_there_is_not_is_refused(rows, arguments):
     """Acceptance 2: exit code 2, and nothing is done."""
     assert run(*arguments) == (2, "")
     assert run(*arguments, "--json") == (2, "")
@@ -153,7 +153,7 @@ def parse(*arguments):
 
 
 @pytest.mark.parametrize("arguments", PARSED, ids=" ".join)
-def test_json_parses(rows, arguments, redis_client):
+def test_acceptance_4_json_parses(rows, arguments, redis_client):
     """Acceptance 4."""
     found = parse(*arguments)
     assert found or arguments[0] == "explain"
@@ -163,14 +163,14 @@ def test_json_parses(rows, arguments, redis_client):
 
 
 @pytest.mark.parametrize("arguments", PARSED_WITH_AWS, ids=" ".join)
-def test_json_of_what_asks_aws_parses(aws, arguments, redis_client):
+def test_acceptance_4_json_of_what_asks_aws_parses(aws, arguments, redis_client):
     list(configure_queues())
     found = parse(*arguments)
     assert all(isinstance(one, dict) for one in found)
     assert found or arguments[0] == "cleanup_inspections"
 
 
-def test_json_is_tried_of_every_command():
+def test_acceptance_4_json_is_tried_of_every_command():
     tried = {arguments[0] for arguments in (*PARSED, *PARSED_WITH_AWS)}
     assert set(OURS) - tried <= TESTED_ELSEWHERE
 

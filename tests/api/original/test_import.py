@@ -4,12 +4,14 @@ import io
 import json
 import re
 import socket
+import textwrap
 from datetime import date, timedelta
 
 import psycopg2
 import psycopg2.extras
 import pytest
 import time_machine
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
@@ -425,6 +427,19 @@ def test_people_read_lines(original):
         call_command("import_original", "--database-url", original.url, stdout=out)
     assert "users: 5 read, 5 copied, 0 there already" in out.getvalue()
     assert "Runs and usage of 5 customers are calculated." in out.getvalue()
+
+
+def test_the_report_in_the_documentation_is_a_real_one(original):
+    """A thousand instances, told to people (operations issue, item 5)."""
+    fill(original, instances=1_000)
+    out = io.StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command("import_original", "--database-url", original.url, stdout=out)
+    # The first line says where the console shows it.
+    _, *lines = out.getvalue().splitlines()
+    print(*lines, sep="\n")
+    document = (django_settings.BASE_DIR / "docs" / "upgrading-from-the-original.md").read_text()
+    assert textwrap.indent("\n".join(lines), "    ") in document
 
 
 def test_nothing_is_ever_written_to_the_original(original):
