@@ -35,7 +35,7 @@ def test_requests_headers_and_log(gunicorn, tmp_path):
         assert time.monotonic() < deadline, text
         time.sleep(0.05)
     assert f"requestid:{request_id} | Not Found: /no-such-thing" in text
-    assert text.count("Starting\n") == 1, "the configuration is logged once for all workers"
+    assert text.count(" | Starting: ") == 1, "the configuration is logged once for all workers"
     assert "AZURE_CLIENT_SECRET present" in text
     assert "SOURCES_PSK absent" in text
     assert "hunter2" not in text
