@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ResponseStreamingError
@@ -88,12 +87,7 @@ class SnapshotSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def read(self, offset: int, size: int) -> bytes:

@@ -4,7 +4,6 @@ import os
 import stat
 from collections import OrderedDict
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from api.inspector.errors import UnreadableError
@@ -48,12 +47,7 @@ class FileSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
     def read(self, offset: int, size: int) -> bytes:

@@ -4,26 +4,20 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
+from api.metering.stored_counts import measured
 from api.models.usage import is_stale
 from util.replica import connection
 
 BYTES_AT_ONCE = 2 * 1024 * 1024
 """Bytes of counts that are read together, unless one day alone has more (README decision 43)."""
 
-# Written out because they are sent all day. It is Python that puts the days in order: PostgreSQL
-# would copy all texts once more.
+# Written out because they are sent all day.
 _DAYS = f"""
 SELECT day.date, day.revision, day.maximum_counts::text AS counts FROM api_concurrentusage day
 WHERE day.user_id = %s AND day.date >= %s AND day.date <= %s
   AND NOT {is_stale("day.user_id", "day.date")}
 """  # noqa: S608 - made of constants
-# PostgreSQL writes each day's text once, on disk where it is long.
-_MEASURED = f"""
-WITH measured AS MATERIALIZED ({_DAYS})
-SELECT date, revision, octet_length(counts),
-       CASE WHEN (SELECT sum(octet_length(counts)) FROM measured) <= %s THEN counts END
-FROM measured
-"""  # noqa: S608
+_MEASURED = measured(_DAYS)
 
 
 class StoredDay(NamedTuple):

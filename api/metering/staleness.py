@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from api.metering.days import Days, merge
 from api.metering.locking import lock_metering
-from api.models import Cause, CloudAccount, StaleUsage
+from api.models import Cause, CloudAccount, ConcurrentUsage, StaleUsage
+from api.models.usage import is_stale
 from util import clock
 from util.tasks import enqueue
 
@@ -142,15 +144,8 @@ def _mark_days_of_runs(
             enqueue(RECALCULATION)
 
 
-def covering_marks() -> QuerySet[StaleUsage]:
-    """Select the marks that cover the row of an outer query with ``user_id`` and ``date``."""
-    return StaleUsage.objects.filter(
-        Q(last_day__isnull=True) | Q(last_day__gte=OuterRef("date")),
-        user_id=OuterRef("user_id"),
-        first_day__lte=OuterRef("date"),
-    )
-
-
-def is_unavailable() -> Exists:
+def is_unavailable() -> RawSQL:
     """Return, in a query of usage rows, which of them act as if they were gone (09 P10)."""
-    return Exists(covering_marks())
+    usage = ConcurrentUsage._meta.db_table
+    covered = is_stale(f"{usage}.user_id", f"{usage}.date")
+    return RawSQL(covered, [], output_field=BooleanField())  # noqa: S611 - made of constants

@@ -11,24 +11,29 @@ from util.batches import PIECE, batched_by_size
 BYTES_AT_ONCE = 4 * PIECE
 """Bytes of counts that are in memory together, unless one day alone has more (decision 43)."""
 
-# PostgreSQL writes each day's text once, on disk where it is long.
-_MEASURED = """
-WITH day AS MATERIALIZED (
-    SELECT date, revision, maximum_counts::text AS counts
-    FROM api_concurrentusage
-    WHERE user_id = %s AND date = ANY(%s)
-)
-SELECT date, revision, octet_length(counts),
-       CASE WHEN sum(octet_length(counts)) OVER () <= %s THEN counts END
-FROM day
-ORDER BY date
-"""
-
-_COUNTS = """
-SELECT date, maximum_counts::text
+_DAYS = """
+SELECT date, revision, maximum_counts::text AS counts
 FROM api_concurrentusage
 WHERE user_id = %s AND date = ANY(%s)
 """
+
+
+def measured(days: str) -> str:
+    """Return SQL for the date, revision and bytes of counts of what a query of days selects.
+
+    The counts themselves come with them if all together have no more bytes than its last parameter.
+    PostgreSQL writes each day's text once, on disk where it is long. It is Python that puts the
+    days in order: PostgreSQL would copy all texts once more.
+    """
+    return f"""
+WITH measured AS MATERIALIZED ({days})
+SELECT date, revision, octet_length(counts),
+       CASE WHEN (SELECT sum(octet_length(counts)) FROM measured) <= %s THEN counts END
+FROM measured
+"""  # noqa: S608 - made of constants
+
+
+_MEASURED = measured(_DAYS)
 
 
 class StoredCounts(NamedTuple):
@@ -53,24 +58,24 @@ def stored_counts(user_id: int, days: Sequence[date]) -> Iterator[StoredCounts |
     """
     with connection.cursor() as cursor:
         cursor.execute(_MEASURED, [user_id, list(days), BYTES_AT_ONCE])
-        measured = [_Measured(*row) for row in cursor.fetchall()]
-    found = _read(user_id, measured)
-    known = {one.day for one in measured}
+        stored = [_Measured(*row) for row in sorted(cursor.fetchall())]
+    found = _read(user_id, stored)
+    known = {one.day for one in stored}
     for day in days:
         yield next(found) if day in known else None
 
 
-def _read(user_id: int, measured: Sequence[_Measured]) -> Iterator[StoredCounts]:
+def _read(user_id: int, stored: Sequence[_Measured]) -> Iterator[StoredCounts]:
     batches = batched_by_size(
-        measured, size_of=lambda one: one.size, limit=BYTES_AT_ONCE, most=len(measured)
+        stored, size_of=lambda one: one.size, limit=BYTES_AT_ONCE, most=len(stored)
     )
     for batch in batches:
         texts = {one.day: one.counts for one in batch if one.counts is not None}
         left = [one.day for one in batch if one.counts is None]
         if left:
             with connection.cursor() as cursor:
-                cursor.execute(_COUNTS, [user_id, left])
-                texts.update(cursor.fetchall())
+                cursor.execute(_DAYS, [user_id, left])
+                texts.update((day, counts) for day, _, counts in cursor.fetchall())
         for one in batch:
             # Taken out, a day's text does not outlive its turn.
             yield StoredCounts(one.revision, texts.pop(one.day))

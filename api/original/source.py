@@ -4,7 +4,6 @@ The whole copy sees one moment, as a dump does. Times without a zone are UTC.
 """
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 import psycopg2
@@ -46,12 +45,7 @@ class Original:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 

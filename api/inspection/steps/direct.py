@@ -22,7 +22,7 @@ from api.inspection.request import start_waiting
 from api.inspection.results.parse import parse_result
 from api.inspection.results.save import save_results
 from api.inspection.steps.copy import DELETE_SNAPSHOT, LAUNCH
-from api.inspection.steps.launch import is_over, mark_inspecting
+from api.inspection.steps.launch import is_over, mark_inspecting, work_on_copy
 from api.inspector import NAME, VERSION
 from api.inspector.ebs import SnapshotSource
 from api.inspector.isolation import DriveReport, NotStartedError, inspect_isolated
@@ -74,11 +74,8 @@ def inspect_snapshot(*, ami_id: str, snapshot_copy_id: str) -> None:
     the disk is copied, TransientCloudError while AWS is too busy. Where we have no right to read
     blocks, or no readers, an instance is launched instead.
     """
-    if is_over(snapshot_copy_id):
-        logger.info("The inspection of %s by %s is over", ami_id, snapshot_copy_id)
-        return
-    work = attempts.open_work(ami_id=ami_id)
-    if work is None or work.attempt.inspector_instance_id:
+    work = work_on_copy(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
+    if work is None:
         return
     with attempts.noting_errors(work.attempt):
         try:

@@ -18,11 +18,8 @@ logger = logging.getLogger(__name__)
 
 def launch_inspection_instance(*, ami_id: str, snapshot_copy_id: str) -> None:
     """Launch the inspector of an image, once. Raises NotReadyError until its disk is copied."""
-    if is_over(snapshot_copy_id):
-        logger.info("The inspection of %s by %s is over", ami_id, snapshot_copy_id)
-        return
-    work = attempts.open_work(ami_id=ami_id)
-    if work is None or work.attempt.inspector_instance_id:
+    work = work_on_copy(ami_id=ami_id, snapshot_copy_id=snapshot_copy_id)
+    if work is None:
         return
     with attempts.noting_errors(work.attempt):
         if not disk_copies.is_copied(snapshot_copy_id):
@@ -37,8 +34,21 @@ def launch_inspection_instance(*, ami_id: str, snapshot_copy_id: str) -> None:
     _record(work, instance_id, snapshot_copy_id)
 
 
+def work_on_copy(*, ami_id: str, snapshot_copy_id: str) -> Work | None:
+    """Return what is still to be done with a copy of an image's disk.
+
+    None if an instance has been launched to look into it, or if the attempt that made the copy has
+    ended: then it is about to be deleted.
+    """
+    if is_over(snapshot_copy_id):
+        logger.info("The inspection of %s by %s is over", ami_id, snapshot_copy_id)
+        return None
+    work = attempts.open_work(ami_id=ami_id)
+    return None if work is None or work.attempt.inspector_instance_id else work
+
+
 def is_over(snapshot_copy_id: str) -> bool:
-    """Return whether the attempt that made a copy has ended: the copy is about to be deleted."""
+    """Return whether the attempt that made a copy has ended."""
     return InspectionAttempt.objects.filter(
         snapshot_copy_id=snapshot_copy_id, finished_at__isnull=False
     ).exists()

@@ -235,16 +235,25 @@ def _instance_records(record_index: int, record: Record, log: Log) -> list[Insta
 def _act(record: Record) -> "_Call | _Interruption":
     if record.name == SPOT_INTERRUPTION:
         return _Interruption(decoded(record.service_event))
-    is_launch = record.name == LAUNCH
-    return _Call(decoded(record.request), decoded(record.response), is_launch=is_launch)
+    response = decoded(record.response)
+    return _Call(
+        request=decoded(record.request),
+        response=response,
+        unnamed=_unnamed(response),
+        is_launch=record.name == LAUNCH,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """The request and the response of a call of EC2's API, of whatever type they are."""
+    """The request and the response of a call of EC2's API, of whatever type they are.
+
+    ``unnamed`` says how many instances the response leaves without an id.
+    """
 
     request: Any
     response: Any
+    unnamed: int
     is_launch: bool
 
     @property
@@ -274,7 +283,7 @@ class _Call:
         (decision 46).
         """
         request, items = _mapping(self.request), _listed(self.response)
-        if self._is_unanswered or _unnamed(self.response):
+        if self._is_unanswered or self.unnamed:
             items += _listed(request)
         found: dict[str, dict[str, Any]] = {}
         for item in items:
@@ -286,14 +295,13 @@ class _Call:
 
     def names_too_few(self, instances: Mapping[str, Any]) -> bool:
         """Return whether the call was about more instances than can be told (decision 46)."""
-        unnamed = _unnamed(self.response)
         if self.is_launch:
             fewest = sum(_count(item.get("minCount")) or 0 for item in _listed(self.request))
-            return self._is_unanswered or unnamed > 0 or len(instances) < fewest
+            return self._is_unanswered or self.unnamed > 0 or len(instances) < fewest
         if self._is_unanswered:
             return _is_omitted(self.request, _INSTANCES) or _unnamed(self.request) > 0
         named = {_text(item.get("instanceId")) for item in _listed(self.response)}
-        return len(instances.keys() - named) < unnamed
+        return len(instances.keys() - named) < self.unnamed
 
     def reason_to_skip(self, instances: Mapping[str, Any]) -> Skip | None:
         """Return why nothing can be told of any instance, if so."""

@@ -22,8 +22,7 @@ LONGEST_ROUND = timedelta(hours=1)
 _METERED = """a.cloud_type = 'aws' AND a.is_enabled
   AND NOT a.platform_application_is_paused AND NOT a.is_synthetic"""
 
-_UNSEEN = f"""
-SELECT a.aws_account_id, extract(epoch FROM now() - seen.at)
+_SEEN_BEFORE = f"""
 FROM api_cloudaccount a CROSS JOIN LATERAL (
     SELECT GREATEST(a.enabled_at, (
         SELECT finished_at FROM api_describerun
@@ -32,21 +31,16 @@ FROM api_cloudaccount a CROSS JOIN LATERAL (
     )) AS at
 ) seen
 WHERE {_METERED} AND seen.at < now() - %s
+"""  # noqa: S608 - made of constants
+
+_UNSEEN = f"""
+SELECT a.aws_account_id, extract(epoch FROM now() - seen.at)
+{_SEEN_BEFORE}
 ORDER BY seen.at, a.id
 LIMIT %s
 """  # noqa: S608 - made of constants
 
-_OVERDUE = f"""
-SELECT count(*)
-FROM api_cloudaccount a CROSS JOIN LATERAL (
-    SELECT GREATEST(a.enabled_at, (
-        SELECT finished_at FROM api_describerun
-        WHERE cloud_account_id = a.id AND kind IN ('initial', 'reconcile') AND outcome = 'ok'
-        ORDER BY started_at DESC LIMIT 1
-    )) AS at
-) seen
-WHERE {_METERED} AND seen.at < now() - %s
-"""  # noqa: S608 - made of constants
+_OVERDUE = f"SELECT count(*) {_SEEN_BEFORE}"
 
 # Of each account the newest scans are read, about three at each region. A scan of no region, since
 # EC2 did not tell them, counts until there is a good one at any.
