@@ -98,7 +98,7 @@ def leave_loaded_objects_alone(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def look_after_held_tasks(sender: Any, **_: Any) -> None:
-    """Tell this worker's tasks from those of workers that are lost, and return the latter."""
+    """Renew this worker's tasks, and return those of workers that are lost to the queue."""
     held = VisibilityRenewal(
         sender,
         lost_after=settings.CELERY_LOST_WORKER_SECONDS,

@@ -89,20 +89,19 @@ class DatabaseClock:
         return self._read + datetime.timedelta(seconds=elapsed)
 
 
-def limit_waiting(
-    seconds: float, *, is_hurried: Callable[[], bool], hurried_seconds: float
-) -> None:
+def limit_waiting(seconds: float, *, is_short: Callable[[], bool], short_timeout: float) -> None:
     """Let no connection of this process wait longer for an answer of the database.
 
     Keep-alives notice a machine that is gone, not a server that hangs while its machine still
-    answers for it. ``is_hurried`` tells when there is less time. What takes too long fails with
-    ``OperationalError``, and its connection is closed. For processes whose statements are short.
+    answers for it. ``is_short`` says when ``short_timeout`` counts instead. What takes too long
+    fails with ``OperationalError``, and its connection is closed. For processes whose statements
+    are short.
     """
 
     def wait(connection: Any) -> None:
         begun = time.monotonic()
         while (state := connection.poll()) != extensions.POLL_OK:
-            allowed = hurried_seconds if is_hurried() else seconds
+            allowed = short_timeout if is_short() else seconds
             if time.monotonic() - begun > allowed:
                 raise psycopg2.OperationalError(f"no answer in {allowed:g} seconds")
             _wait_for_socket(connection, state)

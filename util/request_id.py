@@ -45,7 +45,7 @@ def request_context(request_id: str, insights_request_id: str | None = None) -> 
 
 
 class RequestIdMiddleware:
-    """Gives each HTTP request a fresh id and sends it back.
+    """Middleware that assigns each HTTP request a new id and returns it in a header.
 
     It belongs outside all other middleware. Django has more to log when the last middleware is
     done, so the id stays current until the response is closed.

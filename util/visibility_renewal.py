@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 RENEWALS = 5
 """How often a worker speaks before it would be taken for lost."""
 
-PATIENCE = {"socket_connect_timeout": 5, "socket_timeout": 15}
+TIMEOUTS = {"socket_connect_timeout": 5, "socket_timeout": 15}
 """Seconds for Redis: who waits for it longer is taken for lost."""
 
 _FIND_SILENT = """
@@ -82,7 +82,7 @@ class VisibilityRenewal:
 
     def run_once(self) -> None:
         """Say once what is held here, and return once what was held by those who are lost."""
-        with current_app.connection_for_write(transport_options=PATIENCE) as connection:
+        with current_app.connection_for_write(transport_options=TIMEOUTS) as connection:
             channel = connection.default_channel
             self._renew(channel)
             for tag in self._silent(channel):

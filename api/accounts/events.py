@@ -11,7 +11,7 @@ from typing import Any
 from api.accounts.deletion import delete_account
 from api.accounts.foreign import remember_foreign, without_foreign
 from api.accounts.lifecycle import pause_application, tenant_of_account, unpause_application
-from api.accounts.missing import Patience, no_patience, patience_of
+from api.accounts.missing import RetryWindow, no_retry_window, retry_window_of
 from api.accounts.onboarding import APPLICATION_PAUSED_HEADER, CREATION_TASKS
 from api.accounts.relocation import change_token
 from api.accounts.states import KAFKA, Trigger
@@ -70,7 +70,7 @@ class Event:
     headers: Headers
     tenant: Tenant
     trigger: Trigger
-    patience: Patience
+    retry_window: RetryWindow
 
 
 def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> Outcome:
@@ -84,7 +84,7 @@ def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> 
         value=message.value,
         headers=message.headers if headers is None else headers,
         trigger=Trigger.of_message(message),
-        patience=patience_of(message),
+        retry_window=retry_window_of(message),
         later=_later_types(message),
     )
 
@@ -103,19 +103,19 @@ def handle(
     value: object,
     headers: object,
     trigger: Trigger = KAFKA,
-    patience: Patience = no_patience,
+    retry_window: RetryWindow = no_retry_window,
     later: Sequence[str] = (),
 ) -> Outcome:
     """Do what a message asks for, but for the tasks that its outcome names.
 
-    A message that makes no sense is logged and has no effect. ``patience`` tells for how long an
-    application or authentication that sources does not know is expected: then this raises
+    A message that makes no sense is logged and has no effect. ``retry_window`` says for how long
+    an application or authentication that sources does not know is expected: then this raises
     ``SourcesMissingError``. ``later`` are the types of later messages about the same object that
     were processed already, the newest first. Raises ``SourcesError`` and errors that are
     ``WORTH_REPEATING``.
     """
     try:
-        event = _read(event_type, value, headers, trigger, patience)
+        event = _read(event_type, value, headers, trigger, retry_window)
         set_customer(event.tenant.org_id, event.tenant.account_number)
         outcome = _catch_up(event, later) if later else _HANDLERS[event_type](event)
     except MalformedMessageError as error:
@@ -156,7 +156,7 @@ def _waiting_applications(message: InboxMessage) -> list[object]:
 
 
 def _read(
-    event_type: str, value: object, headers: object, trigger: Trigger, patience: Patience
+    event_type: str, value: object, headers: object, trigger: Trigger, retry_window: RetryWindow
 ) -> Event:
     if not isinstance(value, Mapping):
         raise MalformedMessageError("the body is not a JSON object")
@@ -164,7 +164,7 @@ def _read(
     tenant = checked_tenant(pairs)
     if not tenant:
         raise MalformedMessageError("it names neither account number nor org id")
-    return Event(event_type, value, pairs, tenant, trigger, patience)
+    return Event(event_type, value, pairs, tenant, trigger, retry_window)
 
 
 def _id(event: Event, name: str) -> int:
@@ -220,7 +220,7 @@ def _create(event: Event) -> Outcome:
 
 def _expect(event: Event, what: str) -> None:
     """Raise ``SourcesMissingError`` if sources may still come to know what the event names."""
-    seconds = event.patience(objects_of(CREATE, event.value))
+    seconds = event.retry_window(objects_of(CREATE, event.value))
     if seconds > 0:
         raise SourcesMissingError(what, seconds)
 

@@ -13,12 +13,12 @@ from api.models.inbox import UNFINISHED
 from api.sources.messages import DESTROY, Objects
 from util import postgres
 
-Patience = Callable[[Objects], float]
+RetryWindow = Callable[[Objects], float]
 """Tells how many seconds are left in which the objects of an event may come to be known."""
 
 
-def no_patience(objects: Objects) -> float:
-    """Take the first answer for the last one, for those who wait for it."""
+def no_retry_window(objects: Objects) -> float:
+    """Return that the first answer counts: for requests that somebody waits for."""
     return 0.0
 
 
@@ -27,21 +27,21 @@ def seconds_left(missing_for: float) -> float:
     return max(settings.SOURCES_MISSING_RETRY_SECONDS - missing_for, 0.0)
 
 
-def patience_of(message: InboxMessage) -> Patience:
-    """Return the patience with a stored message, by PostgreSQL's clock.
+def retry_window_of(message: InboxMessage) -> RetryWindow:
+    """Return for how long a stored message's objects may be missing, by PostgreSQL's clock.
 
-    There is none where a later message says that the objects were taken apart: then nothing is
-    missing, and the customer's other messages need not wait.
+    There is no time left where a later message says that the objects were destroyed: then nothing
+    is missing, and the customer's other messages need not wait.
     """
 
-    def patience(objects: Objects) -> float:
+    def retry_window(objects: Objects) -> float:
         if _is_destroyed(message, objects):
             return 0.0
         if message.missing_since is None:
             return seconds_left(0.0)
         return seconds_left((postgres.now() - message.missing_since).total_seconds())
 
-    return patience
+    return retry_window
 
 
 def _is_destroyed(message: InboxMessage, objects: Objects) -> bool:

@@ -64,7 +64,7 @@ def is_boot_sector(sector: bytes) -> bool:
 
 
 def _ext_version(source: Source) -> str:
-    """Tell ext2, ext3 and ext4 apart by the features in the superblock, as blkid does."""
+    """Return which of ext2, ext3 and ext4 it is, by the superblock's features, as blkid does."""
     compatible, incompatible, read_only = (
         int.from_bytes(source.read(at, 4), "little")
         for at in (_COMPATIBLE, _INCOMPATIBLE, _READ_ONLY_COMPATIBLE)

@@ -115,7 +115,7 @@ def _read_mbr(source: Source, notes: Notes, path: str) -> list[Partition]:
 
 
 def _is_mbr(sector: bytes) -> bool:
-    """Tell a partition table from the boot sector of a file system, which ends the same way."""
+    """Return whether a sector is a partition table: boot sectors of file systems end as it does."""
     if sector[510:512] != _MBR_MAGIC or magic.is_boot_sector(sector):
         return False
     entries = [sector[_MBR_ENTRIES + 16 * index :][:16] for index in range(4)]

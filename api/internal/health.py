@@ -51,7 +51,7 @@ class LivezView(View):
 
 @method_decorator([transaction.non_atomic_requests, never_cache], name="dispatch")
 class ReadyzView(View):
-    """Tell the dependencies apart, for people who look for what is wrong."""
+    """The state of each dependency, for people who look for what is wrong."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
         """Return each dependency's status; 503 without the database, which everything needs."""

@@ -93,7 +93,7 @@ def _ranges(table: Table, start: int, top: int) -> Iterator[tuple[int, int]]:
 def _ranges_copied(table: Table, top: int) -> Iterator[int]:
     """Copy from where an earlier run ended, and yield the last id of each range."""
     for first, last in _ranges(table, _copied_up_to(table), top):
-        _copy_with_patience(table, first, last)
+        _copy_with_retries(table, first, last)
         yield last
 
 
@@ -116,7 +116,7 @@ def _copy(table: Table, first: int, last: int) -> None:
         cursor.execute(f"COMMENT ON TABLE {table.twin} IS '{last}'")
 
 
-def _copy_with_patience(table: Table, first: int, last: int) -> None:
+def _copy_with_retries(table: Table, first: int, last: int) -> None:
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         try:
             _copy(table, first, last)

@@ -111,8 +111,8 @@ def hurry_database(listener: "Listener") -> None:
     """Treat a database that does not answer as unavailable, so that the heartbeat continues."""
     limit_waiting(
         DATABASE_SECONDS,
-        is_hurried=lambda: listener.is_stopped,
-        hurried_seconds=LAST_DATABASE_SECONDS,
+        is_short=lambda: listener.is_stopped,
+        short_timeout=LAST_DATABASE_SECONDS,
     )
 
 

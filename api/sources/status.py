@@ -1,4 +1,4 @@
-"""Tells the sources service whether an application can be used (spec 03 §7)."""
+"""Messages to the sources service about whether an application can be used (spec 03 §7)."""
 
 import json
 import logging

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from api import outbox
 from api.accounts import events
-from api.accounts.missing import patience_of, seconds_left
+from api.accounts.missing import retry_window_of, seconds_left
 from api.accounts.states import Trigger
 from api.accounts.verification import WORTH_REPEATING
 from api.models import InboxMessage
@@ -153,7 +153,7 @@ def _take(running: Task, event_type: str, message: Any, headers: Any) -> None:
                 value=message,
                 headers=headers,
                 trigger=Trigger.of_message(stored),
-                patience=patience_of(stored),
+                retry_window=retry_window_of(stored),
             ),
         )
 
@@ -168,7 +168,7 @@ def _take_untied(running: Task, event_type: str, message: Any, headers: Any) -> 
             event_type=event_type,
             value=message,
             headers=headers,
-            patience=lambda _: seconds_left((now - since).total_seconds()),
+            retry_window=lambda _: seconds_left((now - since).total_seconds()),
         )
     except SourcesMissingError as missing:
         raise running.retry(

@@ -24,7 +24,7 @@ def without_proxies(environment: dict[str, str]) -> dict[str, str]:
 
 
 class RemoteControl:
-    """Tells a fake service how to behave, and asks it what it was asked.
+    """Control a fake service: set how it behaves, and read what it was asked.
 
     Raises requests.RequestException when the service does not answer as it should.
     """

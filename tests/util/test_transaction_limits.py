@@ -128,7 +128,7 @@ class TestWhere:
     def test_with_a_limited_wait_for_answers(self, limit):
         """As the listener has it."""
         limit(**LIMITS)
-        limit_waiting(60, is_hurried=lambda: False, hurried_seconds=1)
+        limit_waiting(60, is_short=lambda: False, short_timeout=1)
         try:
             assert shown() == SINGLE
             with transaction.atomic():

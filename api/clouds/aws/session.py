@@ -154,19 +154,19 @@ class Clients:
 
 
 def _config(*, short_timeout: bool) -> Config:
-    """Let the SDK itself repeat, patiently and a few times, what was throttled or failed.
+    """Let the SDK itself repeat, a few times and ever later, what was throttled or failed.
 
-    AWS_MAX_ATTEMPTS says how often; what reaches us is past its patience. A client with a
+    AWS_MAX_ATTEMPTS says how often; what reaches us has failed that often. A client with a
     short time-out gives up well before the HTTP server's timeout of 30 seconds: it asks twice at
     most, 8 seconds each.
     """
-    patience: dict[str, Any] = {
+    limits: dict[str, Any] = {
         "connect_timeout": 3 if short_timeout else 5,
         "read_timeout": SHORT_READ_TIMEOUT if short_timeout else 30,
         "retries": {"mode": "standard", **({"total_max_attempts": 2} if short_timeout else {})},
     }
     return Config(
-        **patience,
+        **limits,
         max_pool_connections=32,
         user_agent_extra="cloudigrade",
     )

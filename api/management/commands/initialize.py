@@ -41,7 +41,7 @@ class Command(OperatorCommand):
         super().__init__(stdout, logged(stderr, logger, logging.ERROR), **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Let the patience be chosen."""
+        """Declare the options."""
         parser.add_argument(
             "--wait",
             type=positive,

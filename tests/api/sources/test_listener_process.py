@@ -53,10 +53,10 @@ def test_database_that_hangs_is_given_up_soon(monkeypatch):
     listener.hurry_database(found)
     (((seconds,), more),) = limits
     assert 2 * seconds < listener_metrics.SILENCE_SECONDS
-    assert not more["is_hurried"]()
+    assert not more["is_short"]()
     found.stop()
-    assert more["is_hurried"]()
-    assert more["hurried_seconds"] < 2
+    assert more["is_short"]()
+    assert more["short_timeout"] < 2
 
 
 class TestCommand:

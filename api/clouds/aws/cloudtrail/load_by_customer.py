@@ -20,9 +20,9 @@ from util.transaction_limits import is_lock_timeout
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 5.0
+LOCK_SECONDS = 5.0
 """Seconds for which a lock is waited for."""
-HASTE = 0.5
+SHORT_LOCK_SECONDS = 0.5
 """Seconds for which one of a customer is waited for who was busy a moment ago."""
 BUSY_SECONDS = 60
 """For how long a customer counts as one who was busy a moment ago."""
@@ -78,7 +78,7 @@ def _store_free(file_results: Sequence[FileResult], enrichment: Enrichment) -> S
     if not file_results:
         return []
     try:
-        return store_file_results(file_results, enrichment, wait=False, lock_seconds=PATIENCE)
+        return store_file_results(file_results, enrichment, wait=False, lock_seconds=LOCK_SECONDS)
     except Exception as error:
         if postgres.is_away(error):
             raise
@@ -91,7 +91,7 @@ def _store_free(file_results: Sequence[FileResult], enrichment: Enrichment) -> S
 def _store_group(file_results: Sequence[FileResult], enrichment: Enrichment) -> None:
     """Store the files of one customer or, if that fails, each for itself."""
     user_ids = set().union(*(file_result.user_ids for file_result in file_results))
-    seconds = HASTE if _busy.holds(user_ids) else PATIENCE
+    seconds = SHORT_LOCK_SECONDS if _busy.holds(user_ids) else LOCK_SECONDS
     try:
         left = store_file_results(file_results, enrichment, wait=True, lock_seconds=seconds)
     except Exception as error:

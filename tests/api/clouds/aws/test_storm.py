@@ -107,8 +107,8 @@ def pauses(monkeypatch):
 def patience(monkeypatch):
     """Threads of this process may be slow, but customers who are busy come again soon."""
     monkeypatch.setattr(threads, "_PATIENCE_SECONDS", 600)
-    monkeypatch.setattr(load_by_customer, "PATIENCE", 0.5)
-    monkeypatch.setattr(load_by_customer, "HASTE", 0.2)
+    monkeypatch.setattr(load_by_customer, "LOCK_SECONDS", 0.5)
+    monkeypatch.setattr(load_by_customer, "SHORT_LOCK_SECONDS", 0.2)
 
 
 class Storm:

@@ -28,9 +28,9 @@ BUSY, OTHER, THIRD = "000000000001", "000000000002", "000000000003"
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch):
-    monkeypatch.setattr(load_by_customer, "PATIENCE", 0.3)
-    monkeypatch.setattr(load_by_customer, "HASTE", 0.1)
+def short_lock_waits(monkeypatch):
+    monkeypatch.setattr(load_by_customer, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(load_by_customer, "SHORT_LOCK_SECONDS", 0.1)
     load_by_customer._busy._until.clear()
     yield
     load_by_customer._busy._until.clear()
@@ -147,7 +147,7 @@ def test_a_file_of_two_customers_waits_for_both(logs, accounts):
 
 def test_who_is_busy_only_for_a_moment_is_waited_for(logs, accounts, monkeypatch):
     """Workers that store logs of one customer take turns."""
-    monkeypatch.setattr(load_by_customer, "PATIENCE", 60)
+    monkeypatch.setattr(load_by_customer, "LOCK_SECONDS", 60)
     messages = logs.notified([file_of(BUSY), file_of(OTHER)])
     with held(task_lock, accounts[BUSY]):
         working = in_thread(lambda: ingest(messages))
