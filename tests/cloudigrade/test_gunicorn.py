@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.cloudigrade.clowder import CDAPPCONFIG
 from tests.cloudigrade.programs import free_port, run
-from tests.cloudigrade.test_clowder_mode import CDAPPCONFIG
 
 pytestmark = pytest.mark.e2e
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import requests
 
+from tests.cloudigrade.clowder import CDAPPCONFIG
 from tests.cloudigrade.conftest import gunicorns
 from tests.cloudigrade.programs import free_port
-from tests.cloudigrade.test_clowder_mode import CDAPPCONFIG
 from util import http_connection
 
 pytestmark = pytest.mark.e2e

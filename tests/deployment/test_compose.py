@@ -13,8 +13,8 @@ import yaml
 from cloudigrade.settings.variables import VARIABLES
 from deployment.local.service import REPOSITORY
 from tests.cloudigrade.programs import settings_of
+from tests.deployment.dockerfiles import instructions
 from tests.deployment.manifests import KUBERNETES, documents
-from tests.deployment.test_dockerfile import instructions
 
 COMPOSE = REPOSITORY / "compose.yaml"
 SERVICES = yaml.safe_load(COMPOSE.read_text())["services"]

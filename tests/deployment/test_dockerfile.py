@@ -16,18 +16,11 @@ import requests
 from deployment.local.service import REPOSITORY
 from tests.api.inspector import corpus
 from tests.cloudigrade.programs import environment, free_port
+from tests.deployment.dockerfiles import DOCKERFILE, instructions
 from tests.deployment.processes import wait_for
 
-DOCKERFILE = REPOSITORY / "Dockerfile"
 INSPECTOR = REPOSITORY / "deployment" / "inspector" / "Dockerfile"
 USER, GROUP = 12345, 0
-
-
-def instructions(path=DOCKERFILE):
-    """A Dockerfile's instructions, continued lines joined, comments left out."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    text = "\n".join(lines).replace("\\\n", " ")
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize(

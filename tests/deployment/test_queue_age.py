@@ -7,6 +7,7 @@ import promql_parser
 import pytest
 import yaml
 
+from tests.deployment.alert_rules import BY_NAME, existing_metrics
 from tests.deployment.manifests import (
     CLOWDAPP_QUEUE_AGE,
     KUBERNETES,
@@ -18,7 +19,6 @@ from tests.deployment.manifests import (
     process,
     rendered,
 )
-from tests.deployment.test_alerts import BY_NAME, existing_metrics
 
 COMPONENT = KUBERNETES / "components" / "queue-age"
 TASKS = "namespace:cloudigrade_tasks_waiting:sum"

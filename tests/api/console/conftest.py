@@ -15,6 +15,9 @@ from tests.api.public.callers import identity
 CONSOLE = "/internal/console"
 NOW = "12T02"
 
+SCRIPT = "<script>alert(1)</script>"
+"""Text that must never be part of a page's code."""
+
 
 def pages_of(environment) -> list[str]:
     """Return the paths of a page of each kind, with something on it."""

@@ -11,7 +11,7 @@ from api.models import AuditEntry, CoverageDay, FleetSample
 from docs.console.chromium import chromium, program, watched_page
 from docs.console.pages import ASSOCIATE
 from tests import factories
-from tests.api.console.test_pages import SCRIPT
+from tests.api.console.conftest import SCRIPT
 from util import clock
 
 NO_CHROMIUM = "no Chromium: install Debian's package chromium (.ci/run does it where it may)"

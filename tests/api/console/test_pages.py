@@ -20,14 +20,12 @@ from api.models import (
 from api.overview.samples import take_sample
 from api.tasks.operators import sample_fleet
 from tests import factories
-from tests.api.console.conftest import CONSOLE, NOW, pages_of
+from tests.api.console.conftest import CONSOLE, NOW, SCRIPT, pages_of
 from tests.api.internal.callers import ANYBODY, B
 from tests.api.metering.notation import at, day
 from util.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.django_db
-
-SCRIPT = "<script>alert(1)</script>"
 
 
 class Tables(HTMLParser):

@@ -11,7 +11,7 @@ from api.clouds.freshness import count_describe, note_ingest
 from api.coverage.overview import accounts_by_state
 from api.models import CoverageDay, DescribeRun
 from tests import factories
-from tests.api.internal.test_metrics import nothing_remembered, scrape  # noqa: F401
+from tests.api.internal.scraping import nothing_remembered, scrape  # noqa: F401
 from util import clock
 
 pytestmark = pytest.mark.django_db

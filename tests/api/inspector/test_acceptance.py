@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from api.inspection.results.parse import parse_result
 from api.inspector import packages
 from api.inspector.drive import inspect_drive
 from api.inspector.errors import Notes
-from api.inspector.facts import RULES
 from api.inspector.isolation import inspect_isolated
 from api.inspector.limits import MAX_ENTRIES, MIB, Limits
-from api.inspector.results import make_entry, make_result
+from api.inspector.results import make_entry
 from api.inspector.sources import FileSource
 from deployment.local.service import REPOSITORY
 from tests.api.inspector import corpus
 from tests.api.inspector.looking import LIMITS, look, of_system, root_facts, tree_of
+from tests.api.inspector.running import assert_valid, run_program
 from tests.generators import disks, rpmdb, systems
 from tests.generators.disks import write_tree
 
@@ -128,16 +127,6 @@ def test_acceptance_05_syspurpose_of_what_is_not_rhel_is_not_told(tmp_path):
     assert look(tmp_path)["syspurpose"] is None
 
 
-def assert_valid(entry):
-    """Assert that cloudigrade stores a result, whatever stands in it."""
-    text = json.dumps(make_result("aws", {"ami-1": entry}), allow_nan=False)
-    assert len(text) < 1_000_000
-    (finding,) = parse_result(text.encode()).findings
-    assert finding.omitted == ""
-    for key in (*(f"{rule}_found" for rule in RULES), "inconclusive", "encrypted"):
-        assert isinstance(entry[key], bool), key
-
-
 @pytest.mark.parametrize("name", ["rhel7-gpt-xfs", "rhel7-ext4", "rhel7-mbr-lvm-two-volumes-xfs"])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.9])
 def test_acceptance_06_a_truncated_disk(name, share, tmp_path):
@@ -155,18 +144,6 @@ def test_acceptance_06_random_bytes(tmp_path):
     entry = look(image)
     assert_valid(entry)
     assert entry["inconclusive"]
-
-
-def run_program(*arguments, **variables):
-    return subprocess.run(
-        [sys.executable, "-m", "api.inspector", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={"PATH": os.environ["PATH"], **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
 
 
 def test_acceptance_07_with_a_sentry_dsn_it_inspects_all_the_same(tmp_path):

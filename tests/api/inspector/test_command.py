@@ -10,7 +10,7 @@ import pytest
 from api.inspector import command
 from api.inspector.delivery import NotDeliveredError, deliver
 from api.inspector.limits import MIB, Limits
-from tests.api.inspector.test_acceptance import run_program
+from tests.api.inspector.running import run_program
 from tests.generators import systems
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from api.inspector.limits import Limits
 from api.inspector.results import make_entry
 from deployment.local.service import REPOSITORY
 from tests.api.inspector import corpus, fuzzing
-from tests.api.inspector.test_acceptance import assert_valid
+from tests.api.inspector.running import assert_valid
 
 NAMES = (
     "rhel7-ext2",

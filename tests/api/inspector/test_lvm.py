@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from api.inspector import lvm
 from api.inspector.errors import Notes, UnreadableError
 from api.inspector.limits import MIB
-from tests.api.inspector.test_partitions import Bytes
+from tests.api.inspector.sources import Bytes
 from tests.generators.disks import Group, Segment
 
 CONTENT = b"".join(number.to_bytes(4) * 256 for number in range(15 * 1024))

@@ -8,21 +8,8 @@ from api.inspector.drive import find_volumes, partition_path
 from api.inspector.errors import Notes
 from api.inspector.limits import MIB
 from api.inspector.partitions import read_table
+from tests.api.inspector.sources import Bytes
 from tests.generators import disks
-
-
-class Bytes:
-    """Bytes as a source."""
-
-    block_size = MIB
-
-    def __init__(self, data):
-        self.data = data
-        self.size = len(data)
-
-    def read(self, offset, size):
-        return self.data[offset : offset + size]
-
 
 VOLUMES = [b"first" + bytes(MIB - 5), b"second" + bytes(2 * MIB - 6)]
 

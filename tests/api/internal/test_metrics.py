@@ -13,13 +13,13 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
-from prometheus_client.parser import text_string_to_metric_families
 
 from api.clouds.aws.cloudtrail import metrics as ingest_metrics
 from api.internal import dependencies, gauges, metrics
 from api.models import IngestHour, StaleUsage
 from cloudigrade.task_names import QUEUE_NAMES
 from tests.api.internal.callers import ANYBODY
+from tests.api.internal.scraping import nothing_remembered, scrape  # noqa: F401
 from tests.factories import (
     make_aws_account,
     make_event,
@@ -43,28 +43,10 @@ SQS_QUEUES = {
 NOW = utc("2022-06-10T15:00:00")
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch):
-    """Gauges are looked up anew for each test."""
-    monkeypatch.setattr(metrics, "_system", gauges.SystemCollector())
-
-
 @pytest.fixture
 def no_redis(monkeypatch):
     client = redis_py.Redis(port=1, socket_connect_timeout=0.1)
     monkeypatch.setattr(redis, "client", lambda: client)
-
-
-def scrape() -> dict[str, dict[tuple, float]]:
-    """Read the page: by the samples' names, from the values of their labels to their values."""
-    response = ANYBODY.get("/internal/metrics")
-    assert response.status_code == 200
-    assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    samples: dict[str, dict[tuple, float]] = {}
-    for family in text_string_to_metric_families(response.content.decode()):
-        for sample in family.samples:
-            samples.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return samples
 
 
 def test_scenario_32_empty_queues(redis_client):

@@ -27,9 +27,9 @@ from api.models import (
     User,
 )
 from tests import factories
+from tests.api.metering.comparison import compare_with_reference
 from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at, day
-from tests.api.metering.test_usage import compare_with_reference
 from tests.threads import in_thread, in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -25,7 +25,7 @@ from api.models import (
     User,
 )
 from tests import factories
-from tests.api.metering import reference
+from tests.api.metering.comparison import compare_with_reference
 from tests.api.metering.notation import at, day, key
 
 
@@ -301,19 +301,6 @@ def test_random_world_equals_the_reference(environment):
             )
         environment.recalculate("12T01", since="05T00")
         compare_with_reference(environment, arrived)
-
-
-def compare_with_reference(environment, arrived):
-    runs = []
-    for instance in Instance.objects.filter(id__in=arrived).select_related("machine_image"):
-        image = instance.machine_image
-        facets = None
-        if image and image.is_rhel:
-            facets = (image.architecture, image.role, image.sla, image.usage, image.service_type)
-        for start, end in reference.expected_runs([(*event, "") for event in arrived[instance.id]]):
-            runs.append(reference.OracleRun(start, end, facets))
-    for number in range(5, 13):
-        assert environment.counts(number) == reference.expected_counts(runs, day(number))
 
 
 @pytest.mark.parametrize(

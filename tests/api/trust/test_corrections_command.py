@@ -8,8 +8,8 @@ import time_machine
 from django.core.management import CommandError, call_command
 
 from tests.api.metering.notation import at
-from tests.api.trust.test_corrections import correct, late
-from tests.api.trust.test_explain_command import Terminal
+from tests.api.trust.corrections import correct, late
+from tests.api.trust.terminal import Terminal
 
 pytestmark = pytest.mark.django_db
 

@@ -24,7 +24,7 @@ from tests.api.internal.callers import ANYBODY, B
 from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import SERVER, at, day
 from tests.api.trust.conftest import Asker
-from tests.api.trust.test_corrections import correct
+from tests.api.trust.corrections import correct
 
 pytestmark = pytest.mark.django_db
 

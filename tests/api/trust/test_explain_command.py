@@ -8,13 +8,9 @@ import time_machine
 from django.core.management import CommandError, call_command
 
 from tests.api.metering.notation import at
+from tests.api.trust.terminal import Terminal
 
 pytestmark = pytest.mark.django_db
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def explain(*arguments, output=None):

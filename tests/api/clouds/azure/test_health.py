@@ -17,7 +17,7 @@ from api.internal import gauges, metrics
 from api.models import CloudAccount, DescribeRun
 from deployment.local import azure_resources as resources
 from tests.api.clouds.azure.conftest import SUBSCRIPTION, machine
-from tests.api.internal.test_metrics import scrape
+from tests.api.internal.scraping import scrape
 from tests.factories import make_azure_account
 from util import postgres
 

@@ -70,7 +70,7 @@ class Machine:
 
 
 @dataclass
-class World:
+class Subscription:
     """The subscription as it truly is, and what we have of it in our books."""
 
     azure: AzureControl
@@ -150,35 +150,35 @@ beginnings = st.fixed_dictionaries(dict.fromkeys(PLACES, machines))
 histories = st.lists(st.tuples(changes, one_list | some_lists), min_size=2, max_size=5)
 
 
-def change(world: World, what: dict) -> None:
+def change(subscription: Subscription, what: dict) -> None:
     """Make changes happen."""
     for place, new in what.items():
         if isinstance(new, Machine):
-            world.machines[place] = new
-        elif place in world.machines and new == "vanish":
-            del world.machines[place]
-        elif place in world.machines:
-            old = world.machines[place]
-            world.machines[place] = replace(old, on=not old.on)
+            subscription.machines[place] = new
+        elif place in subscription.machines and new == "vanish":
+            del subscription.machines[place]
+        elif place in subscription.machines:
+            old = subscription.machines[place]
+            subscription.machines[place] = replace(old, on=not old.on)
 
 
-def break_lists(world: World, broken: dict[str, tuple[str, str]]) -> dict[str, str]:
+def break_lists(subscription: Subscription, broken: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Let lists fail; return how those fail whose page there is."""
     failing = {}
     for name, (fault, page) in broken.items():
         is_later = page == "later page"
-        world.azure.fail(LISTS[name] + (".*skiptoken" if is_later else ""), **FAULTS[fault])
-        if not is_later or entries(world, name) > 1:
+        subscription.azure.fail(LISTS[name] + (".*skiptoken" if is_later else ""), **FAULTS[fault])
+        if not is_later or entries(subscription, name) > 1:
             failing[name] = fault
     return failing
 
 
-def entries(world: World, name: str) -> int:
+def entries(subscription: Subscription, name: str) -> int:
     """How long a list is; pages have one entry."""
     if name == "V3":
-        return len({scale_set for scale_set, _ in world.machines} - {OUTSIDE})
+        return len({scale_set for scale_set, _ in subscription.machines} - {OUTSIDE})
     of = OUTSIDE if name in {"V1", "V2"} else name
-    return sum(scale_set == of for scale_set, _ in world.machines)
+    return sum(scale_set == of for scale_set, _ in subscription.machines)
 
 
 def right_places(failing: dict[str, str]) -> Iterator[Place]:
@@ -206,24 +206,24 @@ def restricted(books: dict[Place, str], places: list[Place]) -> dict[Place, str]
 @given(beginning=beginnings, history=histories)
 def test_no_history_ends_what_is_on_or_keeps_what_is_not(azure, clock, beginning, history):
     account = make_azure_account()
-    world = World(azure, account)
+    subscription = Subscription(azure, account)
     for what, broken in [(beginning, {}), *history, ({}, {})]:
         clock.shift(HOUR)
         forget()
         azure.reset()
         azure.set_page_size(1)
-        change(world, what)
-        world.show()
-        failing = break_lists(world, broken)
-        known, going_on = world.books(), world.going_on()
+        change(subscription, what)
+        subscription.show()
+        failing = break_lists(subscription, broken)
+        known, going_on = subscription.books(), subscription.going_on()
         with suppress(AzureBusyError):
-            poll_subscription(subscription_id=world.subscription_id)
-        assert not world.ended() & going_on, "a machine ended that is on"
+            poll_subscription(subscription_id=subscription.subscription_id)
+        assert not subscription.ended() & going_on, "a machine ended that is on"
         places = list(right_places(failing))
-        assert restricted(world.books(), places) == restricted(world.truth(), places)
+        assert restricted(subscription.books(), places) == restricted(subscription.truth(), places)
         if not failing:
-            assert world.books() == world.truth()
+            assert subscription.books() == subscription.truth()
         if "V2" not in failing and "logged out" not in failing.values():
-            stopped = {place for place, machine in world.machines.items() if not machine.on}
+            stopped = {place for place, machine in subscription.machines.items() if not machine.on}
             shown = {place for place in stopped if place[0] == OUTSIDE and place in known}
-            assert not shown & world.books().keys(), "what is shown as stopped goes on"
+            assert not shown & subscription.books().keys(), "what is shown as stopped goes on"

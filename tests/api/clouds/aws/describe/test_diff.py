@@ -240,7 +240,7 @@ class Event(NamedTuple):
 
 
 @dataclass
-class World:
+class BelievedInstance:
     """One instance, what we believe of it, and for which times we know that we do not know."""
 
     life: Life = field(default_factory=Life)
@@ -342,7 +342,7 @@ class Teller:
     """Lets a life happen, with scans and logs in between, as the steps say."""
 
     def __init__(self):
-        self.world = World()
+        self.believed = BelievedInstance()
         self.now = BEGINNING
         self.undelivered: list[tuple[datetime, object]] = []
 
@@ -350,7 +350,7 @@ class Teller:
         self.scan(1_000)
         for action, choice, gap, log, took in plan:
             self.go_on(timedelta(milliseconds=gap))
-            options = possible(self.world.life)
+            options = possible(self.believed.life)
             if action == "scan" or not options:
                 self.scan(took)
             else:
@@ -365,10 +365,10 @@ class Teller:
         due = [one for one in self.undelivered if one[0] <= self.now]
         self.undelivered = [one for one in self.undelivered if one[0] > self.now]
         for _, change in due:
-            self.world.log(change, self.now)
+            self.believed.log(change, self.now)
 
     def scan(self, took):
-        missing = self.world.scan(self.now, timedelta(milliseconds=took))
+        missing = self.believed.scan(self.now, timedelta(milliseconds=took))
         self.go_on(timedelta(milliseconds=took + 1_001))
         return missing
 
@@ -377,17 +377,17 @@ class Teller:
             # What is lost after something that is late cannot be noticed.
             kind = "stop" if kind == "fail" else kind
             log = "late" if log == "late" else "in time"
-        change = self.world.life.add(self.now, kind)
+        change = self.believed.life.add(self.now, kind)
         if log == "both lost" and kind in STARTS:
             self.go_on(timedelta(seconds=30))
-            self.world.life.add(self.now, "stop")
+            self.believed.life.add(self.now, "stop")
             self.settle(took)
         elif log in ("lost", "both lost") or kind not in LOGGED:
             self.settle(took)
         elif log == "late":
             self.undelivered.append((self.now + timedelta(hours=took % 200), change))
         else:
-            self.world.log(change, self.now)
+            self.believed.log(change, self.now)
 
     def settle(self, took):
         """Let a scan see what nobody else tells."""
@@ -400,5 +400,5 @@ class Teller:
 def test_whatever_is_lost_or_late_runs_are_true_but_where_we_say_that_we_are_not_sure(plan):
     teller = Teller()
     teller.tell(plan)
-    teller.world.check()
+    teller.believed.check()
     assert teller.scan(100) == 0

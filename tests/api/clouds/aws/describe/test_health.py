@@ -14,7 +14,7 @@ from api.clouds.provider import TransientCloudError
 from api.internal import gauges, metrics
 from api.models import CloudAccount, DescribeRun
 from tests.api.clouds.aws.testbed import ACCOUNT, make_account
-from tests.api.internal.test_metrics import scrape
+from tests.api.internal.scraping import scrape
 from tests.factories import make_aws_account
 from tests.threads import NoThreads
 from util import clock
