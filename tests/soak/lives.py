@@ -230,7 +230,7 @@ class NewCustomers(Lives):
         """Note that what was asked for is done, if it is; return whether nothing is under way."""
         if one.change is None:
             return True
-        asked_at, known = one.change
+        asked_at, known = one.change.asked_at, one.change.known_power_ons
         if one.is_paused:
             if self._power_ons(one) < known + len(one.machines):
                 return False
