@@ -68,7 +68,7 @@ def measures(machines, begin, end, *, now, sizes):
 def peak_of(runs, begin, end, now):
     """Walk the moments of a bucket at which anything changes."""
     touching = [
-        metering.OracleRun(start, stop)
+        metering.ReferenceRun(start, stop)
         for start, stop in runs
         if start < end and start <= now and (stop is None or stop >= begin)
     ]

@@ -13,6 +13,6 @@ def compare_with_reference(environment, arrived):
         if image and image.is_rhel:
             facets = (image.architecture, image.role, image.sla, image.usage, image.service_type)
         for start, end in reference.expected_runs([(*event, "") for event in arrived[instance.id]]):
-            runs.append(reference.OracleRun(start, end, facets))
+            runs.append(reference.ReferenceRun(start, end, facets))
     for number in range(5, 13):
         assert environment.counts(number) == reference.expected_counts(runs, day(number))

@@ -10,7 +10,7 @@ DAY = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class OracleRun:
+class ReferenceRun:
     start: datetime.datetime
     end: datetime.datetime | None
     facets: tuple[str, str, str, str, str] | None = None

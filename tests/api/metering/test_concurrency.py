@@ -229,7 +229,7 @@ def test_equals_the_reference(drawn):
     """Instants are six hours apart, so that ties, also at midnight, are the rule."""
     base, quarter = at("08T00"), datetime.timedelta(hours=6)
     runs = [
-        reference.OracleRun(
+        reference.ReferenceRun(
             base + start * quarter,
             None if length is None else base + (start + length) * quarter,
             facets,

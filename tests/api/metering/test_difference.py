@@ -145,7 +145,7 @@ def counted(runs, number):
     facets = {None: None, IMAGE: RHEL, OTHER: RHEL._replace(arch="arm64")}
     return reference.expected_counts(
         [
-            reference.OracleRun(
+            reference.ReferenceRun(
                 moment(run.start), moment(run.facts.end), facets[run.facts.image_id]
             )
             for run in runs

@@ -102,7 +102,7 @@ class Expected:
         for instance, told in events.items():
             for start, end in reference.expected_runs(told):
                 self.runs[owner[instance]].append(
-                    reference.OracleRun(start, end, images.get(image_of[instance]))
+                    reference.ReferenceRun(start, end, images.get(image_of[instance]))
                 )
 
     @staticmethod

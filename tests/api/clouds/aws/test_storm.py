@@ -388,7 +388,7 @@ def check_numbers(storm):
             stored = Run.objects.filter(instance=instance).order_by("start_time")
             assert list(stored.values_list("start_time", "end_time")) == sorted(expected_runs)
             facets = _facets(instance.machine_image, account.user_id in tagged_for)
-            expected += [reference.OracleRun(start, end, facets) for start, end in expected_runs]
+            expected += [reference.ReferenceRun(start, end, facets) for start, end in expected_runs]
         days = ConcurrentUsage.objects.filter(user_id=account.user_id)
         found = {
             row.date: {tuple(entry[:5]): entry[5] for entry in row.maximum_counts} for row in days
