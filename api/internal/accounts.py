@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema
+from msgspec import to_builtins
 from rest_framework import mixins, serializers, status
 from rest_framework.exceptions import AuthenticationFailed, NotFound, ValidationError
 from rest_framework.fields import empty
@@ -27,9 +28,10 @@ from api.internal.browse import Resource, browse
 from api.internal.parsing import BIGINT_END
 from api.internal.resources import CLOUD_ACCOUNTS
 from api.models import CloudAccount, CloudType
-from api.public import components
 from api.public.authentication import InternalOptionalAuthentication
-from api.public.objects import account_object
+from api.public.resources import ACCOUNTS as PUBLIC_ACCOUNTS
+from api.public.resources import CloudAccount as PublicCloudAccount
+from api.public.shapes import serializer_of
 from api.sources.messages import TENANT_ID_LENGTH
 from util.tasks import enqueue
 
@@ -87,7 +89,7 @@ class AccountCreationSerializer(serializers.Serializer):
 
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:
         """Show an account as the public API does."""
-        return account_object(account)
+        return _shown(account)
 
 
 class FlagField(serializers.BooleanField):
@@ -157,7 +159,9 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
             return [CreateUserAuthentication()]
         return super().get_authenticators()
 
-    @extend_schema(request=AccountCreationSerializer, responses={201: components.CloudAccount})
+    @extend_schema(
+        request=AccountCreationSerializer, responses={201: serializer_of(PublicCloudAccount)}
+    )
     def create(self, request: Request) -> Response:
         """Make an account and enable it, or leave nothing behind."""
         serializer = AccountCreationSerializer(data=request.data)
@@ -190,13 +194,19 @@ class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerial
             if not request.user.is_authenticated:
                 delete_user_if_unused(user_id=user.id)
             raise _refusal(error, token_name) from error
-        return Response(account_object(account), status=status.HTTP_201_CREATED)
+        return Response(_shown(account), status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={202: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Queue the deletion; the account is there until that is done."""
         enqueue("api.tasks.delete_cloud_account", self.get_object().id)
         return Response(status=status.HTTP_202_ACCEPTED)
+
+
+def _shown(account: CloudAccount) -> dict[str, Any]:
+    """Show an account as the public API does."""
+    shown: dict[str, Any] = to_builtins(PUBLIC_ACCOUNTS.of_model(account))
+    return shown
 
 
 def _refusal(error: Exception, token_name: str) -> ValidationError:

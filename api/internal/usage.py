@@ -12,17 +12,17 @@ from rest_framework.exceptions import ValidationError
 
 from api.internal import fields, filters
 from api.internal.browse import Resource, browse
-from api.metering.count_text import MEMBERS
+from api.metering.count_text import MEMBERS, MaximumCount
 from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage, Run
-from api.public.components import MaximumCount
+from api.public.shapes import serializer_of
 
 
 class MaximumCountsField(serializers.ListField):
     """A day's counts, which are stored as plain lists."""
 
     def __init__(self) -> None:
-        super().__init__(child=MaximumCount(), read_only=True)
+        super().__init__(child=serializer_of(MaximumCount)(), read_only=True)
 
     def to_representation(self, value: list[list[Any]]) -> list[dict[str, Any]]:
         """Name the parts of each count."""

@@ -6,13 +6,38 @@ are written once and their text is used again.
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-MEMBERS = ("arch", "role", "sla", "usage", "service_type", "instances_count")
+from msgspec import Meta, Struct
+
+
+class MaximumCount(Struct):
+    """The most RHEL instances of one category that ran at once on a day.
+
+    A value of `_ANY` stands for all values together, an empty one for an unknown value.
+    """
+
+    arch: str
+    role: str
+    sla: str
+    usage: str
+    service_type: str
+    instances_count: Annotated[int, Meta(ge=0)]
+
+
+MEMBERS = MaximumCount.__struct_fields__
 """What a number of instances is told for, in the order in which it is stored and shown."""
 
 KNOWN_CHARACTERS = 4 * 1024 * 1024
 """Characters of keys and entries that are kept to be used again."""
+
+
+WORTH_STORING = range(2_000, 256 * 1024)
+"""Characters of a day's stored counts whose text is stored too.
+
+Fewer are written anew in less time than PostgreSQL takes to keep them. More are for the few days
+that are read piece by piece.
+"""
 
 
 class Beginnings(dict[str, str]):
@@ -36,14 +61,20 @@ class Beginnings(dict[str, str]):
 _beginnings = Beginnings()
 
 
+def shown_counts(counts: str) -> str | None:
+    """Return the text to store beside a day's counts, for readers to copy; None for no text."""
+    return named_counts(counts) if len(counts) in WORTH_STORING else None
+
+
 def named_counts(counts: str) -> str:
     """Return the JSON array of a day's counts, without parsing what is known already.
 
     ``counts`` are JSON as PostgreSQL writes it, with one blank after each comma:
     ``[[arch, role, sla, usage, service_type, count], ...]``. A value that holds what separates two
-    counts tears a string apart, which is no JSON then.
+    counts tears a string apart, which is no JSON then. What is written already, or empty, is
+    returned as it is.
     """
-    if counts == "[]":
+    if not counts.startswith("[["):
         return counts
     try:
         pieces = [count.rpartition(", ") for count in counts[2:-2].split("], [")]

@@ -6,7 +6,6 @@ index ``instance_listed``. One reads the page.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
@@ -26,25 +25,15 @@ from api.public.instance_groups import (
     locate,
 )
 from api.public.listings import Page
-from api.public.objects import InstanceRow, JSONObject, instance_object
-from api.public.timestamps import render_instant
+from api.public.resources import INSTANCES, Instance, InstanceState
+from api.public.shapes import Shape, columns_of
 
 _FACETS: Final = ("region", "instance_type", "status", "rhel_version")
 _BY_AGE: Final = "instance.created_at, instance.id"
 
-_VCPU = """coalesce(
-    (
-        SELECT cpu_cores * threads_per_core FROM api_instancefact
-        WHERE instance_id = instance.id ORDER BY observed_at DESC, id DESC LIMIT 1
-    ),
-    (
-        SELECT vcpu::integer FROM api_instancedefinition
-        WHERE cloud_type = instance.cloud_type AND instance_type = instance.instance_type
-    )
-)"""
-
 _OWN_INSTANCES = """(
-    SELECT * FROM api_instance WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM own)){plain}
+    SELECT * FROM api_instance instance
+    WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM own)){plain}
 ) instance"""
 
 _PAGE = f"""{OWN}, page AS (
@@ -64,33 +53,7 @@ _VALUES = f"""
     ('rhel_version', image.rhel_version)
 """
 
-STATE_COLUMNS: Final = {
-    "status": INSTANCE_COLUMNS["status"].sql,
-    "since": "instance.power_changed_at",
-    "instance_type": "instance.instance_type",
-    "vcpu": _VCPU,
-    **{
-        name: INSTANCE_COLUMNS[name].sql
-        for name in ("rhel", "rhel_version", "billing", "usage_operation")
-    },
-}
-_COLUMNS: Final = ", ".join(
-    (*(f"instance.{column}" for column in InstanceRow._fields), *STATE_COLUMNS.values())
-)
-_JOINS_OF_PAGE: Final = joins_for(_COLUMNS)
-
-
-class InstanceState(NamedTuple):
-    """What is known of an instance now; the members of ``STATE_COLUMNS`` in their order."""
-
-    status: str
-    since: datetime | None
-    instance_type: str | None
-    vcpu: int | None
-    rhel: bool | None
-    rhel_version: str | None
-    billing: str
-    usage_operation: str | None
+STATE_COLUMNS: Final = columns_of(InstanceState)
 
 
 class InstanceRows(NamedTuple):
@@ -116,13 +79,6 @@ def instance_rows(user_id: int, plain: Filter, brackets: Brackets) -> InstanceRo
     )
 
 
-class ListedInstance(NamedTuple):
-    """An instance and its state."""
-
-    instance: InstanceRow
-    state: InstanceState
-
-
 @dataclass(frozen=True)
 class FilteredInstances:
     """A customer's instances as far as brackets let them pass, by a field or oldest first."""
@@ -130,6 +86,7 @@ class FilteredInstances:
     user_id: int
     filter: Filter
     brackets: Brackets
+    shape: Shape[Instance] = INSTANCES
 
     def page(self, start: int, stop: int) -> Page:
         """Count, then read the page."""
@@ -139,17 +96,18 @@ class FilteredInstances:
         found = locate(groups, conditions, sorting, range(start, stop))
         if start >= found.total:
             return Page(found.total, [])
+        columns = ", ".join(self.shape.columns)
         sql = _PAGE.format(
-            columns=_COLUMNS,
+            columns=columns,
             plain=self.filter.sql,
             joins=joins_for(f"{found.filter.sql} {found.sorting.sort_key}"),
-            joins_of_page=_JOINS_OF_PAGE,
+            joins_of_page=joins_for(columns),
             conditions=found.filter.sql,
             **found.sorting._asdict(),
         )
         values = [self.user_id, *self.filter.values, *found.filter.values]
         rows = _send(Statement(sql, [*values, stop - start, start - found.skipped]))
-        return Page(found.total, map(_listed, rows))
+        return Page(found.total, map(self.shape.read, rows))
 
     def facets(self) -> Facets:
         """Count the rows on all pages by the values of some fields."""
@@ -163,20 +121,3 @@ def _send(statement: Statement) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(*statement)
         return cursor.fetchall()
-
-
-def _listed(row: tuple[Any, ...]) -> ListedInstance:
-    length = len(InstanceRow._fields)
-    return ListedInstance(InstanceRow._make(row[:length]), InstanceState._make(row[length:]))
-
-
-def listed_instance_object(listed: ListedInstance) -> JSONObject:
-    """Show an instance as everywhere else."""
-    return instance_object(listed.instance)
-
-
-def instance_object_with_state(listed: ListedInstance) -> JSONObject:
-    """Show an instance with its state (spec 11 §3)."""
-    state = listed.state
-    since = render_instant(state.since) if state.since else None
-    return {**instance_object(listed.instance), "state": {**state._asdict(), "since": since}}

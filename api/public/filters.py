@@ -101,7 +101,7 @@ class Instant(Parameter):
 # An instance has one run without an end at most, so this is about its latest (spec 01 §7.1).
 _RUNNING_SINCE = """EXISTS (
     SELECT FROM api_run
-    WHERE instance_id = api_instance.id AND end_time IS NULL AND start_time <= %s
+    WHERE instance_id = instance.id AND end_time IS NULL AND start_time <= %s
 )"""
 
 IS_RHEL = f"({RHEL_FOR_EVERYBODY} OR COALESCE(own_tags.rhel, false))"

@@ -11,9 +11,8 @@ from typing import Final
 
 from api.public.brackets import UNSORTED, Sorting
 from api.public.facets import MOST_FREQUENT, Facets, facets_of
-from api.public.filters import IS_RHEL
 from api.public.listings import Listing, Page
-from api.public.objects import ImageRow
+from api.public.resources import IMAGES, MachineImage, system_purpose
 from util.batches import PIECE, batched_by_size
 
 # Account by account, and in steps, PostgreSQL reads the customer's own entries of the indexes of
@@ -34,13 +33,19 @@ _IN_USE = f"""{OWN}, used AS MATERIALIZED (
     FROM own CROSS JOIN LATERAL (
         SELECT DISTINCT machine_image_id FROM api_instance WHERE cloud_account_id = own.id
     ) used_in_account
-), listed AS MATERIALIZED (
-    SELECT image.id, {{sort_key}} AS sort_key FROM used
+), listed AS MATERIALIZED ({{listed}})
+"""  # noqa: S608 - made of constants
+_PASSING = """
+    SELECT image.id, {sort_key} AS sort_key FROM used
     JOIN api_machineimage image ON image.id = used.machine_image_id
     LEFT JOIN own_tags ON own_tags.machine_image_id = image.id
-    WHERE true{{conditions}}
-)
-"""  # noqa: S608 - made of constants
+    WHERE true{conditions}
+"""
+# The images themselves need not be looked at to see which there are.
+_ALL = """
+    SELECT machine_image_id AS id, {sort_key} AS sort_key FROM used
+    WHERE machine_image_id IS NOT NULL
+"""
 _PAGE = f"""{_IN_USE}
 SELECT {{columns}}, image.bytes, (SELECT count(*) FROM listed)
 FROM (
@@ -75,62 +80,53 @@ WHERE EXISTS (
 """  # noqa: S608
 _TEXTS = "SELECT id, inspection_json, syspurpose FROM api_machineimage WHERE id = ANY(%s)"
 
-_IS_AWS = "image.cloud_type = 'aws'"
-_EXPRESSIONS = {
-    "is_rhel": IS_RHEL,
-    "rhel_detected_by_tag": (
-        f"CASE WHEN {_IS_AWS} THEN COALESCE(own_tags.rhel, false)"
-        " ELSE image.rhel_detected_by_tag END"
-    ),
-    "openshift_detected": (
-        f"CASE WHEN {_IS_AWS} THEN COALESCE(own_tags.openshift, false)"
-        " ELSE image.openshift_detected END"
-    ),
-} | {
-    column: f"CASE WHEN image.bytes <= {PIECE} THEN image.{column} END"
-    for column in ("inspection_json", "syspurpose")
-}
-
 _FACETS: Final = ("region", "status", "rhel_version")
 
 
 @dataclass(frozen=True)
-class ImageListing(Listing):
+class ImageListing(Listing[MachineImage]):
     """The images that a customer's instances use, by a field or by id."""
 
     sorting: Sorting = UNSORTED
 
-    columns = tuple(_EXPRESSIONS.get(column, f"image.{column}") for column in ImageRow._fields)
+    shape = IMAGES
 
     def page(self, start: int, stop: int) -> Page:
         """Read a page, of large rows only the first."""
-        total, found = self._fetch_counted(_PAGE, _COUNT, start, stop, **self.sorting._asdict())
-        rows = [(ImageRow._make(row[:-1]), int(row[-1])) for row in found]
+        total, found = self._fetch_counted(_PAGE, _COUNT, start, stop, **self._parts())
+        rows = [(self.shape.read(row[:-1]), int(row[-1])) for row in found]
         if not rows or rows[-1][1] <= PIECE:
             return Page(total, [row for row, _ in rows])
         return Page(total, self._with_texts(rows), is_large=True)
 
-    def one(self, id: int) -> ImageRow | None:
+    def one(self, id: int) -> MachineImage | None:
         """Read an image."""
-        return next(map(ImageRow._make, self._fetch_one(_ONE, id)), None)
+        return next(map(self.shape.read, self._fetch_one(_ONE, id)), None)
 
     def facets(self) -> Facets:
         """Count the rows on all pages by the values of some fields."""
         wanted = (self.user_id, *self.filter.values)
-        return facets_of(
-            _FACETS, self._fetch(_COUNT_VALUES, *wanted, sort_key=self.sorting.sort_key)
-        )
+        return facets_of(_FACETS, self._fetch(_COUNT_VALUES, *wanted, **self._parts()))
 
-    def _with_texts(self, rows: list[tuple[ImageRow, int]]) -> Iterator[ImageRow]:
+    def _parts(self) -> dict[str, str]:
+        """Return the parts of statements that depend on what is asked for."""
+        is_plain = not self.filter.sql and self.sorting == UNSORTED
+        listed = (_ALL if is_plain else _PASSING).format(
+            sort_key=self.sorting.sort_key, conditions=self.filter.sql
+        )
+        return {**self.sorting._asdict(), "listed": listed}
+
+    def _with_texts(self, rows: list[tuple[MachineImage, int]]) -> Iterator[MachineImage]:
         """Yield rows with their large columns; each comes with the bytes of all up to it."""
         ends = [0, *(end for _, end in rows)]
         sized = [(row, end - begin) for (row, end), begin in zip(rows, ends, strict=False)]
         for some in batched_by_size(sized, size_of=itemgetter(1), limit=PIECE, most=len(sized)):
             yield from self._complete([row for row, _ in some])
 
-    def _complete(self, rows: list[ImageRow]) -> Iterator[ImageRow]:
+    def _complete(self, rows: list[MachineImage]) -> Iterator[MachineImage]:
         """Yield rows with their large columns; without any if an image was erased meanwhile."""
-        texts = {id: large for id, *large in self._fetch(_TEXTS, [row.id for row in rows])}
+        texts = {id: large for id, *large in self._fetch(_TEXTS, [row.image_id for row in rows])}
         for row in rows:
-            inspection_json, syspurpose = texts.pop(row.id, (None, None))
-            yield row._replace(inspection_json=inspection_json, syspurpose=syspurpose)
+            row.inspection_json, syspurpose = texts.pop(row.image_id, (None, None))
+            row.syspurpose = system_purpose(syspurpose)
+            yield row

@@ -132,6 +132,18 @@ INSTANCE_COLUMNS: Final = {
     ),
     "created_at": Column("instance.created_at", is_text=False),
 }
+VCPU: Final = """coalesce(
+    (
+        SELECT cpu_cores * threads_per_core FROM api_instancefact
+        WHERE instance_id = instance.id ORDER BY observed_at DESC, id DESC LIMIT 1
+    ),
+    (
+        SELECT vcpu::integer FROM api_instancedefinition
+        WHERE cloud_type = instance.cloud_type AND instance_type = instance.instance_type
+    )
+)"""
+"""By the instance's own CPU options, or else by its type."""
+
 INSTANCE_SEARCH: Final = ("instance.cloud_instance_id", "image.name")
 
 IMAGE_REASONS: Final = {

@@ -60,7 +60,9 @@ JOINS: Final = {
 _CELLS = f"""{OWN}, cells AS MATERIALIZED (
     SELECT cell.* FROM own CROSS JOIN LATERAL (
         SELECT {{columns}}, count(*) AS number, {{ids}} AS ids
-        FROM (SELECT * FROM api_instance WHERE cloud_account_id = own.id{{plain}}) instance
+        FROM (
+            SELECT * FROM api_instance instance WHERE cloud_account_id = own.id{{plain}}
+        ) instance
         WHERE true{{conditions}}
         GROUP BY {{places}}
     ) cell

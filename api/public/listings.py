@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 from api.public.filters import Filter
-from api.public.objects import AccountRow, InstanceRow
+from api.public.resources import ACCOUNTS, INSTANCES, CloudAccount, Instance
+from api.public.shapes import PartT, Shape
 from util.replica import connection
 
 SHALLOW = 1000
@@ -27,36 +28,40 @@ Values = tuple[Any, ...]
 _OWN_ACCOUNTS = "SELECT id FROM api_cloudaccount WHERE user_id = %s"
 
 _ACCOUNTS = """
-SELECT {columns}, count(*) OVER () FROM api_cloudaccount WHERE user_id = %s{conditions}
+SELECT {columns}, count(*) OVER () FROM api_cloudaccount account WHERE user_id = %s{conditions}
 ORDER BY id LIMIT %s OFFSET %s
 """
 _COUNT_ACCOUNTS = "SELECT count(*) FROM api_cloudaccount WHERE user_id = %s{conditions}"
-_ACCOUNT = "SELECT {columns} FROM api_cloudaccount WHERE user_id = %s{conditions} AND id = %s"
+_ACCOUNT = (
+    "SELECT {columns} FROM api_cloudaccount account WHERE user_id = %s{conditions} AND id = %s"
+)
 
 _COUNT_INSTANCES = """
-SELECT id, (SELECT count(*) FROM api_instance WHERE cloud_account_id = account.id{conditions})
+SELECT id, (
+    SELECT count(*) FROM api_instance instance WHERE cloud_account_id = account.id{conditions}
+)
 FROM api_cloudaccount account WHERE user_id = %s
 """
 _INSTANCES_OF_ACCOUNT = """(
-    SELECT {columns} FROM api_instance WHERE cloud_account_id = %s{conditions}
+    SELECT {columns} FROM api_instance instance WHERE cloud_account_id = %s{conditions}
     ORDER BY created_at {direction}, id {direction} LIMIT %s
 )"""
 _MERGED_INSTANCES = """
-SELECT {columns} FROM ({branches}) merged
+SELECT {columns} FROM ({branches}) instance
 ORDER BY created_at {direction}, id {direction} LIMIT %s OFFSET %s
 """
 # Ordered by the bare column PostgreSQL might look for the customer's instances among everybody's,
 # in the order of their creation.
 _SORTED_INSTANCES = """
-SELECT {columns} FROM api_instance WHERE cloud_account_id = ANY(%s){conditions}
+SELECT {columns} FROM api_instance instance WHERE cloud_account_id = ANY(%s){conditions}
 ORDER BY created_at + interval '0' {direction}, id {direction} LIMIT %s OFFSET %s
 """
 _INSTANCES_BY_ID = """
-SELECT {columns} FROM api_instance WHERE id = ANY(%s)
+SELECT {columns} FROM api_instance instance WHERE id = ANY(%s)
 ORDER BY created_at {direction}, id {direction}
 """
 _INSTANCE = """
-SELECT {columns} FROM api_instance
+SELECT {columns} FROM api_instance instance
 WHERE cloud_account_id IN ({own_accounts}){conditions} AND id = %s
 """
 
@@ -73,21 +78,21 @@ class Page(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing(ABC):
+class Listing(ABC, Generic[PartT]):
     """What a customer has of one kind, as far as a filter lets it pass."""
 
     user_id: int
     filter: Filter
 
-    columns: ClassVar[tuple[str, ...]]
-    """What is read of a row."""
+    shape: ClassVar[Shape[Any]]
+    """What is read of a row, and made of it."""
 
     @abstractmethod
     def page(self, start: int, stop: int) -> Page:
         """Read the rows from one number to before another; there need not be so many."""
 
     @abstractmethod
-    def one(self, id: int) -> Any:
+    def one(self, id: int) -> PartT | None:
         """Read the row with an id; None if there is none."""
 
     def _fetch(
@@ -95,7 +100,7 @@ class Listing(ABC):
     ) -> list[Values]:
         """Execute a statement whose named parts are put in, and return all of its rows."""
         statement = sql.format(
-            columns=", ".join(columns or self.columns),
+            columns=", ".join(columns or self.shape.columns),
             conditions=self.filter.sql,
             own_accounts=_OWN_ACCOUNTS,
             **parts,
@@ -118,29 +123,29 @@ class Listing(ABC):
         return self._fetch(sql, self.user_id, *self.filter.values, id)
 
 
-class AccountListing(Listing):
+class AccountListing(Listing[CloudAccount]):
     """A customer's cloud accounts, whatever their state, by id."""
 
-    columns = AccountRow._fields
+    shape = ACCOUNTS
 
     def page(self, start: int, stop: int) -> Page:
         """Read a page."""
         total, rows = self._fetch_counted(_ACCOUNTS, _COUNT_ACCOUNTS, start, stop)
-        return Page(total, map(AccountRow._make, rows))
+        return Page(total, map(self.shape.read, rows))
 
-    def one(self, id: int) -> AccountRow | None:
+    def one(self, id: int) -> CloudAccount | None:
         """Read an account."""
-        return next(map(AccountRow._make, self._fetch_one(_ACCOUNT, id)), None)
+        return next(map(self.shape.read, self._fetch_one(_ACCOUNT, id)), None)
 
 
-class InstanceListing(Listing):
+class InstanceListing(Listing[Instance]):
     """The instances in a customer's accounts, oldest first.
 
     They are indexed by account and time of creation. So they are counted account by account, and a
     page is merged from the accounts' own orders, from whichever end of the list is nearer.
     """
 
-    columns = InstanceRow._fields
+    shape = INSTANCES
 
     def page(self, start: int, stop: int) -> Page:
         """Count, then read the page."""
@@ -154,11 +159,11 @@ class InstanceListing(Listing):
             rows = self._read(account_ids, total - stop, total - start, "DESC")[::-1]
         else:
             rows = self._read(account_ids, start, stop, "ASC")
-        return Page(total, map(InstanceRow._make, rows))
+        return Page(total, map(self.shape.read, rows))
 
-    def one(self, id: int) -> InstanceRow | None:
+    def one(self, id: int) -> Instance | None:
         """Read an instance."""
-        return next(map(InstanceRow._make, self._fetch_one(_INSTANCE, id)), None)
+        return next(map(self.shape.read, self._fetch_one(_INSTANCE, id)), None)
 
     def _read(self, account_ids: list[int], start: int, stop: int, direction: str) -> list[Values]:
         """Read rows, counted from either end."""

@@ -159,7 +159,7 @@ class TimelineView(ReadOnlyView):
         user_id = customer_of(request).id
         items = PagesOf(
             lambda limit, offset: timeline(
-                user_id=user_id, instance_id=instance.id, limit=limit, offset=offset
+                user_id=user_id, instance_id=instance.instance_id, limit=limit, offset=offset
             )
         )
         paginator = self.pagination_class()

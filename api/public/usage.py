@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET, Raw
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 
@@ -11,7 +12,8 @@ from api.coverage.quality import Quality, of_days
 from api.metering import reports
 from api.metering.count_text import named_counts
 from api.metering.reports import StoredDay
-from api.public.renderers import Fragment, Fragments, compact_json
+from api.public.renderers import Fragment, Fragments, rendered
+from api.public.resources import DailyConcurrentUsage
 from api.public.timestamps import parse_day
 from util import clock
 from util.batches import batched_by_size
@@ -147,6 +149,8 @@ def _read_and_show(
 
 
 def _render_day(day: datetime.date, counts: str, quality: Quality | None) -> Fragment:
-    more = f',"quality":{compact_json(quality._asdict())}' if quality else ""
-    shown = f'{{"date":"{day}","maximum_counts":{named_counts(counts)}{more}}}'
-    return Fragment(shown.encode())
+    return rendered(
+        DailyConcurrentUsage(
+            day, Raw(named_counts(counts).encode()), quality._asdict() if quality else UNSET
+        )
+    )

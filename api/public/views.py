@@ -21,11 +21,7 @@ from api.public import components, schema, tags, usage
 from api.public.authentication import IdentityHeaderAuthentication, UserNotRequiredAuthentication
 from api.public.customers import customer_of
 from api.public.facets import Facets
-from api.public.filtered_instances import (
-    FilteredInstances,
-    instance_object_with_state,
-    listed_instance_object,
-)
+from api.public.filtered_instances import FilteredInstances
 from api.public.filters import (
     ACCOUNT_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -42,7 +38,6 @@ from api.public.instance_fields import (
 )
 from api.public.list_queries import FACETS, STATE, read_list
 from api.public.listings import AccountListing, InstanceListing, Listing
-from api.public.objects import JSONObject, account_object, image_object, instance_object
 from api.public.pagination import ListingPagination, Pages
 from api.public.renderers import (
     CompactJSONRenderer,
@@ -51,6 +46,15 @@ from api.public.renderers import (
     rendered,
     stream_json,
 )
+from api.public.resources import (
+    INSTANCES,
+    INSTANCES_WITH_STATE,
+    CloudAccount,
+    DailyConcurrentUsage,
+    Instance,
+    MachineImage,
+)
+from api.public.shapes import PartT, serializer_of
 from util.pagination import InsightsPagination
 
 SECONDS_TO_KEEP_OFFER = 3600
@@ -87,24 +91,22 @@ class ListView(ReadOnlyView):
         self,
         request: Request,
         listing: Pages,
-        show: Callable[[Any], JSONObject],
         facets: Callable[[], Facets] | None = None,
     ) -> HttpResponseBase:
         """Answer with the requested page, and facets if these are asked for."""
         paginator = self.pagination_class()
         page = paginator.paginate_queryset(listing, request, view=self)
         paginator.facets = facets() if facets else None
-        shown = map(show, page.rows)
         if page.is_large:
-            return streamed(paginator, map(rendered, shown))
-        return paginator.get_paginated_response(rendered(list(shown)))
+            return streamed(paginator, map(rendered, page.rows))
+        return paginator.get_paginated_response(rendered(list(page.rows)))
 
 
 LONGEST_PATH_ID = 1000
 """Digits of an id in a path; leading zeros count."""
 
 
-def one(listing: Listing, id_text: str) -> Any:
+def one(listing: Listing[PartT], id_text: str) -> PartT:
     """Return the row with the id of a path. Raises Http404 for what is no id of any of the rows."""
     # Python refuses to read numbers of more than some thousand digits.
     is_id = id_text.isascii() and id_text.isdigit() and len(id_text) <= LONGEST_PATH_ID
@@ -136,7 +138,7 @@ class AccountsView(ListView):
 
     @schema.operation(
         "listCloudAccounts",
-        components.CloudAccount(many=True),
+        serializer_of(CloudAccount)(many=True),
         summary="List cloud accounts",
         description="List cloud accounts.",
         tag=tags.INVENTORY,
@@ -146,7 +148,7 @@ class AccountsView(ListView):
     def get(self, request: Request, format: str | None = None) -> HttpResponseBase:
         """Return a page of the customer's accounts."""
         query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
-        return self.page(request, AccountListing(customer_of(request).id, query), account_object)
+        return self.page(request, AccountListing(customer_of(request).id, query))
 
 
 class AccountView(ReadOnlyView):
@@ -154,7 +156,7 @@ class AccountView(ReadOnlyView):
 
     @schema.operation(
         "retrieveCloudAccount",
-        components.CloudAccount(),
+        serializer_of(CloudAccount)(),
         summary="Retrieve a cloud account",
         description="Retrieve a cloud account.",
         tag=tags.INVENTORY,
@@ -165,7 +167,7 @@ class AccountView(ReadOnlyView):
         """Return one of the customer's accounts."""
         query = read_filter(ACCOUNT_PARAMETERS, request.query_params)
         row = one(AccountListing(customer_of(request).id, query), id)
-        return Response(rendered(account_object(row)))
+        return Response(rendered(row))
 
 
 class InstancesView(ListView):
@@ -173,7 +175,7 @@ class InstancesView(ListView):
 
     @schema.operation(
         "listInstances",
-        components.Instance(many=True),
+        serializer_of(Instance)(many=True),
         summary="List instances",
         description="List instances.",
         tag=tags.INVENTORY,
@@ -185,11 +187,10 @@ class InstancesView(ListView):
         user_id = customer_of(request).id
         wanted = read_list(INSTANCE_PARAMETERS, INSTANCE_BRACKETS, request.query_params)
         if not wanted.brackets and not wanted.includes:
-            return self.page(request, InstanceListing(user_id, wanted.filter), instance_object)
-        listing = FilteredInstances(user_id, wanted.filter, wanted.brackets)
-        has_state, has_facets = (name in wanted.includes for name in (STATE, FACETS))
-        show = instance_object_with_state if has_state else listed_instance_object
-        return self.page(request, listing, show, listing.facets if has_facets else None)
+            return self.page(request, InstanceListing(user_id, wanted.filter))
+        shape = INSTANCES_WITH_STATE if STATE in wanted.includes else INSTANCES
+        listing = FilteredInstances(user_id, wanted.filter, wanted.brackets, shape)
+        return self.page(request, listing, listing.facets if FACETS in wanted.includes else None)
 
 
 class InstanceView(ReadOnlyView):
@@ -197,7 +198,7 @@ class InstanceView(ReadOnlyView):
 
     @schema.operation(
         "retrieveInstance",
-        components.Instance(),
+        serializer_of(Instance)(),
         summary="Retrieve an instance",
         description="Retrieve an instance.",
         tag=tags.INVENTORY,
@@ -208,7 +209,7 @@ class InstanceView(ReadOnlyView):
         """Return one of the customer's instances."""
         query = read_filter(INSTANCE_PARAMETERS, request.query_params)
         row = one(InstanceListing(customer_of(request).id, query), id)
-        return Response(rendered(instance_object(row)))
+        return Response(rendered(row))
 
 
 class ImagesView(ListView):
@@ -216,7 +217,7 @@ class ImagesView(ListView):
 
     @schema.operation(
         "listMachineImages",
-        components.MachineImage(many=True),
+        serializer_of(MachineImage)(many=True),
         summary="List images",
         description="List images.",
         tag=tags.INVENTORY,
@@ -231,7 +232,7 @@ class ImagesView(ListView):
         sorting = wanted.brackets.sorting(IMAGE_COLUMNS)
         listing = ImageListing(customer_of(request).id, query, sorting)
         facets = listing.facets if FACETS in wanted.includes else None
-        return self.page(request, listing, image_object, facets)
+        return self.page(request, listing, facets)
 
 
 class ImageView(ReadOnlyView):
@@ -239,7 +240,7 @@ class ImageView(ReadOnlyView):
 
     @schema.operation(
         "retrieveMachineImage",
-        components.MachineImage(),
+        serializer_of(MachineImage)(),
         summary="Retrieve an image",
         description="Retrieve an image.",
         tag=tags.INVENTORY,
@@ -250,7 +251,7 @@ class ImageView(ReadOnlyView):
         """Return one of the images that the customer's instances use."""
         query = read_filter(IMAGE_PARAMETERS, request.query_params)
         row = one(ImageListing(customer_of(request).id, query), id)
-        return Response(rendered(image_object(row)))
+        return Response(rendered(row))
 
 
 class DailyConcurrentUsageView(ReadOnlyView):
@@ -262,7 +263,7 @@ class DailyConcurrentUsageView(ReadOnlyView):
 
     @schema.operation(
         "listDailyConcurrentUsages",
-        components.DailyConcurrentUsage(many=True),
+        serializer_of(DailyConcurrentUsage)(many=True),
         summary="Daily maximum use of RHEL",
         description="List the daily maximum use of RHEL.",
         tag=tags.USAGE,
