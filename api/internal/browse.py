@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from django.db.models import Func, IntegerField, Model, QuerySet, TextField
+from django.db.models import Func, IntegerField, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http.response import HttpResponseBase
 from django_filters.rest_framework import FilterSet
@@ -27,7 +27,7 @@ from api.internal.filters import Filters, filter_set, only
 from api.internal.schema import ResourceSchema
 from api.internal.streaming import stream_page
 from api.internal.views import InternalView
-from api.public.listings import Page
+from api.public.listings import SHALLOW, Page
 from api.public.pagination import ListingPagination
 from util.batches import PIECE, batched_by_size
 
@@ -58,11 +58,23 @@ class Resource:
     @cached_property
     def columns(self) -> list[str]:
         """The columns of the rows' own table that lists read: those that are shown."""
-        own = {column.attname for column in self.rows().model._meta.concrete_fields}
-        if not self.fields:
-            return sorted(own)
-        shown = {one.source or name for name, one in self.fields.items()}
-        return sorted(own & {*shown, "id", "created_at", "updated_at"})
+        own = self._own_columns()
+        return sorted(own & self._shown if self.fields else own)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether all that is shown are columns, and annotations of the rows."""
+        own = {*self._own_columns(), *self.rows().query.annotation_select}
+        return bool(self.fields) and self._shown <= own
+
+    @property
+    def _shown(self) -> set[str]:
+        """The attributes of a row that are shown."""
+        first = {"id", "created_at", "updated_at"} if self.timestamped else {"id"}
+        return {*first, *(one.source or name for name, one in self.fields.items())}
+
+    def _own_columns(self) -> set[str]:
+        return {column.attname for column in self.rows().model._meta.concrete_fields}
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -97,8 +109,9 @@ class RowsChanged(Exception):
 class Listing:
     """Filtered rows, to be counted and read page by page.
 
-    The page's ids are found by a narrow subquery, so that joins and subqueries that a row needs are
-    only made for those of the page, however many come before it.
+    The ids of a page deep in the list are found by a narrow subquery, so that columns, joins and
+    subqueries that a row needs are only read and made for those of the page, however many come
+    before it. Rows are Django's objects, or named tuples where nothing but columns is shown.
     """
 
     def __init__(self, resource: Resource, rows: QuerySet, matching: QuerySet) -> None:
@@ -108,9 +121,11 @@ class Listing:
 
     def page(self, start: int, stop: int) -> Page:
         """Read a page, of large rows only when they are used; count if there may be more."""
-        batches = self._divide(
-            self.matching.order_by(*self.resource.order).values("pk")[start:stop]
-        )
+        matching = self.matching.order_by(*self.resource.order)
+        if self.resource.large is None and stop <= SHALLOW:
+            rows = list(self._narrowed(matching)[start:stop])
+            return Page(self._total(start, stop, len(rows)), rows)
+        batches = self._divide(matching.values("pk")[start:stop])
         if len(batches) > 1:
             found = sum(map(len, batches))
             return Page(self._total(start, stop, found), self.read_all(batches), is_large=True)
@@ -136,12 +151,18 @@ class Listing:
         )
         return [[key for key, _ in batch] for batch in batches]
 
-    def read(self, ids: Ids) -> list[Model]:
+    def read(self, ids: Ids) -> list[Any]:
         """Read rows of a page."""
-        rows = self.rows.filter(pk__in=ids).only(*self.resource.columns)
-        return list(rows.order_by(*self.resource.order))
+        return list(self._narrowed(self.rows.filter(pk__in=ids).order_by(*self.resource.order)))
 
-    def read_all(self, batches: Iterable[Ids]) -> Iterator[Model]:
+    def _narrowed(self, rows: QuerySet) -> QuerySet:
+        """Read no other columns than those that are shown."""
+        columns = self.resource.columns
+        if self.resource.is_plain:
+            return rows.values_list(*columns, *rows.query.annotation_select, named=True)
+        return rows.only(*columns)
+
+    def read_all(self, batches: Iterable[Ids]) -> Iterator[Any]:
         """Read the rows of a large page.
 
         Raises RowsChanged, which breaks the connection, rather than to leave out any.
