@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.images import facts
+from api.metering.count_text import shown_counts
 from api.models import (
     CloudAccount,
     CloudType,
@@ -238,11 +239,14 @@ def make_usage_between(
 ) -> list[ConcurrentUsage]:
     """Make the same stored result for each day from the first to the last, both included."""
     rows = [list(count) for count in counts]
+    shown = shown_counts(json.dumps(rows, ensure_ascii=False))
     return ConcurrentUsage.objects.bulk_create(
         ConcurrentUsage(
             user=user,
             date=first_day + datetime.timedelta(days=day),
             maximum_counts=rows,
+            shown_counts=shown,
+            shown_revision=1,
             algorithm="test",
         )
         for day in range((last_day - first_day).days + 1)

@@ -8,12 +8,17 @@ from api.metering.stored_counts import measured
 from api.models.usage import is_stale
 from util.replica import connection
 
-BYTES_AT_ONCE = 2 * 1024 * 1024
+BYTES_AT_ONCE = 4 * 1024 * 1024
 """Bytes of counts that are read together, unless one day alone has more (README decision 43)."""
 
 # Written out because they are sent all day.
 _DAYS = f"""
-SELECT day.date, day.revision, day.maximum_counts::text AS counts FROM api_concurrentusage day
+SELECT day.date, day.revision,
+       coalesce(
+           CASE WHEN day.shown_revision = day.revision THEN day.shown_counts END,
+           day.maximum_counts::text
+       ) AS counts
+FROM api_concurrentusage day
 WHERE day.user_id = %s AND day.date >= %s AND day.date <= %s
   AND NOT {is_stale("day.user_id", "day.date")}
 """  # noqa: S608 - made of constants
@@ -23,8 +28,8 @@ _MEASURED = measured(_DAYS)
 class StoredDay(NamedTuple):
     """A day's usage; without its counts where those of all days together are large.
 
-    The counts are JSON text as PostgreSQL writes it, with one blank after each comma:
-    ``[[arch, role, sla, usage, service_type, count], ...]``, the total over everything first.
+    The counts are what ``api.metering.count_text.named_counts`` takes, the total over everything
+    first: as they are shown, or as PostgreSQL writes what is stored.
     """
 
     revision: int

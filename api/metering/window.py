@@ -14,6 +14,7 @@ from django.db import connection
 
 from api.images.facts import RHEL_FOR_EVERYBODY
 from api.metering.concurrency import Peaks, Span, daily_peaks
+from api.metering.count_text import shown_counts
 from api.metering.days import Days
 from api.metering.facets import TOTAL, Facets, Key
 from api.metering.stored_counts import StoredCounts, stored_counts
@@ -79,15 +80,19 @@ WHERE cloud_account_id = ANY(ARRAY(SELECT id FROM api_cloudaccount WHERE user_id
 
 _STORE = """
 INSERT INTO api_concurrentusage AS stored
-    (user_id, date, maximum_counts, sums, revision, computed_at, summed_at, algorithm, code_version,
-     created_at, updated_at)
-SELECT %(user)s, fresh.day, fresh.counts, fresh.sums,
-       COALESCE((SELECT max(revision) FROM api_usagerevision
-                 WHERE user_id = %(user)s AND date = fresh.day), 1),
+    (user_id, date, maximum_counts, shown_counts, sums, revision, shown_revision, computed_at,
+     summed_at, algorithm, code_version, created_at, updated_at)
+SELECT %(user)s, fresh.day, fresh.counts, fresh.shown, fresh.sums, number.revision, number.revision,
        %(now)s, %(now)s, %(algorithm)s, %(version)s, %(now)s, %(now)s
-FROM unnest(%(days)s::date[], %(counts)s::jsonb[], %(sums)s::jsonb[]) AS fresh (day, counts, sums)
+FROM unnest(%(days)s::date[], %(counts)s::jsonb[], %(shown)s::text[], %(sums)s::jsonb[])
+         AS fresh (day, counts, shown, sums),
+     LATERAL (
+         SELECT coalesce(max(revision), 1) AS revision FROM api_usagerevision
+         WHERE user_id = %(user)s AND date = fresh.day
+     ) number
 ON CONFLICT (user_id, date) DO UPDATE
-SET maximum_counts = EXCLUDED.maximum_counts, sums = EXCLUDED.sums, revision = stored.revision + 1,
+SET maximum_counts = EXCLUDED.maximum_counts, shown_counts = EXCLUDED.shown_counts,
+    sums = EXCLUDED.sums, revision = stored.revision + 1, shown_revision = stored.revision + 1,
     computed_at = EXCLUDED.computed_at, summed_at = EXCLUDED.summed_at,
     algorithm = EXCLUDED.algorithm,
     code_version = EXCLUDED.code_version, updated_at = EXCLUDED.updated_at
@@ -110,6 +115,14 @@ class Mark(NamedTuple):
     refs: list[int]
 
 
+class _Fresh(NamedTuple):
+    """What is written of a day, as texts."""
+
+    counts: str
+    shown: str | None
+    sums: str
+
+
 class TooManyRunsError(Exception):
     """More runs touch the days of a window than may be in memory; fewer days have fewer."""
 
@@ -123,7 +136,7 @@ class Window:
         self._marks = marks
         self._now = clock.now()
         self._encoder = _Encoder()
-        self._differing: dict[date, tuple[str, str]] = {}
+        self._differing: dict[date, _Fresh] = {}
         self._revisions: list[UsageRevision] = []
         self._same: dict[date, str] = {}
         self._characters = 0
@@ -162,8 +175,9 @@ class Window:
                 self._same[day] = sums
                 return
             self._revisions.append(self._revision(day, old.revision + 1, before, after))
-        self._differing[day] = counts, sums
-        self._characters += len(counts)
+        shown = shown_counts(counts)
+        self._differing[day] = _Fresh(counts, shown, sums)
+        self._characters += len(counts) + len(shown or "")
 
     def _write_if_much(self) -> None:
         """Write what was noted, if it is a few days or a few megabytes."""
@@ -217,8 +231,9 @@ class Window:
                     "algorithm": ALGORITHM,
                     "version": settings.CLOUDIGRADE_VERSION or "",
                     "days": list(self._differing),
-                    "counts": [counts for counts, _ in self._differing.values()],
-                    "sums": [sums for _, sums in self._differing.values()],
+                    "counts": [fresh.counts for fresh in self._differing.values()],
+                    "shown": [fresh.shown for fresh in self._differing.values()],
+                    "sums": [fresh.sums for fresh in self._differing.values()],
                 },
             )
         UsageRevision.objects.bulk_create(self._revisions)

@@ -34,6 +34,10 @@ class ConcurrentUsage(Timestamped):
     an instance without an end counts as on to the end of the day. They hold only while
     ``summed_at`` is ``computed_at``: the previous version, which does not write them, renews the
     latter alone.
+
+    ``shown_counts`` are the counts as the APIs write them, where that is worth storing
+    (``api.metering.count_text.shown_counts``). They hold only while ``shown_revision`` is
+    ``revision``: the previous version renews the latter alone.
     """
 
     user = models.ForeignKey(
@@ -50,6 +54,8 @@ class ConcurrentUsage(Timestamped):
         help_text="[account, arch, role, sla, usage, service_type, instance_type, cpus, seconds]",
     )
     summed_at = models.DateTimeField(null=True)
+    shown_counts = models.TextField(null=True)  # noqa: DJ001 - no text is not the empty one
+    shown_revision = models.PositiveIntegerField(null=True)
 
     class Meta:
         constraints = [

@@ -249,6 +249,18 @@ class TestLargePages:
             assert stream["Content-Type"] == former["Content-Type"] == "application/json"
             assert stream.getvalue() == former.content
 
+    def test_are_the_same_from_stored_texts(self, as_a, customer_a, paths_of_large_pages):
+        """Whether counts are stored as they are shown, or not, is not seen."""
+        former = [answer_to(as_a, path).content for path in paths_of_large_pages]
+        stored = reports.daily_usage(
+            user_id=customer_a.id, first_day=date(2019, 4, 7), last_day=date(2019, 4, 16)
+        )
+        for day, counts in stored.items():
+            text = count_text.named_counts(counts.counts)
+            row = customer_a.concurrent_usage.filter(date=day)
+            assert row.update(shown_counts=text, shown_revision=1)
+        assert [answer_to(as_a, path).content for path in paths_of_large_pages] == former
+
     def test_little_is_read_at_once(self, as_a, customer_a, paths_of_large_pages, monkeypatch):
         monkeypatch.setattr(reports, "BYTES_AT_ONCE", 1500)
         read = []
