@@ -1,4 +1,4 @@
-"""One declaration for each resource: a ``msgspec.Struct`` (docs/decisions/0170).
+"""One declaration for each resource: a ``msgspec.Struct`` (docs/decisions/0180).
 
 It names the members in the order of the wire. From it follow the columns that a listing reads
 (``Shape.columns``), the objects that are made of rows and written by msgspec (``Shape.read``), and

@@ -1,4 +1,4 @@
-"""Counts that are stored as they are shown, so that nothing decodes them (docs/decisions/0171)."""
+"""Counts that are stored as they are shown, so that nothing decodes them (docs/decisions/0181)."""
 
 import pytest
 from django.db import connection

@@ -1,4 +1,4 @@
-"""What is read, sent and described of a resource follows from one declaration (decision 170)."""
+"""What is read, sent and described of a resource follows from one declaration (decision 180)."""
 
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
