@@ -71,13 +71,17 @@ class AwsControl(RemoteControl):
     def __init__(self, base_url: str) -> None:
         super().__init__(base_url)
         self._sessions: dict[str, boto3.Session] = {}
+        # Making a client costs a hundred times what a call does.
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._inside: set[str] = set()
 
     def reset(self) -> None:
         """Forget all accounts' resources, the faults and the calls.
 
-        Clients inside other accounts, made before, lose these: they would act in the primary one.
+        Clients inside other accounts would act in the primary one until the account is asked for
+        again.
         """
-        self._sessions.clear()
+        self._inside.clear()
         self.call("POST", "/moto-api/reset")
         self.call("POST", "/_control/reset")
 
@@ -85,29 +89,34 @@ class AwsControl(RemoteControl):
         self, service: str, *, account_id: str = PRIMARY_ACCOUNT_ID, region: str = REGION
     ) -> Any:
         """Return a client that acts inside the account, by default the product's own."""
-        return self.assume(account_id).client(
-            service, region_name=region, endpoint_url=self.base_url
-        )
+        session = self.assume(account_id)
+        key = (service, account_id, region)
+        if key not in self._clients:
+            self._clients[key] = session.client(
+                service, region_name=region, endpoint_url=self.base_url
+            )
+        return self._clients[key]
 
     def assume(self, account_id: str) -> boto3.Session:
         """Return a session inside the account."""
         if account_id not in self._sessions:
-            self._sessions[account_id] = self._make_session(account_id)
-        return self._sessions[account_id]
+            self._sessions[account_id] = _make_session()
+        session = self._sessions[account_id]
+        if account_id not in self._inside:
+            if account_id != PRIMARY_ACCOUNT_ID:
+                self._enter(session, account_id)
+            self._inside.add(account_id)
+        return session
 
-    def _make_session(self, account_id: str) -> boto3.Session:
-        own = _session(aws_access_key_id=_ANY_KEY, aws_secret_access_key=_ANY_KEY)
-        if account_id == PRIMARY_ACCOUNT_ID:
-            return own
-        sts = own.client("sts", region_name=REGION, endpoint_url=self.base_url)
-        credentials = sts.assume_role(
+    def _enter(self, session: boto3.Session, account_id: str) -> None:
+        """Have this session, and the clients that were made with it, act inside the account."""
+        granted = self.client("sts").assume_role(
             RoleArn=role_arn(account_id), RoleSessionName=f"inside-{account_id}"
         )["Credentials"]
-        return _session(
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-        )
+        used = session.get_credentials()
+        used.access_key = granted["AccessKeyId"]
+        used.secret_key = granted["SecretAccessKey"]
+        used.token = granted["SessionToken"]
 
     def provision_primary_account(self, environment_name: str) -> None:
         """Create the buckets, queues and notifications that the product expects (spec 04 §5.3)."""
@@ -124,17 +133,11 @@ class AwsControl(RemoteControl):
 
     def _create_queue(self, name: str) -> str:
         sqs = self.client("sqs")
-        dead_letters = sqs.create_queue(QueueName=f"{name[:76]}-dlq")["QueueUrl"]
-        redrive = {"deadLetterTargetArn": self._queue_arn(dead_letters), "maxReceiveCount": 5}
+        sqs.create_queue(QueueName=f"{name[:76]}-dlq")
+        redrive = {"deadLetterTargetArn": _queue_arn(f"{name[:76]}-dlq"), "maxReceiveCount": 5}
         attributes = {"MessageRetentionPeriod": "345600", "RedrivePolicy": json.dumps(redrive)}
-        return self._queue_arn(sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
-
-    def _queue_arn(self, url: str) -> str:
-        attributes = self.client("sqs").get_queue_attributes(
-            QueueUrl=url, AttributeNames=["QueueArn"]
-        )
-        arn: str = attributes["Attributes"]["QueueArn"]
-        return arn
+        sqs.create_queue(QueueName=name, Attributes=attributes)
+        return _queue_arn(name)
 
     def _connect_bucket_to_queue(
         self, *, bucket: str, queue_arn: str, prefix: str, suffix: str
@@ -197,11 +200,17 @@ class AwsControl(RemoteControl):
         return recorded
 
 
-def _session(**credentials: str) -> boto3.Session:
+def _queue_arn(name: str) -> str:
+    return f"arn:aws:sqs:{REGION}:{PRIMARY_ACCOUNT_ID}:{name}"
+
+
+def _make_session() -> boto3.Session:
     """Return a session that shares the descriptions of the services, which take long to read."""
     core = botocore.session.Session()
     core.register_component("data_loader", _service_descriptions())
-    return boto3.Session(botocore_session=core, **credentials)
+    return boto3.Session(
+        aws_access_key_id=_ANY_KEY, aws_secret_access_key=_ANY_KEY, botocore_session=core
+    )
 
 
 @functools.cache
