@@ -3,7 +3,7 @@
 import pytest
 
 from api.clouds.aws.provisioning import queues
-from tests.api.clouds.aws.conftest import aws, pipes_ready, requests  # noqa: F401
+from tests.api.clouds.aws.conftest import aws, events, pipes_ready, requests  # noqa: F401
 from tests.api.inspection.testbed import Testbed
 
 

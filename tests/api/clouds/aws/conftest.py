@@ -9,6 +9,7 @@ from api.clouds.aws.cloudtrail import enrich, read
 from api.clouds.aws.provisioning import queues
 from api.clouds.aws.session import clients
 from deployment.local.aws import AwsControl
+from tests.api.clouds.aws.lent_clients import LentClients
 from tests.api.clouds.aws.testbed import BUCKET, LogsInMemory, Testbed, make_account
 from tests.celery_fixtures import Queued
 
@@ -21,25 +22,38 @@ class Request(NamedTuple):
     parameters: dict[str, Any]
 
 
+_make_client = clients._make
+_lent_clients = LentClients(_make_client)
+
+
 @pytest.fixture
-def aws(aws: AwsControl, monkeypatch: pytest.MonkeyPatch) -> AwsControl:
+def aws(aws: AwsControl, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsControl]:
     """An empty fake AWS of which this process remembers nothing; calls are not repeated."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(clients, "_make", _lent_clients.make)
     clients._roles.clear()
     clients._clients.clear()
     queues.urls.forget()
-    return aws
+    yield aws
+    clients._clients.clear()
+    _lent_clients.take_back()
 
 
 @pytest.fixture
-def requests(aws: AwsControl) -> Iterator[list[Request]]:
+def events(aws: AwsControl, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The events of all clients that are made from now on; none that was made before is used."""
+    monkeypatch.setattr(clients, "_make", _make_client)
+    return clients._session.events
+
+
+@pytest.fixture
+def requests(events: Any) -> Iterator[list[Request]]:
     """The calls that our clients made, in order; a call that is answered by a page is one each."""
     made: list[Request] = []
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         made.append(Request(model.service_model.service_name, model.name, dict(params)))
 
-    events = clients._session.events
     events.register("before-parameter-build", note, unique_id="tests")
     yield made
     events.unregister("before-parameter-build", unique_id="tests")

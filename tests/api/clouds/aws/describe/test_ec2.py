@@ -20,7 +20,6 @@ from api.clouds.aws.describe.ec2 import (
     page_of,
     time_of_reason,
 )
-from api.clouds.aws.session import clients
 
 ARN = parse_arn("arn:aws:iam::123456789013:role/r")
 ENDED = datetime(2023, 1, 1, 0, 0, 5, tzinfo=UTC)
@@ -106,7 +105,7 @@ def test_entries_that_cannot_be_read_are_counted():
 
 
 @pytest.fixture
-def answers(aws):
+def answers(events):
     """Let EC2 answer with what stands here, by action."""
     bodies = {}
 
@@ -118,7 +117,6 @@ def answers(aws):
         raw.stream = lambda *_, **__: iter([raw.getvalue()])
         return AWSResponse(request.url, 200, {}, raw)
 
-    events = clients._session.events
     events.register("before-send.ec2", answer, unique_id="answers")
     yield bodies
     events.unregister("before-send.ec2", unique_id="answers")
