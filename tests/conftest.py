@@ -12,12 +12,7 @@ from api.partitions.tables import TABLES
 from util import clock, transaction_limits
 from util import postgres as database
 
-pytest_plugins = ["tests.celery_fixtures"]
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres, django_db_modify_db_settings):
-    """Have PostgreSQL running before the test database is created."""
+pytest_plugins = ["tests.celery_fixtures", "tests.database_fixtures"]
 
 
 def pytest_collection_modifyitems(items):

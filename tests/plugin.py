@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import redis
@@ -22,7 +23,9 @@ from django.test import TransactionTestCase
 from deployment.local.aws import AwsControl
 from deployment.local.azure import AzureControl
 from deployment.local.local_services import MISLEADING_VARIABLES, LocalServices
+from deployment.local.postgres import Postgres
 from deployment.local.sources import SourcesControl
+from tests import migrated
 from tests.order import by_kind_and_weight
 
 # Names of the variables that an outer pytest process set, so that its xdist workers, which inherit
@@ -31,6 +34,8 @@ _SET_BY_CONTROLLER = "CLOUDIGRADE_TEST_EMBEDDED_VARIABLES"
 
 # Tests that wait for the product's processes need a good part of a processor for these, too.
 _MOST_PROCESSES = 4
+
+_OF_SCHEMATHESIS = {"test_document.py"}
 
 _SERVICE_FIXTURES = frozenset(
     {"postgres", "valkey", "kafka", "aws_server", "azure_server", "sources_server"}
@@ -51,6 +56,7 @@ def _prepare_environment() -> LocalServices:
     # Where this is forbidden, pytest compiles all tests anew each time, which takes six seconds.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    Postgres.template = staticmethod(migrated.data_folder)  # type: ignore[method-assign]
     services = LocalServices()
     variables = {**services.env, **_BASIC_ENVIRONMENT}
     os.environ.update(variables)
@@ -59,6 +65,9 @@ def _prepare_environment() -> LocalServices:
 
 
 _services = _prepare_environment()
+
+#: The names of the services that are embedded; real ones stand in the environment.
+EMBEDDED = frozenset(_services.embedded)
 
 
 def pytest_unconfigure() -> None:
@@ -76,10 +85,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = by_kind_and_weight(items)
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
+    """Load schemathesis' own plugin for the files that need it only: it takes half a second."""
+    if file_path.name in _OF_SCHEMATHESIS:
+        parent.config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes ``-n auto`` means; each has services of its own."""
-    return max(2, min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes ``-n auto`` means; each has services of its own.
+
+    Beside as many as there are processors one may wait: two processes used two of them for two
+    thirds of the time. Without the tests that wait there are two at least.
+    """
+    processors = len(os.sched_getaffinity(0))
+    if "not e2e" in config.option.markexpr:
+        return max(2, min(_MOST_PROCESSES, processors))
+    return min(_MOST_PROCESSES, processors + 1)
 
 
 def _needs_services(item: pytest.Item) -> bool:

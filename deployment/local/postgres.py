@@ -40,6 +40,13 @@ class Postgres(Service):
     title = "PostgreSQL"
     configured_by = ("DJANGO_DATABASE_HOST",)
     settings = _SETTINGS
+    #: The data folder, once the server has been launched.
+    data: Path
+
+    @staticmethod
+    def template() -> Path | None:
+        """Return a data folder to copy instead of making one: tests have one that is migrated."""
+        return None
 
     @property
     def env(self) -> dict[str, str]:
@@ -79,9 +86,13 @@ class Postgres(Service):
         wrapper: tuple[str, ...] = (),
         run_as: int | None = None,
     ) -> None:
-        self._initialise(home, binaries, wrapper, run_as)
+        self.data = home / "data"
+        if template := self.template():
+            _copy_for(run_as, template, self.data)
+        else:
+            self._initialise(home, binaries, wrapper, run_as)
         settings = [f"-c{name}={value}" for name, value in self.settings.items()]
-        command: list[str | Path] = [*wrapper, binaries / "postgres", "-D", home / "data"]
+        command: list[str | Path] = [*wrapper, binaries / "postgres", "-D", self.data]
         command += ["-p", str(self.port), *settings]
         # Fast shutdown: ends open sessions instead of waiting for them.
         self.run(command, directory=home, stop_signal=signal.SIGINT, run_as=run_as)
@@ -101,7 +112,7 @@ class Postgres(Service):
             name="initdb of PostgreSQL",
             command=[
                 *wrapper,
-                *self.initialisation(binaries, home / "data"),
+                *self.initialisation(binaries, self.data),
             ],
             log_file=self.surroundings.log_file("initdb"),
             watchdog=self.surroundings.watchdog,
@@ -151,6 +162,14 @@ def user_namespaces_work() -> bool:
     except OSError:
         return False
     return attempt.returncode == 0
+
+
+def _copy_for(user: int | None, template: Path, data: Path) -> None:
+    """Copy a data folder; it belongs to the given user then, by default to us."""
+    shutil.copytree(template, data)
+    if user is not None:
+        for path in (data, *data.rglob("*")):
+            os.chown(path, user, user)
 
 
 def _copy_for_everybody(binaries: Path, target: Path) -> Path:

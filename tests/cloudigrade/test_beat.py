@@ -54,7 +54,7 @@ def test_a_second_beat_idles_until_the_first_ends_or_is_lost(tmp_path):
             product.stop()
 
 
-def test_beat_waits_for_a_database_without_tables(tmp_path):
+def test_beat_waits_for_a_database_without_tables(tmp_path, unmigrated):
     """Issue 14, 27: it ended, and its schedule was not installed."""
     with LocalServices(["postgres", "valkey"], environment={}, scratch_parent=tmp_path) as services:
         product = Product(services, settings={"ANALYZE_LOG_SCHEDULE": "1"})

@@ -165,13 +165,28 @@ def test_a_reserved_port_is_given_to_nobody_else():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another user")
-def test_root_steps_down_where_user_namespaces_are_forbidden(tmp_path, monkeypatch):
+@pytest.mark.parametrize("copied", [True, False])
+def test_root_steps_down_where_user_namespaces_are_forbidden(
+    copied, tmp_path, monkeypatch, request
+):
+    if not copied:
+        request.getfixturevalue("unmigrated")
     tmp_path.chmod(0o700)
     monkeypatch.setattr(postgres, "user_namespaces_work", lambda: False)
     with LocalServices(["postgres"], environment={}, scratch_parent=tmp_path) as services:
         assert select_version(services.embedded["postgres"].address).startswith("PostgreSQL")
         assert list(Path("/var/tmp").glob("cloudigrade-*/postgres/data"))
     assert not list(Path("/var/tmp").glob("cloudigrade-*/postgres/data"))
+
+
+@pytest.mark.parametrize(("fixture", "tables"), [("unmigrated", False), ("tmp_path", True)])
+def test_a_new_database_is_empty_and_that_of_tests_is_migrated(fixture, tables, tmp_path, request):
+    request.getfixturevalue(fixture)
+    with LocalServices(["postgres"], environment={}, scratch_parent=tmp_path) as services:
+        address = services.embedded["postgres"].address
+        with closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('api_cloudaccount') IS NOT NULL")
+            assert cursor.fetchone() == (tables,)
 
 
 def test_the_mock_cluster_stands_in_where_the_broker_cannot_run(tmp_path, monkeypatch):

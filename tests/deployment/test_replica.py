@@ -33,6 +33,10 @@ class Replica(Primary):
         super().__init__(primary.surroundings)
         self._source = f"host={LOOPBACK} port={primary.port} user=postgres"
 
+    @staticmethod
+    def template():
+        """Return none: its data are the primary's."""
+
     def initialisation(self, binaries, data):
         """Copy the primary's data, with what makes it follow."""
         return [
