@@ -216,7 +216,7 @@ class CountedInstant(int):
 
 
 def test_runs_and_changes_of_type_are_not_all_compared_with_each_other(monkeypatch):
-    """Decision 43: hundreds of thousands of them kept a worker busy for ever."""
+    """Decision 43: an instance with very many of both must not keep a worker busy."""
     cycles = 2000
     monkeypatch.setattr(CountedInstant, "compared", 0)
     events = [

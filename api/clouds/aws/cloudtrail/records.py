@@ -355,10 +355,11 @@ def _listed(member: Any) -> list[dict[str, Any]]:
 
 def _is_omitted(member: Any, *names: str) -> bool:
     """Return whether CloudTrail left out a member of a record, or one of some lists in it."""
-    member = _mapping(member)
-    lists = [_mapping(member.get(name)) for name in names]
-    parts = [member, *lists, *(_mapping(one.get("items")) for one in lists)]
-    return any(one.get("omitted") is True for one in parts)
+    if not isinstance(member, dict):
+        return False
+    if member.get("omitted") is True:
+        return True
+    return any(_is_omitted(member.get(name), "items") for name in names)
 
 
 def _traits(item: dict[str, Any]) -> Traits:
