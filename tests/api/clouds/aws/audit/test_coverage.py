@@ -63,6 +63,16 @@ def test_acceptance_2_a_lost_message_is_found_and_repaired(described):
     assert covered(now=(3, 14)) == ("complete", [])
 
 
+def test_acceptance_2_what_the_audit_finds_is_a_gap_at_once(described):
+    """No 24 hours pass first: a gap that is repaired closes by itself (spec 10 §2, §3.3)."""
+    key = trail.log_key(account=ACCOUNT, name="Lost", at=at(23, day=2))
+    described.put(trail.terminate_instances("i-1", at=at(22, 55)), key=key)
+    assert covered(audit=True, now=(3, 1)) == ("partial", ["22:45-23:00 log_unprocessed"])
+    with time_machine.travel(at(2, day=3), tick=False):
+        described.run()
+    assert covered(now=(3, 3))[1] == []
+
+
 def test_a_day_that_is_audited_late_is_proved_late(described):
     with time_machine.travel(at(12, day=2), tick=False):
         audit_logs(seconds=60)
