@@ -23,7 +23,9 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 
 class Application(quiet_celery.Application):
-    """Celery with a beat that waits for what it needs."""
+    """Celery with a beat that waits for what it needs, and workers that keep connections."""
+
+    builtin_fixups = frozenset({"util.celery_connections:install"})
 
     @property
     def Beat(self) -> type:
