@@ -43,6 +43,8 @@ class WorkerFixup(celery_django.DjangoWorkerFixup):
 class Fixup(celery_django.DjangoFixup):
     """What Celery does for Django, with this module's part of workers."""
 
+    _worker_fixup: celery_django.DjangoWorkerFixup | None
+
     @property
     def worker_fixup(self) -> celery_django.DjangoWorkerFixup:
         """Return the part that workers need, made when it is first asked for."""

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from tempfile import TemporaryFile
-from typing import Final
+from typing import Any, Final
 
-from boto3.s3.transfer import TransferConfig
 from django.conf import settings
 from django.db import transaction
 
@@ -22,9 +21,6 @@ from util import clock
 logger = logging.getLogger(__name__)
 
 RUN: Final = "api.tasks.run_export_job"
-
-ONE_PART_AT_ONCE: Final = TransferConfig(use_threads=False)
-"""How files are sent to S3: by default ten parts of 8 MiB would be in memory at once."""
 
 FORMATS: Final = (CSV, NDJSON, PARQUET)
 SECONDS_OF_URL: Final = 3600
@@ -83,9 +79,17 @@ def _write(job: ExportJob) -> int:
             settings.AWS_EXPORT_BUCKET_NAME,
             object_key(job),
             ExtraArgs={"ContentType": content_type, "ContentDisposition": disposition},
-            Config=ONE_PART_AT_ONCE,
+            Config=_one_part_at_once(),
         )
     return rows
+
+
+def _one_part_at_once() -> Any:
+    """Return how files are sent to S3: by default ten parts of 8 MiB would be in memory at once.
+
+    Loaded here: no other process has to hold what sends files (decision record 160).
+    """
+    return import_module("boto3.s3.transfer").TransferConfig(use_threads=False)
 
 
 def signed_url(job: ExportJob) -> str | None:

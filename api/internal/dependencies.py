@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from urllib.parse import urlsplit
 
-import boto3
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db import Error as DatabaseError
@@ -95,7 +95,9 @@ def check_aws() -> None:
 
 @cache
 def _queue_service() -> str:
-    place = urlsplit(boto3.session.Session().client("sqs").meta.endpoint_url)
+    # Loaded here: a web server that is not asked for this need not hold it.
+    session = import_module("boto3.session").Session()
+    place = urlsplit(session.client("sqs").meta.endpoint_url)
     return f"{place.hostname}:{place.port or (443 if place.scheme == 'https' else 80)}"
 
 

@@ -1,6 +1,8 @@
 """What a process says when it starts (08 §8)."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,22 @@ def test_production_is_warned_of_open_hosts(said, settings):
     assert len(said()) == 1
     settings.ALLOWED_HOSTS = ["*"]
     assert "DJANGO_ALLOWED_HOSTS" in said()[1]
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        "from cloudigrade.celery import app; app.loader.import_default_modules()",
+        "import cloudigrade.wsgi",
+    ],
+    ids=["worker", "api"],
+)
+def test_clients_of_clouds_are_not_loaded_before_they_are_used(load):
+    """What an idle process holds has a goal (issue 17); the SDKs are its easiest part to miss."""
+    heavy = ["boto3", "s3transfer", "azure.mgmt.compute", "confluent_kafka", "sentry_sdk"]
+    program = (
+        f"{load}\nimport sys\n"
+        f"sys.exit(str([one for one in {heavy} if one in sys.modules] or '') or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
