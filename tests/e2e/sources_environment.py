@@ -135,6 +135,12 @@ class SourcesEnvironment:
 
     # Services and processes
 
+    def process_id(self, name: str) -> int:
+        """Return the process of this name that was started last."""
+        pid = self._processes[name].pid
+        assert pid is not None
+        return pid
+
     @property
     def bootstrap_servers(self) -> str:
         return self.services.embedded["kafka"].address
@@ -200,9 +206,7 @@ class SourcesEnvironment:
     def kill(self, *names: str) -> None:
         """Let processes die without a word."""
         for name in names:
-            pid = self._processes[name].pid
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
+            os.kill(self.process_id(name), signal.SIGKILL)
             self._processes[name].stop()
 
     def end(self, name: str) -> None:
@@ -232,13 +236,17 @@ class SourcesEnvironment:
         self._exit.close()
 
     def wait_for(
-        self, condition: Callable[[], Any], what: str, seconds: float = TIMEOUT_SECONDS
+        self,
+        condition: Callable[[], Any],
+        what: str,
+        seconds: float = TIMEOUT_SECONDS,
+        pause: float = 0.1,
     ) -> None:
-        """Wait until a condition holds."""
+        """Wait until a condition holds, looking again after each pause."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not in {seconds:.0f} s: {what}"
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def show_logs(self) -> None:
         """Print the last that our processes said, for whoever has to find out what went wrong."""
