@@ -78,6 +78,8 @@ max_requests_jitter = max_requests // 10
 # Loaded once, the code is shared by the workers; a fault in it ends the master, not each worker.
 preload_app = True
 forwarded_allow_ips = "*"
+# Nobody's headers choose what the path is: gateways decide by it who may ask.
+forwarder_headers = ""
 limit_request_field_size = 16384
 control_socket_disable = True
 if settings.CLOUDIGRADE_LOG_FORMAT == "json":

@@ -33,6 +33,8 @@ CHUNK = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_ENDLESS = re.compile(rb"\r\ncontent-length:[ \t]*0*[1-9][0-9]{18,}[ \t]*\r\n", re.IGNORECASE)
+"""A body of more bytes than there are."""
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 _PROBE = re.compile(rb"(?:GET|HEAD) (?:/internal)?/(?:livez|readyz|healthz)\b")
@@ -46,6 +48,8 @@ class ClientSocket(socket.socket):
     """
 
     read_until: float | None = None
+    is_at_odds: bool = False
+    """Whether it is not known where the body of the last request ended."""
 
     def setblocking(self, flag: bool, /) -> None:
         """Make the socket wait, but not for ever, or not at all."""
@@ -92,6 +96,7 @@ class BufferedConnection(TConn):
         self._searched = 0
         self._needed: int | None = None
         self._chunks_from: int | None = None
+        self._is_endless = False
 
     def receive(self) -> bool:
         """Take what the client has sent; False if it has hung up. Raises BlockingIOError."""
@@ -120,6 +125,11 @@ class BufferedConnection(TConn):
         """Whether the client has sent more headers than any server would read."""
         return self._needed is None and self._chunks_from is None and len(self.received) > MAX_HEAD
 
+    @property
+    def body_is_too_long(self) -> bool:
+        """Whether the headers, which have arrived, promise a body that never ends."""
+        return self._is_endless
+
     def is_complete(self) -> bool:
         """Check whether a thread can read the request without waiting for the client.
 
@@ -142,6 +152,7 @@ class BufferedConnection(TConn):
         body = end + len(_END_OF_HEAD)
         head = bytes(self.received[: end + 2])
         length = _CONTENT_LENGTH.search(head)
+        self._is_endless = _ENDLESS.search(head) is not None
         if _CHUNKED.search(head):
             self._chunks_from = body
         else:
@@ -190,13 +201,18 @@ class BufferedConnection(TConn):
 
     def refuse(self, status: str, detail: str) -> None:
         """Say why the connection is closed, if the client can be told without waiting."""
-        body = b'{"detail":"%s"}' % detail.encode()
-        head = (
-            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-            "\r\nConnection: close\r\n\r\n"
-        )
-        try:
-            self.sock.send(head.encode() + body)
-        except OSError:
-            # A client that does not read has lost its answer.
-            return
+        refuse(self.sock, status, detail)
+
+
+def refuse(client: socket.socket, status: str, detail: str) -> None:
+    """Answer what is no request, if the client can be told without waiting."""
+    body = b'{"detail":"%s"}' % detail.encode()
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        "\r\nConnection: close\r\n\r\n"
+    )
+    try:
+        client.send(head.encode() + body, socket.MSG_DONTWAIT)
+    except OSError:
+        # A client that does not read has lost its answer.
+        return

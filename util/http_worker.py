@@ -8,16 +8,33 @@ this is not left to a proxy.
 """
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.workers.gthread import ThreadWorker
 
-from util.http_connection import BufferedConnection
+from util.http_connection import BufferedConnection, refuse
 
 PROBE_THREADS = 2
+
+_BAD_REQUEST = ("400 Bad Request", "Bad request.")
+_REFUSALS: Mapping[type[Exception], tuple[str, str]] = {
+    LimitRequestLine: ("414 URI Too Long", "Request line too long."),
+    LimitRequestHeaders: ("431 Request Header Fields Too Large", "Request headers too large."),
+    ExpectationFailed: ("417 Expectation Failed", "Expectation failed."),
+}
+_OUR_FAULTS = (InvalidResponseHeader, InvalidResponseHeaderName)
 
 MAX_BUFFERED = 64 * 1024 * 1024
 """Bytes of unfinished requests that a worker holds; beyond, the oldest are closed."""
@@ -73,12 +90,19 @@ class BufferingThreadWorker(ThreadWorker):
             connected = False
         self._buffered += len(conn.received) - before
         if not connected:
+            if not conn.is_idle and not conn.lingering:
+                # Of a request that is not continued; its client may still read.
+                conn.refuse(*_BAD_REQUEST)
             self._close(conn)
         elif not conn.lingering:
             self._dispatch(conn)
 
     def _dispatch(self, conn: BufferedConnection) -> None:
-        if conn.is_complete():
+        is_complete = conn.is_complete()
+        if conn.body_is_too_long:
+            conn.refuse("413 Content Too Large", "Request body too large.")
+            self._close(conn)
+        elif is_complete:
             self._stop_waiting(conn)
             self.enqueue_req(conn)
         elif conn.head_is_too_long:
@@ -110,6 +134,19 @@ class BufferingThreadWorker(ThreadWorker):
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Refuse what is no request: in JSON, and as the client's fault, not as ours.
+
+        What was sent is not logged: a malformed header may hold a secret.
+        """
+        if not isinstance(exc, ParseException) or isinstance(exc, _OUR_FAULTS):
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("Invalid request from ip=%s: %s", (addr or ("",))[0], type(exc).__name__)
+        # What follows a body that is none is no request, and gets no answer of its own.
+        if not client.is_at_odds:
+            refuse(client, *_REFUSALS.get(type(exc), _BAD_REQUEST))
 
     def finish_request(self, conn: BufferedConnection, future: "Future[Any]") -> None:
         """Wait for the connection's next request, or close it without waiting for the client."""
