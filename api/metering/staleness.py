@@ -10,13 +10,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import BooleanField
-from django.db.models.expressions import RawSQL
+from django.db.models import Exists, OuterRef, Q
 
 from api.metering.days import Days, merge
 from api.metering.locking import lock_metering
-from api.models import Cause, CloudAccount, ConcurrentUsage, StaleUsage
-from api.models.usage import is_stale
+from api.models import Cause, CloudAccount, StaleUsage
 from util import clock
 from util.tasks import enqueue
 
@@ -144,8 +142,16 @@ def _mark_days_of_runs(
             enqueue(RECALCULATION)
 
 
-def is_unavailable() -> RawSQL:
-    """Return, in a query of usage rows, which of them act as if they were gone (09 P10)."""
-    usage = ConcurrentUsage._meta.db_table
-    covered = is_stale(f"{usage}.user_id", f"{usage}.date")
-    return RawSQL(covered, [], output_field=BooleanField())  # noqa: S611 - made of constants
+def is_unavailable() -> Exists:
+    """Return, in a query of usage rows, which of them act as if they were gone (09 P10).
+
+    ``is_stale`` says the same in SQL, which names a table; in a query within another one Django
+    gives the table another name.
+    """
+    return Exists(
+        StaleUsage.objects.filter(
+            Q(last_day__isnull=True) | Q(last_day__gte=OuterRef("date")),
+            user_id=OuterRef("user_id"),
+            first_day__lte=OuterRef("date"),
+        )
+    )
