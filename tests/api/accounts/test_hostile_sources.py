@@ -58,6 +58,12 @@ def spoilt(draw: st.DrawFn, record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
+@pytest.fixture
+def key(settings):
+    """Sources is asked with a key."""
+    settings.SOURCES_PSK = "key"
+
+
 KINDS = ["cloud-meter-arn", "lighthouse_subscription_id"]
 
 
@@ -74,9 +80,8 @@ KINDS = ["cloud-meter-arn", "lighthouse_subscription_id"]
     link=st.just(LINK) | spoilt(LINK),
 )
 def test_no_member_breaks_anything_or_touches_another_customer(
-    clouds, queued, monkeypatch, settings, event_type, value, application, authentication, link
+    key, clouds, queued, monkeypatch, event_type, value, application, authentication, link
 ):
-    settings.SOURCES_PSK = "key"
     CloudAccount.objects.all().delete()
     other = make_aws_account(
         user=make_user(), platform_application_id=901, platform_authentication_id=902
