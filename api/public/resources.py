@@ -17,7 +17,7 @@ from api.models.instance import PowerState
 from api.public import coverage_components
 from api.public.filters import IS_RHEL
 from api.public.instance_fields import INSTANCE_COLUMNS, OPENSHIFT, UNKNOWN, VCPU
-from api.public.renderers import stored_json
+from api.public.renderers import is_object, stored_json
 from api.public.shapes import Member, Part, Shape
 from util.batches import PIECE
 
@@ -202,7 +202,7 @@ def _unless_large(column: str) -> str:
 
 def system_purpose(text: str | None) -> Raw | None:
     """Return a system purpose as it is shown: what an inspection found may be no object."""
-    return stored_json(text) if text is not None and text.startswith("{") else None
+    return stored_json(text) if is_object(text) else None
 
 
 _RHEL = Member(IS_RHEL)
