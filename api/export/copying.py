@@ -145,9 +145,10 @@ def _copied(
                 yield block
     finally:
         rows.stop()
-        if copier.is_alive():
+        while copier.is_alive():
+            # Again if the statement had not begun yet.
             connection.connection.cancel()
-        copier.join()
+            copier.join(LOOK_EVERY)
     if failures:
         with connection.wrap_database_errors:
             raise failures[0]

@@ -13,6 +13,7 @@ from api.export.columns import ExportColumn, Kind
 from api.export.copying import BLOCK, BLOCKS_AT_ONCE, ExportAbandonedError, copy_blocks
 from api.export.tables import CSV, NDJSON, Table
 from api.public import export as views
+from util.hang_up import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,7 +57,8 @@ def test_the_connection_is_usable_afterwards():
 def test_4_a_client_that_hung_up_ends_a_statement_that_has_written_nothing():
     """Acceptance 4: the query is cancelled though no byte was sent that could have failed."""
     here, there = socket.socketpair()
-    request = SimpleNamespace(META={"gunicorn.socket": here})
+    client = Client(here, understands_interim_answers=True)
+    request = SimpleNamespace(META={"cloudigrade.client": client})
     is_connected = views._is_connected(request)
     assert is_connected()
     waits = numbers(1, "(SELECT 1 FROM pg_sleep(n * 600))")
