@@ -1,5 +1,6 @@
 """Fixtures for tests of the product's processes."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from django.db import connection
 
-from tests.cloudigrade.programs import ROOT, environment
+from deployment.local.ports import LOOPBACK
+from tests.cloudigrade.programs import ROOT, environment, free_port
 
 
 @contextmanager
@@ -41,6 +44,24 @@ def gunicorns(folder: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[byt
         for process in started:
             process.terminate()
             process.wait(60)
+
+
+@contextmanager
+def gunicorn_on_the_tests_database(folder: Path, **changes: str) -> Iterator[tuple[int, Path]]:
+    """Run gunicorn with one worker on the services of the tests; yield its port and its log."""
+    port = free_port()
+    services = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("DJANGO_DATABASE_", "REDIS_", "AWS_"))
+    }
+    services["DJANGO_DATABASE_NAME"] = connection.settings_dict["NAME"]
+    places = {"GUNICORN_BIND": f"{LOOPBACK}:{port}", "GUNICORN_WORKERS": "1"}
+    with gunicorns(folder) as start:
+        _, log = start(
+            f"http://{LOOPBACK}:{port}/internal/livez/", **{**services, **changes, **places}
+        )
+        yield port, log
 
 
 def _answers(url: str) -> bool:

@@ -1,6 +1,5 @@
 """Clients that hang up end their statements: a real gunicorn, a real database (spec 11 §4, 4)."""
 
-import os
 import socket
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -13,8 +12,7 @@ from django.db import connection
 from deployment.local.ports import LOOPBACK
 from tests import factories
 from tests.api.public.callers import caller_for
-from tests.cloudigrade.conftest import gunicorns
-from tests.cloudigrade.programs import free_port
+from tests.cloudigrade.conftest import gunicorn_on_the_tests_database
 from tests.deployment.processes import wait_for
 
 pytestmark = [
@@ -35,19 +33,8 @@ NEVER = {
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory, django_db_setup):
-    port = free_port()
-    services = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(("DJANGO_DATABASE_", "REDIS_", "AWS_"))
-    }
-    with gunicorns(tmp_path_factory.mktemp("gunicorn")) as start:
-        start(
-            f"http://{LOOPBACK}:{port}/internal/livez/",
-            **{**services, **NEVER, "DJANGO_DATABASE_NAME": connection.settings_dict["NAME"]},
-            GUNICORN_BIND=f"{LOOPBACK}:{port}",
-            GUNICORN_WORKERS="1",
-        )
+    folder = tmp_path_factory.mktemp("gunicorn")
+    with gunicorn_on_the_tests_database(folder, **NEVER) as (port, _):
         yield port
 
 

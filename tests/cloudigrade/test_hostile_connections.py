@@ -5,17 +5,14 @@ header chooses another path than the one that a gateway saw, and the next client
 """
 
 import json
-import os
 import socket
 
 import pytest
 import requests
-from django.db import connection
 
 from deployment.local.ports import LOOPBACK
 from tests.api.public.callers import identity
-from tests.cloudigrade.conftest import gunicorns
-from tests.cloudigrade.programs import free_port
+from tests.cloudigrade.conftest import gunicorn_on_the_tests_database
 
 pytestmark = [
     pytest.mark.e2e,
@@ -77,20 +74,8 @@ NO_REQUESTS = {
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, django_db_setup):
     """A port, and the log of whoever serves there."""
-    port = free_port()
-    services = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(("DJANGO_DATABASE_", "REDIS_", "AWS_"))
-    }
-    with gunicorns(tmp_path_factory.mktemp("gunicorn")) as start:
-        _, log = start(
-            f"http://{LOOPBACK}:{port}/internal/livez/",
-            **{**services, "DJANGO_DATABASE_NAME": connection.settings_dict["NAME"]},
-            GUNICORN_BIND=f"{LOOPBACK}:{port}",
-            GUNICORN_WORKERS="1",
-        )
-        yield port, log
+    with gunicorn_on_the_tests_database(tmp_path_factory.mktemp("gunicorn")) as found:
+        yield found
 
 
 def ask(port: int, data: bytes) -> tuple[str, dict[str, str], bytes]:
