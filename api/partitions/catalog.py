@@ -12,7 +12,7 @@ class PartitionsError(Exception):
     """What was asked for makes no sense, or cannot be done without a loss; nothing was done."""
 
 
-NULLS_ARE_EQUAL = 150_000
+NULLS_ARE_EQUAL = (15,)
 """The version of PostgreSQL from which on a key can hold empty values, each only once."""
 
 
@@ -82,10 +82,10 @@ def hindrances(table: Table) -> list[str]:
 
 def _old_server(table: Table) -> list[str]:
     """Return what is in the way if the server knows no key in which nothing equals nothing."""
-    version: int = connection.cursor().connection.server_version
+    version = connection.get_database_version()
     if version >= NULLS_ARE_EQUAL or not is_nullable(table):
         return []
-    return [f"PostgreSQL {version // 10_000} (15 is needed)"]
+    return [f"PostgreSQL {version[0]} (15 is needed)"]
 
 
 def columns(table: Table) -> str:

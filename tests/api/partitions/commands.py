@@ -3,11 +3,30 @@
 import io
 import json
 
+import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from api.partitions.catalog import columns
+from api.partitions.partitioning import partition
 from api.partitions.tables import EVENTS
+
+
+class KilledError(BaseException):
+    """Nothing after this is done."""
+
+
+def partition_until(table, steps):
+    """Partition a table, and be killed once so many steps were told."""
+    told = []
+
+    def tell(step):
+        told.append(step)
+        if len(told) == steps:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        partition(table, tell)
 
 
 def run(*arguments):

@@ -16,7 +16,13 @@ from api.partitions import archive, files, partitioning
 from api.partitions.catalog import PartitionsError, columns, exists, value
 from api.partitions.months import Month
 from api.partitions.tables import EVENTS
-from tests.api.partitions.commands import all_rows, explained, run
+from tests.api.partitions.commands import (
+    KilledError,
+    all_rows,
+    explained,
+    partition_until,
+    run,
+)
 from tests.factories import make_aws_account, make_event, make_instance, make_run, utc
 from util.clock import now
 
@@ -114,22 +120,10 @@ def test_plans_prune(events):
     assert EVENTS.default not in plan
 
 
-class KilledError(BaseException):
-    """Nothing after this is done."""
-
-
 @pytest.mark.parametrize("after", [1, 2, 5, 7, 8, 13, 14, 15])
 def test_what_was_interrupted_ends_the_same(events, after):
     """After each step: the product goes on writing, and the next run goes on."""
-    told = []
-
-    def tell(step):
-        told.append(step)
-        if len(told) == after:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        partitioning.partition(EVENTS, tell)
+    partition_until(EVENTS, after)
     first, *_, last = InstanceEvent.objects.order_by("id")
     InstanceEvent.objects.filter(id=first.id).update(occurred_at=utc("2026-04-20T00:00:00"))
     InstanceEvent.objects.filter(id=last.id).update(subnet="changed")

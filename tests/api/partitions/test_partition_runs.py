@@ -12,7 +12,7 @@ from api.partitions import catalog, partitioning
 from api.partitions.catalog import PartitionsError, exists, value
 from api.partitions.months import Month
 from api.partitions.tables import RUNS
-from tests.api.partitions.commands import all_rows, explained, run
+from tests.api.partitions.commands import all_rows, explained, partition_until, run
 from tests.factories import make_aws_account, make_event, make_instance, make_run, utc
 
 pytestmark = pytest.mark.usefixtures("scratch")
@@ -111,22 +111,10 @@ def test_a_day_reads_no_month_before_it(runs):
     assert RUNS.partition(MARCH) not in plan
 
 
-class KilledError(BaseException):
-    """Nothing after this is done."""
-
-
 @pytest.mark.parametrize("after", [1, 2, 4, 5, 7, 8, 9])
 def test_what_was_interrupted_ends_the_same(runs, after):
     """After each step runs end, begin and vanish, and the next run goes on."""
-    told = []
-
-    def tell(step):
-        told.append(step)
-        if len(told) == after:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        partitioning.partition(RUNS, tell)
+    partition_until(RUNS, after)
     one, other = Run.objects.filter(end_time__isnull=True)
     Run.objects.filter(id=one.id).update(end_time=utc("2026-04-21T00:00:00"))
     Run.objects.filter(id=runs[0][0]).update(end_time=utc("2026-05-21T00:00:00"))
@@ -161,7 +149,7 @@ def test_erasing_an_account_takes_its_runs_away(runs):
 
 def test_a_server_without_such_keys_is_refused(runs, monkeypatch):
     """PostgreSQL 14 has no unique key in which empty values are equal."""
-    monkeypatch.setattr(catalog, "NULLS_ARE_EQUAL", 10**9)
+    monkeypatch.setattr(catalog, "NULLS_ARE_EQUAL", (99,))
     assert run("--confirm", "--table", "runs") == (2, [])
     with pytest.raises(PartitionsError, match="15 is needed"):
         partitioning.partition(RUNS, print)
