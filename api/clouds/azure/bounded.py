@@ -24,7 +24,7 @@ PIECE = 16 * 1024
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Gives answers whose bodies end in time."""
+    """Sends requests, and bounds the bodies of what is answered."""
 
     def send(self, *args: Any, **options: Any) -> requests.Response:
         """Send a request; return the answer, whose body is still to be read."""
