@@ -158,7 +158,7 @@ def _unsure_since(
         "places": [place for place, _ in corrections],
         "instances": [one.instance_id for _, one in corrections],
         "events": [one.event_id for _, one in corrections],
-        "before": [one.asked_at or before for _, one in corrections],
+        "before": [min(one.asked_at or before, one.seen_at) for _, one in corrections],
     }
     with connection.cursor() as cursor:
         cursor.execute(_UNSURE_SINCE, parameters)

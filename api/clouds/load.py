@@ -60,7 +60,8 @@ RETURNING id, instance_id, event_type, occurred_at, source_id, source_object
 # Each instance costs one step at the end of an index, and those last seen by a look one more.
 _POWER = f"""
 SELECT lower(instance.cloud_instance_id), instance.id, instance.region,
-       power.event_type, power.occurred_at, power.origin, run.started_at, newest.occurred_at
+       power.event_type, power.occurred_at, power.origin, run.started_at, newest.occurred_at,
+       started.occurred_at
 FROM api_instance instance
 LEFT JOIN LATERAL (
     SELECT occurred_at FROM api_instanceevent
@@ -72,6 +73,11 @@ LEFT JOIN LATERAL (
     WHERE instance_id = instance.id AND event_type IN ('power_on', 'power_off')
     ORDER BY {NEWEST_EVENT_FIRST} LIMIT 1
 ) power ON true
+LEFT JOIN LATERAL (
+    SELECT occurred_at FROM api_instanceevent
+    WHERE instance_id = instance.id AND event_type = 'power_on'
+    ORDER BY occurred_at DESC LIMIT 1
+) started ON true
 LEFT JOIN api_describerun run
     ON power.origin IN ('describe_initial', 'describe_reconcile')
     AND run.id = CASE WHEN power.source_id ~ '^[0-9]{{1,18}}$' THEN power.source_id::bigint END
@@ -135,7 +141,7 @@ class PowerState(NamedTuple):
     """A stored instance, its latest power event, and its newest event of any type, if it has any.
 
     The power event occurred at ``occurred_at``; if a look showed it, that began at ``scanned_at``,
-    so that it may have occurred since then.
+    so that it may have occurred since then. ``started_at`` is when the newest start occurred.
     """
 
     instance_id: int
@@ -145,6 +151,7 @@ class PowerState(NamedTuple):
     origin: str | None
     scanned_at: datetime | None
     newest_at: datetime | None
+    started_at: datetime | None
 
 
 class NewEvent(NamedTuple):

@@ -3,6 +3,9 @@
 Spec 04 §7.3, README decisions 30 to 32. ``pending`` proves nothing. What was missed happened when
 EC2 says, if that fits what we know; else it is dated at the moment when the page that showed it was
 read. An instance that is on no page was seen to be absent when the last page was read.
+
+What we know may lack logs that are still to come, and a page is seen once: what it tells of the
+last launch is stored even if what came before is not known yet.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,11 +17,10 @@ from api.clouds.aws.cloudtrail.records import POWER_OFF, POWER_ON
 from api.clouds.aws.describe.ec2 import (
     OFF,
     RUNNING,
-    STOPPED,
-    STOPPING,
     TERMINATED,
     DescribedInstance,
 )
+from api.clouds.corrections import CLOSE
 from api.clouds.load import PowerState
 from api.models import Correction, InstanceEvent
 
@@ -159,8 +161,17 @@ def _missed_end(
         if scan.finished_at and _is_absent(state, scan, rules):
             at = _not_before_newest(scan.finished_at, state)
             yield MissedPowerEvent(name, POWER_OFF, scan, None, missed, at, False, scan.started_at)
-    elif seen.instance.state in OFF and not _is_newer(state, seen.asked_at):
-        dated = _end(state, seen, rules)
+        return
+    if _is_newer(state, seen.asked_at):
+        return
+    launched = _launch(state, seen, rules)
+    if launched and seen.instance.state in (RUNNING, *OFF):
+        # It was off in between, and we do not know since when.
+        before = launched._replace(is_exact=False)
+        yield MissedPowerEvent(name, POWER_OFF, scan, None, missed, *before, seen.asked_at)
+        yield _start_of(name, scan, seen, launched, str(Correction.Kind.MISSED_ON))
+    if seen.instance.state in OFF:
+        dated = _end(state, seen, rules, launched)
         yield MissedPowerEvent(name, POWER_OFF, scan, None, missed, *dated, seen.asked_at)
 
 
@@ -180,37 +191,80 @@ def _missed_start(
 ) -> Iterator[MissedPowerEvent]:
     if state and _is_newer(state, seen.asked_at):
         return
-    if seen.instance.state == RUNNING:
-        dated = _start(state, seen, rules)
-        missed = _missed_on(state, rules)
-        yield MissedPowerEvent(name, POWER_ON, scan, seen.instance, missed, *dated, seen.asked_at)
-    elif run := _missed_run(state, seen, rules):
-        on, off = str(Correction.Kind.MISSED_ON), str(Correction.Kind.MISSED_OFF)
-        yield MissedPowerEvent(name, POWER_ON, scan, seen.instance, on, *run[0], seen.asked_at)
-        yield MissedPowerEvent(name, POWER_OFF, scan, None, off, *run[1], seen.asked_at)
-
-
-def _start(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated:
-    """Date a start that we had missed."""
     launched = _launch(state, seen, rules)
-    return launched or _Dated(_not_before_newest(seen.read_at, state), False)
+    if seen.instance.state == RUNNING:
+        dated = launched or _Dated(_not_before_newest(seen.read_at, state), False)
+        yield _start_of(name, scan, seen, dated, _missed_on(state, rules))
+    elif seen.instance.state in OFF:
+        missed_on, missed_off = str(Correction.Kind.MISSED_ON), str(Correction.Kind.MISSED_OFF)
+        if launched and not _is_known_end(state, seen, launched):
+            ended = _end(state, seen, rules, launched)
+            yield _start_of(name, scan, seen, launched, missed_on)
+            yield MissedPowerEvent(name, POWER_OFF, scan, None, missed_off, *ended, seen.asked_at)
+        elif state and (started := _start_of_known_end(state, seen, rules)):
+            yield _start_of(name, scan, seen, started, missed_on)
+
+
+def _start_of(
+    name: str, scan: RegionScan, seen: Seen, dated: _Dated, missed: str | None
+) -> MissedPowerEvent:
+    return MissedPowerEvent(
+        name, POWER_ON, scan, seen.instance, missed, *dated, asked_at=seen.asked_at
+    )
 
 
 def _launch(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated | None:
-    """Return the moment of the last launch, if that is believed: after what we know."""
-    launched_at = seen.instance.launched_at
-    if rules.is_first or launched_at is None or launched_at > seen.read_at:
+    """Return the moment of the last launch, if that is after what we know.
+
+    It counts even if what we know is on: the log of an end in between is late, or lost.
+    """
+    launched_at = _believed_launch(seen, rules)
+    if launched_at is None:
         return None
-    if rules.enabled_at and launched_at < rules.enabled_at:
-        return None
+    if state and state.occurred_at and state.event_type == POWER_ON:
+        return _Dated(launched_at, True) if launched_at > state.occurred_at + CLOSE else None
     return _after(launched_at, state)
 
 
-def _end(state: PowerState, seen: Seen, rules: Rules) -> _Dated:
-    """Date an end that we had missed."""
+def _believed_launch(seen: Seen, rules: Rules) -> datetime | None:
+    launched_at = seen.instance.launched_at
+    if rules.is_first or launched_at is None or launched_at > seen.read_at:
+        return None
+    return None if rules.enabled_at and launched_at < rules.enabled_at else launched_at
+
+
+def _is_known_end(state: PowerState | None, seen: Seen, launched: _Dated) -> bool:
+    """Check whether EC2 tells of the end that we know, and only dates the launch after it.
+
+    A log tells when something was asked for, and EC2 when the launch was done, seconds later.
+    """
+    ended_at = seen.instance.ended_at
+    if state is None or state.occurred_at is None or ended_at is None:
+        return False
+    is_close = abs(ended_at - state.occurred_at) <= CLOSE
+    return is_close and ended_at <= launched.at <= state.occurred_at + CLOSE
+
+
+def _start_of_known_end(state: PowerState, seen: Seen, rules: Rules) -> _Dated | None:
+    """Return the moment of the last launch, if it is before the newest end, and we missed it."""
+    launched_at = _believed_launch(seen, rules)
+    if launched_at is None or state.occurred_at is None or state.origin in _OUR_OWN_DOING:
+        return None
+    if launched_at >= state.occurred_at:
+        return None
+    if state.started_at and launched_at <= state.started_at + CLOSE:
+        return None
+    return _Dated(launched_at, True)
+
+
+def _end(state: PowerState | None, seen: Seen, rules: Rules, launched: _Dated | None) -> _Dated:
+    """Date an end that we had missed, of what was launched then, if we had missed that, too."""
     ended_at = seen.instance.ended_at
     if not rules.is_first and ended_at and ended_at <= seen.read_at:
-        dated = _after(ended_at, state)
+        if launched:
+            dated = _Dated(ended_at, True) if launched.at < ended_at else None
+        else:
+            dated = _after(ended_at, state)
         if dated:
             # What was terminated may have been stopped before.
             return dated._replace(is_exact=seen.instance.state != TERMINATED)
@@ -231,16 +285,6 @@ def _after(moment: datetime, state: PowerState | None) -> _Dated | None:
     return None
 
 
-def _missed_run(state: PowerState | None, seen: Seen, rules: Rules) -> tuple[_Dated, _Dated] | None:
-    """Return start and end of a run of which we had missed both, if a stopped instance tells it."""
-    launched, ended_at = _launch(state, seen, rules), seen.instance.ended_at
-    if launched is None or ended_at is None or seen.instance.state not in (STOPPED, STOPPING):
-        return None
-    if not launched.at < ended_at <= seen.read_at:
-        return None
-    return launched, _Dated(ended_at, True)
-
-
 def _is_newer(state: PowerState, moment: datetime) -> bool:
     """Check whether the newest power event may have happened after a moment.
 
@@ -249,9 +293,8 @@ def _is_newer(state: PowerState, moment: datetime) -> bool:
     at = state.occurred_at
     if at is None or state.origin in _OUR_OWN_DOING:
         return False
-    return at > moment or (
-        state.origin == InstanceEvent.Origin.CLOUDTRAIL and at + _SECOND > moment
-    )
+    is_whole_second = state.origin == InstanceEvent.Origin.CLOUDTRAIL or at.microsecond == 0
+    return at > moment or (is_whole_second and at + _SECOND > moment)
 
 
 def _not_before_newest(moment: datetime, state: PowerState | None) -> datetime:

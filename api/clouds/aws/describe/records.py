@@ -20,6 +20,9 @@ from api.models import Correction, DescribeRun, InstanceEvent
 
 SOURCE_NAME = "DescribeInstances"
 
+_EventKey = tuple[int, str, datetime]
+"""Instance, type and moment of an event: one scan may tell two ends of an instance."""
+
 _ORIGINS = {
     DescribeRun.Kind.INITIAL: InstanceEvent.Origin.DESCRIBE_INITIAL,
     DescribeRun.Kind.RECONCILE: InstanceEvent.Origin.DESCRIBE_RECONCILE,
@@ -134,7 +137,9 @@ def corrections_of(
     events: Iterable[StoredEvent],
 ) -> list[NewCorrection]:
     """Return what had been missed."""
-    event_ids = {(event.instance_id, event.event_type): event.id for event in events}
+    event_ids = {
+        (event.instance_id, event.event_type, event.occurred_at): event.id for event in events
+    }
     return [
         *_missed(account_scan, missing, stored, event_ids),
         *_filled(account_scan, scans, stored),
@@ -165,12 +170,12 @@ def _missed(
     account_scan: AccountScan,
     missing: Iterable[MissedPowerEvent],
     stored: Stored,
-    event_ids: Mapping[tuple[int, str], int],
+    event_ids: Mapping[_EventKey, int],
 ) -> Iterator[NewCorrection]:
     """Yield the power events that had been missed."""
     for event in missing:
         instance_id = stored.ids.get(event.cloud_instance_id, 0)
-        event_id = event_ids.get((instance_id, event.event_type))
+        event_id = event_ids.get((instance_id, event.event_type, event.at))
         if event.missed and event_id:
             yield NewCorrection(
                 instance_id,
@@ -184,9 +189,7 @@ def _missed(
             )
 
 
-def _typed(
-    typed: Iterable[Typed], event_ids: Mapping[tuple[int, str], int]
-) -> Iterator[NewCorrection]:
+def _typed(typed: Iterable[Typed], event_ids: Mapping[_EventKey, int]) -> Iterator[NewCorrection]:
     """Yield the instances of which we had not known the type."""
     for event, one in typed:
         yield NewCorrection(
@@ -194,7 +197,7 @@ def _typed(
             event.account_id,
             Correction.Kind.TYPE_FILLED,
             one.read_at,
-            event_ids.get((event.instance_id, event.event_type)),
+            event_ids.get((event.instance_id, event.event_type, event.occurred_at)),
             int(event.source_id),
             asked_at=one.asked_at,
         )

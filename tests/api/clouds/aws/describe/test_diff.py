@@ -19,11 +19,12 @@ from api.clouds.aws.describe.ec2 import (
     UNKNOWN,
     DescribedInstance,
 )
+from api.clouds.corrections import CLOSE
 from api.clouds.load import PowerState
 from api.metering.timeline import runs_from_events
 from api.models.instance import event_rank
 from tests.api.clouds.aws.testbed import BEGINNING, at
-from tests.generators.lives import LOGGED, STARTS, Life, errors, whole
+from tests.generators.lives import LOGGED, SECOND, STARTS, Life, errors, whole
 
 ASKED, READ, FINISHED = at(12), at(12, 1), at(12, 2)
 RULES = Rules(is_first=False, enabled_at=BEGINNING, grace=timedelta(minutes=10))
@@ -42,10 +43,20 @@ def scan(*instances, is_complete=True, region="a"):
 
 
 def known(
-    event_type, occurred_at, origin="cloudtrail", newest_at=None, scanned_at=None, region="a"
+    event_type,
+    occurred_at,
+    origin="cloudtrail",
+    newest_at=None,
+    scanned_at=None,
+    region="a",
+    started_at=None,
 ):
     newest_at = newest_at or occurred_at
-    return {"i-1": PowerState(1, region, event_type, occurred_at, origin, scanned_at, newest_at)}
+    started_at = occurred_at if event_type == "power_on" else started_at
+    state = PowerState(
+        1, region, event_type, occurred_at, origin, scanned_at, newest_at, started_at
+    )
+    return {"i-1": state}
 
 
 def found(scans, states=None, rules=RULES):
@@ -104,8 +115,18 @@ class TestMissedStarts:
         states = known("power_off", at(3), newest_at=at(12, 30))
         assert found(scan(described()), states) == [("power_on", at(12, 30), False)]
 
-    def test_of_what_is_on_are_none(self):
-        assert found(scan(described(launched_at=at(5))), known("power_on", at(3))) == []
+    @pytest.mark.parametrize("launched_at", [None, at(2), at(3), at(3, 1)])
+    def test_of_what_is_on_are_none(self, launched_at):
+        """A log tells when it was asked to start, and EC2 when it had started."""
+        assert found(scan(described(launched_at=launched_at)), known("power_on", at(3))) == []
+
+    def test_another_launch_of_what_is_on_ended_it_at_some_time_before(self):
+        shown = scan(described(launched_at=at(3, 2)))
+        assert found(shown, known("power_on", at(3))) == [
+            ("power_off", at(3, 2), False),
+            ("power_on", at(3, 2), True),
+        ]
+        assert found(shown, known("power_on", at(3)), FIRST) == []
 
 
 class TestMissedEnds:
@@ -149,19 +170,60 @@ class TestMissedRuns:
             assert found(shown, states) == [("power_on", at(5), True), ("power_off", at(6), True)]
 
     @pytest.mark.parametrize(
-        ("state", "launched_at", "ended_at"),
+        ("state", "launched_at", "ended_at", "end"),
         [
-            (STOPPED, at(3), at(6)),
-            (STOPPED, at(5), at(5)),
-            (STOPPED, at(5), None),
-            (STOPPED, None, at(6)),
-            (STOPPED, at(5), at(13)),
-            (TERMINATED, at(5), at(6)),
+            pytest.param(STOPPED, at(5), at(5), (READ, False), id="ended within the second"),
+            pytest.param(STOPPED, at(5), at(4), (READ, False), id="an older end"),
+            pytest.param(STOPPED, at(5), None, (READ, False), id="ended from inside"),
+            pytest.param(STOPPED, at(5), at(13), (READ, False), id="an end in the future"),
+            pytest.param(SHUTTING_DOWN, at(5), at(6), (at(6), True), id="terminated"),
+            pytest.param(TERMINATED, at(5), at(6), (at(6), False), id="stopped before, perhaps"),
         ],
     )
-    def test_but_only_if_it_tells_all_of_it(self, state, launched_at, ended_at):
+    def test_its_end_is_dated_like_any_other(self, state, launched_at, ended_at, end):
         shown = scan(described(state, launched_at=launched_at, ended_at=ended_at))
-        assert found(shown, known("power_off", at(3))) == []
+        assert found(shown, known("power_off", at(3))) == [
+            ("power_on", at(5), True),
+            ("power_off", *end),
+        ]
+
+    @pytest.mark.parametrize("launched_at", [None, at(3), at(13)])
+    def test_without_its_launch_it_is_not_known(self, launched_at):
+        shown = scan(described(STOPPED, launched_at=launched_at, ended_at=at(6)))
+        assert found(shown, known("power_off", at(3), started_at=at(3))) == []
+
+    def test_of_what_is_on_another_launch_and_its_end_are_told(self):
+        """The log of the end before is still to come."""
+        shown = scan(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        assert found(shown, known("power_on", at(3))) == [
+            ("power_off", at(5), False),
+            ("power_on", at(5), True),
+            ("power_off", at(6), True),
+        ]
+
+    def test_the_end_that_a_log_told_is_no_other_one(self):
+        """Stopped while it was being launched: EC2 dates the launch after the stop."""
+        stopped = at(3) + timedelta(seconds=5)
+        shown = scan(
+            described(STOPPED, launched_at=stopped + timedelta(seconds=1), ended_at=stopped)
+        )
+        assert found(shown, known("power_off", stopped, started_at=at(3))) == []
+
+    @pytest.mark.parametrize("started_at", [None, at(3)])
+    @pytest.mark.parametrize("state", [STOPPED, TERMINATED])
+    def test_of_a_run_of_which_only_the_end_is_known_the_start_is_told(self, state, started_at):
+        shown = scan(described(state, launched_at=at(5), ended_at=at(6)))
+        states = known("power_off", at(6), started_at=started_at)
+        assert found(shown, states) == [("power_on", at(5), True)]
+
+    @pytest.mark.parametrize("started_at", [at(4, 59), at(5), at(5, 30)])
+    def test_of_a_run_that_is_known_nothing_is_told(self, started_at):
+        shown = scan(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        assert found(shown, known("power_off", at(6), started_at=started_at)) == []
+
+    def test_what_we_ended_ourselves_was_no_end(self):
+        shown = scan(described(STOPPED, launched_at=at(5), ended_at=at(6)))
+        assert found(shown, known("power_off", at(7), "pause")) == []
 
     def test_not_at_the_first_look(self):
         shown = scan(described(STOPPED, launched_at=at(5), ended_at=at(6)))
@@ -201,6 +263,13 @@ class TestWhatHappenedMeanwhile:
         when = ASKED - timedelta(milliseconds=999)
         assert found(scan(described(STOPPED)), known("power_on", when)) == []
         assert found(scan(described(STOPPED)), known("power_on", when, "describe_reconcile"))
+
+    def test_what_ec2_told_is_in_whole_seconds_too(self):
+        """Launched in the second in which another scan, that saw less, was asked for."""
+        states = known("power_on", at(12), "describe_reconcile")
+        asked_at = at(12) + timedelta(milliseconds=300)
+        older = Seen(described(STOPPED), asked_at, READ)
+        assert found(RegionScan("a", asked_at, READ, [older]), states) == []
 
     @pytest.mark.parametrize("origin", ["disable", "pause", "account_change"])
     def test_what_we_did_ourselves_told_nothing(self, origin):
@@ -253,12 +322,20 @@ class BelievedInstance:
         return _in_order(self.events)[-1] if self.events else None
 
     @property
+    def started_at(self):
+        starts = [one.at for one in self.events if one.event_type == "power_on"]
+        return max(starts, default=None)
+
+    @property
     def known(self):
         if self.newest is None:
             return {}
         at, event_type, _, _, scanned_at = self.newest
         origin = "describe_reconcile" if scanned_at else "cloudtrail"
-        states = known(event_type, at, origin, scanned_at=scanned_at)
+        started_at = max(
+            (one.at for one in self.events if one.event_type == "power_on"), default=None
+        )
+        states = known(event_type, at, origin, scanned_at=scanned_at, started_at=started_at)
         return {self.life.instance_id: states["i-1"]}
 
     def log(self, change, now):
@@ -321,7 +398,7 @@ steps = st.lists(
         st.sampled_from(["change", "change", "scan"]),
         st.integers(0, 3),
         st.integers(2_000, 10_000_000),
-        st.sampled_from(["in time", "late", "lost", "both lost"]),
+        st.sampled_from(["in time", "late", "lost", "both lost", "start lost"]),
         st.integers(0, 20_000),
     ),
     max_size=14,
@@ -373,8 +450,8 @@ class Teller:
         return missing
 
     def change(self, kind, log, took):
-        if self.undelivered:
-            # What is lost after something that is late cannot be noticed.
+        if (self.undelivered or log == "start lost") and self._has_just_started():
+            # A launch that EC2 dates so soon afterwards is taken for the one that is known.
             kind = "stop" if kind == "fail" else kind
             log = "late" if log == "late" else "in time"
         change = self.believed.life.add(self.now, kind)
@@ -382,12 +459,20 @@ class Teller:
             self.go_on(timedelta(seconds=30))
             self.believed.life.add(self.now, "stop")
             self.settle(took)
-        elif log in ("lost", "both lost") or kind not in LOGGED:
+        elif log == "start lost" and kind in STARTS:
+            self.go_on(CLOSE)
+            self.believed.log(self.believed.life.add(self.now, "stop"), self.now)
+            self.settle(took)
+        elif log in ("lost", "both lost", "start lost") or kind not in LOGGED:
             self.settle(took)
         elif log == "late":
             self.undelivered.append((self.now + timedelta(hours=took % 200), change))
         else:
             self.believed.log(change, self.now)
+
+    def _has_just_started(self):
+        started_at = self.believed.started_at
+        return started_at is not None and self.now - started_at <= CLOSE + SECOND
 
     def settle(self, took):
         """Let a scan see what nobody else tells."""
@@ -395,7 +480,7 @@ class Teller:
         self.scan(took)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(steps)
 def test_whatever_is_lost_or_late_runs_are_true_but_where_we_say_that_we_are_not_sure(plan):
     teller = Teller()
