@@ -68,8 +68,8 @@ _EVENTS = f"""
 INSERT INTO api_instanceevent (instance_id, cloud_account_id, event_type, occurred_at,
     instance_type, origin, source_id, source_name, created_at, updated_at)
 SELECT instance.id, instance.cloud_account_id, kind.name,
-       on_at + kind.after, 't2.micro', 'cloudtrail', '', '', on_at + interval '1 day',
-       on_at + interval '1 day'
+       on_at + kind.after, 't2.micro', 'cloudtrail', gen_random_uuid(), '',
+       on_at + interval '1 day', on_at + interval '1 day'
 {
     _TIMES.replace(
         "WHERE",
