@@ -14,8 +14,9 @@ from api.clouds.aws.cloudtrail import read, replay
 from api.clouds.aws.cloudtrail.listing import ListedObject
 from api.clouds.aws.cloudtrail.object_keys import parse_key
 from api.clouds.aws.cloudtrail.parse import gunzip
+from api.clouds.aws.describe import read as describe_read
 from api.clouds.aws.describe import sync
-from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance
+from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
 from api.clouds.aws.describe.sync import describe_account
 from api.clouds.aws.provisioning.queues import Message
 from api.models import (
@@ -45,6 +46,8 @@ REPLAYED_A_SECOND = 100_000
 """Raw records, of processor time (spec 10 §3, "Bound")."""
 REGIONS = 17
 DESCRIBED = 10_000
+PAGE = 1_000
+"""Instances that EC2 lists at once."""
 ENABLED = START - timedelta(days=30)
 
 
@@ -272,23 +275,27 @@ class Description(Customer, Suite):
         with (
             mock.patch.object(sync, "describe_regions", return_value=regions),
             mock.patch.object(sync, "describe_all_instances", self.listed),
-            mock.patch.object(sync, "describe_images", return_value=iter(())),
+            mock.patch.object(describe_read, "describe_images", return_value=iter(())),
         ):
             describe_account(account_id=self.account.id)
 
-    def listed(self, arn: object, region: str) -> Iterator[DescribedInstance]:
-        """Return the instances of one region."""
+    def listed(self, arn: object, region: str) -> Iterator[Page]:
+        """Yield the instances of one region, by pages."""
         first = int(region.rpartition("-")[2])
-        for number in range(first, DESCRIBED, REGIONS):
-            yield DescribedInstance(
-                instance_id=f"i-{number:017x}d",
-                image_id=self.images[number % IMAGES].cloud_image_id,
-                instance_type="m5.large",
-                subnet="subnet-1",
-                state=RUNNING,
-                is_windows=False,
-                facts={"instance_type": "m5.large", "tenancy": "default"},
-            )
+        numbers = range(first, DESCRIBED, REGIONS)
+        for place in range(0, len(numbers), PAGE):
+            yield Page([self._instance(number) for number in numbers[place : place + PAGE]], 0)
+
+    def _instance(self, number: int) -> DescribedInstance:
+        return DescribedInstance(
+            instance_id=f"i-{number:017x}d",
+            image_id=self.images[number % IMAGES].cloud_image_id,
+            instance_type="m5.large",
+            subnet="subnet-1",
+            state=RUNNING,
+            is_windows=False,
+            facts={"instance_type": "m5.large", "tenancy": "default"},
+        )
 
     def forget_all(self) -> None:
         """Have no instances."""
