@@ -57,10 +57,11 @@ class Azure(Service):
 
     def launch(self) -> None:
         """Start the server."""
-        key = self.surroundings.folder(self.name) / "key.pem"
+        folder = self.surroundings.folder(self.name)
+        key, state = folder / "key.pem", folder / "state.json"
         write_certificate(self.certificate, key)
         command = [sys.executable, "-m", "deployment.local.fake_azure", str(self.port)]
-        self.run([*command, self.certificate, key, TENANT_ID, CLIENT_ID, CLIENT_SECRET])
+        self.run([*command, self.certificate, key, state, TENANT_ID, CLIENT_ID, CLIENT_SECRET])
 
     def wait_until_ready(self) -> None:
         """Wait until the server answers."""
@@ -118,6 +119,11 @@ class AzureControl(RemoteControl):
         next reset.
         """
         self.call("POST", "/_control", {"faults": [{"request": request, **fault}]})
+
+    def recover(self) -> list[Json]:
+        """Misbehave no more; return the faults with the ``times`` that they still had."""
+        left: list[Json] = self.call("DELETE", "/_control/faults")
+        return left
 
     def requests(self) -> list[Json]:
         """Return the product's requests so far, in order: method, host, path and query."""

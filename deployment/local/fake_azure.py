@@ -1,13 +1,14 @@
 """A programmable stand-in for Azure's login and its resource manager, as one HTTPS process.
 
-Run as ``python -m deployment.local.fake_azure PORT CERTIFICATE KEY TENANT CLIENT_ID SECRET``. It
-answers the requests of spec 06 §3 for the holder of a token that it issued itself, from what is
-handed in:
+Run as ``python -m deployment.local.fake_azure PORT CERTIFICATE KEY STATE TENANT CLIENT_ID SECRET``.
+It answers the requests of spec 06 §3 for the holder of a token that it issued itself, from what is
+handed in, and keeps that in the file STATE for whoever is started after it:
 
 ``POST /_control``    ``{"subscriptions": {id: {...}}, "images": [...], "sizes": [...],
                       "faults": [...], "page_size": n}``: each part is optional; a subscription
                       replaces the known one of this id (null removes it), the lists grow
 ``DELETE /_control``  forget everything but the tokens issued
+``DELETE /_control/faults``  forget the faults; answers with them as they are now
 ``GET /_requests``    the requests received so far, in order
 
 A subscription has the members ``machines`` (virtual machines with their ``instanceView``),
@@ -35,6 +36,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -48,6 +50,7 @@ _TOKEN_SECONDS = 3600
 _POLL_AFTER_SECONDS = "1"
 _TENANT_OF_A_CUSTOMER = "c0ffee00-0000-4000-8000-000000000001"
 _FLEXIBLE = "Flexible"
+_KEPT = ("subscriptions", "images", "sizes", "faults", "page_size", "operations")
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,15 @@ class Answer:
 class State:
     """What Azure knows; shared by all threads, hence the lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
         self.lock = threading.RLock()
         self.tokens: set[str] = set()
         self.reset()
+        self._file = file
+        if file.exists():
+            kept = json.loads(file.read_text())
+            self.tokens = set(kept.pop("tokens"))
+            vars(self).update(kept)
 
     def reset(self) -> None:
         """Forget everything but the tokens issued: who is logged in stays so."""
@@ -91,6 +99,20 @@ class State:
             self.page_size = _DEFAULT_PAGE_SIZE
             self.requests: list[Json] = []
             self.operations: dict[str, int] = {}
+
+    def keep(self) -> None:
+        """Store what a process must know that is started after this one."""
+        with self.lock:
+            kept = {name: getattr(self, name) for name in _KEPT} | {"tokens": sorted(self.tokens)}
+            written = self._file.with_suffix(".new")
+            written.write_text(json.dumps(kept))
+            written.replace(self._file)
+
+    def recover(self) -> list[Json]:
+        """Forget the faults, and return them with the times that they would still have held."""
+        with self.lock:
+            faults, self.faults = self.faults, []
+        return faults
 
     def program(self, instructions: Json) -> None:
         """Add what a control request says."""
@@ -138,6 +160,7 @@ class Handler(BaseHTTPRequestHandler):
         """Serve the login, and the control requests that add something."""
         if self.path == "/_control":
             self.state.program(json.loads(self._body()))
+            self.state.keep()
             self._send(Answer(HTTPStatus.OK, {}))
         else:
             self._serve()
@@ -146,7 +169,12 @@ class Handler(BaseHTTPRequestHandler):
         """Serve deletions, and the reset."""
         if self.path == "/_control":
             self.state.reset()
+            self.state.keep()
             self._send(Answer(HTTPStatus.OK, {}))
+        elif self.path == "/_control/faults":
+            left = self.state.recover()
+            self.state.keep()
+            self._send(Answer(HTTPStatus.OK, left))
         else:
             self._serve()
 
@@ -214,6 +242,7 @@ class Handler(BaseHTTPRequestHandler):
         token = uuid.uuid4().hex
         with self.state.lock:
             self.state.tokens.add(token)
+            self.state.keep()
         content = {"token_type": "Bearer", "expires_in": _TOKEN_SECONDS, "access_token": token}
         return Answer(HTTPStatus.OK, content)
 
@@ -377,6 +406,7 @@ def _delete_assignment(request: Request, identifier: str, name: str) -> Answer:
     subscription["assignments"] = [one for one in assignments if one["name"] != name]
     operation = uuid.uuid4().hex
     request.state.operations[operation] = 1
+    request.state.keep()
     location = f"{request.origin}/subscriptions/{identifier}/operations/{operation}?api-version=1"
     return Answer(202, None, (("Location", location), ("Retry-After", _POLL_AFTER_SECONDS)))
 
@@ -419,9 +449,10 @@ _ROUTES = (
 )
 
 
-def serve(port: int, certificate: str, key: str, application: Application) -> None:
+def serve(port: int, certificate: str, key: str, file: Path, application: Application) -> None:
     """Serve until the process is stopped."""
-    handler = type("BoundHandler", (Handler,), {"state": State(), "application": application})
+    members = {"state": State(file), "application": application}
+    handler = type("BoundHandler", (Handler,), members)
     server = ThreadingHTTPServer((LOOPBACK, port), handler)
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -435,4 +466,5 @@ def serve(port: int, certificate: str, key: str, application: Application) -> No
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), sys.argv[2], sys.argv[3], Application(*sys.argv[4:7]))
+    application = Application(*sys.argv[5:8])
+    serve(int(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]), application)

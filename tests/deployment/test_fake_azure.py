@@ -7,6 +7,7 @@ import requests
 
 from deployment.local import azure_resources as resources
 from deployment.local.azure import CLIENT_ID, CLIENT_SECRET, TENANT_ID, AzureControl
+from deployment.local.fake_azure import State
 from deployment.local.http import local_session
 
 SUBSCRIPTION = "d9812b28-6286-4501-9cd5-f43b2a455364"
@@ -34,6 +35,25 @@ class Client:
 @pytest.fixture
 def client(azure: AzureControl) -> Client:
     return Client(azure)
+
+
+def test_faults_end_and_say_how_often_they_would_still_have_held(azure, client):
+    azure.delegate(SUBSCRIPTION)
+    azure.fail("GET /subscriptions", status=503, times=3)
+    assert client.get("/subscriptions").status_code == 503
+    assert [fault["times"] for fault in azure.recover()] == [2]
+    assert client.get("/subscriptions").status_code == 200
+    assert azure.recover() == []
+
+
+def test_what_is_known_outlives_the_process(tmp_path):
+    state = State(tmp_path / "state.json")
+    state.program({"subscriptions": {SUBSCRIPTION: {"machines": []}}, "page_size": 2})
+    state.tokens.add("a token")
+    state.keep()
+    later = State(tmp_path / "state.json")
+    assert later.subscriptions == {SUBSCRIPTION: {"machines": []}}
+    assert (later.page_size, later.tokens) == (2, {"a token"})
 
 
 def machine(name: str, **more):

@@ -101,11 +101,10 @@ class SourcesEnvironment:
     """Everything that a message of the sources service meets on its way."""
 
     settings = _SETTINGS
+    service_names: tuple[str, ...] = ("aws", "kafka", "valkey", "sources", "postgres")
 
     def __init__(self) -> None:
-        self.services = LocalServices(
-            ("aws", "kafka", "valkey", "sources", "postgres"), environment={}
-        )
+        self.services = LocalServices(self.service_names, environment={})
         self._exit = ExitStack()
         self._processes: dict[str, ManagedProcess] = {}
         try:
@@ -260,9 +259,23 @@ class SourcesEnvironment:
 
     def new_customer(self) -> Customer:
         """Make a customer whom the sources service knows and we do not."""
-        customer = Customer(next(self._numbers))
+        customer = self.new_number()
         self.set_role(customer, "meter")
         return customer
+
+    def new_number(self) -> Customer:
+        """Make a customer whom nobody knows."""
+        return Customer(next(self._numbers))
+
+    def set_subscription(self, customer: Customer, subscription_id: str) -> None:
+        """Let the sources service name this Azure subscription from now on."""
+        self.sources.add_customer_application(
+            authentication_id=customer.authentication_id,
+            application_id=customer.application_id,
+            source_id=customer.source_id,
+            username=subscription_id,
+            authtype="lighthouse_subscription_id",
+        )
 
     def set_role(self, customer: Customer, role: str) -> None:
         """Let the sources service name this role from now on."""

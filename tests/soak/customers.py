@@ -5,7 +5,7 @@ product looks decides, both ends of what is right are kept.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
@@ -125,25 +125,57 @@ class Change(NamedTuple):
     known_power_ons: int
 
 
-class Live:
-    """A customer who comes during the soak, with real instances in the fake EC2.
+class Newcomer:
+    """A customer who comes during the soak, with machines that are really there."""
+
+    def __init__(self, customer: Customer, kind: str, seed: int) -> None:
+        self.customer = customer
+        self.kind = kind
+        self.chance = random.Random(f"{seed} {customer.number}")
+        self.machines: Sequence[Machine] = []
+        self.sent_at: datetime | None = None
+        self.described_at: datetime | None = None
+        self.is_deleted = False
+        self.is_paused = False
+        self.messages = 0
+
+    def came(self, sent_at: datetime) -> None:
+        """Note when the message about the account was sent."""
+        self.sent_at = sent_at
+
+    def end_of_all(self, between: tuple[datetime, datetime]) -> None:
+        """Note that all instances stopped counting, as the account was paused or deleted."""
+        for machine in self.machines:
+            if machine.is_on:
+                machine.spans[-1].end = between
+
+    def rhel(self) -> set[str]:
+        """Return the images that are RHEL."""
+        raise NotImplementedError
+
+    def truth(self) -> list[str]:
+        """Say when instances were on."""
+        raise NotImplementedError
+
+    def expected(self, days: Iterable[date]) -> dict[date, tuple[int, int]]:
+        """Return the least and the largest right number of each day."""
+        rhel = self.rhel()
+        spans = [one for machine in self.machines for one in machine.spans if one.image in rhel]
+        return {day: (0, 0) if self.is_deleted else usage_between(spans, day) for day in days}
+
+
+class Live(Newcomer):
+    """One with real instances in the fake EC2.
 
     ``ec2`` is a client inside their account. All that happens after the first look has its record
     in a log that is delivered later.
     """
 
     def __init__(self, customer: Customer, kind: str, seed: int) -> None:
-        self.customer = customer
-        self.kind = kind
-        self.chance = random.Random(f"{seed} {customer.number}")
+        super().__init__(customer, kind, seed)
         self.images: list[Image] = []
         self.machines: list[Machine] = []
-        self.sent_at: datetime | None = None
-        self.described_at: datetime | None = None
-        self.is_deleted = False
-        self.is_paused = False
         self.change: Change | None = None
-        self.messages = 0
         self._files = 0
         self._pending: list[trail.Record] = []
 
@@ -158,10 +190,6 @@ class Live:
                 )
                 instance_id = answer["Instances"][0]["InstanceId"]
                 self.machines.append(Machine(instance_id, self.images[-1].id))
-
-    def came(self, sent_at: datetime) -> None:
-        """Note when the message about the account was sent."""
-        self.sent_at = sent_at
 
     def was_described(self, seen_at: datetime) -> None:
         """Note when the first look at the account was seen to be over."""
@@ -199,12 +227,6 @@ class Live:
         )
         return LogFile(key, records)
 
-    def end_of_all(self, between: tuple[datetime, datetime]) -> None:
-        """Note that all instances stopped counting, as the account was paused or deleted."""
-        for machine in self.machines:
-            if machine.is_on:
-                machine.spans[-1].end = between
-
     def begin_of_all(self, between: tuple[datetime, datetime]) -> None:
         """Note that what is on counts again."""
         for machine in self.machines:
@@ -215,11 +237,9 @@ class Live:
         """Say when instances were on."""
         return [str(one) for one in (*self.images, *self.machines)]
 
-    def expected(self, days: Iterable[date]) -> dict[date, tuple[int, int]]:
-        """Return the least and the largest right number of each day."""
-        rhel = {image.id for image in self.images if image.is_rhel}
-        spans = [one for machine in self.machines for one in machine.spans if one.image in rhel]
-        return {day: (0, 0) if self.is_deleted else usage_between(spans, day) for day in days}
+    def rhel(self) -> set[str]:
+        """Return the images that are RHEL."""
+        return {image.id for image in self.images if image.is_rhel}
 
     def _common(self, at: datetime):
         return {"at": at, "account": self.customer.aws_account_id}

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg2
 
+from deployment.local.azure import AzureControl
 from deployment.local.ports import LOOPBACK, PortReservation
 from deployment.local.process import ManagedProcess
 from tests.e2e.deployment import BEAT, GUNICORN, Deployment
@@ -30,6 +31,8 @@ SETTINGS = {
     "INSPECTION_SNAPSHOT_CLEAN_UP_INITIAL_DELAY": "5",
     "INSPECTION_SNAPSHOT_CLEAN_UP_RETRY_DELAY": "5",
     "AWS_INSPECTION_METHOD": "direct",
+    "UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE": "10",
+    "AZURE_RHEL_DETECTION": "license",
     # Nobody knows how often a process that inspects is killed.
     "MAX_ALLOWED_INSPECTION_ATTEMPTS": "1000",
     "USAGE_PUSH": "on",
@@ -45,6 +48,7 @@ class SoakDeployment(Deployment):
     """A deployment that is broken all the time."""
 
     settings = SETTINGS
+    service_names = (*Deployment.service_names, "azure")
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -57,6 +61,11 @@ class SoakDeployment(Deployment):
         self.ports: dict[str, int] = {}
         self.places = Pods(self._seed, self._start_pod)
         self._exit.callback(self.places.stop)
+
+    def azure_control(self) -> AzureControl:
+        """Return a remote control of the fake Azure, for one thread."""
+        variables = self.services.env
+        return AzureControl(variables["AZURE_ARM_BASE_URL"], variables["AZURE_CA_BUNDLE"])
 
     def urls(self, part: str) -> list[str]:
         """Return where the processes of one kind are asked."""

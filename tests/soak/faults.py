@@ -9,7 +9,11 @@ from collections.abc import Iterable
 from deployment.local.aws import AwsControl
 from deployment.local.sources import SourcesControl
 from tests.soak.deployment import SoakDeployment
-from tests.soak.plan import Step
+from tests.soak.lives import insist
+from tests.soak.plan import AZURE_FAULTS, Step
+
+DISTURBED_REQUESTS = 20
+"""Of Azure, by one fault at most."""
 
 
 class Lane:
@@ -28,6 +32,7 @@ class Lane:
         self._denied = itertools.cycle(denied)
         self._done = done
         self._aws = AwsControl(deployment.services.env["AWS_ENDPOINT_URL"])
+        self._azure = deployment.azure_control()
         self._sources = SourcesControl(deployment.services.env["SOURCES_API_BASE_URL"])
         self._ended = threading.Event()
         self.failure: BaseException | None = None
@@ -73,10 +78,17 @@ class Lane:
             case "slow":
                 self._sources.fail("/", hang=step.amount, status=500, times=2)
             case _:
-                self._refuse(step)
-                # The fake AWS counts which of these really met a call.
+                self._answer_wrongly(step)
                 return
         self._done[counted] += 1
+
+    def _answer_wrongly(self, step: Step) -> None:
+        """Let a cloud do so for a while; counted are the calls that really met it."""
+        if step.kind == "disturb":
+            self._done[f"Azure: {step.target}"] += self._disturb(step)
+        else:
+            # The fake AWS counts these itself.
+            self._refuse(step)
 
     def _refuse(self, step: Step) -> None:
         service, action, code = step.target.split(" ")
@@ -85,3 +97,10 @@ class Lane:
         self._aws.refuse(service, action, code, account_id=account)
         self._ended.wait(step.amount)
         self._aws.recover()
+
+    def _disturb(self, step: Step) -> int:
+        """Let Azure misbehave for a while; return how many requests met that."""
+        times = DISTURBED_REQUESTS
+        insist(lambda: self._azure.fail(**AZURE_FAULTS[step.target], times=times))
+        self._ended.wait(step.amount)
+        return sum(times - fault["times"] for fault in insist(self._azure.recover))

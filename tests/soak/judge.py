@@ -15,7 +15,7 @@ from deployment.local.http import local_session
 from tests.api.push.broker import Follower, events, received
 from tests.e2e.load import PUBLIC
 from tests.e2e.sources_environment import Customer
-from tests.soak.customers import Live, Metered
+from tests.soak.customers import Metered, Newcomer
 from tests.soak.deployment import SoakDeployment
 
 TOPIC = "platform.cloudigrade.usage"
@@ -29,6 +29,7 @@ _FACETS = ("arch", "role", "sla", "usage", "service_type")
 _LOOKS = (
     "api.clouds.aws.tasks.initial_aws_describe_instances",
     "api.clouds.aws.tasks.describe_missing_for_account",
+    "api.clouds.azure.tasks.update_azure_instance_events_for_account",
 )
 """Tasks that periodic ones go on queueing; those that must be done have an outbox entry, too."""
 
@@ -87,7 +88,7 @@ class Numbers:
         self._deployment = deployment
         self._url = deployment.urls("api")[0]
 
-    def wrong(self, metered: Iterable[Metered], live: Iterable[Live]) -> list[str]:
+    def wrong(self, metered: Iterable[Metered], live: Iterable[Newcomer]) -> list[str]:
         """Return what is wrong, after it had time to become right."""
         metered, live = list(metered), list(live)
         deadline = time.monotonic() + SECONDS_FOR_NUMBERS
@@ -95,7 +96,7 @@ class Numbers:
             time.sleep(2)
         return found
 
-    def _wrong_now(self, metered: list[Metered], live: list[Live]) -> list[str]:
+    def _wrong_now(self, metered: list[Metered], live: list[Newcomer]) -> list[str]:
         stored: dict[str, dict[date, Any]] = {}
         for number, day, counts in self._deployment.query(_STORED):
             stored.setdefault(number, {})[day] = counts
@@ -165,7 +166,7 @@ def ask(url: str, path: str, customer: Customer) -> requests.Response:
         return session.get(url + path, headers={"X-RH-IDENTITY": identity}, timeout=30)
 
 
-def wrong_states(deployment: SoakDeployment, live: Iterable[Live]) -> list[str]:
+def wrong_states(deployment: SoakDeployment, live: Iterable[Newcomer]) -> list[str]:
     """Return accounts that are not as the last message wants, or whose status says otherwise."""
     found = []
     for one in live:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from requests import RequestException
 
 from deployment.local.aws import AwsControl
 from deployment.local.blocks import store_disk
@@ -68,12 +69,12 @@ class Bucket:
 
 
 def insist(call: Any) -> Any:
-    """Call AWS until it answers: our own calls meet faults, too."""
+    """Call a cloud until it answers: our own calls meet faults, too."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             return call()
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError, RequestException):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)

@@ -7,6 +7,7 @@ are the same, in the same order.
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 PARTS = ("api", "worker", "beat", "listener")
 SLOTS = {"api": 2, "worker": 3, "beat": 1, "listener": 1}
@@ -49,6 +50,21 @@ BROKEN = (
     ("cloudtrail", "StartLogging", "InternalFailure"),
 )
 
+AZURE_FAULTS: dict[str, dict[str, Any]] = {
+    "throttled": {"request": "GET /subscriptions", "status": 429, "retry_after": 1},
+    "out of order": {"request": "GET /subscriptions", "status": 500},
+    "no JSON": {"request": "GET /subscriptions", "status": 200, "body": '{"value": ['},
+    "no list": {"request": "GET /subscriptions", "status": 200, "body": {"nextLink": None}},
+    "hangs": {"request": "GET /subscriptions", "hang": 1.5},
+    "a page fails": {"request": "skiptoken", "status": 503},
+    "no states": {"request": "statusOnly", "status": 500},
+    "no scale sets": {"request": "virtualMachineScaleSets[?]", "status": 500},
+    "a scale set is out of order": {"request": "virtualMachineScaleSets/", "status": 500},
+    "a scale set is refused": {"request": "virtualMachineScaleSets/", "status": 403},
+    "no login": {"request": "POST .*/token", "status": 503},
+}
+"""What may pass by itself: whatever else Azure answers, the customer is told."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -67,6 +83,7 @@ class Pace:
     processes: float = 6.0
     services: float = 15.0
     clouds: float = 1.5
+    azure: float = 6.0
 
 
 def lanes(seed: int, seconds: float, pace: Pace | None = None) -> dict[str, list[Step]]:
@@ -77,6 +94,7 @@ def lanes(seed: int, seconds: float, pace: Pace | None = None) -> dict[str, list
         "other processes": (_process_fault, pace.processes),
         "services": (_service_fault, pace.services),
         "clouds": (_cloud_fault, pace.clouds),
+        "azure": (_azure_fault, pace.azure),
     }
     found = {}
     for name, (make, between) in makers.items():
@@ -118,9 +136,11 @@ def _service_fault(chance: random.Random, at: float, _: str) -> Step:
         ("hang", "valkey"): 3,
         ("hang", "postgres"): 2,
         ("hang", "aws"): 2,
+        ("hang", "azure"): 2,
         ("lose", "valkey"): 3,
         ("flush", "valkey"): 2,
         ("lose", "postgres"): 1,
+        ("lose", "azure"): 1,
         ("fail", "sources"): 4,
         ("slow", "sources"): 2,
     }
@@ -136,3 +156,8 @@ def _cloud_fault(chance: random.Random, at: float, _: str) -> Step:
         return Step(at, kind, "ec2 DescribeInstances UnauthorizedOperation", seconds)
     target = chance.choice(THROTTLED if kind == "throttle" else BROKEN)
     return Step(at, kind, " ".join(target), seconds)
+
+
+def _azure_fault(chance: random.Random, at: float, _: str) -> Step:
+    kind = chance.choice(list(AZURE_FAULTS))
+    return Step(at, "disturb", kind, round(chance.uniform(1, 5), 1))

@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.soak import judge, plan
 from tests.soak.alarms import Alarms
-from tests.soak.customers import Live, Metered
+from tests.soak.azure_lives import Subscribers
+from tests.soak.customers import Metered, Newcomer
 from tests.soak.deployment import SoakDeployment
 from tests.soak.faults import Lane
 from tests.soak.growth import Growth
@@ -28,6 +29,7 @@ class Size:
     seconds: float
     old_customers: int = 3
     new_customers: int = 24
+    subscribers: int = 5
     pace: plan.Pace = field(default_factory=plan.Pace)
 
 
@@ -49,6 +51,8 @@ class Soak:
         self.metered = [Metered(owner, seed, today) for owner in owners]
         self.old = OldCustomers(deployment, seed, self.irregularities, self.metered)
         self.new = NewCustomers(deployment, seed, self.irregularities, size.new_customers)
+        self.azure = Subscribers(deployment, seed, self.irregularities, size.subscribers)
+        self.lives = (self.old, self.new, self.azure)
         self.lanes: list[Lane] = []
 
     def run(self) -> None:
@@ -58,7 +62,7 @@ class Soak:
             self._break()
         finally:
             self._mend()
-        for lives in (self.old, self.new):
+        for lives in self.lives:
             lives.finish()
         for failure in self._failures():
             if failure:
@@ -76,8 +80,8 @@ class Soak:
             "the workers are ready",
             SECONDS_TO_BEGIN,
         )
-        self.old.start()
-        self.new.start()
+        for lives in self.lives:
+            lives.start()
         denied = [one.customer.aws_account_id for one in self.metered]
         steps = plan.lanes(self.seed, self.size.seconds, self.size.pace)
         self.lanes = [
@@ -119,14 +123,15 @@ class Soak:
         return self.alarms.scrape()
 
     def _failures(self) -> list[BaseException | None]:
-        return [self.old.failure, self.new.failure]
+        return [lives.failure for lives in self.lives]
 
     def _counts(self) -> dict[str, Any]:
         return {
             "log files": self.irregularities["log delivered"],
             "histories": sum(len(one.fleets) for one in self.metered),
             "customers came": len(self.new.all),
-            "messages": self.new.messages,
+            "subscriptions": len(self.azure.all),
+            "messages": self.new.messages + self.azure.messages,
             "restarts": sum(slot.lives - 1 for slot in self.deployment.places.slots.values()),
         }
 
@@ -144,10 +149,11 @@ class Soak:
         left = judge.settle(deployment, tell)
         problems = [f"left over: {number} {name}" for name, number in left.items()]
         tell("all is done" if not left else f"left over: {left}")
-        live = self.new.all
+        newcomers: list[Newcomer] = [*self.new.all, *self.azure.all]
         problems += judge.wrong_events(deployment, self.metered)
-        problems += judge.Numbers(deployment).wrong(self.metered, live)
-        problems += judge.wrong_states(deployment, live)
+        problems += self.azure.wrong_events()
+        problems += judge.Numbers(deployment).wrong(self.metered, newcomers)
+        problems += judge.wrong_states(deployment, newcomers)
         problems += judge.wrong_for_consumers(deployment)
         problems += self.growth.problems()
         problems += self._alert_problems()
@@ -164,7 +170,7 @@ class Soak:
             "runs": deployment.count("api_run"),
             "days of usage": deployment.count("api_concurrentusage"),
         }
-        everybody: list[Metered | Live] = [*self.metered, *live]
+        everybody: list[Metered | Newcomer] = [*self.metered, *newcomers]
         report.growth = self.growth.report()
         report.evidence = {
             str(one.customer): {

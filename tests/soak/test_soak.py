@@ -47,7 +47,7 @@ class TestPlan:
         assert sum(kinds.values()) > 1_000
         assert set(kinds) == {
             *("kill", "restart", "freeze", "hang", "lose", "flush", "fail", "slow"),
-            *("throttle", "break", "deny"),
+            *("throttle", "break", "deny", "disturb"),
         }
         killed = {step.target for steps in lanes.values() for step in steps if step.kind == "kill"}
         everybody = {name for part in plan.PARTS for name in plan.slots(part)}
