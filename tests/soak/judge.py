@@ -39,7 +39,7 @@ _LEFT = {
     "stale days": "api_staleusage",
     "days that consumers were not told of": "api_usageoutboxentry WHERE due_at <= now()",
     "tasks set aside": "api_setasidetask WHERE released_at IS NULL",
-    "inspections under way": "api_machineimage WHERE status IN"
+    "inspections under way": "api_machineimage WHERE cloud_type = 'aws' AND status IN"
     " ('pending', 'preparing', 'inspecting')",
     "unfinished inspection attempts": "api_inspectionattempt WHERE finished_at IS NULL",
     "problematic runs": "api_run run WHERE end_time IS NULL AND EXISTS (SELECT FROM"

@@ -83,7 +83,7 @@ class Pace:
     processes: float = 6.0
     services: float = 15.0
     clouds: float = 1.5
-    azure: float = 6.0
+    azure: float = 8.0
 
 
 def lanes(seed: int, seconds: float, pace: Pace | None = None) -> dict[str, list[Step]]:
@@ -159,5 +159,6 @@ def _cloud_fault(chance: random.Random, at: float, _: str) -> Step:
 
 
 def _azure_fault(chance: random.Random, at: float, _: str) -> Step:
+    """Some are shorter than a request is repeated for, others spoil a whole poll."""
     kind = chance.choice(list(AZURE_FAULTS))
-    return Step(at, "disturb", kind, round(chance.uniform(1, 5), 1))
+    return Step(at, "disturb", kind, round(chance.uniform(1, 12), 1))
