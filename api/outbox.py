@@ -82,7 +82,7 @@ class TaskLink(NamedTuple):
         return cls(key, task_id) if key and task_id else None
 
 
-class Statistics(NamedTuple):
+class OutboxStatistics(NamedTuple):
     """How outbox entries are doing; ``oldest_waiting_seconds`` is 0 when none is open."""
 
     open: int
@@ -225,11 +225,11 @@ def prune() -> int:
     return stored_work.prune(OutboxEntry.objects.all(), "done_at")
 
 
-def statistics() -> Statistics:
+def statistics() -> OutboxStatistics:
     """Count the outbox entries that are not done, and tell how long the oldest has waited."""
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS)
-        return Statistics(*cursor.fetchone())
+        return OutboxStatistics(*cursor.fetchone())
 
 
 def _expect_nothing_for(link: TaskLink, seconds: float) -> None:

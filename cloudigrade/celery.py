@@ -22,7 +22,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudigrade.settings.prod")
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 
-class Application(quiet_celery.Application):
+class Application(quiet_celery.QuietCelery):
     """Celery with a beat that waits for what it needs, and workers that keep connections."""
 
     builtin_fixups = frozenset({"util.celery_connections:install"})

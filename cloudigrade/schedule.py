@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Entry:
+class PeriodicTask:
     """A periodic task. Its name is what operators see and switch off."""
 
     name: str
@@ -16,117 +16,117 @@ class Entry:
     """Variables of which one must be on for there to be an entry; none: there always is."""
 
 
-ENTRIES: tuple[Entry, ...] = (
-    Entry(
+ENTRIES: tuple[PeriodicTask, ...] = (
+    PeriodicTask(
         "check_and_cache_sqs_queues_lengths",
         "api.tasks.check_and_cache_sqs_queues_lengths",
         "CHECK_AND_CACHE_SQS_QUEUES_LENGTHS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "delete_inactive_users",
         "api.tasks.delete_inactive_users",
         "DELETE_INACTIVE_USERS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "delete_cloud_accounts_not_in_sources",
         "api.tasks.delete_cloud_accounts_not_in_sources",
         "DELETE_CLOUD_ACCOUNTS_NOT_IN_SOURCES_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "delete_orphaned_cloud_accounts",
         "api.tasks.delete_orphaned_cloud_accounts",
         "DELETE_ORPHANED_ACCOUNTS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "delete_expired_synthetic_data",
         "api.tasks.delete_expired_synthetic_data",
         "DELETE_EXPIRED_SYNTHETIC_DATA_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "persist_inspection_cluster_results",
         "api.tasks.persist_inspection_cluster_results_task",
         "HOUNDIGRADE_ECS_PERSIST_INSPECTION_RESULTS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "inspect_pending_images",
         "api.tasks.inspect_pending_images",
         "INSPECT_PENDING_IMAGES_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "recalculate_runs_for_all_cloud_accounts",
         "api.tasks.recalculate_runs_for_all_cloud_accounts",
         "RECALCULATE_RUNS_FOR_ALL_CLOUD_ACCOUNTS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "recalculate_concurrent_usage_for_all_users",
         "api.tasks.recalculate_concurrent_usage_for_all_users",
         "RECALCULATE_CONCURRENT_USAGE_FOR_ALL_USERS_SCHEDULE",
     ),
     # The next three names tell of periods long past; operators know them, so they stay.
-    Entry(
+    PeriodicTask(
         "analyze_log_every_2_mins",
         "api.clouds.aws.tasks.analyze_log",
         "ANALYZE_LOG_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "repopulate_ec2_instance_mapping_every_week",
         "api.clouds.aws.tasks.repopulate_ec2_instance_mapping",
         "AWS_REPOPULATE_EC2_INSTANCE_MAPPING_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "repopulate_azure_instance_mapping_every_week",
         "api.clouds.azure.tasks.repopulate_azure_instance_mapping",
         "REPOPULATE_AZURE_INSTANCE_MAPPING_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "update_azure_instance_events_every_hour",
         "api.clouds.azure.tasks.update_azure_instance_events",
         "UPDATE_AZURE_INSTANCE_EVENTS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "reconcile_aws_accounts",
         "api.clouds.aws.tasks.reconcile_aws_accounts",
         "AWS_RECONCILE_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "describe_missing",
         "api.clouds.aws.tasks.describe_missing",
         "AWS_DESCRIBE_MISSING_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "redrive_dead_letters",
         "api.clouds.aws.tasks.redrive_dead_letters",
         "REDRIVE_DEAD_LETTERS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "recalculate_stale_usage",
         "api.tasks.recalculate_stale_usage",
         "RECALCULATE_STALE_USAGE_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "calculate_coverage",
         "api.tasks.calculate_coverage",
         "CALCULATE_COVERAGE_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "sweep_inspections",
         "api.tasks.sweep_inspections",
         "SWEEP_INSPECTIONS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "delete_expired_records",
         "api.tasks.delete_expired_records",
         "DELETE_EXPIRED_RECORDS_SCHEDULE",
     ),
-    Entry(
+    PeriodicTask(
         "summarize_billing_findings",
         "api.tasks.summarize_billing_findings",
         "SUMMARIZE_BILLING_FINDINGS_SCHEDULE",
     ),
-    Entry("sample_fleet", "api.tasks.sample_fleet", "SAMPLE_FLEET_SCHEDULE"),
-    Entry("audit_logs", "api.clouds.aws.tasks.audit_logs", "AUDIT_LOGS_SCHEDULE"),
-    Entry("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
-    Entry(
+    PeriodicTask("sample_fleet", "api.tasks.sample_fleet", "SAMPLE_FLEET_SCHEDULE"),
+    PeriodicTask("audit_logs", "api.clouds.aws.tasks.audit_logs", "AUDIT_LOGS_SCHEDULE"),
+    PeriodicTask("sweep_inbox", "api.tasks.sweep_inbox", "SWEEP_INBOX_SCHEDULE"),
+    PeriodicTask(
         "publish_usage_changes",
         "api.tasks.publish_usage_changes",
         "PUBLISH_USAGE_CHANGES_SCHEDULE",

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 15
 
 
-class Entry(ModelEntry):
+class PeriodicEntry(ModelEntry):
     """A periodic task, sent last at the latest now.
 
     A beat whose clock is ahead may have been here before; its time is not waited for (decision 41).
@@ -39,7 +39,7 @@ class Scheduler(DatabaseScheduler):
     database without pending migrations.
     """
 
-    Entry = Entry
+    PeriodicEntry = PeriodicEntry
 
     def __init__(self, *arguments: Any, lazy: bool = False, **options: Any) -> None:
         if not lazy:

@@ -55,7 +55,7 @@ def parse_level(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueKind:
     """How a text becomes a value, and whether an empty text counts as no text at all."""
 
     name: str
@@ -64,13 +64,13 @@ class Kind:
     empty_is_unset: bool = True
 
 
-TEXT = Kind("text", str)
-BOOL = Kind("bool", parse_bool, empty_is_unset=False)
-INT = Kind("int", int, "is not an integer")
-FLOAT = Kind("float", float, "is not a number")
-LIST = Kind("list", parse_list, empty_is_unset=False)
-JSON = Kind("JSON", parse_json_object, "is not a JSON object")
-LEVEL = Kind("level", parse_level, "is not a logging level")
+TEXT = ValueKind("text", str)
+BOOL = ValueKind("bool", parse_bool, empty_is_unset=False)
+INT = ValueKind("int", int, "is not an integer")
+FLOAT = ValueKind("float", float, "is not a number")
+LIST = ValueKind("list", parse_list, empty_is_unset=False)
+JSON = ValueKind("JSON", parse_json_object, "is not a JSON object")
+LEVEL = ValueKind("level", parse_level, "is not a logging level")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Variable:
     """
 
     name: str
-    kind: Kind
+    kind: ValueKind
     group: str
     help: str
     default: Any = None

@@ -33,7 +33,7 @@ class QuietBeat(Beat):
         super().__init__(*args, **options)
 
 
-class Application(Celery):
+class QuietCelery(Celery):
     """A Celery application whose programs print nothing where log lines are JSON."""
 
     @property

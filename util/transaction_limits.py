@@ -19,7 +19,7 @@ from psycopg2 import extensions
 from psycopg2.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 
-class Limits(NamedTuple):
+class TransactionLimits(NamedTuple):
     """Seconds; 0 is no limit.
 
     ``lock`` is how long one lock is waited for, ``statement`` how long one statement may take, and
@@ -67,7 +67,7 @@ class _Limiter:
 
     def _prefix(self, *, single: bool) -> str:
         if not self._prefixes:
-            limits = Limits(**settings.DATABASE_LIMITS[self._kind])
+            limits = TransactionLimits(**settings.DATABASE_LIMITS[self._kind])
             self._prefixes = {one: limits.sql(single=one) for one in (True, False)}
         return self._prefixes[single]
 
@@ -86,8 +86,9 @@ _limiter = _Limiter()
 def limit_transactions(kind: str) -> None:
     """Limit all transactions of this process as the settings have it for its kind.
 
-    ``settings.DATABASE_LIMITS`` has the fields of ``Limits`` for each kind of process. To be called
-    when a process starts, be it before the settings are known; a second call replaces the first.
+    ``settings.DATABASE_LIMITS`` has the fields of ``TransactionLimits`` for each kind of process.
+    To be called when a process starts, be it before the settings are known; a second call replaces
+    the first.
     """
     _limiter.limit(kind)
     connection_created.connect(_on_connection, dispatch_uid=__name__)

@@ -47,7 +47,7 @@ CLEANED = counter(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundAccounts:
     """What a run found, as ids of accounts.
 
     ``missed`` have no source for the first time, ``waiting`` had none before, ``expired`` have had
@@ -73,7 +73,7 @@ class Found:
         return self.missing + len(self.known) + len(self.back) + len(self.unclear)
 
 
-def delete_accounts_not_in_sources() -> Found:
+def delete_accounts_not_in_sources() -> FoundAccounts:
     """Disable accounts whose source is gone; have those deleted that have been so for days.
 
     One whose source is there again is enabled. An account that cannot be looked up stays as it is.
@@ -84,7 +84,7 @@ def delete_accounts_not_in_sources() -> Found:
     return _clean_up(CloudAccount.objects.filter(is_synthetic=False), age)
 
 
-def delete_orphaned_accounts() -> Found:
+def delete_orphaned_accounts() -> FoundAccounts:
     """Do the same with accounts without their cloud's part.
 
     The database does not let such accounts come into being, so there is nothing to look up in
@@ -100,10 +100,10 @@ def delete_orphaned_accounts() -> Found:
     return found
 
 
-def _clean_up(accounts: QuerySet[CloudAccount], age: int) -> Found:
+def _clean_up(accounts: QuerySet[CloudAccount], age: int) -> FoundAccounts:
     if not settings.SOURCES_ENABLE_DATA_MANAGEMENT:
         logger.info("Data management is off: no account is looked up in sources")
-        return Found()
+        return FoundAccounts()
     found = _look_up(accounts, age)
     if _is_doubtful(found):
         REFUSED.inc()
@@ -112,7 +112,7 @@ def _clean_up(accounts: QuerySet[CloudAccount], age: int) -> Found:
             found.missing,
             found.looked_up,
         )
-        return Found()
+        return FoundAccounts()
     for account_id in found.back:
         _take_back(account_id)
     for account_id in found.missed:
@@ -122,9 +122,9 @@ def _clean_up(accounts: QuerySet[CloudAccount], age: int) -> Found:
     return found
 
 
-def _look_up(accounts: QuerySet[CloudAccount], age: int) -> Found:
+def _look_up(accounts: QuerySet[CloudAccount], age: int) -> FoundAccounts:
     """Ask sources about each account that was not changed lately, or was missing before."""
-    found = Found()
+    found = FoundAccounts()
     now = postgres.now()
     expired_before = now - datetime.timedelta(days=settings.CLEANUP_GRACE_DAYS)
     for account in _left_alone_since(now - datetime.timedelta(seconds=age), accounts):
@@ -172,7 +172,7 @@ def _is_in_sources(account: CloudAccount) -> bool | None:
         return None
 
 
-def _is_doubtful(found: Found) -> bool:
+def _is_doubtful(found: FoundAccounts) -> bool:
     """Check whether a run had rather do nothing."""
     if found.missing == found.looked_up > 1:
         return True

@@ -40,7 +40,7 @@ from api.sources.messages import (
     tenant_of,
 )
 from api.sources.status import RESOURCE_TYPE, notify_code
-from api.sources.work import ChildTask, Outcome
+from api.sources.work import ChildTask, MessageOutcome
 from util.log_context import set_customer
 from util.metrics import counter
 
@@ -62,7 +62,7 @@ EVENTS = counter(
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SourcesEvent:
     """A message of the sources service, understood as far as all types have in common."""
 
     event_type: str
@@ -73,7 +73,7 @@ class Event:
     retry_window: RetryWindow
 
 
-def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> Outcome:
+def handle_message(message: InboxMessage, *, headers: Headers | None = None) -> MessageOutcome:
     """Do what a stored message asks for; ``headers`` are all it came with, if they are known.
 
     Of a message that was revived only its object counts, if later messages about the same object
@@ -105,7 +105,7 @@ def handle(
     trigger: Trigger = KAFKA,
     retry_window: RetryWindow = no_retry_window,
     later: Sequence[str] = (),
-) -> Outcome:
+) -> MessageOutcome:
     """Do what a message asks for, but for the tasks that its outcome names.
 
     A message that makes no sense is logged and has no effect. ``retry_window`` says for how long
@@ -122,7 +122,7 @@ def handle(
         place = f"{trigger.topic}/{trigger.partition}/{trigger.offset}"
         logger.error("%s message %s has no effect: %s", event_type, place, error)
         EVENTS.labels(event_type, "malformed").inc()
-        return Outcome(f"malformed: {error}")
+        return MessageOutcome(f"malformed: {error}")
     EVENTS.labels(event_type, "done").inc()
     logger.info("%s of %s: %s", event_type, event.value.get("id"), outcome.summary)
     return outcome
@@ -157,17 +157,17 @@ def _waiting_applications(message: InboxMessage) -> list[object]:
 
 def _read(
     event_type: str, value: object, headers: object, trigger: Trigger, retry_window: RetryWindow
-) -> Event:
+) -> SourcesEvent:
     if not isinstance(value, Mapping):
         raise MalformedMessageError("the body is not a JSON object")
     pairs = checked_headers(headers)
     tenant = checked_tenant(pairs)
     if not tenant:
         raise MalformedMessageError("it names neither account number nor org id")
-    return Event(event_type, value, pairs, tenant, trigger, retry_window)
+    return SourcesEvent(event_type, value, pairs, tenant, trigger, retry_window)
 
 
-def _id(event: Event, name: str) -> int:
+def _id(event: SourcesEvent, name: str) -> int:
     """Read one of the body's ids. Raises ``MalformedMessageError``."""
     number = platform_id(event.value.get(name))
     if number is None:
@@ -176,7 +176,7 @@ def _id(event: Event, name: str) -> int:
     return number
 
 
-def _create(event: Event) -> Outcome:
+def _create(event: SourcesEvent) -> MessageOutcome:
     """Look at a new authentication of an application, and have its account created (§6.1)."""
     _id(event, "authentication_id"), _id(event, "application_id")
     authentication_id = event.value["authentication_id"]
@@ -184,12 +184,12 @@ def _create(event: Event) -> Outcome:
     application = client.get_application(application_id, tenant=event.tenant)
     if application is None:
         _expect(event, f"application {application_id}")
-        return Outcome("sources does not know the application")
+        return MessageOutcome("sources does not know the application")
     our_type = client.application_type_id(tenant=event.tenant)
     if str(application.get("application_type_id")) != our_type:
         if first_header(event.headers, EVENT_TYPE_HEADER) == UPDATE:
             remember_foreign(authentication_id, application_id)
-        return Outcome("the application is none of ours")
+        return MessageOutcome("the application is none of ours")
     authentication = client.get_authentication(authentication_id, tenant=event.tenant)
     if authentication is None:
         _expect(event, f"authentication {authentication_id}")
@@ -215,10 +215,10 @@ def _create(event: Event) -> Outcome:
         ),
         headers={APPLICATION_PAUSED_HEADER: "true"} if application.get("paused_at") else {},
     )
-    return Outcome(f"user {user.id} has an account to be created", [child_task])
+    return MessageOutcome(f"user {user.id} has an account to be created", [child_task])
 
 
-def _expect(event: Event, what: str) -> None:
+def _expect(event: SourcesEvent, what: str) -> None:
     """Raise ``SourcesMissingError`` if sources may still come to know what the event names."""
     seconds = event.retry_window(objects_of(CREATE, event.value))
     if seconds > 0:
@@ -245,12 +245,14 @@ def _token(authentication: client.Record) -> str | None:
     return authentication.get("username") or authentication.get("password") or None
 
 
-def _tell(event: Event, application_id: object, code: ErrorCode, detail: str = "") -> Outcome:
+def _tell(
+    event: SourcesEvent, application_id: object, code: ErrorCode, detail: str = ""
+) -> MessageOutcome:
     notify_code(tenant=event.tenant, application_id=application_id, code=code, detail=detail)
-    return Outcome(f"{code.name} {detail}".strip())
+    return MessageOutcome(f"{code.name} {detail}".strip())
 
 
-def _update(event: Event) -> Outcome:
+def _update(event: SourcesEvent) -> MessageOutcome:
     """Take over what has changed about an authentication (§6.4)."""
     authentication_id = _id(event, "id")
     accounts = list(
@@ -260,12 +262,12 @@ def _update(event: Event) -> Outcome:
         return _create_from_update(event)
     authentication = client.get_authentication(event.value["id"], tenant=event.tenant)
     if authentication is None:
-        return Outcome("sources does not know the authentication")
+        return MessageOutcome("sources does not know the authentication")
     if authentication.get("resource_type") != RESOURCE_TYPE:
-        return Outcome("the authentication is not an application's")
+        return MessageOutcome("the authentication is not an application's")
     application_id = authentication.get("resource_id")
     if client.get_application(application_id, tenant=event.tenant) is None:
-        return Outcome("sources does not know the application")
+        return MessageOutcome("sources does not know the application")
     token = _token(authentication)
     if token is None:
         return _tell(event, application_id, ErrorCode.CG2004)
@@ -275,10 +277,10 @@ def _update(event: Event) -> Outcome:
         for account in accounts
         if account.cloud_type == cloud_type
     ]
-    return Outcome(f"{sum(results)} of {len(accounts)} accounts can be metered")
+    return MessageOutcome(f"{sum(results)} of {len(accounts)} accounts can be metered")
 
 
-def _create_from_update(event: Event) -> Outcome:
+def _create_from_update(event: SourcesEvent) -> MessageOutcome:
     """Try once more to create the accounts of an authentication that we refused before."""
     found = client.list_application_authentications(event.value["id"], tenant=event.tenant)
     links = without_foreign(found)
@@ -290,10 +292,10 @@ def _create_from_update(event: Event) -> Outcome:
         )
         for link in links
     ]
-    return Outcome(f"{len(child_tasks)} accounts may have to be created", child_tasks)
+    return MessageOutcome(f"{len(child_tasks)} accounts may have to be created", child_tasks)
 
 
-def _destroy(event: Event) -> Outcome:
+def _destroy(event: SourcesEvent) -> MessageOutcome:
     """Delete the account of an authentication and application (§9.1)."""
     _id(event, "id")
     accounts = CloudAccount.objects.select_related("user").filter(
@@ -306,20 +308,20 @@ def _destroy(event: Event) -> Outcome:
         if not set(filter(None, owner)) & set(filter(None, event.tenant)):
             logger.warning("Account %s of %s is deleted by %s", account.id, owner, event.tenant)
         deleted += delete_account(account_id=account.id, trigger=event.trigger)
-    return Outcome(f"{deleted} accounts were deleted")
+    return MessageOutcome(f"{deleted} accounts were deleted")
 
 
-def _pause(event: Event) -> Outcome:
+def _pause(event: SourcesEvent) -> MessageOutcome:
     found = pause_application(application_id=_id(event, "id"), trigger=event.trigger)
-    return Outcome(f"{found} accounts are paused")
+    return MessageOutcome(f"{found} accounts are paused")
 
 
-def _unpause(event: Event) -> Outcome:
+def _unpause(event: SourcesEvent) -> MessageOutcome:
     found = unpause_application(application_id=_id(event, "id"), trigger=event.trigger)
-    return Outcome(f"{found} accounts are not paused")
+    return MessageOutcome(f"{found} accounts are not paused")
 
 
-def _catch_up(event: Event, later: Sequence[str]) -> Outcome:
+def _catch_up(event: SourcesEvent, later: Sequence[str]) -> MessageOutcome:
     """Bring what a message is about into the state that sources tells of now."""
     if event.event_type in (CREATE, DESTROY):
         return _catch_up_account(event, later)
@@ -329,19 +331,23 @@ def _catch_up(event: Event, later: Sequence[str]) -> Outcome:
     return _update(event)
 
 
-def _catch_up_account(event: Event, later: Sequence[str]) -> Outcome:
+def _catch_up_account(event: SourcesEvent, later: Sequence[str]) -> MessageOutcome:
     application_id = _id(event, "application_id")
     authentication_id = _id(event, "authentication_id")
     application = client.get_application(application_id, tenant=event.tenant)
     authentication = client.get_authentication(authentication_id, tenant=event.tenant)
     if application is None or authentication is None or _is_taken_apart(event, later):
         # Without a destroy event it is for the daily clean-up to say what is gone.
-        return _destroy(event) if event.event_type == DESTROY else Outcome("it is gone meanwhile")
+        return (
+            _destroy(event)
+            if event.event_type == DESTROY
+            else MessageOutcome("it is gone meanwhile")
+        )
     _adopt_pause(event, application_id, application)
     return _create(event)
 
 
-def _is_taken_apart(event: Event, later: Sequence[str]) -> bool:
+def _is_taken_apart(event: SourcesEvent, later: Sequence[str]) -> bool:
     """Check whether sources has an application and an authentication, but not one for the other."""
     last = next((kind for kind in later if kind in (CREATE, DESTROY)), event.event_type)
     if last != DESTROY:
@@ -353,15 +359,17 @@ def _is_taken_apart(event: Event, later: Sequence[str]) -> bool:
     return all(objects_of(CREATE, link) != objects for link in links)
 
 
-def _catch_up_pause(event: Event) -> Outcome:
+def _catch_up_pause(event: SourcesEvent) -> MessageOutcome:
     application_id = _id(event, "id")
     application = client.get_application(application_id, tenant=event.tenant)
     if application is None:
-        return Outcome("its application is gone meanwhile")
-    return Outcome(f"{_adopt_pause(event, application_id, application)} accounts were changed")
+        return MessageOutcome("its application is gone meanwhile")
+    return MessageOutcome(
+        f"{_adopt_pause(event, application_id, application)} accounts were changed"
+    )
 
 
-def _adopt_pause(event: Event, application_id: int, application: client.Record) -> int:
+def _adopt_pause(event: SourcesEvent, application_id: int, application: client.Record) -> int:
     """Pause an application's accounts, or end their pause, as sources has it; return how many."""
     paused = bool(application.get("paused_at"))
     others = CloudAccount.objects.filter(
@@ -373,7 +381,7 @@ def _adopt_pause(event: Event, application_id: int, application: client.Record) 
     return change(application_id=application_id, trigger=event.trigger)
 
 
-_HANDLERS: Mapping[str, Callable[[Event], Outcome]] = {
+_HANDLERS: Mapping[str, Callable[[SourcesEvent], MessageOutcome]] = {
     CREATE: _create,
     DESTROY: _destroy,
     UPDATE: _update,

@@ -13,9 +13,9 @@ from api.accounts.errors import InvalidTokenError, RefusedAccountError
 from api.accounts.identity import INVALID
 from api.clouds.provider import (
     AccountRef,
-    Finding,
     TransientCloudError,
     VerificationFailedError,
+    VerificationProblem,
     provider_for,
 )
 from api.sources.codes import ErrorCode
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 CODES = {
-    Finding.POLICY: ErrorCode.CG3003,
-    Finding.ACCESS: ErrorCode.CG3002,
-    Finding.TRAIL_LIMIT: ErrorCode.CG3001,
-    Finding.NOT_VISIBLE: ErrorCode.CG3000,
-    Finding.UNKNOWN: ErrorCode.CG3000,
+    VerificationProblem.POLICY: ErrorCode.CG3003,
+    VerificationProblem.ACCESS: ErrorCode.CG3002,
+    VerificationProblem.TRAIL_LIMIT: ErrorCode.CG3001,
+    VerificationProblem.NOT_VISIBLE: ErrorCode.CG3000,
+    VerificationProblem.UNKNOWN: ErrorCode.CG3000,
 }
 
 WORTH_REPEATING = (

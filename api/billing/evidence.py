@@ -9,7 +9,7 @@ from api.models import BillingFinding, CloudType
 JSONObject = dict[str, Any]
 
 
-class Evidence(NamedTuple):
+class BillingEvidence(NamedTuple):
     """What is known of an instance during a finding, and of its image."""
 
     cloud_type: str
@@ -30,7 +30,7 @@ class Evidence(NamedTuple):
     on_seconds: int
 
 
-def evidence_of(kind: str, known: Evidence) -> list[JSONObject]:
+def evidence_of(kind: str, known: BillingEvidence) -> list[JSONObject]:
     """Return what speaks for a finding: objects with ``name``, ``of``, ``value``, ``observed_at``.
 
     ``of`` is ``instance`` or ``image``; ``observed_at`` (UTC) is when the cloud first said so.
@@ -47,13 +47,13 @@ def evidence_of(kind: str, known: Evidence) -> list[JSONObject]:
     return told
 
 
-def _said(known: Evidence) -> list[JSONObject]:
+def _said(known: BillingEvidence) -> list[JSONObject]:
     """Return what decided the class, and the class."""
     by_cloud = _by_aws(known) if known.cloud_type == CloudType.AWS else _by_licence(known)
     return [*by_cloud, _of("instance", "billing", known.billing)]
 
 
-def _by_aws(known: Evidence) -> list[JSONObject]:
+def _by_aws(known: BillingEvidence) -> list[JSONObject]:
     told = []
     if known.operation is not None:
         told.append(_of("instance", "usage_operation", known.operation, known.observed_at))
@@ -68,7 +68,7 @@ def _by_aws(known: Evidence) -> list[JSONObject]:
     return told
 
 
-def _by_licence(known: Evidence) -> list[JSONObject]:
+def _by_licence(known: BillingEvidence) -> list[JSONObject]:
     if known.licenses:
         return [_of("instance", "licenses", known.licenses, known.observed_at)]
     if known.publisher:

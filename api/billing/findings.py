@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from api.billing.classes import billing_class, image_class, is_told
-from api.billing.evidence import Evidence, evidence_of
+from api.billing.evidence import BillingEvidence, evidence_of
 from api.billing.stretches import STRETCHES
 from api.billing.unknown import report_unknown
 from api.models import BillingFinding
@@ -224,7 +224,7 @@ _IMAGE = ("image_id", "cloud_id", "name")
 
 
 @dataclass(frozen=True)
-class Window:
+class FindingsQuery:
     """What is asked for: a customer's findings from one moment (UTC) to another, seen now."""
 
     user_id: int
@@ -245,7 +245,7 @@ class Window:
 
 
 def findings(
-    window: Window,
+    window: FindingsQuery,
     *,
     condition: str = "",
     values: Sequence[Any] = (),
@@ -300,5 +300,5 @@ def _finding(row: Sequence[Any]) -> JSONObject:
         "until": until,
         "seconds": seconds,
         "vcpu_seconds": vcpu_seconds,
-        "evidence": evidence_of(kind, Evidence(instance[1], image[2], *row[14:-1])),
+        "evidence": evidence_of(kind, BillingEvidence(instance[1], image[2], *row[14:-1])),
     }

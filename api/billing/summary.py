@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from django.db import DatabaseError, connection, transaction
 
-from api.billing.findings import FINDINGS, Window
+from api.billing.findings import FINDINGS, FindingsQuery
 from api.billing.unknown import report_unknown
 from api.models import BillingFinding, CloudAccount
 from util import clock
@@ -57,7 +57,7 @@ def summarize(*, user_id: int) -> int:
     """Bring one customer's summary up to date: yesterday and today (UTC). Return its size."""
     now = clock.now()
     begin = datetime.combine(clock.today() - timedelta(days=1), time(), UTC)
-    window = Window(user_id=user_id, begin=begin, limit=now, now=now)
+    window = FindingsQuery(user_id=user_id, begin=begin, limit=now, now=now)
     with transaction.atomic(), connection.cursor() as cursor:
         BillingFinding.objects.filter(user_id=user_id).delete()
         cursor.execute(_STORE, {**window.parameters(), "now": now})

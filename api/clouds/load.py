@@ -137,7 +137,7 @@ class SavedInstances:
         return row if row and row.account_id == account_id else None
 
 
-class PowerState(NamedTuple):
+class KnownPower(NamedTuple):
     """A stored instance, its latest power event, and its newest event of any type, if it has any.
 
     The power event occurred at ``occurred_at``; if a look showed it, that began at ``scanned_at``,
@@ -272,14 +272,14 @@ def save_events(events: Sequence[NewEvent]) -> list[StoredEvent]:
 
 def power_states(
     *, account_id: int, regions: Iterable[str], cloud_instance_ids: Iterable[str]
-) -> dict[str, PowerState]:
+) -> dict[str, KnownPower]:
     """Return the latest power events of an account's instances, by cloud ids in lower case.
 
     Of all instances in some regions, and of some more wherever they are.
     """
     names = sorted({name.lower() for name in cloud_instance_ids})
     rows = _fetch(_POWER, [account_id, sorted(set(regions)), names])
-    return {row[0]: PowerState(*row[1:]) for row in rows}
+    return {row[0]: KnownPower(*row[1:]) for row in rows}
 
 
 def untyped_instances(instance_ids: Iterable[int]) -> dict[int, datetime]:

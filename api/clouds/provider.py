@@ -1,7 +1,8 @@
 """What each cloud must offer to the life of accounts, and where to find it.
 
 The services above (``api.accounts``) know no cloud by name: they ask the registry. A cloud knows
-neither the sources service nor its error codes: it says what it found, in terms of ``Finding``.
+neither the sources service nor its error codes: it says what it found, in terms of
+``VerificationProblem``.
 """
 
 import datetime
@@ -13,7 +14,7 @@ from uuid import UUID
 from api.models import CloudAccount
 
 
-class Finding(enum.Enum):
+class VerificationProblem(enum.Enum):
     """What a verification found wrong (spec 03 §6.6)."""
 
     POLICY = "at least one action of the policy is refused"
@@ -26,7 +27,7 @@ class Finding(enum.Enum):
 class VerificationFailedError(Exception):
     """The cloud account cannot be metered as it is."""
 
-    def __init__(self, finding: Finding, detail: str = ""):
+    def __init__(self, finding: VerificationProblem, detail: str = ""):
         super().__init__(finding, detail)
         self.finding = finding
         self.detail = detail
@@ -42,7 +43,7 @@ class TransientCloudError(Exception):
     def __init__(
         self,
         *details: str,
-        finding: Finding = Finding.UNKNOWN,
+        finding: VerificationProblem = VerificationProblem.UNKNOWN,
         retry_after: float | None = None,
     ):
         super().__init__(*details)

@@ -203,7 +203,7 @@ def _entry(action_id: int) -> AuditEntry:
     return entry
 
 
-class ActionView(ConsoleView):
+class ConsoleActionView(ConsoleView):
     """How far an action has come."""
 
     def get(self, request: HttpRequest, action_id: int) -> HttpResponse:

@@ -10,7 +10,7 @@ from api.console.progress import actions_table
 from api.console.tables import ActionButton, Cell, Table
 from api.console.views import API, ConsoleView, known_id
 from api.coverage.quality import Quality
-from api.overview.customer import Account, Customer, UsageDay, customer
+from api.overview.customer import AccountSummary, Customer, UsageDay, customer
 
 FACETS = ("arch", "role", "sla", "usage")
 """By which the usage can be drawn (spec 12 §1.2)."""
@@ -26,7 +26,7 @@ COVERAGE_LEGEND = ". complete, c corrected, x partial, o open, - off, ? not know
 COVERAGE_MARKS = {"partial": "bad"}
 
 
-class CustomerView(ConsoleView):
+class CustomerPageView(ConsoleView):
     """Usage, accounts, images, changes and findings of one customer."""
 
     def get(self, request: HttpRequest, user_id: int) -> HttpResponse:
@@ -115,7 +115,7 @@ def _accounts(found: Customer) -> Table:
     )
 
 
-def _account(one: Account, coverage: Sequence[str | None]) -> tuple[Any, ...]:
+def _account(one: AccountSummary, coverage: Sequence[str | None]) -> tuple[Any, ...]:
     return (
         Cell(one.id, f"{API}/accounts/{one.id}/"),
         one.cloud_type,

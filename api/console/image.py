@@ -8,7 +8,7 @@ from api.console.views import ConsoleView, known_id
 from api.overview.image import ImageHistory, image_history
 
 
-class ImageView(ConsoleView):
+class ImagePageView(ConsoleView):
     """An image, its inspections, and who uses it."""
 
     def get(self, request: HttpRequest, image_id: int) -> HttpResponse:

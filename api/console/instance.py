@@ -13,7 +13,7 @@ from api.console.views import ROWS, ConsoleView, known_id, page_number, pager
 from api.overview.instance import InstanceHistory, instance_history
 
 
-class InstanceView(ConsoleView):
+class InstancePageView(ConsoleView):
     """Events, runs, corrections and facts of an instance by time."""
 
     def get(self, request: HttpRequest, instance_id: int) -> HttpResponse:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.console.tables import shown
-from api.overview.instance import InstanceHistory, Span
+from api.overview.instance import DrawnSpan, InstanceHistory
 
 WIDTH = 1000
 NARROWEST = 2
@@ -13,7 +13,7 @@ NARROWEST = 2
 
 
 @dataclass(frozen=True)
-class Mark:
+class LaneMark:
     """A rectangle from ``x`` on, and what it stands for."""
 
     x: str
@@ -27,7 +27,7 @@ class Lane:
 
     name: str
     y: int
-    marks: Sequence[Mark]
+    marks: Sequence[LaneMark]
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,18 @@ class _Axis:
         self.end = max(start, end)
         self._seconds = max((self.end - start).total_seconds(), 1.0)
 
-    def spans(self, spans: Sequence[Span], what: str) -> Iterator[Mark]:
+    def spans(self, spans: Sequence[DrawnSpan], what: str) -> Iterator[LaneMark]:
         for start, end in spans:
             until = shown(end) if end else "now"
             yield self._mark(start, end or self.end, f"{what} {shown(start)} to {until}")
 
-    def point(self, at: datetime, what: str) -> Mark:
+    def point(self, at: datetime, what: str) -> LaneMark:
         return self._mark(at, at, f"{what} {shown(at)}")
 
-    def _mark(self, start: datetime, end: datetime, text: str) -> Mark:
+    def _mark(self, start: datetime, end: datetime, text: str) -> LaneMark:
         x = min(self._place(start), WIDTH - NARROWEST)
         width = max(self._place(end) - x, NARROWEST)
-        return Mark(f"{x:.1f}", f"{width:.1f}", text)
+        return LaneMark(f"{x:.1f}", f"{width:.1f}", text)
 
     def _place(self, at: datetime) -> float:
         share = (at - self.start).total_seconds() / self._seconds

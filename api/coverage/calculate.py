@@ -16,7 +16,16 @@ from django.db import connection
 from api.clouds.aws.backlog import outage_since
 from api.coverage.days import days_to_calculate
 from api.coverage.evidence import AccountDay, read_evidence
-from api.coverage.proofs import SECOND, Audit, Evidence, GapSpan, Reason, Rules, Verdict, judge
+from api.coverage.proofs import (
+    SECOND,
+    Audit,
+    CoverageRules,
+    DayEvidence,
+    DayVerdict,
+    GapSpan,
+    Reason,
+    judge,
+)
 from api.metering.concurrency import start_of
 from api.metering.timeline import Instant, instant_of, moment_of
 from api.models import AuditedDay, CloudType
@@ -100,7 +109,7 @@ def _calculate(account_ids: Sequence[int], day: date, audit: Audit) -> None:
             known.found.append(
                 GapSpan(instant_of(out_since), instant_of(now), Reason.INGEST_OUTAGE)
             )
-        evidence = Evidence(known.switches, known.scans, known.found, known.unsure)
+        evidence = DayEvidence(known.switches, known.scans, known.found, known.unsure)
         verdict = judge(day, evidence, _rules(known.cloud_type), audit, instant_of(now))
         rows.append(_row(known, verdict))
     if rows:
@@ -112,11 +121,11 @@ def _calculate(account_ids: Sequence[int], day: date, audit: Audit) -> None:
             cursor.execute(_STORE, [day, now, *columns])
 
 
-def _rules(cloud_type: str) -> Rules:
+def _rules(cloud_type: str) -> CoverageRules:
     if cloud_type == CloudType.AWS:
         limit = settings.COVERAGE_MAX_DESCRIBE_GAP
-        return Rules(int(limit * SECOND), Reason.DESCRIBE_GAP, needs_audit=True)
-    return Rules(int(_poll_limit() * SECOND), Reason.POLL_MISSED, needs_audit=False)
+        return CoverageRules(int(limit * SECOND), Reason.DESCRIBE_GAP, needs_audit=True)
+    return CoverageRules(int(_poll_limit() * SECOND), Reason.POLL_MISSED, needs_audit=False)
 
 
 def _poll_limit() -> float:
@@ -136,7 +145,7 @@ def _audit(day: date, now: datetime) -> Audit:
     )
 
 
-def _row(known: AccountDay, verdict: Verdict) -> tuple[Any, ...]:
+def _row(known: AccountDay, verdict: DayVerdict) -> tuple[Any, ...]:
     logs = known.logs
     return (
         known.account_id,

@@ -36,7 +36,7 @@ class Switch(NamedTuple):
     is_on: bool
 
 
-class Part(NamedTuple):
+class MeteredPart(NamedTuple):
     """A stretch of the day in which the account is metered.
 
     ``since`` is when metering began, on that day or before it. ``is_ended`` says that metering was
@@ -58,7 +58,7 @@ class GapSpan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CoverageRules:
     """What the cloud of an account demands.
 
     Its scans may lie no more than ``limit`` microseconds apart; ``reason`` is what it is called if
@@ -71,7 +71,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DayEvidence:
     """What is known of one day of an account.
 
     ``scans`` holds, of each region in use, when the good full describes around the day began and
@@ -93,7 +93,7 @@ class Audit(NamedTuple):
     is_due: bool
 
 
-class Verdict(NamedTuple):
+class DayVerdict(NamedTuple):
     """What can be said of the day."""
 
     state: str
@@ -107,7 +107,9 @@ class _Holes:
     is_pending: bool = False
 
 
-def judge(day: date, evidence: Evidence, rules: Rules, audit: Audit, now: Instant) -> Verdict:
+def judge(
+    day: date, evidence: DayEvidence, rules: CoverageRules, audit: Audit, now: Instant
+) -> DayVerdict:
     """Return the state of a UTC day and its gaps, as they are known at a moment.
 
     A day that is not over is open, or off if nothing is metered. A past one whose proofs are still
@@ -135,7 +137,7 @@ def judge(day: date, evidence: Evidence, rules: Rules, audit: Audit, now: Instan
     else:
         is_proved = audit.is_done or not rules.needs_audit
         state = _state(gaps, holes.is_pending or (audit.is_due and not is_proved), is_proved)
-    return Verdict(str(state), seconds, gaps)
+    return DayVerdict(str(state), seconds, gaps)
 
 
 def _state(gaps: Iterable[GapSpan], is_pending: bool, is_audited: bool) -> State:
@@ -149,25 +151,27 @@ def _state(gaps: Iterable[GapSpan], is_pending: bool, is_audited: bool) -> State
     return State.CORRECTED if reasons else State.COMPLETE
 
 
-def metered_parts(switches: Iterable[Switch], begin: Instant, limit: Instant) -> list[Part]:
+def metered_parts(switches: Iterable[Switch], begin: Instant, limit: Instant) -> list[MeteredPart]:
     """Return the stretches between two moments in which an account is metered.
 
     ``switches`` are in the order of time and may lie outside.
     """
-    parts: list[Part] = []
+    parts: list[MeteredPart] = []
     since: Instant | None = None
     for at, is_on in switches:
         if is_on and since is None:
             since = at
         elif not is_on and since is not None:
-            parts.append(Part(max(since, begin), min(at, limit), since, at <= limit))
+            parts.append(MeteredPart(max(since, begin), min(at, limit), since, at <= limit))
             since = None
     if since is not None:
-        parts.append(Part(max(since, begin), limit, since, False))
+        parts.append(MeteredPart(max(since, begin), limit, since, False))
     return [part for part in parts if part.start < part.end]
 
 
-def _add_holes(holes: _Holes, part: Part, scans: Sequence[Span], limit: int, now: Instant) -> None:
+def _add_holes(
+    holes: _Holes, part: MeteredPart, scans: Sequence[Span], limit: int, now: Instant
+) -> None:
     """Add the spans of a metered part that no two scans of a region enclose closely enough."""
     known, later = _proof_of_beginning(part, scans)
     for scan in later:
@@ -183,7 +187,9 @@ def _add_holes(holes: _Holes, part: Part, scans: Sequence[Span], limit: int, now
         _end_holes(holes, part, known, limit, now)
 
 
-def _proof_of_beginning(part: Part, scans: Sequence[Span]) -> tuple[Instant | None, Sequence[Span]]:
+def _proof_of_beginning(
+    part: MeteredPart, scans: Sequence[Span]
+) -> tuple[Instant | None, Sequence[Span]]:
     """Return until when all is known by a scan soon after metering began, and the scans after it.
 
     Without such a scan nothing is known yet, and all scans count.
@@ -196,7 +202,7 @@ def _proof_of_beginning(part: Part, scans: Sequence[Span]) -> tuple[Instant | No
     return None, scans
 
 
-def _end_unproved(holes: _Holes, part: Part, now: Instant) -> None:
+def _end_unproved(holes: _Holes, part: MeteredPart, now: Instant) -> None:
     """Add a part of which no scan proves anything, unless the first one is still to come."""
     if not part.is_ended and now - part.since <= PROVED_AFTER_ENABLING:
         holes.is_pending = True
@@ -204,7 +210,7 @@ def _end_unproved(holes: _Holes, part: Part, now: Instant) -> None:
         holes.spans.append(Span(part.start, part.end))
 
 
-def _end_holes(holes: _Holes, part: Part, known: Instant, limit: int, now: Instant) -> None:
+def _end_holes(holes: _Holes, part: MeteredPart, known: Instant, limit: int, now: Instant) -> None:
     """Add what no scan after the part proves; ``known`` is when the last one ended."""
     if (part.end if part.is_ended else now) - known > limit:
         holes.spans.append(Span(max(known, part.start), part.end))
@@ -212,7 +218,7 @@ def _end_holes(holes: _Holes, part: Part, known: Instant, limit: int, now: Insta
         holes.is_pending = True
 
 
-def _complement(parts: Iterable[Part], begin: Instant, limit: Instant) -> Iterator[Span]:
+def _complement(parts: Iterable[MeteredPart], begin: Instant, limit: Instant) -> Iterator[Span]:
     for part in parts:
         if begin < part.start:
             yield Span(begin, part.start)

@@ -123,7 +123,7 @@ class Quality(NamedTuple):
     gap_seconds: int
 
 
-class _Day(NamedTuple):
+class _QualityDay(NamedTuple):
     date: date
     states: Sequence[str]
     is_corrected: bool
@@ -144,7 +144,7 @@ def of_days(
     """
     with connection.cursor() as cursor:
         cursor.execute(_DAYS, {"user": user_id, "first": first, "last": last})
-        days = [_Day(*row) for row in cursor.fetchall()]
+        days = [_QualityDay(*row) for row in cursor.fetchall()]
     states = {day.date: _state(day.states, day.lacks_account, day.date) for day in days}
     counted = [
         day

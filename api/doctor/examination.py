@@ -33,25 +33,25 @@ PROCESSES = ("scheduler", "listener")
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """What one check found; nothing if all is well."""
 
     check: str
     findings: tuple[Finding, ...]
 
 
-def examine(checks: Mapping[str, Check] = CHECKS) -> Iterable[Result]:
+def examine(checks: Mapping[str, Check] = CHECKS) -> Iterable[CheckResult]:
     """Yield the result of each check.
 
     One that cannot be made, since a store is away, is a finding and keeps no other from being made.
     """
     for name, check in checks.items():
         try:
-            yield Result(name, tuple(check()))
+            yield CheckResult(name, tuple(check()))
         except Exception as error:
             logger.debug("The check %r cannot be made", name, exc_info=True)
             text = f"This cannot be checked: {type(error).__name__}."
-            yield Result(name, (Finding(text, "If something else is down"),))
+            yield CheckResult(name, (Finding(text, "If something else is down"),))
 
 
 def found_now(names: Iterable[str]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What the values of a column are."""
 
     TEXT = auto()
@@ -37,14 +37,14 @@ class ExportColumn:
 
     name: str
     sql: str
-    kind: Kind = Kind.TEXT
+    kind: ColumnKind = ColumnKind.TEXT
 
     @property
     def csv(self) -> str:
         """Return the SQL of a cell."""
-        if self.kind in (Kind.TEXT, Kind.JSON):
+        if self.kind in (ColumnKind.TEXT, ColumnKind.JSON):
             return _unexecutable(f"({self.sql})::text")
-        if self.kind is Kind.MOMENT:
+        if self.kind is ColumnKind.MOMENT:
             return _moment(self.sql)
         return f"({self.sql})::text"
 
@@ -54,18 +54,18 @@ class ExportColumn:
 
         Moments are microseconds since 1970, days are days since then.
         """
-        if self.kind is Kind.MOMENT:
+        if self.kind is ColumnKind.MOMENT:
             return f"(extract(epoch FROM {self.sql}) * 1000000)::bigint"
-        if self.kind is Kind.DATE:
+        if self.kind is ColumnKind.DATE:
             return f"(({self.sql})::date - date '1970-01-01')"
-        return f"({self.sql})::text" if self.kind is Kind.JSON else self.json
+        return f"({self.sql})::text" if self.kind is ColumnKind.JSON else self.json
 
     @property
     def json(self) -> str:
         """Return the SQL of a member."""
-        if self.kind is Kind.MOMENT:
+        if self.kind is ColumnKind.MOMENT:
             return _moment(self.sql)
-        return f"({self.sql})::text" if self.kind is Kind.ID else f"({self.sql})"
+        return f"({self.sql})::text" if self.kind is ColumnKind.ID else f"({self.sql})"
 
 
 def _moment(sql: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 from django.db import connection, transaction
 
 from api.export.parquet import ParquetRows
-from api.export.tables import CSV, PARQUET, Table
+from api.export.tables import CSV, PARQUET, ExportTable
 
 BLOCK: Final = 64 * 1024
 BLOCKS_AT_ONCE: Final = 8
@@ -67,14 +67,14 @@ class _Rows:
         self._stopped.set()
 
 
-def count_rows(table: Table, *, most: int) -> int:
+def count_rows(table: ExportTable, *, most: int) -> int:
     """Return how many rows there are, ``most`` at the most."""
     with connection.cursor() as cursor:
         cursor.execute(table.count(most), table.parameters)
         return cursor.fetchone()[0]
 
 
-class _File:
+class _RowFile:
     """A file to which psycopg2 writes row by row, each ending with a line feed."""
 
     def __init__(self, form: str, file: BinaryIO) -> None:
@@ -94,12 +94,12 @@ class _File:
         """Do nothing: the file is whole after its last row."""
 
 
-def copy_to(table: Table, form: str, file: BinaryIO) -> int:
+def copy_to(table: ExportTable, form: str, file: BinaryIO) -> int:
     """Write the table in a format to a file, however long it takes; return how many rows it has.
 
     Raises ModuleNotFoundError for Parquet where pyarrow is not installed.
     """
-    target = ParquetRows(table, file) if form == PARQUET else _File(form, file)
+    target = ParquetRows(table, file) if form == PARQUET else _RowFile(form, file)
     with closing(target), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.copy_expert(cursor.mogrify(table.copy(form), table.parameters), target)
@@ -111,7 +111,7 @@ def _line_end(form: str) -> bytes:
 
 
 def copy_blocks(
-    table: Table,
+    table: ExportTable,
     form: str,
     *,
     seconds: float = 0,

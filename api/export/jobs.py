@@ -14,7 +14,7 @@ from api import outbox
 from api.clouds.aws.provisioning import export_bucket
 from api.clouds.aws.session import s3
 from api.export.copying import copy_to
-from api.export.tables import CSV, NDJSON, PARQUET, Table, file_headers
+from api.export.tables import CSV, NDJSON, PARQUET, ExportTable, file_headers
 from api.models import ExportJob, User
 from util import clock
 
@@ -59,7 +59,7 @@ def run_job(job_id: int) -> None:
     logger.info("Export job %s of user %s wrote %s rows", job.id, job.user_id, rows)
 
 
-def table_of(kind: str, user: User, filters: Mapping[str, str]) -> Table:
+def table_of(kind: str, user: User, filters: Mapping[str, str]) -> ExportTable:
     """Return the table to export.
 
     It is described by the public API, which workers load only if they have to export something.

@@ -13,15 +13,15 @@ from rest_framework.exceptions import ValidationError
 from api.billing.findings import FINDINGS
 from api.coverage.listing import MEMBERS
 from api.coverage.quality import of_days
-from api.export.columns import ExportColumn, Kind
-from api.export.tables import Table
+from api.export.columns import ColumnKind, ExportColumn
+from api.export.tables import ExportTable
 from api.export.usage import usage_table
 from api.metering.facets import Key
 from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage, User
 from api.models.instance import EVENT_RANK
 from api.public import billing, coverage, measures, usage
-from api.public.brackets import BracketParameters, Column, Errors, Field, boolean, lower_text
+from api.public.brackets import BracketParameters, Errors, Field, FieldSql, boolean, lower_text
 from api.public.brackets import whole_number as number
 from api.public.filtered_instances import STATE_COLUMNS, instance_rows
 from api.public.filters import INSTANCE_PARAMETERS, IS_RHEL
@@ -43,36 +43,36 @@ RUN_BRACKETS: Final = BracketParameters(
     )
 )
 _RUN_COLUMNS: Final = {
-    "account": Column("run.cloud_account_id"),
-    "instance": Column(
+    "account": FieldSql("run.cloud_account_id"),
+    "instance": FieldSql(
         "instance.id::text",
         equals="ARRAY[instance.id::text, lower(instance.cloud_instance_id)] && %s::text[]",
     ),
-    "image": Column("run.machine_image_id"),
-    "rhel": Column(IS_RHEL),
+    "image": FieldSql("run.machine_image_id"),
+    "rhel": FieldSql(IS_RHEL),
 }
 
 
-def instances(user: User, query: Query) -> Table:
+def instances(user: User, query: Query) -> ExportTable:
     """Return a customer's instances with all that lists of them are filtered by."""
     wanted = read_list(INSTANCE_PARAMETERS, INSTANCE_BRACKETS, query)
     kinds = {
-        **dict.fromkeys(("account", "image"), Kind.ID),
-        **dict.fromkeys(("rhel", "openshift"), Kind.BOOLEAN),
-        **dict.fromkeys(("cloud_type", "status", "billing", "finding"), Kind.WORD),
-        "created_at": Kind.MOMENT,
+        **dict.fromkeys(("account", "image"), ColumnKind.ID),
+        **dict.fromkeys(("rhel", "openshift"), ColumnKind.BOOLEAN),
+        **dict.fromkeys(("cloud_type", "status", "billing", "finding"), ColumnKind.WORD),
+        "created_at": ColumnKind.MOMENT,
     }
     fields = [
-        ExportColumn(name, f"({column.sql})", kinds.get(name, Kind.TEXT))
+        ExportColumn(name, f"({column.sql})", kinds.get(name, ColumnKind.TEXT))
         for name, column in INSTANCE_COLUMNS.items()
     ]
     more = [
-        ExportColumn("since", STATE_COLUMNS["since"], Kind.MOMENT),
-        ExportColumn("vcpu", STATE_COLUMNS["vcpu"], Kind.INTEGER),
+        ExportColumn("since", STATE_COLUMNS["since"], ColumnKind.MOMENT),
+        ExportColumn("vcpu", STATE_COLUMNS["vcpu"], ColumnKind.INTEGER),
     ]
     before, source, order, parameters = instance_rows(user.id, wanted.filter, wanted.brackets)
-    columns = [ExportColumn("instance", "instance.id", Kind.ID), *fields, *more]
-    return Table(columns, source, order, before=before, parameters=parameters)
+    columns = [ExportColumn("instance", "instance.id", ColumnKind.ID), *fields, *more]
+    return ExportTable(columns, source, order, before=before, parameters=parameters)
 
 
 def _origin(event_type: str, moment: str) -> str:
@@ -85,21 +85,21 @@ def _origin(event_type: str, moment: str) -> str:
 
 
 _RUNS: Final = (
-    ExportColumn("run", "run.id", Kind.ID),
-    ExportColumn("account", "run.cloud_account_id", Kind.ID),
-    ExportColumn("instance", "run.instance_id", Kind.ID),
+    ExportColumn("run", "run.id", ColumnKind.ID),
+    ExportColumn("account", "run.cloud_account_id", ColumnKind.ID),
+    ExportColumn("instance", "run.instance_id", ColumnKind.ID),
     ExportColumn("cloud_id", "instance.cloud_instance_id"),
-    ExportColumn("image", "run.machine_image_id", Kind.ID),
-    ExportColumn("rhel", IS_RHEL, Kind.BOOLEAN),
-    ExportColumn("start", "run.start_time", Kind.MOMENT),
-    ExportColumn("end", "run.end_time", Kind.MOMENT),
+    ExportColumn("image", "run.machine_image_id", ColumnKind.ID),
+    ExportColumn("rhel", IS_RHEL, ColumnKind.BOOLEAN),
+    ExportColumn("start", "run.start_time", ColumnKind.MOMENT),
+    ExportColumn("end", "run.end_time", ColumnKind.MOMENT),
     ExportColumn("type", "run.instance_type"),
-    ExportColumn("vcpu", "run.vcpu", Kind.INTEGER),
-    ExportColumn("memory", "run.memory", Kind.NUMBER),
+    ExportColumn("vcpu", "run.vcpu", ColumnKind.INTEGER),
+    ExportColumn("memory", "run.memory", ColumnKind.NUMBER),
     ExportColumn("arch", "image.architecture"),
     *(ExportColumn(name, f"image.{name}") for name in Key._fields[1:]),
-    ExportColumn("start_origin", _origin("power_on", "start_time"), Kind.WORD),
-    ExportColumn("end_origin", _origin("power_off", "end_time"), Kind.WORD),
+    ExportColumn("start_origin", _origin("power_on", "start_time"), ColumnKind.WORD),
+    ExportColumn("end_origin", _origin("power_off", "end_time"), ColumnKind.WORD),
 )
 _RUNS_SOURCE: Final = """
 FROM api_run run
@@ -110,7 +110,7 @@ WHERE run.cloud_account_id = ANY(ARRAY(SELECT id FROM own))
 """
 
 
-def runs(user: User, query: Query) -> Table:
+def runs(user: User, query: Query) -> ExportTable:
     """Return a customer's runs, of images without RHEL too; all that touch the days asked for."""
     brackets, errors = RUN_BRACKETS.collect(query)
     first, end = (_day(query, name, errors) for name in ("start_date", "end_date"))
@@ -124,7 +124,7 @@ def runs(user: User, query: Query) -> Table:
     if end:
         sql += " AND run.start_time < %s"
         values.append(end)
-    return Table(
+    return ExportTable(
         _RUNS,
         _RUNS_SOURCE + sql,
         "ORDER BY run.start_time, run.id",
@@ -146,11 +146,11 @@ def _day(query: Query, name: str, errors: Errors) -> datetime.datetime | None:
 
 
 _PEAKS: Final = (
-    ExportColumn("date", "day.date", Kind.DATE),
+    ExportColumn("date", "day.date", ColumnKind.DATE),
     *(ExportColumn(name, f"entry.value ->> {place}") for place, name in enumerate(Key._fields)),
-    ExportColumn("instances_count", "(entry.value ->> 5)::integer", Kind.INTEGER),
-    ExportColumn("revision", "day.revision", Kind.INTEGER),
-    ExportColumn("quality", "told.quality", Kind.WORD),
+    ExportColumn("instances_count", "(entry.value ->> 5)::integer", ColumnKind.INTEGER),
+    ExportColumn("revision", "day.revision", ColumnKind.INTEGER),
+    ExportColumn("quality", "told.quality", ColumnKind.WORD),
 )
 _PEAKS_SOURCE: Final = """
 FROM api_concurrentusage day
@@ -160,7 +160,7 @@ WHERE day.user_id = %(user)s
 """
 
 
-def peaks(user: User, query: Query) -> Table:
+def peaks(user: User, query: Query) -> ExportTable:
     """Return the daily maxima of a customer. Raises UsageUnavailable if a day is not calculated."""
     NO_BRACKETS.read(query)
     found = read_days(query, joined=user.joined_on, start=usage.START, end=usage.END)
@@ -174,24 +174,26 @@ def peaks(user: User, query: Query) -> Table:
         "days": days,
         "states": [str(qualities[day].state) for day in days],
     }
-    return Table(_PEAKS, _PEAKS_SOURCE, "ORDER BY day.date, entry.place", parameters=parameters)
+    return ExportTable(
+        _PEAKS, _PEAKS_SOURCE, "ORDER BY day.date, entry.place", parameters=parameters
+    )
 
 
 _FINDINGS: Final = (
-    ExportColumn("kind", "finding.kind", Kind.WORD),
-    ExportColumn("confidence", "finding.confidence", Kind.WORD),
-    ExportColumn("instance.instance_id", "instance.id", Kind.ID),
-    ExportColumn("instance.cloud_type", "instance.cloud_type", Kind.WORD),
+    ExportColumn("kind", "finding.kind", ColumnKind.WORD),
+    ExportColumn("confidence", "finding.confidence", ColumnKind.WORD),
+    ExportColumn("instance.instance_id", "instance.id", ColumnKind.ID),
+    ExportColumn("instance.cloud_type", "instance.cloud_type", ColumnKind.WORD),
     ExportColumn("instance.cloud_id", "instance.cloud_instance_id"),
     ExportColumn("instance.region", "instance.region"),
-    ExportColumn("cloud_account_id", "finding.cloud_account_id", Kind.ID),
-    ExportColumn("image.image_id", "image.id", Kind.ID),
+    ExportColumn("cloud_account_id", "finding.cloud_account_id", ColumnKind.ID),
+    ExportColumn("image.image_id", "image.id", ColumnKind.ID),
     ExportColumn("image.cloud_id", "image.cloud_image_id"),
     ExportColumn("image.name", "image.name"),
-    ExportColumn("from", "finding.lo", Kind.MOMENT),
-    ExportColumn("until", "nullif(finding.hi, 'infinity')", Kind.MOMENT),
-    ExportColumn("seconds", "finding.seconds", Kind.INTEGER),
-    ExportColumn("vcpu_seconds", "finding.vcpu_seconds", Kind.INTEGER),
+    ExportColumn("from", "finding.lo", ColumnKind.MOMENT),
+    ExportColumn("until", "nullif(finding.hi, 'infinity')", ColumnKind.MOMENT),
+    ExportColumn("seconds", "finding.seconds", ColumnKind.INTEGER),
+    ExportColumn("vcpu_seconds", "finding.vcpu_seconds", ColumnKind.INTEGER),
 )
 _FINDINGS_SOURCE: Final = """
 FROM finding
@@ -200,7 +202,7 @@ LEFT JOIN api_machineimage image ON image.id = finding.machine_image_id
 WHERE true"""
 
 
-def findings(user: User, query: Query) -> Table:
+def findings(user: User, query: Query) -> ExportTable:
     """Return what is wrong in how a customer's RHEL is paid."""
     brackets = billing.PARAMETERS.read(query)
     days = read_days(query, joined=user.joined_on, start=billing.START, end=billing.END)
@@ -209,7 +211,7 @@ def findings(user: User, query: Query) -> Table:
     named = {f"value_{place}": value for place, value in enumerate(values)}
     for name in named:
         condition = condition.replace("%s", f"%({name})s", 1)
-    return Table(
+    return ExportTable(
         _FINDINGS,
         f"{_FINDINGS_SOURCE}{condition}",
         "ORDER BY finding.seconds DESC, finding.instance_id, finding.lo, finding.kind",
@@ -219,18 +221,18 @@ def findings(user: User, query: Query) -> Table:
 
 
 _COVERAGE_KINDS: Final = {
-    "date": Kind.DATE,
-    "cloud_account_id": Kind.ID,
-    "cloud_type": Kind.WORD,
-    "state": Kind.WORD,
-    "gaps": Kind.JSON,
-    **dict.fromkeys(("newest_event_time", "newest_delivery", "computed_at"), Kind.MOMENT),
+    "date": ColumnKind.DATE,
+    "cloud_account_id": ColumnKind.ID,
+    "cloud_type": ColumnKind.WORD,
+    "state": ColumnKind.WORD,
+    "gaps": ColumnKind.JSON,
+    **dict.fromkeys(("newest_event_time", "newest_delivery", "computed_at"), ColumnKind.MOMENT),
 }
 _COVERAGE: Final = tuple(
     ExportColumn(
         name,
         f"{'account' if name == 'cloud_type' else 'day'}.{name}",
-        _COVERAGE_KINDS.get(name, Kind.INTEGER),
+        _COVERAGE_KINDS.get(name, ColumnKind.INTEGER),
     )
     for name in MEMBERS
 )
@@ -239,13 +241,13 @@ FROM api_coverageday day JOIN api_cloudaccount account ON account.id = day.cloud
 WHERE account.user_id = %s AND day.date >= %s AND day.date < %s"""
 
 
-def coverage_days(user: User, query: Query) -> Table:
+def coverage_days(user: User, query: Query) -> ExportTable:
     """Return how far each day of each account of a customer can be trusted."""
     brackets = coverage.PARAMETERS.read(query)
     days = read_days(query, joined=user.joined_on, start=usage.START, end=coverage.CHANGES_END)
-    condition = brackets.condition({"account": Column("account.id")})
+    condition = brackets.condition({"account": FieldSql("account.id")})
     first, end = map(datetime.date.fromordinal, (days.start, days.stop))
-    return Table(
+    return ExportTable(
         _COVERAGE,
         _COVERAGE_SOURCE + condition.sql,
         "ORDER BY day.date, account.id",
@@ -253,7 +255,7 @@ def coverage_days(user: User, query: Query) -> Table:
     )
 
 
-def usage_by_time(user: User, query: Query) -> Table:
+def usage_by_time(user: User, query: Query) -> ExportTable:
     """Return how long a customer's RHEL was on, by hour, day or month. Raises ValidationError."""
     question = measures.read_question(query, user)
     # Asked for one row, it tells whether there are too many days or groups.
@@ -261,7 +263,7 @@ def usage_by_time(user: User, query: Query) -> Table:
     return usage_table(question)
 
 
-KINDS: Final[Mapping[str, Callable[[User, Query], Table]]] = {
+KINDS: Final[Mapping[str, Callable[[User, Query], ExportTable]]] = {
     "usage": usage_by_time,
     "peaks": peaks,
     "instances": instances,
@@ -272,6 +274,6 @@ KINDS: Final[Mapping[str, Callable[[User, Query], Table]]] = {
 """By name, what makes the table of a customer from the parameters of a request."""
 
 
-def table_of(kind: str, user: User, query: Query) -> Table:
+def table_of(kind: str, user: User, query: Query) -> ExportTable:
     """Return the table that is asked for. Raises ValidationError, or UsageUnavailable."""
     return KINDS[kind](user, query)

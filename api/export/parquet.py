@@ -8,8 +8,8 @@ from importlib import import_module, util
 from io import BytesIO
 from typing import Any, BinaryIO, Final
 
-from api.export.columns import Kind
-from api.export.tables import Table
+from api.export.columns import ColumnKind
+from api.export.tables import ExportTable
 
 ROWS_OF_GROUP: Final = 100_000
 BLOCK: Final = 1024 * 1024
@@ -30,7 +30,7 @@ class ParquetRows:
     To be closed after the last. Raises ModuleNotFoundError where pyarrow is not installed.
     """
 
-    def __init__(self, table: Table, file: BinaryIO) -> None:
+    def __init__(self, table: ExportTable, file: BinaryIO) -> None:
         self.rows = 0
         self._arrow = import_module(PACKAGE)
         self._json = import_module(f"{PACKAGE}.json")
@@ -77,19 +77,21 @@ class ParquetRows:
             self._group.clear()
 
 
-def _types(arrow: Any) -> tuple[dict[Kind, Any], dict[Kind, Any]]:
+def _types(arrow: Any) -> tuple[dict[ColumnKind, Any], dict[ColumnKind, Any]]:
     """Return the type as which each kind of value is read, and that as which it is written."""
     read = {
-        **dict.fromkeys((Kind.TEXT, Kind.WORD, Kind.ID, Kind.JSON), arrow.string()),
-        Kind.INTEGER: arrow.int64(),
-        Kind.NUMBER: arrow.float64(),
-        Kind.BOOLEAN: arrow.bool_(),
-        Kind.MOMENT: arrow.int64(),
-        Kind.DATE: arrow.int32(),
+        **dict.fromkeys(
+            (ColumnKind.TEXT, ColumnKind.WORD, ColumnKind.ID, ColumnKind.JSON), arrow.string()
+        ),
+        ColumnKind.INTEGER: arrow.int64(),
+        ColumnKind.NUMBER: arrow.float64(),
+        ColumnKind.BOOLEAN: arrow.bool_(),
+        ColumnKind.MOMENT: arrow.int64(),
+        ColumnKind.DATE: arrow.int32(),
     }
     written = {
         **read,
-        Kind.MOMENT: arrow.timestamp("us", tz="UTC"),
-        Kind.DATE: arrow.date32(),
+        ColumnKind.MOMENT: arrow.timestamp("us", tz="UTC"),
+        ColumnKind.DATE: arrow.date32(),
     }
     return read, written

@@ -23,7 +23,7 @@ def file_headers(kind: str, form: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Table:
+class ExportTable:
     """A table: ``before`` has common table expressions, ``source`` begins with FROM.
 
     ``order`` begins with ORDER BY and makes the order of the rows definite; it names columns with

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from api.export.columns import ExportColumn, Kind
-from api.export.tables import Table
+from api.export.columns import ColumnKind, ExportColumn
+from api.export.tables import ExportTable
 from api.measures.buckets import Granularity
 from api.measures.question import Question
 from api.measures.statement import DAY_BITS, LAST_DAY, parameters, statement
@@ -32,25 +32,25 @@ _SECONDS: Final = _ANSWER[5:9]
 _IDS: Final = frozenset({"account", "image"})
 
 
-def usage_table(question: Question) -> Table:
+def usage_table(question: Question) -> ExportTable:
     """Return the rows that answer a question, computed from the runs in one statement.
 
     The question is one that ``api.measures.usage`` answers: not of too many days or groups.
     """
     columns = [
-        _of_bucket("start", "begins", Kind.MOMENT),
-        _of_bucket("end", "ends", Kind.MOMENT),
+        _of_bucket("start", "begins", ColumnKind.MOMENT),
+        _of_bucket("end", "ends", ColumnKind.MOMENT),
         *_groups(question),
-        *(ExportColumn(name, f"answer.{name}", Kind.INTEGER) for name in _SECONDS),
+        *(ExportColumn(name, f"answer.{name}", ColumnKind.INTEGER) for name in _SECONDS),
         ExportColumn("instance_hours", _hours("answer.instance_seconds")),
         ExportColumn("vcpu_hours", _hours("answer.vcpu_seconds")),
-        ExportColumn("peak", f"answer.peak >> {DAY_BITS}", Kind.INTEGER),
+        ExportColumn("peak", f"answer.peak >> {DAY_BITS}", ColumnKind.INTEGER),
         *_peak_date(question),
-        _of_bucket("final", "finals", Kind.BOOLEAN),
+        _of_bucket("final", "finals", ColumnKind.BOOLEAN),
     ]
     rows = statement(question) if question.buckets else _NOTHING
     answer = f"({rows}) AS answer ({', '.join(_ANSWER)})"
-    return Table(
+    return ExportTable(
         columns,
         f"FROM {answer} WHERE answer.bucket IS NOT NULL",
         "ORDER BY answer.bucket, answer.g1, answer.g2",
@@ -73,10 +73,10 @@ def _parameters(question: Question) -> dict[str, object]:
     }
 
 
-_ARRAYS: Final = {Kind.MOMENT: "timestamptz[]", Kind.BOOLEAN: "boolean[]"}
+_ARRAYS: Final = {ColumnKind.MOMENT: "timestamptz[]", ColumnKind.BOOLEAN: "boolean[]"}
 
 
-def _of_bucket(name: str, parameter: str, kind: Kind) -> ExportColumn:
+def _of_bucket(name: str, parameter: str, kind: ColumnKind) -> ExportColumn:
     """Return a column of what is known of buckets, which count from 0."""
     array = f"%(bucket_{parameter})s::{_ARRAYS[kind]}"
     return ExportColumn(name, f"({array})[answer.bucket + 1]", kind)
@@ -85,7 +85,7 @@ def _of_bucket(name: str, parameter: str, kind: Kind) -> ExportColumn:
 def _groups(question: Question) -> Iterator[ExportColumn]:
     for name, value in zip(question.dimensions, ("answer.g1", "answer.g2"), strict=False):
         sql = f"nullif({value}, '')" if name == "instance_type" else value
-        yield ExportColumn(f"group.{name}", sql, Kind.ID if name in _IDS else Kind.TEXT)
+        yield ExportColumn(f"group.{name}", sql, ColumnKind.ID if name in _IDS else ColumnKind.TEXT)
         if name == "arch":
             cases = " ".join(f"WHEN '{one}' THEN '{other}'" for one, other in ARCHITECTURES.items())
             normalized = f"CASE lower({value}) {cases} ELSE {value} END"
@@ -98,7 +98,7 @@ def _peak_date(question: Question) -> Iterator[ExportColumn]:
         first = "(%(bucket_begins)s::timestamptz[])[1] AT TIME ZONE 'UTC'"
         date = f"(({first})::date + ({day})::integer)"
         sql = f"CASE WHEN answer.peak >> {DAY_BITS} > 0 THEN {date} END"
-        yield ExportColumn("peak_date", sql, Kind.DATE)
+        yield ExportColumn("peak_date", sql, ColumnKind.DATE)
 
 
 def _hours(seconds: str) -> str:

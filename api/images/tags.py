@@ -41,7 +41,7 @@ WHERE image.id = found.id
 """  # noqa: S608 - made of constants
 
 
-class TagChange(NamedTuple):
+class ImageTagChange(NamedTuple):
     """A tag that an account put on an image, or took off it; ``evidence`` says who told."""
 
     account_id: int
@@ -64,7 +64,7 @@ class SeenTags(NamedTuple):
     at: datetime
     logged_since: datetime
 
-    def changes(self) -> list[TagChange]:
+    def changes(self) -> list[ImageTagChange]:
         """Return what follows for each tag: how it was before there were logs.
 
         What is shown later than that may lag behind, and logs know better.
@@ -72,7 +72,7 @@ class SeenTags(NamedTuple):
         if self.tags is None:
             return []
         return [
-            TagChange(
+            ImageTagChange(
                 self.account_id,
                 self.image_id,
                 tag,
@@ -119,7 +119,7 @@ class _Tags:
             if row.rhel
         }
 
-    def change(self, change: TagChange) -> None:
+    def change(self, change: ImageTagChange) -> None:
         """Take in a change, unless a newer one is known."""
         key = change.account_id, change.image_id
         row = self._rows.get(key)
@@ -172,7 +172,7 @@ class _Tags:
 
 
 @transaction.atomic
-def store_tags(changes: Iterable[TagChange], seen: Iterable[SeenTags] = ()) -> set[int]:
+def store_tags(changes: Iterable[ImageTagChange], seen: Iterable[SeenTags] = ()) -> set[int]:
     """Store what logs and descriptions tell of tags; of one tag the newest is believed.
 
     ``changes`` come in the order in which they were written, which decides between those of one
@@ -184,7 +184,7 @@ def store_tags(changes: Iterable[TagChange], seen: Iterable[SeenTags] = ()) -> s
 
     Returns the images that are RHEL to fewer customers than before.
     """
-    by_image: dict[int, list[TagChange]] = defaultdict(list)
+    by_image: dict[int, list[ImageTagChange]] = defaultdict(list)
     shown: dict[int, list[SeenTags]] = defaultdict(list)
     for one in seen:
         shown[one.image_id].append(one)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from api.clouds.aws.errors import NotReadyError, is_throttling
 from api.clouds.provider import TransientCloudError
 from api.images.changes import LARGE_COLUMNS, change_images
-from api.inspection.states import UNFINISHED, Event, after
+from api.inspection.states import UNFINISHED, InspectionEvent, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
 from util import postgres
 from util.time_limit import TimeLimitReached
@@ -154,7 +154,7 @@ def close(image_ids: Iterable[int], *, outcome: str, error: str = "") -> None:
 
 
 @transaction.atomic
-def settle(work: Work, event: Event, *, outcome: str, error: str, **columns: Any) -> None:
+def settle(work: Work, event: InspectionEvent, *, outcome: str, error: str, **columns: Any) -> None:
     """End an inspection without a result, and store what it told of the image nevertheless."""
     settled = []
 
@@ -179,9 +179,9 @@ def settle(work: Work, event: Event, *, outcome: str, error: str, **columns: Any
 
 def give_up(work: Work, reason: str, **columns: Any) -> None:
     """End an inspection that is impossible."""
-    settle(work, Event.GIVEN_UP, outcome=FAILED, error=reason, **columns)
+    settle(work, InspectionEvent.GIVEN_UP, outcome=FAILED, error=reason, **columns)
 
 
 def spare(work: Work, reason: str) -> None:
     """End an inspection of an image that is sold on the marketplace, or to everybody."""
-    settle(work, Event.COMPLETED, outcome=SPARED, error=reason, marketplace=True)
+    settle(work, InspectionEvent.COMPLETED, outcome=SPARED, error=reason, marketplace=True)

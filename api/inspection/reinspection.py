@@ -6,7 +6,7 @@ from django.db import transaction
 
 from api.images.users import START_INSPECTIONS, to_requests, users_of_images
 from api.inspection import attempts
-from api.inspection.states import TRANSITIONS, Event
+from api.inspection.states import TRANSITIONS, InspectionEvent
 from api.models import InspectionAttempt, MachineImage
 from util import postgres
 from util.tasks import enqueue
@@ -34,7 +34,7 @@ def reinspect_images(*, image_ids: Iterable[int]) -> int:
     # In the order in which everybody locks them.
     locked = list(images.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
     found = images.update(
-        status=TRANSITIONS[Event.ASKED_AGAIN].target, waiting_since=None, updated_at=now
+        status=TRANSITIONS[InspectionEvent.ASKED_AGAIN].target, waiting_since=None, updated_at=now
     )
     attempts.close(locked, outcome=attempts.REPLACED)
     InspectionAttempt.objects.filter(machine_image_id__in=locked, counts=True).update(

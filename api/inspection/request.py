@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from api.images.users import InspectionRequest, to_requests, untagged_users
 from api.inspection import attempts, slots
-from api.inspection.states import UNFINISHED, Event, after
+from api.inspection.states import UNFINISHED, InspectionEvent, after
 from api.inspection.steps.copy import COPY_SNAPSHOT
 from api.models import CloudAccount, CloudType, ImageTags, InspectionAttempt, MachineImage
 from util import postgres
@@ -31,7 +31,7 @@ Status = MachineImage.Status
 class Decision(NamedTuple):
     """What a start makes of an image."""
 
-    event: Event
+    event: InspectionEvent
     is_attempt: bool
 
 
@@ -91,11 +91,11 @@ def _begin(
         image: decide(image, attempts=made[image.id], is_tagged=image.id in tagged)
         for image in idle
     }
-    to_copy = [image for image, step in steps.items() if step.event is Event.STARTED]
+    to_copy = [image for image, step in steps.items() if step.event is InspectionEvent.STARTED]
     others_come_first = not in_turn and slots.others_wait([image.id for image in images])
     room = 0 if others_come_first or not to_copy else slots.free()
     for image in to_copy[room:]:
-        steps[image] = Decision(Event.POSTPONED, is_attempt=False)
+        steps[image] = Decision(InspectionEvent.POSTPONED, is_attempt=False)
     _store(steps, wanted)
     # What is being copied already may have been queued by a start that was cut off.
     again = [image for image in images if image.id in running and image.status == Status.PREPARING]
@@ -142,12 +142,12 @@ def _heed_tags(
 def decide(image: MachineImage, *, attempts: int, is_tagged: bool) -> Decision:
     """Decide what a start makes of an image that was attempted so many times before. Pure."""
     if is_tagged:
-        return Decision(Event.SKIPPED, is_attempt=False)
+        return Decision(InspectionEvent.SKIPPED, is_attempt=False)
     if attempts > settings.MAX_ALLOWED_INSPECTION_ATTEMPTS:
-        return Decision(Event.EXHAUSTED, is_attempt=False)
+        return Decision(InspectionEvent.EXHAUSTED, is_attempt=False)
     if image.is_marketplace or image.is_cloud_access:
-        return Decision(Event.SKIPPED, is_attempt=True)
-    return Decision(Event.STARTED, is_attempt=True)
+        return Decision(InspectionEvent.SKIPPED, is_attempt=True)
+    return Decision(InspectionEvent.STARTED, is_attempt=True)
 
 
 def _countdown(place: int) -> float | None:
@@ -214,7 +214,7 @@ def _store(steps: Mapping[MachineImage, Decision], wanted: Mapping[str, Inspecti
                 region=wanted[image.cloud_image_id].region,
                 created_at=now,
                 updated_at=now,
-                **({} if step.event is Event.STARTED else _ended(now)),
+                **({} if step.event is InspectionEvent.STARTED else _ended(now)),
             )
             for image, step in steps.items()
             if step.is_attempt

@@ -11,7 +11,7 @@ ANY: frozenset[str] = frozenset(Status.values)
 UNFINISHED: frozenset[str] = frozenset({Status.PENDING, Status.PREPARING, Status.INSPECTING})
 
 
-class Event(enum.Enum):
+class InspectionEvent(enum.Enum):
     """What happens to an image that is, or was, or will be inspected."""
 
     STARTED = "its inspection begins"
@@ -32,22 +32,24 @@ class Transition(NamedTuple):
     target: str
 
 
-TRANSITIONS: dict[Event, Transition] = {
-    Event.STARTED: Transition(ANY, Status.PREPARING),
-    Event.POSTPONED: Transition(ANY, Status.PENDING),
-    Event.SKIPPED: Transition(ANY, Status.INSPECTED),
-    Event.EXHAUSTED: Transition(ANY, Status.ERROR),
-    Event.LAUNCHED: Transition(frozenset({Status.PENDING, Status.PREPARING}), Status.INSPECTING),
+TRANSITIONS: dict[InspectionEvent, Transition] = {
+    InspectionEvent.STARTED: Transition(ANY, Status.PREPARING),
+    InspectionEvent.POSTPONED: Transition(ANY, Status.PENDING),
+    InspectionEvent.SKIPPED: Transition(ANY, Status.INSPECTED),
+    InspectionEvent.EXHAUSTED: Transition(ANY, Status.ERROR),
+    InspectionEvent.LAUNCHED: Transition(
+        frozenset({Status.PENDING, Status.PREPARING}), Status.INSPECTING
+    ),
     # Tasks come late and twice: what they find out counts only while it is waited for.
-    Event.COMPLETED: Transition(UNFINISHED, Status.INSPECTED),
-    Event.GIVEN_UP: Transition(UNFINISHED, Status.ERROR),
+    InspectionEvent.COMPLETED: Transition(UNFINISHED, Status.INSPECTED),
+    InspectionEvent.GIVEN_UP: Transition(UNFINISHED, Status.ERROR),
     # A result always counts, however late: it tells what is on the disk.
-    Event.RESULT: Transition(ANY, Status.INSPECTED),
-    Event.ASKED_AGAIN: Transition(ANY, Status.PENDING),
+    InspectionEvent.RESULT: Transition(ANY, Status.INSPECTED),
+    InspectionEvent.ASKED_AGAIN: Transition(ANY, Status.PENDING),
 }
 
 
-def after(status: str, event: Event) -> str | None:
+def after(status: str, event: InspectionEvent) -> str | None:
     """Return the status that an event leads to; None if it has no business with such an image."""
     move = TRANSITIONS[event]
     return move.target if status in move.sources else None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from api.inspector.errors import Notes, UnreadableError
 from api.inspector.limits import MIB
 from api.inspector.rpmheader import MAX_HEADER
-from api.inspector.sources import Cached, Source, read_exactly
+from api.inspector.sources import ByteSource, Cached, read_exactly
 
 _HASH_MAGIC = 0x061561
 _BTREE_MAGIC = 0x053162
@@ -31,7 +31,7 @@ _MAX_TOTAL = 1024 * MIB
 class Database:
     """A database of pairs, in a file of an image. Raises UnreadableError if it is none."""
 
-    def __init__(self, file: Source, notes: Notes, path: str) -> None:
+    def __init__(self, file: ByteSource, notes: Notes, path: str) -> None:
         meta = read_exactly(file, 0, 72)
         self._order = next(
             (

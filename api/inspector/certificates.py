@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from api.inspector.tree import Kind, Tree
+from api.inspector.tree import EntryKind, Tree
 
 FOLDERS = ("/etc/pki/product", "/etc/pki/product-default")
 RHEL = frozenset({"69.pem", "479.pem"})
@@ -21,7 +21,7 @@ def product_certificates(tree: Tree) -> tuple[dict[str, Any], list[int]]:
         for name in tree.list(folder):
             number = _PRODUCT.fullmatch(name)
             path = f"{folder}/{name}"
-            if number is None or tree.kind(path) is not Kind.FILE:
+            if number is None or tree.kind(path) is not EntryKind.FILE:
                 continue
             products.add(int(number[1]))
             if name in RHEL:
@@ -32,7 +32,7 @@ def product_certificates(tree: Tree) -> tuple[dict[str, Any], list[int]]:
 
 def has_consumer_certificate(tree: Tree) -> bool:
     """Return whether the system is registered."""
-    return tree.kind(CONSUMER) is Kind.FILE
+    return tree.kind(CONSUMER) is EntryKind.FILE
 
 
 def count_entitlements(tree: Tree) -> int:

@@ -23,7 +23,7 @@ _CACHE_BYTES = 32 * MIB
 
 
 class ParentSource:
-    """The drive, as far as the parent gives it to us. See ``sources.Source``."""
+    """The drive, as far as the parent gives it to us. See ``sources.ByteSource``."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO, *, size: int, block_size: int):
         self.size = size
@@ -32,7 +32,7 @@ class ParentSource:
         self._answers = answers
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``sources.Source``."""
+        """Return these bytes; see ``sources.ByteSource``."""
         size = min(size, self.size - offset)
         parts = []
         while size > 0:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from api.inspector.errors import LimitError, UnreadableError
 from api.inspector.limits import MAX_DATABASE, MIB
-from api.inspector.sources import Source
+from api.inspector.sources import ByteSource
 
 _AT_ONCE = 4 * MIB
 
 
-def copy_out(file: Source, target: Path) -> None:
+def copy_out(file: ByteSource, target: Path) -> None:
     """Write a file of an image to one of this machine, holes as holes.
 
     Raises LimitError for one that is too large for a database, UnreadableError.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from api.inspector.errors import UnreadableError
-from api.inspector.tree import Kind, Tree, shown
+from api.inspector.tree import EntryKind, Tree, shown
 
 _BOOT = ("ostree/boot.1", "ostree/boot.0")
 
@@ -16,7 +16,7 @@ def find_root(tree: Tree) -> tuple[str, Tree]:
         except UnreadableError as error:
             tree.notes.add(path, error)
             continue
-        if found and found[1].kind is Kind.DIRECTORY:
+        if found and found[1].kind is EntryKind.DIRECTORY:
             return shown(found[0]), tree.below(found[0])
     return "/", tree
 

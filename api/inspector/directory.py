@@ -6,9 +6,13 @@ from pathlib import Path
 
 from api.inspector.errors import Notes, UnreadableError
 from api.inspector.limits import MAX_ENTRIES
-from api.inspector.tree import Entry, Kind, Parts
+from api.inspector.tree import EntryKind, Parts, TreeEntry
 
-_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
+_KINDS = {
+    stat.S_IFREG: EntryKind.FILE,
+    stat.S_IFDIR: EntryKind.DIRECTORY,
+    stat.S_IFLNK: EntryKind.LINK,
+}
 
 
 class DirectoryFileSystem:
@@ -23,7 +27,7 @@ class DirectoryFileSystem:
     def _path(self, parts: Parts) -> str:
         return "/".join((self._root, *parts))
 
-    def find(self, parts: Parts) -> Entry | None:
+    def find(self, parts: Parts) -> TreeEntry | None:
         """Return what a path names."""
         try:
             status = os.lstat(self._path(parts))
@@ -31,7 +35,7 @@ class DirectoryFileSystem:
             return None
         except (OSError, ValueError) as error:
             raise UnreadableError(_text(error)) from error
-        return Entry(_KINDS.get(stat.S_IFMT(status.st_mode), Kind.OTHER), status.st_size)
+        return TreeEntry(_KINDS.get(stat.S_IFMT(status.st_mode), EntryKind.OTHER), status.st_size)
 
     def names(self, parts: Parts, notes: Notes) -> list[str]:
         """Return the names in a directory."""

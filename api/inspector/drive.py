@@ -9,7 +9,7 @@ from api.inspector.ext import open_ext
 from api.inspector.libyal import TROUBLE
 from api.inspector.limits import MAX_VOLUMES
 from api.inspector.partition import PartitionResult, inspect_file_system, unread
-from api.inspector.sources import Slice, Source
+from api.inspector.sources import ByteSource, Slice
 from api.inspector.xfs import open_xfs
 
 DEVICES = "/dev/"
@@ -22,12 +22,12 @@ class Volume(NamedTuple):
     """
 
     path: str
-    source: Source | None
+    source: ByteSource | None
     kind: str = ""
 
 
 def inspect_drive(
-    source: Source,
+    source: ByteSource,
     path: str,
     *,
     notes: Notes,
@@ -45,7 +45,7 @@ def inspect_drive(
             yield volume.path, _inspect(volume)
 
 
-def find_volumes(source: Source, path: str, notes: Notes) -> list[Volume]:
+def find_volumes(source: ByteSource, path: str, notes: Notes) -> list[Volume]:
     """Return the partitions in order, or the drive itself, and then the logical volumes."""
     try:
         table = partitions.read_table(source, notes, path)

@@ -51,7 +51,7 @@ _SERVER_ERROR = 500
 Answer = TypeVar("Answer")
 
 
-class _Page(NamedTuple):
+class _BlockRange(NamedTuple):
     """The blocks from ``first`` up to, not including, ``end`` that hold something."""
 
     first: int
@@ -74,7 +74,7 @@ class SnapshotSource:
         self._snapshot_id = snapshot_id
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._pages: OrderedDict[int, _Page] = OrderedDict()
+        self._pages: OrderedDict[int, _BlockRange] = OrderedDict()
         self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
         self._next = -1
         self._run = 0
@@ -91,7 +91,7 @@ class SnapshotSource:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``sources.Source``."""
+        """Return these bytes; see ``sources.ByteSource``."""
         end = min(offset + size, self.size)
         if end <= offset:
             return b""
@@ -143,7 +143,7 @@ class SnapshotSource:
             return page.tokens[place]
         return None
 
-    def _list(self, first: int) -> _Page:
+    def _list(self, first: int) -> _BlockRange:
         answer = self._patiently(
             lambda: self._client.list_snapshot_blocks(
                 SnapshotId=self._snapshot_id, StartingBlockIndex=first, MaxResults=_PAGE
@@ -155,7 +155,7 @@ class SnapshotSource:
         # AWS says bytes; simulations of it are known to mean KiB.
         self.block_size = told if told > KIB else told * KIB
         is_last = not answer.get("NextToken") or not blocks
-        page = _Page(
+        page = _BlockRange(
             first=first,
             end=self.size // self.block_size + 1 if is_last else blocks[-1][0] + 1,
             indexes=[index for index, _ in blocks],

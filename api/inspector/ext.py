@@ -3,7 +3,7 @@
 import pyfsext
 
 from api.inspector.libyal import LibyalFileSystem
-from api.inspector.sources import Source, read_exactly
+from api.inspector.sources import ByteSource, read_exactly
 
 _SUPERBLOCK = 1024
 _COMPATIBLE = 0x5C
@@ -13,7 +13,7 @@ _KNOWN_COMPATIBLE = 0x3F
 """Features that the library knows of those that no reader needs to know."""
 
 
-def open_ext(source: Source, name: str) -> LibyalFileSystem:
+def open_ext(source: ByteSource, name: str) -> LibyalFileSystem:
     """Open an ext2, ext3 or ext4. Raises UnreadableError."""
     superblock = read_exactly(source, _SUPERBLOCK, _INCOMPATIBLE + 4)
     features = int.from_bytes(superblock[_INCOMPATIBLE:], "little")
@@ -31,13 +31,13 @@ class _Readable:
     "Compatible" means that who does not know a feature may read and write all the same.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self.size = source.size
         self.block_size = source.block_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``sources.Source``."""
+        """Return these bytes; see ``sources.ByteSource``."""
         data = self._source.read(offset, size)
         at = _SUPERBLOCK + _COMPATIBLE - offset
         if not 0 <= at <= len(data) - 4:

@@ -21,7 +21,7 @@ from typing import Any, Self
 from api.inspector.errors import InspectorError, LimitError, Notes, UnreadableError
 from api.inspector.limits import MIB, Limits
 from api.inspector.partition import PartitionResult, unread
-from api.inspector.sources import Source
+from api.inspector.sources import ByteSource
 from api.inspector.wire import ANSWER, DATA, LIMIT, MAX_REQUEST, UNREADABLE
 
 _CHILD = "api.inspector.child"
@@ -56,7 +56,7 @@ class _ChildError(InspectorError):
     """The process ended, hung, or said something that was not expected."""
 
 
-def inspect_isolated(source: Source, path: str, limits: Limits) -> DriveReport:
+def inspect_isolated(source: ByteSource, path: str, limits: Limits) -> DriveReport:
     """Look into a drive; whatever is on it, this ends in time and with a report.
 
     Raises NotStartedError, and what the source raises besides InspectorError; nothing else.
@@ -65,7 +65,7 @@ def inspect_isolated(source: Source, path: str, limits: Limits) -> DriveReport:
 
 
 class _Inspection:
-    def __init__(self, source: Source, path: str, limits: Limits) -> None:
+    def __init__(self, source: ByteSource, path: str, limits: Limits) -> None:
         self._source = source
         self._path = path
         self._limits = limits

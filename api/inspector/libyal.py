@@ -6,11 +6,15 @@ from typing import Any
 
 from api.inspector.errors import LimitError, Notes, UnreadableError
 from api.inspector.limits import MAX_DIRECTORY, MAX_ENTRIES
-from api.inspector.sources import File, Source
-from api.inspector.tree import Entry, Kind, Parts, shown
+from api.inspector.sources import ByteSource, File
+from api.inspector.tree import EntryKind, Parts, TreeEntry, shown
 
 _REMEMBERED = 64
-_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
+_KINDS = {
+    stat.S_IFREG: EntryKind.FILE,
+    stat.S_IFDIR: EntryKind.DIRECTORY,
+    stat.S_IFLNK: EntryKind.LINK,
+}
 _MAX_TARGET = 4096
 _MAX_EXTENTS = 100_000
 
@@ -22,7 +26,7 @@ class LibyalFileSystem:
     """A file system that a library of libyal reads. See ``tree.FileSystem``."""
 
     def __init__(
-        self, volume: Any, source: Source, *, name: str, has_dirty_journal: bool = False
+        self, volume: Any, source: ByteSource, *, name: str, has_dirty_journal: bool = False
     ) -> None:
         self.name = name
         self.has_dirty_journal = has_dirty_journal
@@ -35,14 +39,14 @@ class LibyalFileSystem:
         except TROUBLE as error:
             raise UnreadableError(_text(error)) from error
 
-    def find(self, parts: Parts) -> Entry | None:
+    def find(self, parts: Parts) -> TreeEntry | None:
         """Return what a path names."""
         try:
             entry = self._entry(parts)
             if entry is None:
                 return None
-            kind = _KINDS.get(stat.S_IFMT(entry.file_mode), Kind.OTHER)
-            return Entry(kind, max(0, entry.size or 0) if kind is Kind.FILE else 0)
+            kind = _KINDS.get(stat.S_IFMT(entry.file_mode), EntryKind.OTHER)
+            return TreeEntry(kind, max(0, entry.size or 0) if kind is EntryKind.FILE else 0)
         except TROUBLE as error:
             raise UnreadableError(_text(error)) from error
 

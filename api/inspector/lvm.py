@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from api.inspector.errors import Notes, UnreadableError
 from api.inspector.limits import KIB, MAX_VOLUMES, MIB
-from api.inspector.sources import Source, read_exactly
+from api.inspector.sources import ByteSource, read_exactly
 
 _SECTOR = 512
 _LABEL = struct.Struct("<8sQII8s")
@@ -39,7 +39,7 @@ class PhysicalVolume(NamedTuple):
     """A partition that belongs to a group, and what it says of the group."""
 
     id: str
-    source: Source
+    source: ByteSource
     metadata: str
 
 
@@ -49,11 +49,11 @@ class LogicalVolume(NamedTuple):
     group: str
     name: str
     kind: str
-    source: Source | None
+    source: ByteSource | None
 
 
 class _Stripe(NamedTuple):
-    source: Source | None
+    source: ByteSource | None
     offset: int
 
 
@@ -73,7 +73,7 @@ class MappedSource:
         self.block_size = block_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``sources.Source``."""
+        """Return these bytes; see ``sources.ByteSource``."""
         end = min(offset + size, self.size)
         parts = []
         while offset < end:
@@ -104,7 +104,7 @@ def _read_segment(segment: _Segment, offset: int, size: int) -> bytes:
     return stripe.source.read(at, min(size, left, segment.size - offset))
 
 
-def read_physical_volume(source: Source) -> PhysicalVolume:
+def read_physical_volume(source: ByteSource) -> PhysicalVolume:
     """Read label and metadata of a partition. Raises UnreadableError."""
     for sector in range(4):
         label = source.read(sector * _SECTOR, _SECTOR)
@@ -135,7 +135,7 @@ def _id(raw: bytes) -> str:
     return raw.decode("ascii", "replace")
 
 
-def _areas(source: Source, at: int) -> Iterator[list[tuple[int, int]]]:
+def _areas(source: ByteSource, at: int) -> Iterator[list[tuple[int, int]]]:
     """Yield lists of offset and size: of the data areas, then of the metadata areas."""
     for _ in range(2):
         found: list[tuple[int, int]] = []
@@ -148,7 +148,7 @@ def _areas(source: Source, at: int) -> Iterator[list[tuple[int, int]]]:
         yield found
 
 
-def _metadata(source: Source, offset: int, size: int) -> str:
+def _metadata(source: ByteSource, offset: int, size: int) -> str:
     header = read_exactly(source, offset, _SECTOR)
     _, magic, _, _, _ = _METADATA_HEADER.unpack_from(header)
     if magic != _METADATA_MAGIC:
@@ -190,7 +190,7 @@ def logical_volumes(
 
 
 def _volumes_of(
-    name: str, group: Section, sources: Mapping[str, Source], notes: Notes, path: str
+    name: str, group: Section, sources: Mapping[str, ByteSource], notes: Notes, path: str
 ) -> list[LogicalVolume]:
     found = []
     for volume, description in _sections(group.get("logical_volumes")):
@@ -208,7 +208,7 @@ def _volume(
     name: str,
     group: Section,
     description: Section,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, ByteSource],
 ) -> LogicalVolume:
     segments = [
         segment for key, segment in _sections(description) if re.fullmatch(r"segment\d+", key)

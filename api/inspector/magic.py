@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from api.inspector.sources import Source
+from api.inspector.sources import ByteSource
 
 XFS = "xfs"
 EXT = frozenset({"ext2", "ext3", "ext4"})
@@ -10,7 +10,7 @@ LUKS = "crypto_LUKS"
 LVM = "LVM2_member"
 
 
-class Mark(NamedTuple):
+class MagicBytes(NamedTuple):
     """Bytes at an offset by which something is known."""
 
     name: str
@@ -19,24 +19,24 @@ class Mark(NamedTuple):
 
 
 _MARKS = (
-    Mark(LUKS, 0, b"LUKS\xba\xbe"),
-    Mark(XFS, 0, b"XFSB"),
-    *(Mark(LVM, 512 * sector, b"LABELONE") for sector in range(4)),
-    Mark("linux_raid_member", 0, b"\xfc\x4e\x2b\xa9"),
-    Mark("linux_raid_member", 4096, b"\xfc\x4e\x2b\xa9"),
-    Mark("ext", 1080, b"\x53\xef"),
-    Mark("btrfs", 65600, b"_BHRfS_M"),
-    *(Mark("swap", page - 10, b"SWAPSPACE2") for page in (4096, 8192, 16384, 65536)),
-    Mark("squashfs", 0, b"hsqs"),
-    Mark("f2fs", 1024, b"\x10\x20\xf5\xf2"),
-    Mark("iso9660", 32769, b"CD001"),
+    MagicBytes(LUKS, 0, b"LUKS\xba\xbe"),
+    MagicBytes(XFS, 0, b"XFSB"),
+    *(MagicBytes(LVM, 512 * sector, b"LABELONE") for sector in range(4)),
+    MagicBytes("linux_raid_member", 0, b"\xfc\x4e\x2b\xa9"),
+    MagicBytes("linux_raid_member", 4096, b"\xfc\x4e\x2b\xa9"),
+    MagicBytes("ext", 1080, b"\x53\xef"),
+    MagicBytes("btrfs", 65600, b"_BHRfS_M"),
+    *(MagicBytes("swap", page - 10, b"SWAPSPACE2") for page in (4096, 8192, 16384, 65536)),
+    MagicBytes("squashfs", 0, b"hsqs"),
+    MagicBytes("f2fs", 1024, b"\x10\x20\xf5\xf2"),
+    MagicBytes("iso9660", 32769, b"CD001"),
 )
 _BOOT_SECTORS = (
-    Mark("ntfs", 3, b"NTFS    "),
-    Mark("exfat", 3, b"EXFAT   "),
-    Mark("vfat", 54, b"FAT12   "),
-    Mark("vfat", 54, b"FAT16   "),
-    Mark("vfat", 82, b"FAT32   "),
+    MagicBytes("ntfs", 3, b"NTFS    "),
+    MagicBytes("exfat", 3, b"EXFAT   "),
+    MagicBytes("vfat", 54, b"FAT12   "),
+    MagicBytes("vfat", 54, b"FAT16   "),
+    MagicBytes("vfat", 82, b"FAT32   "),
 )
 
 _COMPATIBLE = 0x45C
@@ -47,7 +47,7 @@ _EXT3_INCOMPATIBLE = 0x2 | 0x4 | 0x10
 _EXT3_READ_ONLY = 0x1 | 0x2 | 0x4
 
 
-def identify(source: Source) -> str | None:
+def identify(source: ByteSource) -> str | None:
     """Name what lies in a volume; None for nothing that is known.
 
     Raises UnreadableError if its beginning cannot be read.
@@ -63,7 +63,7 @@ def is_boot_sector(sector: bytes) -> bool:
     return any(sector[mark.offset :].startswith(mark.text) for mark in _BOOT_SECTORS)
 
 
-def _ext_version(source: Source) -> str:
+def _ext_version(source: ByteSource) -> str:
     """Return which of ext2, ext3 and ext4 it is, by the superblock's features, as blkid does."""
     compatible, incompatible, read_only = (
         int.from_bytes(source.read(at, 4), "little")

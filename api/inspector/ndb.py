@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from api.inspector.errors import Notes, UnreadableError
 from api.inspector.rpmheader import MAX_HEADER
-from api.inspector.sources import Cached, Source, read_exactly
+from api.inspector.sources import ByteSource, Cached, read_exactly
 
 _HEADER = struct.Struct("<4sIIIII")
 _SLOT = struct.Struct("<4sIII")
@@ -18,7 +18,7 @@ _FIRST_SLOTS = 2
 _MAX_SLOT_PAGES = 2048
 
 
-def headers(file: Source, notes: Notes, path: str) -> Iterator[bytes]:
+def headers(file: ByteSource, notes: Notes, path: str) -> Iterator[bytes]:
     """Yield the packages' headers. Raises UnreadableError if the file is no such database."""
     magic, version, _, slot_pages, _, _ = _HEADER.unpack(read_exactly(file, 0, _HEADER.size))
     if magic != b"RpmP" or version != 0 or not 0 < slot_pages <= _MAX_SLOT_PAGES:
@@ -34,7 +34,7 @@ def headers(file: Source, notes: Notes, path: str) -> Iterator[bytes]:
             notes.add(path, f"package {package}: {error}")
 
 
-def _blob(file: Source, package: int, offset: int, room: int) -> bytes:
+def _blob(file: ByteSource, package: int, offset: int, room: int) -> bytes:
     magic, owner, _, size = _BLOB.unpack(read_exactly(file, offset, _BLOB.size))
     if magic != b"BlbS" or owner != package or size > min(room, MAX_HEADER):
         raise UnreadableError("is not where it must be")

@@ -12,7 +12,7 @@ from api.inspector.copies import copy_out
 from api.inspector.errors import LimitError, Notes, UnreadableError
 from api.inspector.rpmheader import read_header
 from api.inspector.sources import FileSource
-from api.inspector.tree import Kind, Tree
+from api.inspector.tree import EntryKind, Tree
 
 FOLDERS = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
 RED_HAT_KEYS = frozenset(
@@ -56,7 +56,7 @@ def read_packages(tree: Tree) -> Packages:
         except UnreadableError as error:
             notes.add(folder, error)
             continue
-        if real is None or real[1].kind is not Kind.DIRECTORY or real[0] in seen:
+        if real is None or real[1].kind is not EntryKind.DIRECTORY or real[0] in seen:
             continue
         seen.add(real[0])
         names = tree.list(folder)

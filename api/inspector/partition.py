@@ -5,7 +5,7 @@ from typing import Any
 from api.inspector.deployment import find_root
 from api.inspector.errors import Notes, brief, describe
 from api.inspector.facts import empty_facts, inspect_root
-from api.inspector.tree import FileSystem, Kind, Tree
+from api.inspector.tree import EntryKind, FileSystem, Tree
 
 PartitionResult = dict[str, Any]
 
@@ -17,7 +17,7 @@ def inspect_file_system(file_system: FileSystem) -> PartitionResult:
     result: PartitionResult = {
         "filesystem": file_system.name,
         "journal_dirty": file_system.has_dirty_journal,
-        "has_etc": tree.kind("/etc") is Kind.DIRECTORY,
+        "has_etc": tree.kind("/etc") is EntryKind.DIRECTORY,
         "facts": inspect_root(tree),
     }
     if root != "/":

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from api.inspector import magic
 from api.inspector.errors import Notes, UnreadableError
 from api.inspector.limits import MAX_VOLUMES, MIB
-from api.inspector.sources import Slice, Source, read_exactly
+from api.inspector.sources import ByteSource, Slice, read_exactly
 
 SECTOR_SIZES = (512, 4096)
 
@@ -32,7 +32,7 @@ class Partition(NamedTuple):
     size: int
 
 
-def read_table(source: Source, notes: Notes, path: str) -> list[Partition]:
+def read_table(source: ByteSource, notes: Notes, path: str) -> list[Partition]:
     """Return the partitions of a drive in the order of their numbers; none without a table.
 
     A table that is only partly right gives the partitions that are; ``notes`` says the rest.
@@ -44,7 +44,7 @@ def read_table(source: Source, notes: Notes, path: str) -> list[Partition]:
     return _read_mbr(source, notes, path)
 
 
-def _read_gpt(source: Source, sector: int, notes: Notes, path: str) -> list[Partition]:
+def _read_gpt(source: ByteSource, sector: int, notes: Notes, path: str) -> list[Partition]:
     primary = source.read(sector, sector)
     if not primary.startswith(_GPT_MAGIC) and not _has_protective_entry(source):
         return []
@@ -63,14 +63,14 @@ def _read_gpt(source: Source, sector: int, notes: Notes, path: str) -> list[Part
     return found
 
 
-def _has_protective_entry(source: Source) -> bool:
+def _has_protective_entry(source: ByteSource) -> bool:
     sector = source.read(0, 512)
     return sector[510:512] == _MBR_MAGIC and any(
         sector[_MBR_ENTRIES + 16 * index + 4] == _PROTECTIVE for index in range(4)
     )
 
 
-def _gpt_partitions(source: Source, header: bytes, sector: int) -> list[Partition]:
+def _gpt_partitions(source: ByteSource, header: bytes, sector: int) -> list[Partition]:
     if len(header) < _GPT_HEADER.size or not header.startswith(_GPT_MAGIC):
         raise UnreadableError("there is no header")
     (_, _, header_size, crc, _, _, _, _, _, _, table, count, entry_size, table_crc) = (
@@ -93,7 +93,7 @@ def _gpt_partitions(source: Source, header: bytes, sector: int) -> list[Partitio
     return found[:MAX_VOLUMES]
 
 
-def _read_mbr(source: Source, notes: Notes, path: str) -> list[Partition]:
+def _read_mbr(source: ByteSource, notes: Notes, path: str) -> list[Partition]:
     """Read an MBR in the unit of sectors in which more of its partitions hold something."""
     sector = source.read(0, 512)
     if not _is_mbr(sector):
@@ -133,7 +133,7 @@ def _mbr_entries(sector: bytes) -> list[tuple[int, int, int]]:
 
 
 def _mbr_partitions(
-    source: Source, sector: bytes, size: int, notes: Notes, path: str
+    source: ByteSource, sector: bytes, size: int, notes: Notes, path: str
 ) -> list[Partition]:
     found = []
     for index, (kind, first, count) in enumerate(_mbr_entries(sector)):
@@ -147,7 +147,7 @@ def _mbr_partitions(
 
 
 def _logical_partitions(
-    source: Source, start: int, size: int, notes: Notes, path: str
+    source: ByteSource, start: int, size: int, notes: Notes, path: str
 ) -> list[Partition]:
     """Follow the chain of an extended partition, in which each link names the next."""
     found: list[Partition] = []

@@ -3,7 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
-from api.inspector.tree import Kind, Tree
+from api.inspector.tree import EntryKind, Tree
 
 RED_HAT = "Red Hat"
 MAX_SHOWN = 4096
@@ -40,7 +40,7 @@ def release_files(tree: Tree) -> dict[str, Any]:
     unreadable = []
     for name in tree.list("/etc"):
         path = f"/etc/{name}"
-        if not name.endswith("-release") or tree.kind(path) is not Kind.FILE:
+        if not name.endswith("-release") or tree.kind(path) is not EntryKind.FILE:
             continue
         data = tree.read(path)
         if data is None:

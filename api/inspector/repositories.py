@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.inspector.limits import MAX_CONFIGURATION
-from api.inspector.tree import Kind, Tree
+from api.inspector.tree import EntryKind, Tree
 
 CONFIGURATIONS = ("/etc/dnf/dnf.conf", "/etc/yum.conf")
 FOLDER = "/etc/yum.repos.d"
@@ -66,7 +66,7 @@ def _enabled(tree: Tree, path: str, unreadable: list[str]) -> Iterator[tuple[str
 
 def _read(tree: Tree, path: str, unreadable: list[str]) -> configparser.RawConfigParser | None:
     """Read a file; None if there is none, or nothing of it is understood."""
-    if tree.kind(path) is not Kind.FILE:
+    if tree.kind(path) is not EntryKind.FILE:
         return None
     data = tree.read(path, MAX_CONFIGURATION)
     if data is None:

@@ -10,7 +10,7 @@ from api.inspector.errors import UnreadableError
 from api.inspector.limits import KIB
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes in a row. ``block_size`` is how many of them are best read at once."""
 
     size: int
@@ -51,7 +51,7 @@ class FileSource:
         os.close(self._file)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``Source``."""
+        """Return these bytes; see ``ByteSource``."""
         wanted = max(0, min(size, self.size - offset))
         try:
             data = os.pread(self._file, wanted, offset)
@@ -68,14 +68,14 @@ class FileSource:
 class Slice:
     """A part of another source: a partition. It may claim more than there is."""
 
-    def __init__(self, source: Source, offset: int, size: int) -> None:
+    def __init__(self, source: ByteSource, offset: int, size: int) -> None:
         self._source = source
         self._offset = offset
         self.size = size
         self.block_size = source.block_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``Source``."""
+        """Return these bytes; see ``ByteSource``."""
         wanted = min(size, self.size - offset)
         return self._source.read(self._offset + offset, wanted) if wanted > 0 else b""
 
@@ -83,7 +83,7 @@ class Slice:
 class Cached:
     """Keeps the blocks of a source that were read last."""
 
-    def __init__(self, source: Source, *, blocks: int) -> None:
+    def __init__(self, source: ByteSource, *, blocks: int) -> None:
         self._source = source
         self._blocks = blocks
         self._cache: OrderedDict[int, bytes] = OrderedDict()
@@ -91,7 +91,7 @@ class Cached:
         self.block_size = source.block_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``Source``."""
+        """Return these bytes; see ``ByteSource``."""
         end = min(offset + size, self.size)
         if end <= offset:
             return b""
@@ -137,7 +137,7 @@ class Cached:
 class File:
     """A source with the methods that libraries want of a file."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._offset = 0
 
@@ -167,7 +167,7 @@ class File:
         return self._source.size
 
 
-def read_exactly(source: Source, offset: int, size: int) -> bytes:
+def read_exactly(source: ByteSource, offset: int, size: int) -> bytes:
     """Return so many bytes, no fewer. Raises UnreadableError where the source ends before."""
     data = source.read(offset, size)
     if len(data) < size:

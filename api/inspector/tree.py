@@ -10,7 +10,7 @@ from api.inspector.limits import MAX_ENTRIES, MAX_FILE, MAX_LINKS, MAX_STEPS, MI
 Parts = tuple[str, ...]
 
 
-class Kind(enum.Enum):
+class EntryKind(enum.Enum):
     """What a path names."""
 
     FILE = "file"
@@ -19,10 +19,10 @@ class Kind(enum.Enum):
     OTHER = "other"
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """What a file system knows of a path, links not followed."""
 
-    kind: Kind
+    kind: EntryKind
     size: int
 
 
@@ -32,7 +32,7 @@ class FileSystem(Protocol):
     name: str
     has_dirty_journal: bool
 
-    def find(self, parts: Parts) -> Entry | None:
+    def find(self, parts: Parts) -> TreeEntry | None:
         """Return what a path names, none of whose parents is a link; None if nothing."""
 
     def names(self, parts: Parts, notes: Notes) -> list[str]:
@@ -56,7 +56,7 @@ class OpenFile:
         self.size = size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return these bytes; see ``sources.Source``."""
+        """Return these bytes; see ``sources.ByteSource``."""
         wanted = min(size, self.size - offset)
         return self._file_system.read(self._parts, offset, wanted) if wanted > 0 else b""
 
@@ -73,14 +73,14 @@ class Tree:
         """Return the tree whose root is a directory of this one."""
         return Tree(self.file_system, self.notes, self._root + root)
 
-    def resolve(self, path: str) -> tuple[Parts, Entry] | None:
+    def resolve(self, path: str) -> tuple[Parts, TreeEntry] | None:
         """Return the real path of what a path names; None if that does not exist.
 
         Raises UnreadableError, also for links that never end.
         """
         waiting = _split(path)[::-1]
         done: list[str] = []
-        entry = Entry(Kind.DIRECTORY, 0)
+        entry = TreeEntry(EntryKind.DIRECTORY, 0)
         links = 0
         for _ in range(MAX_STEPS):
             if not waiting:
@@ -89,14 +89,14 @@ class Tree:
             if part == "..":
                 # Above the root there is the root.
                 done = done[:-1]
-                entry = Entry(Kind.DIRECTORY, 0)
+                entry = TreeEntry(EntryKind.DIRECTORY, 0)
                 continue
-            if entry.kind is not Kind.DIRECTORY:
+            if entry.kind is not EntryKind.DIRECTORY:
                 return None
             found = self.file_system.find((*self._root, *done, part))
             if found is None:
                 return None
-            if found.kind is Kind.LINK:
+            if found.kind is EntryKind.LINK:
                 links += 1
                 if links > MAX_LINKS:
                     raise UnreadableError(f"more than {MAX_LINKS} symbolic links")
@@ -109,7 +109,7 @@ class Tree:
             entry = found
         raise UnreadableError("its path has too many parts")
 
-    def kind(self, path: str) -> Kind | None:
+    def kind(self, path: str) -> EntryKind | None:
         """Return what a path names; None for nothing, or if that cannot be told."""
         try:
             found = self.resolve(path)
@@ -121,7 +121,7 @@ class Tree:
     def open(self, path: str) -> OpenFile | None:
         """Open a regular file; None if there is none. Raises UnreadableError."""
         found = self.resolve(path)
-        if found is None or found[1].kind is not Kind.FILE:
+        if found is None or found[1].kind is not EntryKind.FILE:
             return None
         return OpenFile(self.file_system, self._root + found[0], found[1].size)
 
@@ -145,7 +145,7 @@ class Tree:
         """Return the names in a directory, sorted; none if it cannot be read or does not exist."""
         try:
             found = self.resolve(path)
-            if found is None or found[1].kind is not Kind.DIRECTORY:
+            if found is None or found[1].kind is not EntryKind.DIRECTORY:
                 return []
             names = self.file_system.names(self._root + found[0], self.notes)
         except (UnreadableError, LimitError) as error:

@@ -7,7 +7,7 @@ import pyfsxfs
 
 from api.inspector.errors import UnreadableError
 from api.inspector.libyal import LibyalFileSystem
-from api.inspector.sources import Source, read_exactly
+from api.inspector.sources import ByteSource, read_exactly
 
 _BLOCK = 512
 """Bytes of a block of the log."""
@@ -19,7 +19,7 @@ _MAX_RECORD_BLOCKS = 520 + 8
 _MAX_LOG_BLOCKS = 2**24
 
 
-def open_xfs(source: Source) -> LibyalFileSystem:
+def open_xfs(source: ByteSource) -> LibyalFileSystem:
     """Open an XFS. Raises UnreadableError."""
     return LibyalFileSystem(
         pyfsxfs.volume(), source, name="xfs", has_dirty_journal=has_dirty_log(source)
@@ -27,7 +27,7 @@ def open_xfs(source: Source) -> LibyalFileSystem:
 
 
 class _Log(NamedTuple):
-    source: Source
+    source: ByteSource
     offset: int
     blocks: int
 
@@ -40,7 +40,7 @@ class _Log(NamedTuple):
         return int(cycle if magic == _RECORD_MAGIC else magic)
 
 
-def has_dirty_log(source: Source) -> bool:
+def has_dirty_log(source: ByteSource) -> bool:
     """Return whether an XFS was not unmounted: its log does not end with the record that says so.
 
     False if that cannot be told.
@@ -52,7 +52,7 @@ def has_dirty_log(source: Source) -> bool:
         return False
 
 
-def _find_log(source: Source) -> _Log | None:
+def _find_log(source: ByteSource) -> _Log | None:
     superblock = read_exactly(source, 0, _BLOCK)
     (block_size,) = struct.unpack_from(">I", superblock, 4)
     (start,) = struct.unpack_from(">Q", superblock, 48)

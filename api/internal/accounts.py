@@ -24,7 +24,7 @@ from api.accounts.states import API, OPERATOR
 from api.accounts.users import UnusableIdError, UserConflictError, get_or_create_user
 from api.clouds.aws.arn import InvalidArnError, parse_arn
 from api.internal.access import caller_of
-from api.internal.browse import Resource, browse
+from api.internal.browse import BrowsableResource, browse
 from api.internal.parsing import BIGINT_END
 from api.internal.resources import CLOUD_ACCOUNTS
 from api.models import CloudAccount, CloudType
@@ -35,7 +35,7 @@ from api.public.shapes import serializer_of
 from api.sources.messages import TENANT_ID_LENGTH
 from util.tasks import enqueue
 
-ACCOUNTS = Resource(
+ACCOUNTS = BrowsableResource(
     name="accounts", model="Account", rows=CloudAccount.objects.all, fields={}, filters={}
 )
 
@@ -150,7 +150,7 @@ class CreateUserAuthentication(InternalOptionalAuthentication):
     tenant_required = True
 
 
-class AccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerializer)):  # type: ignore[misc]
+class InternalAccountsView(mixins.UpdateModelMixin, browse(ACCOUNTS, AccountUpdateSerializer)):  # type: ignore[misc]
     """Browse `accounts`; make, change and delete them."""
 
     def get_authenticators(self) -> list[Any]:

@@ -3,11 +3,11 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.internal.customers import USER_ID, CustomerView
+from api.internal.customers import USER_ID, InternalCustomerView
 from api.public import billing, billing_components, schema, tags
 
 
-class BillingFindingsView(CustomerView, billing.BillingFindingsView):
+class InternalBillingFindingsView(InternalCustomerView, billing.BillingFindingsView):
     """What is wrong in how the RHEL of a customer is paid."""
 
     renderer_classes = billing.BillingFindingsView.renderer_classes

@@ -1,10 +1,10 @@
 """The machinery of the internal API's read routes: a resource is declared, not programmed.
 
-A ``Resource`` says where the rows come from, what is shown of each and how they can be filtered;
-from that follow serializer, query parameters, list and detail route and the names in the OpenAPI
-document (spec 02 §5). Lists take two statements however long they are: one reads the page, the
-other counts if there may be more rows. Rows with a large column are measured first, and read a few
-at a time if they need to be.
+A ``BrowsableResource`` says where the rows come from, what is shown of each and how they can be
+filtered; from that follow serializer, query parameters, list and detail route and the names in the
+OpenAPI document (spec 02 §5). Lists take two statements however long they are: one reads the page,
+the other counts if there may be more rows. Rows with a large column are measured first, and read a
+few at a time if they need to be.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from api.internal.filters import Filters, filter_set, only
 from api.internal.schema import ResourceSchema
 from api.internal.streaming import stream_page
 from api.internal.views import InternalView
-from api.public.listings import SHALLOW, Page
+from api.public.listings import SHALLOW, ListedPage
 from api.public.pagination import ListingPagination
 from util.batches import PIECE, batched_by_size
 
@@ -36,7 +36,7 @@ Ids: TypeAlias = Sequence[Any] | QuerySet
 
 
 @dataclass(frozen=True)
-class Resource:
+class BrowsableResource:
     """One resource of the internal API.
 
     ``name`` is its route, ``model`` its name in the OpenAPI document. The root names only what the
@@ -106,7 +106,7 @@ class RowsChanged(Exception):
     """Rows of a large page disappeared after they were found and before they were read."""
 
 
-class Listing:
+class FilteredRows:
     """Filtered rows, to be counted and read page by page.
 
     The ids of a page deep in the list are found by a narrow subquery, so that columns, joins and
@@ -114,23 +114,25 @@ class Listing:
     before it. Rows are Django's objects, or named tuples where nothing but columns is shown.
     """
 
-    def __init__(self, resource: Resource, rows: QuerySet, matching: QuerySet) -> None:
+    def __init__(self, resource: BrowsableResource, rows: QuerySet, matching: QuerySet) -> None:
         self.resource = resource
         self.rows = rows
         self.matching = matching
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read a page, of large rows only when they are used; count if there may be more."""
         matching = self.matching.order_by(*self.resource.order)
         if self.resource.large is None and stop <= SHALLOW:
             rows = list(self._narrowed(matching)[start:stop])
-            return Page(self._total(start, stop, len(rows)), rows)
+            return ListedPage(self._total(start, stop, len(rows)), rows)
         batches = self._divide(matching.values("pk")[start:stop])
         if len(batches) > 1:
             found = sum(map(len, batches))
-            return Page(self._total(start, stop, found), self.read_all(batches), is_large=True)
+            return ListedPage(
+                self._total(start, stop, found), self.read_all(batches), is_large=True
+            )
         rows = [row for ids in batches for row in self.read(ids)]
-        return Page(self._total(start, stop, len(rows)), rows)
+        return ListedPage(self._total(start, stop, len(rows)), rows)
 
     def _total(self, start: int, stop: int, found: int) -> int:
         """Return how many rows match, which a page tells that is neither full nor beyond all."""
@@ -177,7 +179,7 @@ class Listing:
 class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSet):
     """List and detail of one resource."""
 
-    resource: Resource
+    resource: BrowsableResource
     pagination_class = ListingPagination
     filterset_class: type[FilterSet]
     schema = ResourceSchema()
@@ -199,7 +201,7 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
     ) -> HttpResponseBase:
         """Return a page of the rows, oldest first."""
         rows = self.get_queryset()
-        listing = Listing(self.resource, rows, self.filter_queryset(rows))
+        listing = FilteredRows(self.resource, rows, self.filter_queryset(rows))
         page: Any = self.paginate_queryset(listing)  # type: ignore[arg-type] # read by pages
         if page.is_large:
             envelope = self.get_paginated_response(None).data
@@ -209,7 +211,7 @@ class BrowseView(InternalView, ListModelMixin, RetrieveModelMixin, GenericViewSe
 
 
 def browse(
-    resource: Resource, serializer: type[serializers.BaseSerializer] | None = None
+    resource: BrowsableResource, serializer: type[serializers.BaseSerializer] | None = None
 ) -> type[BrowseView]:
     """Make the view class of a resource; those that can be written to inherit from it.
 

@@ -4,7 +4,7 @@ from django.db.models import F, QuerySet
 from rest_framework import serializers
 
 from api.internal import fields, filters
-from api.internal.browse import Resource
+from api.internal.browse import BrowsableResource
 from api.models import CloudType, CoverageDay
 
 
@@ -14,7 +14,7 @@ def _days() -> QuerySet:
     )
 
 
-COVERAGE = Resource(
+COVERAGE = BrowsableResource(
     name="coverage",
     model="CoverageDay",
     rows=_days,

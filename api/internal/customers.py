@@ -19,7 +19,7 @@ REQUIRED = "This parameter is required."
 USER_ID = OpenApiParameter("user_id", int, description="The customer.", required=True)
 
 
-class CustomerView(InternalView):
+class InternalCustomerView(InternalView):
     """A view of a customer's own data, for the customer whom the caller names."""
 
     def customer(self, request: Request) -> User:

@@ -122,7 +122,7 @@ DEPENDENCIES: Mapping[str, Check] = {
 
 
 @dataclass
-class Outcome:
+class CheckOutcome:
     """How one check ended."""
 
     error: Exception | None = None
@@ -137,12 +137,12 @@ class Outcome:
         return "working" if self.error is None else f"failed: {type(self.error).__name__}"
 
 
-def run_checks(checks: Mapping[str, Check]) -> dict[str, Outcome]:
+def run_checks(checks: Mapping[str, Check]) -> dict[str, CheckOutcome]:
     """Run checks side by side and give their outcomes after ``TIMEOUT`` seconds at the latest.
 
     A check that hangs is left to end by itself; its thread does not keep the process alive.
     """
-    outcomes = {name: Outcome() for name in checks}
+    outcomes = {name: CheckOutcome() for name in checks}
     threads = [
         threading.Thread(target=_run, args=(check, outcomes[name]), daemon=True)
         for name, check in checks.items()
@@ -155,7 +155,7 @@ def run_checks(checks: Mapping[str, Check]) -> dict[str, Outcome]:
     return outcomes
 
 
-def _run(check: Check, outcome: Outcome) -> None:
+def _run(check: Check, outcome: CheckOutcome) -> None:
     started = time.perf_counter()
     try:
         check()
@@ -165,7 +165,7 @@ def _run(check: Check, outcome: Outcome) -> None:
     outcome.finished = True
 
 
-def ask_database() -> Outcome:
+def ask_database() -> CheckOutcome:
     """Run the one check that decides whether this process is given requests; log a failure."""
     outcome = run_checks({"database": check_database})["database"]
     if outcome.error is not None and not isinstance(outcome.error, DatabaseError):

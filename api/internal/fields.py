@@ -14,7 +14,7 @@ from api.models import CloudType
 from api.public.timestamps import render_instant
 
 
-class Kind(enum.IntEnum):
+class RecordKind(enum.IntEnum):
     """Which sort of record an ``object_id`` names; the tens digit of its ``content_type``."""
 
     ACCOUNT = 1
@@ -26,7 +26,7 @@ class Kind(enum.IntEnum):
 _CLOUD_NUMBERS = {CloudType.AWS: 1, CloudType.AZURE: 2}
 
 
-def content_type_number(kind: Kind, cloud_type: str) -> int:
+def content_type_number(kind: RecordKind, cloud_type: str) -> int:
     """Return the constant that stands for one kind of record of one cloud (spec 02 §5.2)."""
     return kind * 10 + _CLOUD_NUMBERS[CloudType(cloud_type)]
 
@@ -34,7 +34,7 @@ def content_type_number(kind: Kind, cloud_type: str) -> int:
 class ContentTypeField(serializers.IntegerField):
     """The constant for the row's kind and cloud."""
 
-    def __init__(self, kind: Kind, source: str = "cloud_type") -> None:
+    def __init__(self, kind: RecordKind, source: str = "cloud_type") -> None:
         super().__init__(source=source, read_only=True)
         self.kind = kind
 
@@ -43,7 +43,7 @@ class ContentTypeField(serializers.IntegerField):
         return content_type_number(self.kind, value)
 
 
-def pointer(kind: Kind, *, cloud_type: str = "cloud_type") -> dict[str, serializers.Field]:
+def pointer(kind: RecordKind, *, cloud_type: str = "cloud_type") -> dict[str, serializers.Field]:
     """Make the members that lead to the cloud's own record, which shares the row's id.
 
     ``cloud_type`` is the attribute that names the row's cloud.

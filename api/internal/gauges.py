@@ -380,7 +380,7 @@ def _hanging_stores() -> set[type[Exception]]:
 
 
 @dataclass
-class Source:
+class GaugeSource:
     """Gauges that are looked up together, in one of our stores, and kept for some seconds."""
 
     collect: Callable[[], Iterable[Metric]]
@@ -402,26 +402,26 @@ class SystemCollector(Collector):
 
     def __init__(self) -> None:
         self.sources = [
-            Source(sqs_queues, RedisError),
-            Source(celery_queues, RedisError),
-            Source(periodic_tasks, DatabaseError, keep=15),
-            Source(tables, DatabaseError, keep=60),
-            Source(ingest_lag, DatabaseError, keep=30),
-            Source(aws_looks, DatabaseError, keep=300),
-            Source(running_instances, DatabaseError, keep=60),
-            Source(azure_polls, DatabaseError, keep=60),
-            Source(azure_secret, ValueError),
-            Source(overdue_scans, DatabaseError, keep=300),
-            Source(covered_accounts, DatabaseError, keep=300),
-            Source(last_ingests, RedisError),
-            Source(stale_usage, DatabaseError, keep=15),
-            Source(inbox_messages, DatabaseError, keep=15),
-            Source(usage_outbox, DatabaseError, keep=5),
-            Source(read_replica, DatabaseError),
-            Source(inspections, DatabaseError, keep=15),
-            Source(problems, DatabaseError, keep=60),
-            Source(set_aside_tasks, DatabaseError, keep=15),
-            Source(billing_findings, DatabaseError, keep=60),
+            GaugeSource(sqs_queues, RedisError),
+            GaugeSource(celery_queues, RedisError),
+            GaugeSource(periodic_tasks, DatabaseError, keep=15),
+            GaugeSource(tables, DatabaseError, keep=60),
+            GaugeSource(ingest_lag, DatabaseError, keep=30),
+            GaugeSource(aws_looks, DatabaseError, keep=300),
+            GaugeSource(running_instances, DatabaseError, keep=60),
+            GaugeSource(azure_polls, DatabaseError, keep=60),
+            GaugeSource(azure_secret, ValueError),
+            GaugeSource(overdue_scans, DatabaseError, keep=300),
+            GaugeSource(covered_accounts, DatabaseError, keep=300),
+            GaugeSource(last_ingests, RedisError),
+            GaugeSource(stale_usage, DatabaseError, keep=15),
+            GaugeSource(inbox_messages, DatabaseError, keep=15),
+            GaugeSource(usage_outbox, DatabaseError, keep=5),
+            GaugeSource(read_replica, DatabaseError),
+            GaugeSource(inspections, DatabaseError, keep=15),
+            GaugeSource(problems, DatabaseError, keep=60),
+            GaugeSource(set_aside_tasks, DatabaseError, keep=15),
+            GaugeSource(billing_findings, DatabaseError, keep=60),
         ]
 
     def describe(self) -> list[Metric]:

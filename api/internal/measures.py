@@ -3,11 +3,11 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.internal.customers import USER_ID, CustomerView
+from api.internal.customers import USER_ID, InternalCustomerView
 from api.public import measures, measures_components, schema, tags
 
 
-class UsageView(CustomerView, measures.UsageView):
+class InternalUsageView(InternalCustomerView, measures.UsageView):
     """How long RHEL was on for any customer, by hour, day or month."""
 
     renderer_classes = measures.UsageView.renderer_classes

@@ -35,7 +35,7 @@ def document_to_keep() -> dict[str, Any]:
     return schema.with_title(document(), TITLE_KEPT)
 
 
-class OpenAPIView(InternalView):
+class InternalOpenAPIView(InternalView):
     """The OpenAPI document."""
 
     authentication_classes = []

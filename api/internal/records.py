@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from api import set_aside
 from api.internal import fields, filters
-from api.internal.browse import Resource
+from api.internal.browse import BrowsableResource
 from api.models import (
     AccountState,
     Cause,
@@ -97,9 +97,9 @@ def _numbered_account() -> dict[str, Filter]:
     }
 
 
-def _records(name: str, model: type[Model], **declared: Any) -> Resource:
+def _records(name: str, model: type[Model], **declared: Any) -> BrowsableResource:
     """Declare all rows of a model, which the root does not name; few have both timestamps."""
-    return Resource(
+    return BrowsableResource(
         name=name,
         model=model.__name__,
         rows=model._default_manager.all,
@@ -147,7 +147,7 @@ INBOX_MESSAGES = _records(
 
 OUTBOX_STATES = [(state, state) for state in set_aside.OUTBOX_STATES]
 
-OUTBOX_ENTRIES = Resource(
+OUTBOX_ENTRIES = BrowsableResource(
     name="outboxentries",
     model="OutboxEntry",
     rows=set_aside.outbox_entries,

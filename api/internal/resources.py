@@ -12,8 +12,8 @@ from rest_framework import serializers
 from rest_framework.serializers import Field
 
 from api.internal import fields, filters
-from api.internal.browse import Resource
-from api.internal.fields import Kind
+from api.internal.browse import BrowsableResource
+from api.internal.fields import RecordKind
 from api.models import (
     AuditEntry,
     CloudAccount,
@@ -76,7 +76,7 @@ class RunningSinceFilter(filters.MomentFilter):
         return qs.filter(Exists(open_run))
 
 
-USERS = Resource(
+USERS = BrowsableResource(
     name="users",
     model="User",
     rows=_users,
@@ -91,7 +91,7 @@ USERS = Resource(
     },
 )
 
-PERIODIC_TASKS = Resource(
+PERIODIC_TASKS = BrowsableResource(
     name="periodictasks",
     model="PeriodicTask",
     rows=lambda: _all(PeriodicTask),
@@ -99,7 +99,7 @@ PERIODIC_TASKS = Resource(
     fields={},
 )
 
-USER_TASK_LOCKS = Resource(
+USER_TASK_LOCKS = BrowsableResource(
     name="usertasklocks",
     model="UserTaskLock",
     rows=lambda: _all(UserTaskLock),
@@ -111,7 +111,7 @@ USER_TASK_LOCKS = Resource(
     },
 )
 
-CLOUD_ACCOUNTS = Resource(
+CLOUD_ACCOUNTS = BrowsableResource(
     name="cloudaccounts",
     model="CloudAccount",
     rows=_accounts,
@@ -124,7 +124,7 @@ CLOUD_ACCOUNTS = Resource(
         "platform_application_id": fields.integer(),
         "platform_source_id": fields.integer(),
         "platform_application_is_paused": fields.boolean(),
-        **fields.pointer(Kind.ACCOUNT),
+        **fields.pointer(RecordKind.ACCOUNT),
     },
     filters={
         "is_enabled": filters.boolean("is_enabled"),
@@ -140,14 +140,14 @@ CLOUD_ACCOUNTS = Resource(
     },
 )
 
-INSTANCES = Resource(
+INSTANCES = BrowsableResource(
     name="instances",
     model="Instance",
     rows=_instances,
     fields={
         "cloud_account": fields.reference("cloud_account"),
         "machine_image": fields.reference("machine_image", allow_null=True),
-        **fields.pointer(Kind.INSTANCE),
+        **fields.pointer(RecordKind.INSTANCE),
     },
     filters={
         "cloud_account": filters.reference("cloud_account", _accounts),
@@ -161,7 +161,7 @@ INSTANCES = Resource(
     },
 )
 
-INSTANCE_EVENTS = Resource(
+INSTANCE_EVENTS = BrowsableResource(
     name="instanceevents",
     model="InstanceEvent",
     rows=_instance_events,
@@ -169,7 +169,7 @@ INSTANCE_EVENTS = Resource(
         "instance": fields.reference("instance"),
         "event_type": fields.choice(InstanceEvent.Type.choices),
         "occurred_at": fields.moment(),
-        **fields.pointer(Kind.EVENT),
+        **fields.pointer(RecordKind.EVENT),
     },
     filters={
         "event_type": filters.choice("event_type", InstanceEvent.Type.choices),
@@ -182,7 +182,7 @@ INSTANCE_EVENTS = Resource(
     },
 )
 
-MACHINE_IMAGES = Resource(
+MACHINE_IMAGES = BrowsableResource(
     name="machineimages",
     model="MachineImage",
     rows=_images,
@@ -195,7 +195,7 @@ MACHINE_IMAGES = Resource(
         "openshift_detected": fields.boolean(),
         "name": fields.text(allow_null=True),
         "architecture": fields.text(allow_null=True),
-        **fields.pointer(Kind.IMAGE),
+        **fields.pointer(RecordKind.IMAGE),
     },
     filters={
         "architecture": filters.text("architecture"),
@@ -207,7 +207,7 @@ MACHINE_IMAGES = Resource(
     },
 )
 
-RUNS = Resource(
+RUNS = BrowsableResource(
     name="runs",
     model="Run",
     rows=lambda: _all(Run),
@@ -233,7 +233,7 @@ RUNS = Resource(
     },
 )
 
-INSPECTION_STARTS = Resource(
+INSPECTION_STARTS = BrowsableResource(
     name="machineimageinspectionstarts",
     model="MachineImageInspectionStart",
     rows=lambda: _all(InspectionAttempt),
@@ -241,7 +241,7 @@ INSPECTION_STARTS = Resource(
     filters={"machineimage": filters.reference("machine_image", _images), **filters.times()},
 )
 
-INSTANCE_DEFINITIONS = Resource(
+INSTANCE_DEFINITIONS = BrowsableResource(
     name="instancedefinitions",
     model="InstanceDefinition",
     rows=lambda: _all(InstanceDefinition),
@@ -261,7 +261,7 @@ INSTANCE_DEFINITIONS = Resource(
     },
 )
 
-AWS_CLOUD_ACCOUNTS = Resource(
+AWS_CLOUD_ACCOUNTS = BrowsableResource(
     name="awscloudaccounts",
     model="AwsCloudAccount",
     rows=lambda: _of_cloud(CloudAccount, CloudType.AWS),
@@ -274,7 +274,7 @@ AWS_CLOUD_ACCOUNTS = Resource(
     },
 )
 
-AWS_INSTANCES = Resource(
+AWS_INSTANCES = BrowsableResource(
     name="awsinstances",
     model="AwsInstance",
     rows=lambda: _of_cloud(Instance, CloudType.AWS),
@@ -311,7 +311,7 @@ def _ami_filters() -> dict:
     }
 
 
-AWS_MACHINE_IMAGES = Resource(
+AWS_MACHINE_IMAGES = BrowsableResource(
     name="awsmachineimages",
     model="AwsMachineImage",
     rows=lambda: _of_cloud(MachineImage, CloudType.AWS),
@@ -324,7 +324,7 @@ AWS_MACHINE_IMAGES = Resource(
     filters=_ami_filters(),
 )
 
-AWS_MACHINE_IMAGE_COPIES = Resource(
+AWS_MACHINE_IMAGE_COPIES = BrowsableResource(
     name="awsmachineimagecopies",
     model="AwsMachineImageCopy",
     rows=lambda: _of_cloud(MachineImage, CloudType.AWS).filter(reference_image__isnull=False),
@@ -338,7 +338,7 @@ AWS_MACHINE_IMAGE_COPIES = Resource(
     },
 )
 
-AWS_INSTANCE_EVENTS = Resource(
+AWS_INSTANCE_EVENTS = BrowsableResource(
     name="awsinstanceevents",
     model="AwsInstanceEvent",
     rows=lambda: _events_of_cloud(CloudType.AWS),
@@ -353,7 +353,7 @@ AWS_INSTANCE_EVENTS = Resource(
     },
 )
 
-AZURE_CLOUD_ACCOUNTS = Resource(
+AZURE_CLOUD_ACCOUNTS = BrowsableResource(
     name="azurecloudaccounts",
     model="AzureCloudAccount",
     rows=lambda: _of_cloud(CloudAccount, CloudType.AZURE),
@@ -365,7 +365,7 @@ AZURE_CLOUD_ACCOUNTS = Resource(
     },
 )
 
-AZURE_INSTANCES = Resource(
+AZURE_INSTANCES = BrowsableResource(
     name="azureinstances",
     model="AzureInstance",
     rows=lambda: _of_cloud(Instance, CloudType.AZURE),
@@ -377,7 +377,7 @@ AZURE_INSTANCES = Resource(
     },
 )
 
-AZURE_MACHINE_IMAGES = Resource(
+AZURE_MACHINE_IMAGES = BrowsableResource(
     name="azuremachineimages",
     model="AzureMachineImage",
     rows=lambda: _of_cloud(MachineImage, CloudType.AZURE),
@@ -396,7 +396,7 @@ AZURE_MACHINE_IMAGES = Resource(
     },
 )
 
-AZURE_INSTANCE_EVENTS = Resource(
+AZURE_INSTANCE_EVENTS = BrowsableResource(
     name="azureinstanceevents",
     model="AzureInstanceEvent",
     rows=lambda: _events_of_cloud(CloudType.AZURE),
@@ -404,7 +404,7 @@ AZURE_INSTANCE_EVENTS = Resource(
     filters={"instance_type": filters.text("instance_type"), **filters.times()},
 )
 
-SET_ASIDE_TASKS = Resource(
+SET_ASIDE_TASKS = BrowsableResource(
     name="setasidetasks",
     model="SetAsideTask",
     rows=lambda: _all(SetAsideTask).defer("message"),
@@ -426,7 +426,7 @@ SET_ASIDE_TASKS = Resource(
 )
 """Decision 43. Messages themselves may hold what is not for everybody's eyes."""
 
-AUDIT_ENTRIES = Resource(
+AUDIT_ENTRIES = BrowsableResource(
     name="auditentries",
     model="AuditEntry",
     rows=lambda: _all(AuditEntry),

@@ -7,16 +7,16 @@ from django.urls import URLPattern, path
 from rest_framework.routers import APIRootView, DefaultRouter
 
 from api.internal import records, resources
-from api.internal.accounts import AccountsView, CloudAccountsView
-from api.internal.billing import BillingFindingsView
+from api.internal.accounts import CloudAccountsView, InternalAccountsView
+from api.internal.billing import InternalBillingFindingsView
 from api.internal.browse import BrowseView, browse
 from api.internal.concurrent import ConcurrentView
 from api.internal.coverage import COVERAGE
 from api.internal.exports import ExportJobView, ExportsView
 from api.internal.images import MachineImagesView
-from api.internal.measures import UsageView
+from api.internal.measures import InternalUsageView
 from api.internal.synthetic import SyntheticDataRequestsView
-from api.internal.trust import ExplainView, RecordView
+from api.internal.trust import InternalExplainView, RecordView
 from api.internal.usage import ConcurrentUsagesView
 from api.internal.users import PeriodicTasksView, UsersView, UserTaskLocksView
 from api.internal.views import InternalView
@@ -24,7 +24,7 @@ from api.internal.views import InternalView
 CONCURRENT = "concurrent"
 
 WRITABLE: tuple[type[BrowseView], ...] = (
-    AccountsView,
+    InternalAccountsView,
     UsersView,
     PeriodicTasksView,
     UserTaskLocksView,
@@ -34,7 +34,7 @@ WRITABLE: tuple[type[BrowseView], ...] = (
 )
 
 
-class RootView(InternalView, APIRootView):
+class InternalRootView(InternalView, APIRootView):
     """The lists below `api/cloudigrade/v1/`."""
 
     schema = None
@@ -47,7 +47,7 @@ class RootView(InternalView, APIRootView):
 class ResourceRouter(DefaultRouter):
     """List and detail of each resource, with a trailing slash or ``.json``, and a root."""
 
-    APIRootView = RootView
+    APIRootView = InternalRootView
     root_view_name = "internal-root"
 
     def get_api_root_view(self, api_urls: Any = None) -> Any:
@@ -56,7 +56,7 @@ class ResourceRouter(DefaultRouter):
         lists = {
             name: f"{basename}-list" for name, view, basename in registry if view.resource.in_root
         }
-        return RootView.as_view(api_root_dict=lists | {CONCURRENT: _list_name(CONCURRENT)})
+        return InternalRootView.as_view(api_root_dict=lists | {CONCURRENT: _list_name(CONCURRENT)})
 
 
 def _list_name(name: str) -> str:
@@ -77,11 +77,11 @@ def resource_routes(*, synthetic: bool) -> list[URLPattern]:
         path(f"{CONCURRENT}/", ConcurrentView.as_view(), name=_list_name(CONCURRENT)),
         path("exports/", ExportsView.as_view(), name="internal-exports-list"),
         path("exports/<str:pk>/", ExportJobView.as_view(), name="internal-exports-detail"),
-        path("explain/", ExplainView.as_view(), name="internal-explain"),
-        path("usage/", UsageView.as_view(), name="internal-usage"),
+        path("explain/", InternalExplainView.as_view(), name="internal-explain"),
+        path("usage/", InternalUsageView.as_view(), name="internal-usage"),
         path(
             "billing-findings/",
-            BillingFindingsView.as_view(),
+            InternalBillingFindingsView.as_view(),
             name="internal-billing-findings",
         ),
         path(

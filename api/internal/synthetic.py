@@ -8,12 +8,12 @@ from rest_framework import mixins, serializers
 from rest_framework.exceptions import ValidationError
 
 from api.internal import filters
-from api.internal.browse import Resource, browse
+from api.internal.browse import BrowsableResource, browse
 from api.models import SyntheticDataRequest, User
 from api.synthetic import steps
 from api.synthetic.requests import delete_requests, is_ready, synthetic_requests
 
-SYNTHETIC_DATA_REQUESTS = Resource(
+SYNTHETIC_DATA_REQUESTS = BrowsableResource(
     name="syntheticdatarequests",
     model="SyntheticDataRequest",
     rows=synthetic_requests,

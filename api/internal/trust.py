@@ -17,7 +17,7 @@ from api.clouds.aws.cloudtrail.stored_records import (
     RecordMissingError,
     read_record,
 )
-from api.internal.customers import LONGEST_ID, USER_ID, CustomerView
+from api.internal.customers import LONGEST_ID, USER_ID, InternalCustomerView
 from api.internal.views import InternalView
 from api.models import IngestObject, InstanceEvent
 from api.public import components, schema, tags, trust, trust_components
@@ -25,7 +25,7 @@ from api.public import components, schema, tags, trust, trust_components
 logger = logging.getLogger(__name__)
 
 
-class ExplainView(CustomerView, trust.ExplainView):
+class InternalExplainView(InternalCustomerView, trust.ExplainView):
     """Why a day's number of any customer, today's included, is what it is."""
 
     renderer_classes = trust.ExplainView.renderer_classes

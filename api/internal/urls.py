@@ -13,7 +13,7 @@ from api.internal.metering import (
     RecalculateRunsView,
 )
 from api.internal.metrics import metrics_view
-from api.internal.openapi import OpenAPIView
+from api.internal.openapi import InternalOpenAPIView
 from api.internal.redis_raw import RedisRawView
 from api.internal.routes import resource_routes
 from api.internal.sources import (
@@ -70,7 +70,7 @@ open_patterns = [
     path("livez/", health.LivezView.as_view(), name="internal-livez"),
     path("readyz/", health.ReadyzView.as_view(), name="internal-readyz"),
     path("metrics", metrics_view, name="prometheus-django-metrics"),
-    path("openapi.json", OpenAPIView.as_view(), name="internal-openapi"),
+    path("openapi.json", InternalOpenAPIView.as_view(), name="internal-openapi"),
 ]
 """What asks nobody who is calling, whatever the settings."""
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from api.internal import fields, filters
-from api.internal.browse import Resource, browse
+from api.internal.browse import BrowsableResource, browse
 from api.metering.count_text import MEMBERS, MaximumCount
 from api.metering.staleness import is_unavailable
 from api.models import ConcurrentUsage, Run
@@ -50,7 +50,7 @@ def _stored_usage() -> QuerySet:
     return ConcurrentUsage.objects.filter(~is_unavailable())
 
 
-CONCURRENT_USAGES = Resource(
+CONCURRENT_USAGES = BrowsableResource(
     name="concurrentusages",
     model="ConcurrentUsage",
     rows=_stored_usage,

@@ -66,7 +66,7 @@ ORDER BY bucket, g1, g2
 
 
 @dataclass(frozen=True)
-class Days:
+class StoredDays:
     """What is known of days: which are final, and of which the sums are stored and hold."""
 
     final: frozenset[date]
@@ -77,7 +77,7 @@ class DaysChangedError(Exception):
     """Days that were stored are not any more, or hold what cannot be told apart."""
 
 
-def known_days(question: Question) -> Days:
+def known_days(question: Question) -> StoredDays:
     """Return what is known of a question's days; one query.
 
     Days before the customer joined are final without being stored: nothing is counted on them.
@@ -94,13 +94,13 @@ def known_days(question: Question) -> Days:
     )
     found = dict(rows)
     before = each_day(first, min(last, question.joined - _ONE_DAY))
-    return Days(
+    return StoredDays(
         final=frozenset((*found, *before)),
         summed=frozenset(day for day, is_summed in found.items() if is_summed),
     )
 
 
-def number_of_stored_buckets(question: Question, days: Days) -> int:
+def number_of_stored_buckets(question: Question, days: StoredDays) -> int:
     """Return how many buckets, from the first on, can be read from what is stored."""
     if not _has_key(question):
         return 0

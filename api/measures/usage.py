@@ -8,8 +8,8 @@ from api.measures.buckets import Granularity
 from api.measures.question import MOST_GROUPS, Question, TooManyGroupsError
 from api.measures.statement import DAY_BITS, LAST_DAY, parameters, statement
 from api.measures.stored import (
-    Days,
     DaysChangedError,
+    StoredDays,
     days_in,
     known_days,
     number_of_stored_buckets,
@@ -64,7 +64,9 @@ def usage(question: Question, *, limit: int, offset: int) -> tuple[int, list[JSO
     )
 
 
-def _answer(question: Question, days: Days, limit: int, offset: int) -> tuple[int, list[Measures]]:
+def _answer(
+    question: Question, days: StoredDays, limit: int, offset: int
+) -> tuple[int, list[Measures]]:
     """Answer from what is stored as far as that holds, and from the runs from there on."""
     split = number_of_stored_buckets(question, days)
     if not split:

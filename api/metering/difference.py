@@ -9,7 +9,7 @@ from api.metering.days import Days
 from api.metering.timeline import Instant
 
 
-class Facts(NamedTuple):
+class RunFacts(NamedTuple):
     """What a run is, apart from whose it is and when it started."""
 
     end: Instant | None
@@ -36,7 +36,7 @@ class StoredRun(NamedTuple):
 
     id: int
     start: Instant
-    facts: Facts
+    facts: RunFacts
 
 
 class WantedRun(NamedTuple):
@@ -45,7 +45,7 @@ class WantedRun(NamedTuple):
     instance_id: int
     account_id: int
     start: Instant
-    facts: Facts
+    facts: RunFacts
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Difference:
     """
 
     added: list[WantedRun] = field(default_factory=list)
-    changed: list[tuple[int, Facts]] = field(default_factory=list)
-    resized: list[tuple[int, Facts]] = field(default_factory=list)
+    changed: list[tuple[int, RunFacts]] = field(default_factory=list)
+    resized: list[tuple[int, RunFacts]] = field(default_factory=list)
     """Of these only sizes within the run changed, which the internal API does not show."""
     removed: list[int] = field(default_factory=list)
     days_of_added: list[Days] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Difference:
         if run.facts.image_id is not None:
             self.days_of_added.append(days_between(run.start, run.facts.end))
 
-    def _change(self, old: StoredRun, facts: Facts) -> None:
+    def _change(self, old: StoredRun, facts: RunFacts) -> None:
         if facts.sizes != old.facts.sizes:
             self.days_of_resized.append(days_between(old.start, facts.end))
         if facts.shown == old.facts.shown:

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from api.metering.cpus import CpuOptions, cpu_options_of, sizes_within
 from api.metering.definitions import Size, sizes_of
-from api.metering.difference import Difference, Facts, StoredRun, WantedRun
+from api.metering.difference import Difference, RunFacts, StoredRun, WantedRun
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.metrics import RUNS, SECONDS
 from api.metering.power_states import save_latest
@@ -211,7 +211,7 @@ def _events(instance_ids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
 
 def _stored_runs(instance_ids: list[int]) -> dict[int, list[StoredRun]]:
     return {
-        instance_id: [StoredRun(run[1], run[2], Facts(*run[3:])) for run in group]
+        instance_id: [StoredRun(run[1], run[2], RunFacts(*run[3:])) for run in group]
         for instance_id, group in groupby(_fetch(_RUNS, [instance_ids]), itemgetter(0))
     }
 
@@ -226,7 +226,7 @@ def _wanted(
     account_id, image_id, cloud_type = instance
     vcpu, memory = sizes.get((cloud_type, run.instance_type or ""), (None, None))
     cpus, resizes = sizes_within(run, options)
-    facts = Facts(run.end, image_id, run.instance_type, vcpu, memory, cpus, resizes)
+    facts = RunFacts(run.end, image_id, run.instance_type, vcpu, memory, cpus, resizes)
     return WantedRun(instance_id, account_id, run.start, facts)
 
 

@@ -19,7 +19,7 @@ SECOND = 1_000_000
 SECONDS_OF_DAY = 86_400
 
 
-class Cell(NamedTuple):
+class SumKey(NamedTuple):
     """What a run's seconds are stored for; sizes later in the run are JSON, see ``api.models``."""
 
     image_id: int
@@ -36,7 +36,7 @@ class Cells:
         self._numbers: dict[tuple[Any, ...], int] = {}
 
     def number(self, cell: tuple[Any, ...]) -> int:
-        """Return the number of a cell, a tuple shaped like ``Cell``."""
+        """Return the number of a cell, a tuple shaped like ``SumKey``."""
         return self._numbers.setdefault(cell, len(self._numbers))
 
     def images(self) -> set[int]:
@@ -49,9 +49,9 @@ class Cells:
             number: facets[cell[0]] for cell, number in self._numbers.items() if cell[0] in facets
         }
 
-    def all(self) -> list[Cell]:
+    def all(self) -> list[SumKey]:
         """Return the cells in the order of their numbers."""
-        return [Cell(*cell) for cell in self._numbers]
+        return [SumKey(*cell) for cell in self._numbers]
 
 
 def daily_sums(
@@ -76,7 +76,7 @@ def daily_sums(
 class _Sums:
     """For each sort of seconds the steps by which its sum rises and falls from day to day."""
 
-    def __init__(self, counted: Mapping[int, Facets], cells: Sequence[Cell], days: int) -> None:
+    def __init__(self, counted: Mapping[int, Facets], cells: Sequence[SumKey], days: int) -> None:
         self._days = days
         self._counted = counted
         self._cells = cells
@@ -114,7 +114,7 @@ class _Sums:
             entries = [f"{head}{seconds[day]}]" for head, seconds in sums if seconds[day]]
             yield f"[{', '.join(entries)}]"
 
-    def _steps_of(self, facets: Facets, cell: Cell) -> list[int]:
+    def _steps_of(self, facets: Facets, cell: SumKey) -> list[int]:
         """Return the steps of a sort, whose JSON up to the seconds is their key."""
         sort = [cell.account_id, *facets, cell.instance_type, cell.cpus]
         head = json.dumps(sort, ensure_ascii=False)[:-1] + ", "

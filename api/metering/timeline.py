@@ -26,7 +26,7 @@ def moment_of(instant: Instant) -> datetime:
     return _EPOCH + instant * _MICROSECOND
 
 
-class Event(NamedTuple):
+class TimelineEvent(NamedTuple):
     """Something that happened to an instance; types other than the two above switch nothing.
 
     Of events of one instant those of a lower ``rank`` come first: a launch, then what may happen
@@ -81,12 +81,12 @@ def runs_from_events(
 ) -> list[PowerRun]:
     """Return the runs of one instance, oldest first, no two of which start at one instant.
 
-    ``events`` are all events of the instance (tuples shaped like ``Event``) in the order in which
-    they were stored; that order decides between events of one instant and rank. Repeated events,
-    and events that arrived late, make no difference. Each run has the newest instance type known at
-    its start, and the changes of type while it was on, which do not split it. A run without length
-    that another one follows at the same instant is part of that one: it would be counted nowhere
-    but where that one is.
+    ``events`` are all events of the instance (tuples shaped like ``TimelineEvent``) in the order in
+    which they were stored; that order decides between events of one instant and rank. Repeated
+    events, and events that arrived late, make no difference. Each run has the newest instance type
+    known at its start, and the changes of type while it was on, which do not split it. A run
+    without length that another one follows at the same instant is part of that one: it would be
+    counted nowhere but where that one is.
     """
     ordered = sorted(events, key=_instant_and_rank)
     known: str | None = None

@@ -13,7 +13,7 @@ from django.db import transaction
 from api.metering.days import Days, each_day, windows
 from api.metering.locking import lock_metering, try_lock_metering
 from api.metering.metrics import DAYS, SECONDS
-from api.metering.window import Mark, TooManyRunsError, Window
+from api.metering.window import StaleMark, TooManyRunsError, UsageWindow
 from api.models import ConcurrentUsage, StaleUsage, User
 from api.models.usage import UNSUMMED
 from util import clock
@@ -80,19 +80,19 @@ def calculate_usage(
     return changes
 
 
-def _calculate(user_id: int, days: Sequence[date], marks: Sequence[Mark]) -> int:
+def _calculate(user_id: int, days: Sequence[date], marks: Sequence[StaleMark]) -> int:
     """Calculate a window; in two halves if it has too many runs to hold in memory."""
     try:
-        return Window(user_id, days, marks).calculate()
+        return UsageWindow(user_id, days, marks).calculate()
     except TooManyRunsError:
         middle = len(days) // 2
         return sum(_calculate(user_id, some, marks) for some in (days[:middle], days[middle:]))
 
 
-def _marks(user_id: int) -> list[Mark]:
+def _marks(user_id: int) -> list[StaleMark]:
     rows = StaleUsage.objects.filter(user_id=user_id).order_by("id")
     return [
-        Mark(number, Days(first, last), cause, refs)
+        StaleMark(number, Days(first, last), cause, refs)
         for number, first, last, cause, refs in rows.values_list(
             "id", "first_day", "last_day", "cause", "refs"
         )
@@ -114,7 +114,7 @@ def _unsummed_days(user_id: int) -> list[date]:
 
 
 def _wanted(
-    marks: Sequence[Mark], missing: Sequence[Days], stored: Collection[date], joined: date
+    marks: Sequence[StaleMark], missing: Sequence[Days], stored: Collection[date], joined: date
 ) -> set[date]:
     today = clock.today()
     wanted: set[date] = set()

@@ -106,7 +106,7 @@ WHERE stored.user_id = %(user)s AND stored.date = fresh.day
 """
 
 
-class Mark(NamedTuple):
+class StaleMark(NamedTuple):
     """A stored mark of stale days."""
 
     id: int
@@ -127,10 +127,10 @@ class TooManyRunsError(Exception):
     """More runs touch the days of a window than may be in memory; fewer days have fewer."""
 
 
-class Window:
+class UsageWindow:
     """Calculation of some days of one customer that lie close together."""
 
-    def __init__(self, user_id: int, days: Sequence[date], marks: Sequence[Mark]) -> None:
+    def __init__(self, user_id: int, days: Sequence[date], marks: Sequence[StaleMark]) -> None:
         self._user_id = user_id
         self._days = days
         self._marks = marks

@@ -16,7 +16,7 @@ from api.original import load, queries
 from api.original.source import Original
 
 
-class Step(NamedTuple):
+class CopyStep(NamedTuple):
     """A kind of rows: how they are read, and how they are stored."""
 
     name: str
@@ -27,24 +27,24 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("users", queries.USERS, load.store_users, "api_user"),
-    Step(
+    CopyStep("users", queries.USERS, load.store_users, "api_user"),
+    CopyStep(
         "instance definitions",
         queries.DEFINITIONS,
         load.store_definitions,
         "api_instancedefinition",
     ),
-    Step("accounts", queries.ACCOUNTS, load.store_accounts, "api_cloudaccount"),
-    Step("images", queries.IMAGES, load.store_images, "api_machineimage"),
-    Step("instances", queries.INSTANCES, load.store_instances, "api_instance"),
-    Step("image tags", queries.TAGS, load.store_tags),
-    Step("inspection attempts", queries.ATTEMPTS, load.store_attempts, "api_inspectionattempt"),
-    Step("events", queries.EVENTS, load.store_events, "api_instanceevent"),
+    CopyStep("accounts", queries.ACCOUNTS, load.store_accounts, "api_cloudaccount"),
+    CopyStep("images", queries.IMAGES, load.store_images, "api_machineimage"),
+    CopyStep("instances", queries.INSTANCES, load.store_instances, "api_instance"),
+    CopyStep("image tags", queries.TAGS, load.store_tags),
+    CopyStep("inspection attempts", queries.ATTEMPTS, load.store_attempts, "api_inspectionattempt"),
+    CopyStep("events", queries.EVENTS, load.store_events, "api_instanceevent"),
 )
 
 
 @dataclass
-class Report:
+class CopyReport:
     """What became of the rows of one kind."""
 
     name: str
@@ -74,7 +74,7 @@ def copy_all(
     *,
     dry_run: bool = False,
     told: Callable[[str], None] = lambda text: None,
-) -> Iterator[Report]:
+) -> Iterator[CopyReport]:
     """Copy everything, and yield a report of each kind. Raises NotTheOriginalError.
 
     A dry run stores nothing: ``copied`` is then what there is to be copied into an empty database.
@@ -85,8 +85,10 @@ def copy_all(
         yield _copy(original, step, dry_run, told)
 
 
-def _copy(original: Original, step: Step, dry_run: bool, told: Callable[[str], None]) -> Report:
-    report = Report(step.name)
+def _copy(
+    original: Original, step: CopyStep, dry_run: bool, told: Callable[[str], None]
+) -> CopyReport:
+    report = CopyReport(step.name)
     for batch in original.batches(step.query):
         good = []
         for reason, note, *columns in batch:
@@ -104,7 +106,7 @@ def _copy(original: Original, step: Step, dry_run: bool, told: Callable[[str], N
     return report
 
 
-def _store(step: Step, rows: load.Rows) -> int:
+def _store(step: CopyStep, rows: load.Rows) -> int:
     if not rows:
         return 0
     if step.table:

@@ -99,7 +99,7 @@ class UsageDay(NamedTuple):
     is_stale: bool
 
 
-class Account(NamedTuple):
+class AccountSummary(NamedTuple):
     """One account with what happened in it last; times are None where nothing did."""
 
     id: int
@@ -125,7 +125,7 @@ class Image(NamedTuple):
     last_error: str | None
 
 
-class Finding(NamedTuple):
+class BillingSummary(NamedTuple):
     """What is wrong with how RHEL is paid: how many instances, for how many seconds lately."""
 
     kind: str
@@ -145,14 +145,14 @@ class Customer:
     usage: Sequence[UsageDay]
     quality: Mapping[date, Quality]
     series: Sequence[str]
-    accounts: Sequence[Account]
+    accounts: Sequence[AccountSummary]
     number_of_accounts: int
     coverage: Mapping[int, Sequence[str | None]]
     images: Sequence[Image]
     images_by_status: Mapping[str, int]
     changes: Sequence[Mapping[str, Any]]
     number_of_changes: int
-    findings: Sequence[Finding]
+    findings: Sequence[BillingSummary]
     actions: Sequence[AuditEntry]
 
 
@@ -226,10 +226,10 @@ def _largest(usage: Sequence[UsageDay]) -> list[str]:
     return sorted(peaks, key=lambda value: (-peaks[value], value))[:MOST_SERIES]
 
 
-def accounts_of(user_id: int) -> tuple[int, list[Account]]:
+def accounts_of(user_id: int) -> tuple[int, list[AccountSummary]]:
     """Return how many accounts a customer has, and the oldest of them; one statement."""
     rows = _select(_ACCOUNTS, {"user": user_id, "limit": ACCOUNTS_SHOWN})
-    return (rows[0][-1] if rows else 0), [Account(*row[:-1]) for row in rows]
+    return (rows[0][-1] if rows else 0), [AccountSummary(*row[:-1]) for row in rows]
 
 
 def unfinished_images(user_id: int) -> tuple[dict[str, int], list[Image]]:
@@ -238,11 +238,11 @@ def unfinished_images(user_id: int) -> tuple[dict[str, int], list[Image]]:
     return {row[3]: row[-1] for row in rows}, [Image(*row[:-1]) for row in rows]
 
 
-def findings_of(user_id: int) -> list[Finding]:
+def findings_of(user_id: int) -> list[BillingSummary]:
     """Return what was found wrong with how the customer's RHEL is paid; one statement."""
     kinds = BillingFinding.objects.filter(user_id=user_id).values_list("kind", "confidence")
     rows = kinds.annotate(Count("id"), Sum("seconds")).order_by("kind", "confidence")
-    return [Finding(*row) for row in rows]
+    return [BillingSummary(*row) for row in rows]
 
 
 def _select(statement: str, parameters: Mapping[str, Any]) -> list[tuple]:

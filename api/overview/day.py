@@ -14,7 +14,7 @@ from api.trust.explain import Explanation, candidates_of_day, explain, members
 MOST_STEPS = 500
 
 
-class Step(NamedTuple):
+class DrawnStep(NamedTuple):
     """From this time on so many runs are on."""
 
     at: datetime
@@ -29,7 +29,7 @@ class Day:
     """
 
     explanation: Explanation
-    course: Sequence[Step]
+    course: Sequence[DrawnStep]
     is_thinned: bool
     quality: Quality
     runs: Sequence[dict[str, Any]]
@@ -45,7 +45,7 @@ def explained_day(*, user_id: int, day: date, key: Key, limit: int, offset: int)
     shown = thinned(steps, MOST_STEPS)
     return Day(
         explanation=explanation,
-        course=[Step(moment_of(step.at), step.on) for step in shown],
+        course=[DrawnStep(moment_of(step.at), step.on) for step in shown],
         is_thinned=len(shown) < len(steps),
         quality=of_days(user_id, day, day)[day],
         runs=members(

@@ -15,7 +15,7 @@ RUNS_DRAWN = 100
 EVENTS_DRAWN = 200
 
 
-class Span(NamedTuple):
+class DrawnSpan(NamedTuple):
     """Something that lasts; without an end it goes on."""
 
     start: datetime
@@ -27,8 +27,8 @@ class InstanceHistory:
     """What the page shows: the newest runs, unsure spans and events, and a page of the timeline."""
 
     instance: Instance
-    runs: Sequence[Span]
-    unsure: Sequence[Span]
+    runs: Sequence[DrawnSpan]
+    unsure: Sequence[DrawnSpan]
     events: Sequence[tuple[datetime, str]]
     items: Sequence[dict[str, Any]]
     number_of_items: int
@@ -56,8 +56,8 @@ def instance_history(*, instance_id: int, limit: int, offset: int) -> InstanceHi
     events = InstanceEvent.objects.filter(instance=instance).order_by("-occurred_at")
     return InstanceHistory(
         instance=instance,
-        runs=[Span(*row) for row in runs.values_list("start_time", "end_time")[:RUNS_DRAWN]],
-        unsure=[Span(since, to) for since, to in unsure[:RUNS_DRAWN] if since is not None],
+        runs=[DrawnSpan(*row) for row in runs.values_list("start_time", "end_time")[:RUNS_DRAWN]],
+        unsure=[DrawnSpan(since, to) for since, to in unsure[:RUNS_DRAWN] if since is not None],
         events=list(events.values_list("occurred_at", "event_type")[:EVENTS_DRAWN]),
         items=items,
         number_of_items=number,

@@ -12,7 +12,7 @@ MOST_OF_A_KIND = 10
 """Troubles of one kind that are shown one by one."""
 
 
-class Trouble(NamedTuple):
+class FleetTrouble(NamedTuple):
     """One thing that is wrong, and the id under which a search finds what it is about."""
 
     text: str
@@ -46,12 +46,12 @@ UNION ALL
 """
 
 
-def troubles() -> list[Trouble]:
+def troubles() -> list[FleetTrouble]:
     """Return what is wrong now, a few of each kind; five statements."""
     return [*_accounts(), *_stuck()]
 
 
-def _accounts() -> Iterator[Trouble]:
+def _accounts() -> Iterator[FleetTrouble]:
     kinds = (
         (failing_accounts(), "{} regions cannot be described"),
         (unseen_accounts(), "not described for {} s"),
@@ -59,7 +59,7 @@ def _accounts() -> Iterator[Trouble]:
     for found, text in kinds:
         for account_id, number in found[:MOST_OF_A_KIND]:
             shown = text.format(int(number))
-            yield Trouble(f"AWS account {account_id}: {shown}", account_id)
+            yield FleetTrouble(f"AWS account {account_id}: {shown}", account_id)
     polls = (
         (refused_subscriptions(), "refused {} polls"),
         (unseen_subscriptions(), "not polled for {} s"),
@@ -67,7 +67,7 @@ def _accounts() -> Iterator[Trouble]:
     for subscriptions, text in polls:
         for subscription_id, number in subscriptions[:MOST_OF_A_KIND]:
             shown = text.format(int(number))
-            yield Trouble(f"Azure subscription {subscription_id}: {shown}", subscription_id)
+            yield FleetTrouble(f"Azure subscription {subscription_id}: {shown}", subscription_id)
 
 
 _TEXTS = {
@@ -78,7 +78,7 @@ _TEXTS = {
 }
 
 
-def _stuck() -> Iterator[Trouble]:
+def _stuck() -> Iterator[FleetTrouble]:
     with connection.cursor() as cursor:
         cursor.execute(_STUCK, {"limit": MOST_OF_A_KIND})
         rows = cursor.fetchall()
@@ -86,4 +86,4 @@ def _stuck() -> Iterator[Trouble]:
         text = _TEXTS[kind].format(
             key=key or "nobody", what=what, hours=seconds / 3600, minutes=seconds / 60
         )
-        yield Trouble(text, key)
+        yield FleetTrouble(text, key)

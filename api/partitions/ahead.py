@@ -6,7 +6,7 @@ from django.db import connection
 
 from api.partitions.catalog import columns, partitioned_months, rows_by_month
 from api.partitions.months import Month
-from api.partitions.tables import Table
+from api.partitions.tables import PartitionedTable
 from util.clock import today
 from util.migrations import alter_table
 
@@ -20,18 +20,18 @@ def wanted(filled: Iterable[Month]) -> list[Month]:
     return sorted({*filled, *(this.later(months) for months in range(AHEAD + 1))})
 
 
-def missing(table: Table) -> list[Month]:
+def missing(table: PartitionedTable) -> list[Month]:
     """Return the months that should have a partition of a partitioned table, and have none."""
     there = partitioned_months(table)
     return [month for month in wanted(rows_by_month(table, table.default)) if month not in there]
 
 
-def add(table: Table, month: Month) -> None:
+def add(table: PartitionedTable, month: Month) -> None:
     """Add a month's partition, with its rows in the default partition."""
     attach_table(table, month, f"CREATE TABLE {table.partition(month)} ({table.like})")
 
 
-def attach_table(table: Table, month: Month, first: str = "SELECT") -> None:
+def attach_table(table: PartitionedTable, month: Month, first: str = "SELECT") -> None:
     """Attach a table as a month's partition, with the month's rows in the default partition.
 
     ``first`` makes the table, in the same transaction. A row that it has already is left out. The

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from api.partitions.months import Month
-from api.partitions.tables import Table
+from api.partitions.tables import PartitionedTable
 
 
 class PartitionsError(Exception):
@@ -16,7 +16,7 @@ NULLS_ARE_EQUAL = (15,)
 """The version of PostgreSQL from which on a key can hold empty values, each only once."""
 
 
-class Part(NamedTuple):
+class TablePart(NamedTuple):
     """An index or a constraint: its name and SQL."""
 
     name: str
@@ -61,12 +61,12 @@ def exists(table: str) -> bool:
     return value("SELECT to_regclass(%s) IS NOT NULL", [table])
 
 
-def is_partitioned(table: Table) -> bool:
+def is_partitioned(table: PartitionedTable) -> bool:
     """Return whether a table is."""
     return value("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", [table.name])
 
 
-def is_nullable(table: Table) -> bool:
+def is_nullable(table: PartitionedTable) -> bool:
     """Return whether the column that chooses the partition may be empty."""
     return value(
         "SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s",
@@ -74,13 +74,13 @@ def is_nullable(table: Table) -> bool:
     )
 
 
-def hindrances(table: Table) -> list[str]:
+def hindrances(table: PartitionedTable) -> list[str]:
     """Return what hangs on the table that its twin would not have."""
     found = rows(_HINDRANCES, {"table": table.name, "mirror": table.mirror})
     return [row[0] for row in found] + _old_server(table)
 
 
-def _old_server(table: Table) -> list[str]:
+def _old_server(table: PartitionedTable) -> list[str]:
     """Return what is in the way if the server knows no key in which nothing equals nothing."""
     version = connection.get_database_version()
     if version >= NULLS_ARE_EQUAL or not is_nullable(table):
@@ -88,7 +88,7 @@ def _old_server(table: Table) -> list[str]:
     return [f"PostgreSQL {version[0]} (15 is needed)"]
 
 
-def columns(table: Table) -> str:
+def columns(table: PartitionedTable) -> str:
     """Return the table's columns, as in a statement."""
     names = rows(
         "SELECT quote_ident(attname) FROM pg_attribute"
@@ -98,17 +98,17 @@ def columns(table: Table) -> str:
     return ", ".join(row[0] for row in names)
 
 
-def constraints(table: Table, kind: str) -> list[Part]:
+def constraints(table: PartitionedTable, kind: str) -> list[TablePart]:
     """Return the constraints of a kind: ``p`` primary key, ``u`` unique, ``f`` foreign key."""
     found = rows(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE conrelid = %s::regclass AND contype = %s ORDER BY conname",
         [table.name, kind],
     )
-    return [Part(*row) for row in found]
+    return [TablePart(*row) for row in found]
 
 
-def plain_indexes(table: Table) -> list[Part]:
+def plain_indexes(table: PartitionedTable) -> list[TablePart]:
     """Return the indexes that belong to no constraint."""
     found = rows(
         "SELECT relname, pg_get_indexdef(indexrelid) FROM pg_index"
@@ -118,10 +118,10 @@ def plain_indexes(table: Table) -> list[Part]:
         " ORDER BY relname",
         [table.name],
     )
-    return [Part(*row) for row in found]
+    return [TablePart(*row) for row in found]
 
 
-def referenced(table: Table) -> list[str]:
+def referenced(table: PartitionedTable) -> list[str]:
     """Return the tables that the table's foreign keys refer to, in one order for everybody."""
     found = rows(
         "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint"
@@ -136,7 +136,7 @@ def sequence(table: str) -> str:
     return value("SELECT pg_get_serial_sequence(%s, 'id')", [table])
 
 
-def partitioned_months(table: Table) -> set[Month]:
+def partitioned_months(table: PartitionedTable) -> set[Month]:
     """Return the months that have a partition."""
     found = rows(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
@@ -147,7 +147,7 @@ def partitioned_months(table: Table) -> set[Month]:
     return {month for month in months if month}
 
 
-def rows_by_month(table: Table, name: str = "") -> dict[Month, int]:
+def rows_by_month(table: PartitionedTable, name: str = "") -> dict[Month, int]:
     """Return how many rows the table, or one like it, has of each month; reads all of it."""
     found = rows(
         "SELECT extract(year FROM moment)::int, extract(month FROM moment)::int, count(*)"  # noqa: S608
@@ -157,12 +157,12 @@ def rows_by_month(table: Table, name: str = "") -> dict[Month, int]:
     return {Month(year, month): count for year, month, count in found}
 
 
-def rows_without_month(table: Table) -> int:
+def rows_without_month(table: PartitionedTable) -> int:
     """Return how many rows have nothing in the column that chooses the partition."""
     return value(f"SELECT count(*) FROM {table.name} WHERE {table.key} IS NULL")  # noqa: S608
 
 
-def checksum(table: Table, name: str, condition: str = "true") -> str:
+def checksum(table: PartitionedTable, name: str, condition: str = "true") -> str:
     """Return SQL of the number of rows of a table like this, and a sum over all that they say."""
     hashes = f"hashtextextended(ROW({columns(table)})::text, 0)"
     both = f"(count(*), coalesce(sum({hashes}), 0))::text"

@@ -14,17 +14,17 @@ from typing import Any, BinaryIO, cast
 
 from django.db import DataError, connection, transaction
 
-from api.export.columns import ExportColumn, Kind
+from api.export.columns import ColumnKind, ExportColumn
 from api.export.copying import copy_to
 from api.export.parquet import NOT_INSTALLED, is_installed
-from api.export.tables import PARQUET, Table
+from api.export.tables import PARQUET, ExportTable
 from api.partitions.catalog import PartitionsError, checksum, columns, rows
 from api.partitions.tables import EVENTS
 
 _KINDS = {
-    "bigint": Kind.INTEGER,
-    "integer": Kind.INTEGER,
-    "timestamp with time zone": Kind.MOMENT,
+    "bigint": ColumnKind.INTEGER,
+    "integer": ColumnKind.INTEGER,
+    "timestamp with time zone": ColumnKind.MOMENT,
 }
 """All other columns are text."""
 
@@ -93,8 +93,10 @@ def _write_parquet(name: str, raw: BinaryIO) -> int:
         " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
         [EVENTS.name],
     )
-    exported = [ExportColumn(column, column, _KINDS.get(kind, Kind.TEXT)) for column, kind in kinds]
-    return copy_to(Table(exported, f"FROM {name}", "ORDER BY occurred_at, id"), PARQUET, raw)
+    exported = [
+        ExportColumn(column, column, _KINDS.get(kind, ColumnKind.TEXT)) for column, kind in kinds
+    ]
+    return copy_to(ExportTable(exported, f"FROM {name}", "ORDER BY occurred_at, id"), PARQUET, raw)
 
 
 def _csv_rows(path: Path) -> Iterator[BinaryIO]:

@@ -21,7 +21,7 @@ from api.partitions.catalog import (
     rows_by_month,
     value,
 )
-from api.partitions.tables import Table
+from api.partitions.tables import PartitionedTable
 from util.migrations import LOCK_ATTEMPTS, alter_table, pending_migrations
 from util.transaction_limits import is_lock_timeout, wait_for_locks
 
@@ -32,7 +32,7 @@ ROW_LOCK_SECONDS = 0.5
 Tell = Callable[[str], None]
 
 
-def partition(table: Table, tell: Tell) -> None:
+def partition(table: PartitionedTable, tell: Tell) -> None:
     """Do all that is left to be done, and tell each step once it is done.
 
     Raises PartitionsError if something is in the way, or if the copies differ.
@@ -47,14 +47,14 @@ def partition(table: Table, tell: Tell) -> None:
         tell(f"The partition of {month} is added.")
 
 
-def abandon(table: Table) -> None:
+def abandon(table: PartitionedTable) -> None:
     """Take the twin away. Raises PartitionsError if there is none."""
     if is_partitioned(table) or not exists(table.twin):
         raise PartitionsError("No partitioning is under way.")
     alter_table(connection, twin.removal(table))
 
 
-def _convert(table: Table, tell: Tell) -> None:
+def _convert(table: PartitionedTable, tell: Tell) -> None:
     if found := hindrances(table):
         raise PartitionsError(f"In the way of partitions of {table.rows}: {', '.join(found)}.")
     if pending_migrations():
@@ -77,7 +77,7 @@ def _convert(table: Table, tell: Tell) -> None:
     tell("The partitioned table has taken the table's place.")
 
 
-def _ranges(table: Table, start: int, top: int) -> Iterator[tuple[int, int]]:
+def _ranges(table: PartitionedTable, start: int, top: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of ids, without the first and with the last, of a bounded number of rows."""
     while start < top:
         end = value(
@@ -90,19 +90,19 @@ def _ranges(table: Table, start: int, top: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _ranges_copied(table: Table, top: int) -> Iterator[int]:
+def _ranges_copied(table: PartitionedTable, top: int) -> Iterator[int]:
     """Copy from where an earlier run ended, and yield the last id of each range."""
     for first, last in _ranges(table, _copied_up_to(table), top):
         _copy_with_retries(table, first, last)
         yield last
 
 
-def _copied_up_to(table: Table) -> int:
+def _copied_up_to(table: PartitionedTable) -> int:
     comment = value("SELECT obj_description(%s::regclass)", [table.twin])
     return int(comment or 0)
 
 
-def _copy(table: Table, first: int, last: int) -> None:
+def _copy(table: PartitionedTable, first: int, last: int) -> None:
     names = columns(table)
     with transaction.atomic(), connection.cursor() as cursor:
         wait_for_locks(connection, ROW_LOCK_SECONDS)
@@ -116,7 +116,7 @@ def _copy(table: Table, first: int, last: int) -> None:
         cursor.execute(f"COMMENT ON TABLE {table.twin} IS '{last}'")
 
 
-def _copy_with_retries(table: Table, first: int, last: int) -> None:
+def _copy_with_retries(table: PartitionedTable, first: int, last: int) -> None:
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         try:
             _copy(table, first, last)
@@ -128,7 +128,7 @@ def _copy_with_retries(table: Table, first: int, last: int) -> None:
             return
 
 
-def _compare(table: Table, condition: str) -> None:
+def _compare(table: PartitionedTable, condition: str) -> None:
     """Raise PartitionsError unless table and twin have equal rows; one statement, one snapshot."""
     both = (
         f"SELECT {checksum(table, table.name, condition)}"

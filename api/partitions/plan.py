@@ -13,44 +13,44 @@ from api.partitions.catalog import (
     rows_without_month,
     value,
 )
-from api.partitions.tables import Table
+from api.partitions.tables import PartitionedTable
 
 
-class Step(NamedTuple):
+class PartitionStep(NamedTuple):
     """A step, and the locks that it takes."""
 
     step: str
     locks: str
 
 
-_CREATE = Step(
+_CREATE = PartitionStep(
     "create the partitioned twin, and a trigger that writes to it what is written to the table",
     "SHARE ROW EXCLUSIVE on the table and those that it refers to, for a moment: writers wait",
 )
-_COPY = Step(
+_COPY = PartitionStep(
     "copy the rows, in the order of their ids, a bounded number at a time",
     "the rows being copied, FOR SHARE: reading and adding go on",
 )
 _REST = [
-    Step("compare all rows of both by number and checksum, and gather statistics", "none"),
-    Step(
+    PartitionStep("compare all rows of both by number and checksum, and gather statistics", "none"),
+    PartitionStep(
         "exchange names, indexes' names and the position of the sequence, in one transaction",
         "ACCESS EXCLUSIVE on the table and those that it refers to, for a moment: everybody waits",
     ),
 ]
-_DROP = Step("drop the old table", "none that anybody waits for")
+_DROP = PartitionStep("drop the old table", "none that anybody waits for")
 
 
-def steps(table: Table) -> list[Step]:
+def steps(table: PartitionedTable) -> list[PartitionStep]:
     """Return what is left to be done, in order."""
     if not is_partitioned(table):
         return [*([] if exists(table.twin) else [_CREATE]), _COPY, *_REST, _DROP]
     lock = f"SHARE ROW EXCLUSIVE on {table.rows}, ACCESS EXCLUSIVE on the default partition"
-    added = [Step(f"add the partition of {month}", lock) for month in missing(table)]
+    added = [PartitionStep(f"add the partition of {month}", lock) for month in missing(table)]
     return [*([_DROP] if exists(table.old) else []), *added]
 
 
-def months(table: Table) -> Iterator[dict[str, Any]]:
+def months(table: PartitionedTable) -> Iterator[dict[str, Any]]:
     """Yield each month's rows, estimated bytes with indexes, and whether it has a partition.
 
     Rows without a month come last, as those of ``none``; they are in the default partition.
@@ -74,6 +74,6 @@ def months(table: Table) -> Iterator[dict[str, Any]]:
         yield line("none", rest, is_partitioned(table))
 
 
-def obstacles(table: Table) -> list[str]:
+def obstacles(table: PartitionedTable) -> list[str]:
     """Return what keeps a table from being partitioned."""
     return [] if is_partitioned(table) else hindrances(table)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from api.partitions.months import Month
 
 
-class Table(NamedTuple):
+class PartitionedTable(NamedTuple):
     """A table, what operators call its rows, and the column whose month chooses the partition.
 
     Rows without a value in that column, and rows of months that have no partition, are in the
@@ -56,7 +56,7 @@ class Table(NamedTuple):
         return f"LIKE {self.name} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE"
 
 
-EVENTS = Table("api_instanceevent", "events", "occurred_at")
-RUNS = Table("api_run", "runs", "end_time")
+EVENTS = PartitionedTable("api_instanceevent", "events", "occurred_at")
+RUNS = PartitionedTable("api_run", "runs", "end_time")
 """Runs that have not ended are in the default partition."""
 TABLES = {table.rows: table for table in (EVENTS, RUNS)}

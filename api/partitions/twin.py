@@ -8,7 +8,7 @@ written to the table, in the same transaction.
 from collections.abc import Iterable
 
 from api.partitions.catalog import (
-    Part,
+    TablePart,
     columns,
     constraints,
     is_nullable,
@@ -17,10 +17,10 @@ from api.partitions.catalog import (
     sequence,
 )
 from api.partitions.months import Month
-from api.partitions.tables import Table
+from api.partitions.tables import PartitionedTable
 
 
-def creation(table: Table, months: Iterable[Month]) -> str:
+def creation(table: PartitionedTable, months: Iterable[Month]) -> str:
     """Return the statements that make the twin, and have it follow the table, in one go."""
     return ";\n".join(
         [
@@ -41,7 +41,7 @@ def creation(table: Table, months: Iterable[Month]) -> str:
     )
 
 
-def removal(table: Table) -> str:
+def removal(table: PartitionedTable) -> str:
     """Return the statements that take the twin away again."""
     return (
         f"{_locks(table, 'SHARE ROW EXCLUSIVE')};"
@@ -50,7 +50,7 @@ def removal(table: Table) -> str:
     )
 
 
-def exchange(table: Table) -> str:
+def exchange(table: PartitionedTable) -> str:
     """Return the statements that put the twin into the table's place.
 
     The old table loses its foreign keys, so that it keeps nobody from deleting.
@@ -77,19 +77,19 @@ def exchange(table: Table) -> str:
     )
 
 
-def _locks(table: Table, mode: str) -> str:
+def _locks(table: PartitionedTable, mode: str) -> str:
     # All at the beginning, in the order in which the product takes them.
     return f"LOCK TABLE {', '.join([*referenced(table), table.name])} IN {mode} MODE"
 
 
-def _keys(table: Table) -> Iterable[str]:
+def _keys(table: PartitionedTable) -> Iterable[str]:
     for key in [*constraints(table, "p"), *constraints(table, "u")]:
         yield f"ALTER TABLE {table.twin} ADD CONSTRAINT {key.name}_twin {_with_column(table, key)}"
     for key in constraints(table, "f"):
         yield f"ALTER TABLE {table.twin} ADD CONSTRAINT {key.name} {key.definition}"
 
 
-def _with_column(table: Table, key: Part) -> str:
+def _with_column(table: PartitionedTable, key: TablePart) -> str:
     """Return the key as it is, or with the column that chooses the partition.
 
     A primary key cannot hold a column that may be empty; a unique key in which empty values are
@@ -102,7 +102,7 @@ def _with_column(table: Table, key: Part) -> str:
     return f"{kind} ({columns_of_key}, {table.key})"
 
 
-def _index(table: Table, index: Part) -> str:
+def _index(table: PartitionedTable, index: TablePart) -> str:
     """Return the twin's index; a unique one of rows without a month is of the default partition."""
     create, using = index.definition.split(" USING ", 1)
     unique = "UNIQUE " if create.startswith("CREATE UNIQUE ") else ""
@@ -110,7 +110,7 @@ def _index(table: Table, index: Part) -> str:
     return f"CREATE {unique}INDEX {index.name}_twin ON {place} USING {using}"
 
 
-def _renamed_indexes(table: Table) -> Iterable[str]:
+def _renamed_indexes(table: PartitionedTable) -> Iterable[str]:
     for part in [
         *constraints(table, "p"),
         *constraints(table, "u"),
@@ -120,7 +120,7 @@ def _renamed_indexes(table: Table) -> Iterable[str]:
         yield f"ALTER INDEX {part.name}_twin RENAME TO {part.name}"
 
 
-def _function(table: Table) -> str:
+def _function(table: PartitionedTable) -> str:
     names = columns(table)
     values = ", ".join(f"NEW.{name}" for name in names.split(", "))
     return f"""CREATE FUNCTION {table.mirror}() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -7,12 +7,12 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.billing.findings import Window, findings
+from api.billing.findings import FindingsQuery, findings
 from api.models import BillingFinding, User
 from api.public import billing_components, schema, tags
-from api.public.brackets import BracketParameters, Brackets, Column, Field, OneOf, whole_number
+from api.public.brackets import BracketParameters, Brackets, Field, FieldSql, OneOf, whole_number
 from api.public.customers import customer_of
-from api.public.listings import Page
+from api.public.listings import ListedPage
 from api.public.pagination import ListingPagination
 from api.public.usage import Bound, read_days
 from api.public.views import ReadOnlyView
@@ -31,10 +31,10 @@ FIELDS = (
 )
 PARAMETERS = BracketParameters(FIELDS)
 _COLUMNS = {
-    "kind": Column("finding.kind"),
-    "account": Column("finding.cloud_account_id"),
-    "region": Column("instance.region"),
-    "confidence": Column("finding.confidence"),
+    "kind": FieldSql("finding.kind"),
+    "account": FieldSql("finding.cloud_account_id"),
+    "region": FieldSql("instance.region"),
+    "confidence": FieldSql("finding.confidence"),
 }
 _INSTANCE = " AND (instance.id::text = ANY(%s) OR lower(instance.cloud_instance_id) = ANY(%s))"
 
@@ -43,16 +43,16 @@ _INSTANCE = " AND (instance.id::text = ANY(%s) OR lower(instance.cloud_instance_
 class FindingPages:
     """A customer's findings, read page by page."""
 
-    window: Window
+    window: FindingsQuery
     brackets: Brackets
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read a page."""
         condition, values = self.condition()
         total, rows = findings(
             self.window, condition=condition, values=values, limit=stop - start, offset=start
         )
-        return Page(total, rows)
+        return ListedPage(total, rows)
 
     def condition(self) -> tuple[str, list[Any]]:
         """Return SQL over the findings, and the values in it."""
@@ -97,7 +97,7 @@ class BillingFindingsView(ReadOnlyView):
         return customer_of(request)
 
 
-def window_of(user_id: int, days: range) -> Window:
+def window_of(user_id: int, days: range) -> FindingsQuery:
     """Return the time of some days (UTC), given by their ordinals."""
     begin, limit = (
         datetime.datetime.combine(
@@ -105,4 +105,4 @@ def window_of(user_id: int, days: range) -> Window:
         )
         for day in (days.start, days.stop)
     )
-    return Window(user_id=user_id, begin=begin, limit=limit, now=clock.now())
+    return FindingsQuery(user_id=user_id, begin=begin, limit=limit, now=clock.now())

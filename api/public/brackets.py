@@ -125,7 +125,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Column:
+class FieldSql:
     """The SQL of a field: what rows are sorted by, and how its values are compared.
 
     ``equals`` and ``contains`` hold one placeholder, for an array of values or of patterns. Without
@@ -192,7 +192,7 @@ class Brackets:
         """Return the fields that must be known of a row to filter it."""
         return {*self.filters, *self.contains, *self.excludes}
 
-    def sorting(self, columns: Mapping[str, Column]) -> Sorting:
+    def sorting(self, columns: Mapping[str, FieldSql]) -> Sorting:
         """Return what rows are sorted by before the route's own order decides.
 
         Rows without a value come last, or first if the order is descending.
@@ -202,7 +202,7 @@ class Brackets:
         direction = "DESC" if self.order.is_descending else "ASC"
         return Sorting(columns[self.order.field].sort_key, direction)
 
-    def condition(self, columns: Mapping[str, Column], search: Collection[str] = ()) -> Filter:
+    def condition(self, columns: Mapping[str, FieldSql], search: Collection[str] = ()) -> Filter:
         """Return SQL to append to a WHERE clause, and the values in it.
 
         ``columns`` has the SQL of each field; ``search`` is that of the texts to search in.
@@ -212,7 +212,7 @@ class Brackets:
             condition += searched(search, like_pattern(self.search))
         return condition
 
-    def parts(self, columns: Mapping[str, Column]) -> Iterator[Filter]:
+    def parts(self, columns: Mapping[str, FieldSql]) -> Iterator[Filter]:
         """Return the condition of each field, all of which must hold beside the search."""
         for name, values in self.filters.items():
             yield Filter(f" AND {columns[name].equal_to(values)}", (list(values),))

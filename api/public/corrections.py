@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from api.models import Correction, User
 from api.public import schema, tags, trust_components
-from api.public.brackets import BracketParameters, Column, Field, OneOf, whole_number
+from api.public.brackets import BracketParameters, Field, FieldSql, OneOf, whole_number
 from api.public.customers import customer_of
 from api.public.pagination import ListingPagination
 from api.public.trust import CHANGES_END, PagesOf
@@ -24,9 +24,9 @@ FILTERS = BracketParameters(
 )
 
 COLUMNS = {
-    "account": Column("correction.cloud_account_id", is_text=False),
-    "kind": Column("correction.kind"),
-    "instance": Column("correction.instance_id", is_text=False),
+    "account": FieldSql("correction.cloud_account_id", is_text=False),
+    "kind": FieldSql("correction.kind"),
+    "instance": FieldSql("correction.instance_id", is_text=False),
 }
 
 

@@ -24,7 +24,7 @@ from api.public.instance_groups import (
     joins_for,
     locate,
 )
-from api.public.listings import Page
+from api.public.listings import ListedPage
 from api.public.resources import INSTANCES, Instance, InstanceState
 from api.public.shapes import Shape, columns_of
 
@@ -88,14 +88,14 @@ class FilteredInstances:
     brackets: Brackets
     shape: Shape[Instance] = INSTANCES
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Count, then read the page."""
         conditions = Conditions.of(self.filter, self.brackets)
         sorting = self.brackets.sorting(INSTANCE_COLUMNS)
         groups = _send(counting(self.user_id, conditions, sorting))
         found = locate(groups, conditions, sorting, range(start, stop))
         if start >= found.total:
-            return Page(found.total, [])
+            return ListedPage(found.total, [])
         columns = ", ".join(self.shape.columns)
         sql = _PAGE.format(
             columns=columns,
@@ -107,7 +107,7 @@ class FilteredInstances:
         )
         values = [self.user_id, *self.filter.values, *found.filter.values]
         rows = _send(Statement(sql, [*values, stop - start, start - found.skipped]))
-        return Page(found.total, map(self.shape.read, rows))
+        return ListedPage(found.total, map(self.shape.read, rows))
 
     def facets(self) -> Facets:
         """Count the rows on all pages by the values of some fields."""

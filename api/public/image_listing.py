@@ -11,7 +11,7 @@ from typing import Final
 
 from api.public.brackets import UNSORTED, Sorting
 from api.public.facets import MOST_FREQUENT, Facets, facets_of
-from api.public.listings import Listing, Page
+from api.public.listings import ListedPage, Listing
 from api.public.resources import IMAGES, MachineImage, system_purpose
 from util.batches import PIECE, batched_by_size
 
@@ -91,13 +91,13 @@ class ImageListing(Listing[MachineImage]):
 
     shape = IMAGES
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read a page, of large rows only the first."""
         total, found = self._fetch_counted(_PAGE, _COUNT, start, stop, **self._parts())
         rows = [(self.shape.read(row[:-1]), int(row[-1])) for row in found]
         if not rows or rows[-1][1] <= PIECE:
-            return Page(total, [row for row, _ in rows])
-        return Page(total, self._with_texts(rows), is_large=True)
+            return ListedPage(total, [row for row, _ in rows])
+        return ListedPage(total, self._with_texts(rows), is_large=True)
 
     def one(self, id: int) -> MachineImage | None:
         """Read an image."""

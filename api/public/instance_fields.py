@@ -13,8 +13,8 @@ from api.models import BillingFinding, CloudType, MachineImage
 from api.models.instance import PowerState
 from api.public.brackets import (
     BracketParameters,
-    Column,
     Field,
+    FieldSql,
     OneOf,
     boolean,
     instant,
@@ -98,39 +98,39 @@ _A_FINDING = """EXISTS (
 )"""
 
 INSTANCE_COLUMNS: Final = {
-    "account": Column("instance.cloud_account_id", is_text=False),
-    "cloud_type": Column("instance.cloud_type"),
-    "cloud_id": Column(
+    "account": FieldSql("instance.cloud_account_id", is_text=False),
+    "cloud_type": FieldSql("instance.cloud_type"),
+    "cloud_id": FieldSql(
         "instance.cloud_instance_id", equals="lower(instance.cloud_instance_id) = ANY(%s)"
     ),
-    "region": Column("instance.region"),
-    "instance_type": Column("instance.instance_type"),
-    "image": Column("instance.machine_image_id", is_text=False),
-    "status": Column(f"coalesce(instance.power_state, '{UNKNOWN}')"),
-    "rhel": Column(IS_RHEL, is_text=False),
-    "rhel_version": Column("image.rhel_version"),
-    "architecture": Column("image.architecture"),
-    "openshift": Column(OPENSHIFT, is_text=False),
-    "role": Column("image.role"),
-    "sla": Column("image.sla"),
-    "usage": Column("image.usage"),
-    "usage_operation": Column("coalesce(instance.usage_operation, image.usage_operation)"),
-    "product_code": Column(
+    "region": FieldSql("instance.region"),
+    "instance_type": FieldSql("instance.instance_type"),
+    "image": FieldSql("instance.machine_image_id", is_text=False),
+    "status": FieldSql(f"coalesce(instance.power_state, '{UNKNOWN}')"),
+    "rhel": FieldSql(IS_RHEL, is_text=False),
+    "rhel_version": FieldSql("image.rhel_version"),
+    "architecture": FieldSql("image.architecture"),
+    "openshift": FieldSql(OPENSHIFT, is_text=False),
+    "role": FieldSql("image.role"),
+    "sla": FieldSql("image.sla"),
+    "usage": FieldSql("image.usage"),
+    "usage_operation": FieldSql("coalesce(instance.usage_operation, image.usage_operation)"),
+    "product_code": FieldSql(
         f"{_CODES} -> 0 ->> 'ProductCodeId'",
         equals=_A_CODE.format(compared="= ANY(%s)"),
         contains=_A_CODE.format(compared="ILIKE ANY(%s)"),
     ),
-    "billing": Column(
+    "billing": FieldSql(
         billing_class(
             cloud_type="instance.cloud_type", is_rhel=f"coalesce({IS_RHEL}, false)", fact="fact"
         )
     ),
-    "finding": Column(
+    "finding": FieldSql(
         "own_finding.kind",
         equals=_A_FINDING.format(compared="= ANY(%s)"),
         contains=_A_FINDING.format(compared="ILIKE ANY(%s)"),
     ),
-    "created_at": Column("instance.created_at", is_text=False),
+    "created_at": FieldSql("instance.created_at", is_text=False),
 }
 VCPU: Final = """coalesce(
     (
@@ -187,19 +187,19 @@ IMAGE_BRACKETS: Final = BracketParameters(
 )
 
 IMAGE_COLUMNS: Final = {
-    "cloud_type": Column("image.cloud_type"),
-    "cloud_id": Column("image.cloud_image_id", equals="lower(image.cloud_image_id) = ANY(%s)"),
-    "owner": Column("image.owner_aws_account_id"),
-    "region": Column("image.region"),
-    "name": Column("image.name"),
-    "status": Column("image.status"),
-    "rhel": Column(IS_RHEL, is_text=False),
-    "rhel_version": Column("image.rhel_version"),
-    "architecture": Column("image.architecture"),
-    "marketplace": Column("image.is_marketplace", is_text=False),
-    "cloud_access": Column("image.is_cloud_access", is_text=False),
-    "usage_operation": Column("image.usage_operation"),
-    "rhel_reason": Column(
+    "cloud_type": FieldSql("image.cloud_type"),
+    "cloud_id": FieldSql("image.cloud_image_id", equals="lower(image.cloud_image_id) = ANY(%s)"),
+    "owner": FieldSql("image.owner_aws_account_id"),
+    "region": FieldSql("image.region"),
+    "name": FieldSql("image.name"),
+    "status": FieldSql("image.status"),
+    "rhel": FieldSql(IS_RHEL, is_text=False),
+    "rhel_version": FieldSql("image.rhel_version"),
+    "architecture": FieldSql("image.architecture"),
+    "marketplace": FieldSql("image.is_marketplace", is_text=False),
+    "cloud_access": FieldSql("image.is_cloud_access", is_text=False),
+    "usage_operation": FieldSql("image.usage_operation"),
+    "rhel_reason": FieldSql(
         f"(array_remove(ARRAY[{_REASONS}], NULL))[1]",
         equals=_A_REASON.format(compared="= ANY(%s)"),
         contains=_A_REASON.format(compared="ILIKE ANY(%s)"),

@@ -224,7 +224,7 @@ def is_grouped(sorting: Sorting) -> bool:
     return _columns_in(sorting.sort_key) <= _GROUPED
 
 
-class Found(NamedTuple):
+class PagePlan(NamedTuple):
     """Where a page's rows are: how many there are in all, and what to look for where."""
 
     total: int
@@ -237,14 +237,14 @@ class Found(NamedTuple):
 
 def locate(
     rows: Sequence[tuple[Any, ...]], conditions: Conditions, sorting: Sorting, page: range
-) -> Found:
+) -> PagePlan:
     """Return what a page's statement has to look for, from the rows of ``counting``."""
     groups = [_Group(*row) for row in rows]
     total = int(sum(group.number for group in groups))
     ids = [group.ids for group in groups]
     if total <= FEW and all(ids):
         few = [int(id) for id in ",".join(map(str, ids)).split(",") if id]
-        return Found(total, _one_of("instance.id", few), 0, sorting)
+        return PagePlan(total, _one_of("instance.id", few), 0, sorting)
     shown, skipped = _on_page(groups, page)
     wanted = conditions.rows + conditions.beyond_images + conditions.found
     if conditions.groups.sql or _names("image.", sorting.sort_key):
@@ -256,7 +256,7 @@ def locate(
         if len(keys) == 1:
             # All rows of the page are alike: they come in the order in which lists are anyway.
             sorting = UNSORTED
-    return Found(total, wanted, skipped, sorting)
+    return PagePlan(total, wanted, skipped, sorting)
 
 
 def _on_page(groups: Sequence[_Group], page: range) -> tuple[list[_Group], int]:

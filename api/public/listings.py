@@ -66,7 +66,7 @@ WHERE cloud_account_id IN ({own_accounts}){conditions} AND id = %s
 """
 
 
-class Page(NamedTuple):
+class ListedPage(NamedTuple):
     """How many rows there are on all pages, and those of one.
 
     The rows of a large one are read while they are used, and not to be held in memory together.
@@ -88,7 +88,7 @@ class Listing(ABC, Generic[PartT]):
     """What is read of a row, and made of it."""
 
     @abstractmethod
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read the rows from one number to before another; there need not be so many."""
 
     @abstractmethod
@@ -128,10 +128,10 @@ class AccountListing(Listing[CloudAccount]):
 
     shape = ACCOUNTS
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read a page."""
         total, rows = self._fetch_counted(_ACCOUNTS, _COUNT_ACCOUNTS, start, stop)
-        return Page(total, map(self.shape.read, rows))
+        return ListedPage(total, map(self.shape.read, rows))
 
     def one(self, id: int) -> CloudAccount | None:
         """Read an account."""
@@ -147,19 +147,19 @@ class InstanceListing(Listing[Instance]):
 
     shape = INSTANCES
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Count, then read the page."""
         counts = self._fetch(_COUNT_INSTANCES, *self.filter.values, self.user_id)
         account_ids = [account_id for account_id, count in counts if count]
         total = sum(count for _, count in counts)
         stop = min(stop, total)
         if start >= stop:
-            return Page(total, [])
+            return ListedPage(total, [])
         if start > total // 2:
             rows = self._read(account_ids, total - stop, total - start, "DESC")[::-1]
         else:
             rows = self._read(account_ids, start, stop, "ASC")
-        return Page(total, map(self.shape.read, rows))
+        return ListedPage(total, map(self.shape.read, rows))
 
     def one(self, id: int) -> Instance | None:
         """Read an instance."""

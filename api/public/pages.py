@@ -59,7 +59,7 @@ class _WithoutDatabase:
         return transaction.non_atomic_requests(super().as_view(**initkwargs))  # type: ignore[misc]
 
 
-class _Page(_WithoutDatabase):
+class _ListView(_WithoutDatabase):
     """What the two pages share."""
 
     authentication_classes: Any = []
@@ -76,13 +76,13 @@ class _Page(_WithoutDatabase):
         return response
 
 
-class SwaggerView(_Page, SpectacularSwaggerView):
+class SwaggerView(_ListView, SpectacularSwaggerView):
     """Swagger UI, from packaged files."""
 
     url_name = "v2-swagger-openapi"
 
 
-class RedocView(_Page, SpectacularRedocView):
+class RedocView(_ListView, SpectacularRedocView):
     """ReDoc, from packaged files."""
 
     url_name = "v2-openapi"

@@ -7,14 +7,14 @@ from rest_framework.response import Response
 
 from api.public.facets import Facets
 from api.public.filters import LARGEST_ID
-from api.public.listings import Page
+from api.public.listings import ListedPage
 from util.pagination import InsightsPagination
 
 
 class Pages(Protocol):
     """Something that is read page by page."""
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read the rows from one place to another, and how many there are in all."""
 
 
@@ -26,7 +26,7 @@ class ListingPagination(InsightsPagination):
 
     def paginate_queryset(  # type: ignore[override] # of rows that are no QuerySet
         self, queryset: Pages, request: Request, view: Any = None
-    ) -> Page:
+    ) -> ListedPage:
         """Return the page that is asked for."""
         self.request = request
         self.limit = self.get_limit(request)

@@ -18,13 +18,13 @@ from api.public import coverage_components
 from api.public.filters import IS_RHEL
 from api.public.instance_fields import INSTANCE_COLUMNS, OPENSHIFT, UNKNOWN, VCPU
 from api.public.renderers import is_object, stored_json
-from api.public.shapes import Member, Part, Shape
+from api.public.shapes import Member, Shape, ShapePart
 from util.batches import PIECE
 
 _AWS_ACCOUNT_ID = Meta(pattern=r"^\d{12}$")
 
 
-class _AccountPart(Part):
+class _AccountPart(ShapePart):
     table: ClassVar[str] = "account"
 
 
@@ -67,7 +67,7 @@ class CloudAccount(_AccountPart):
     platform_source_id: int
 
 
-class _InstancePart(Part):
+class _InstancePart(ShapePart):
     table: ClassVar[str] = "instance"
 
 
@@ -157,7 +157,7 @@ class ProductCode(Struct):
     ProductCodeType: str
 
 
-class _ImagePart(Part):
+class _ImagePart(ShapePart):
     table: ClassVar[str] = "image"
 
 

@@ -28,7 +28,7 @@ from rest_framework.serializers import Serializer
 Row = Sequence[Any]
 
 
-class Part(Struct):
+class ShapePart(Struct):
     """A resource or a part of one, made of columns of ``table``.
 
     Where clouds have different parts, ``cloud`` says whose one is, and the whole has a member
@@ -94,7 +94,7 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Struct)
 
 
-def columns_of(kind: type[Part]) -> dict[str, str]:
+def columns_of(kind: type[ShapePart]) -> dict[str, str]:
     """Return the SQL of each member that is a column."""
     return {
         name: _sql(kind, name, hint)
@@ -103,11 +103,11 @@ def columns_of(kind: type[Part]) -> dict[str, str]:
     }
 
 
-def _sql(kind: type[Part], name: str, hint: _Hint) -> str:
+def _sql(kind: type[ShapePart], name: str, hint: _Hint) -> str:
     return hint.member.sql or f"{kind.table}.{name}"
 
 
-PartT = TypeVar("PartT", bound=Part)
+PartT = TypeVar("PartT", bound=ShapePart)
 
 
 class Shape(Generic[PartT]):
@@ -131,13 +131,15 @@ class Shape(Generic[PartT]):
         self._make = _maker(kind, places)
         self.columns = tuple(self._places)
 
-    def _place(self, kind: type[Part], name: str, hint: _Hint) -> int:
+    def _place(self, kind: type[ShapePart], name: str, hint: _Hint) -> int:
         place = self._places.setdefault(_sql(kind, name, hint), len(self._places))
         if hint.member.convert:
             self._conversions[place] = hint.member.convert
         return place
 
-    def _part(self, kinds: Sequence[type[Part]], whole: type[Part]) -> Callable[[Row], Part]:
+    def _part(
+        self, kinds: Sequence[type[ShapePart]], whole: type[ShapePart]
+    ) -> Callable[[Row], ShapePart]:
         makers = [
             _maker(kind, [self._place(kind, *member) for member in _hints(kind).items()])
             for kind in kinds
@@ -163,7 +165,7 @@ class Shape(Generic[PartT]):
         return self.read([getattr(model, column.rpartition(".")[2]) for column in self.columns])
 
 
-def _maker(kind: type[Part], places: Sequence[int]) -> Callable[[Row], Any]:
+def _maker(kind: type[ShapePart], places: Sequence[int]) -> Callable[[Row], Any]:
     """Return what makes a part of the values at several places of a row."""
     pick = itemgetter(*places)
     return lambda row: kind(*pick(row))

@@ -16,7 +16,7 @@ from api.models import User
 from api.public import schema, tags, trust_components, usage
 from api.public.customers import customer_of
 from api.public.filters import NUL, Filter
-from api.public.listings import InstanceListing, Page
+from api.public.listings import InstanceListing, ListedPage
 from api.public.pagination import ListingPagination
 from api.public.usage import Bound, UsageUnavailable, read_day, read_days
 from api.public.views import ReadOnlyView, one
@@ -51,9 +51,9 @@ class PagesOf:
 
     read: Callable[[int, int], tuple[int, list[Any]]]
 
-    def page(self, start: int, stop: int) -> Page:
+    def page(self, start: int, stop: int) -> ListedPage:
         """Read a page."""
-        return Page(*self.read(stop - start, start))
+        return ListedPage(*self.read(stop - start, start))
 
 
 class ExplainView(ReadOnlyView):

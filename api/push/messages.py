@@ -81,7 +81,7 @@ DayKey = tuple[int, date]
 
 
 @dataclass(frozen=True)
-class _Day:
+class _ToldDay:
     user_id: int
     date: date
     user_uuid: str
@@ -175,7 +175,7 @@ def _changed(claims: Mapping[DayKey, Claim]) -> list[DayMessage]:
     return outgoing
 
 
-def _read(keys: Collection[DayKey]) -> dict[DayKey, _Day]:
+def _read(keys: Collection[DayKey]) -> dict[DayKey, _ToldDay]:
     with connection.cursor() as cursor:
         cursor.execute(
             _READ,
@@ -186,7 +186,7 @@ def _read(keys: Collection[DayKey]) -> dict[DayKey, _Day]:
                 "at_once": BYTES_AT_ONCE,
             },
         )
-        days = [_Day(*row) for row in cursor.fetchall()]
+        days = [_ToldDay(*row) for row in cursor.fetchall()]
     return {day.key: day for day in days}
 
 
@@ -208,7 +208,7 @@ class Details:
         return None if totals is None else totals._asdict()
 
 
-def _content(day: _Day, claim: Claim, details: Details) -> bytes:
+def _content(day: _ToldDay, claim: Claim, details: Details) -> bytes:
     """Return a message's ``data``, without its revision."""
     members: dict[str, Any] = {
         "org_id": day.org_id,
@@ -232,7 +232,7 @@ def _address(day: date) -> str:
     return f"{settings.USAGE_PUSH_API_BASE_URL}{path}"
 
 
-def _number(days: Sequence[_Day], contents: Mapping[DayKey, bytes]) -> dict[DayKey, Any]:
+def _number(days: Sequence[_ToldDay], contents: Mapping[DayKey, bytes]) -> dict[DayKey, Any]:
     """Return each day's content its revision; tell of each whether consumers have it already."""
     if not days:
         return {}

@@ -12,15 +12,15 @@ WHERE due_at <= statement_timestamp()
 """
 
 
-class Statistics(NamedTuple):
+class PushStatistics(NamedTuple):
     """Entries that could be sent now, and for how many seconds the oldest of them could."""
 
     rows: int
     oldest_seconds: float
 
 
-def statistics() -> Statistics:
+def statistics() -> PushStatistics:
     """Count what waits to be sent, of all topics; one statement."""
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS)
-        return Statistics(*cursor.fetchone())
+        return PushStatistics(*cursor.fetchone())

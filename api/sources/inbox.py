@@ -149,7 +149,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
+class InboxStatistics:
     """How the inbox is doing; ``oldest_waiting_seconds`` is 0 when nothing waits."""
 
     counts: dict[str, int]
@@ -347,7 +347,7 @@ def _sender(headers: Headers) -> Tenant:
         return Tenant(None, None)
 
 
-def statistics() -> Statistics:
+def statistics() -> InboxStatistics:
     """Count the messages that are unfinished or dead, and tell how long the oldest has waited."""
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS)
@@ -355,7 +355,7 @@ def statistics() -> Statistics:
     counts = dict.fromkeys(UNFINISHED, 0)
     counts |= {state: count for state, count, _ in unfinished}
     counts[str(State.DEAD)] = InboxMessage.objects.filter(state=State.DEAD).count()
-    return Statistics(
+    return InboxStatistics(
         counts=counts,
         oldest_waiting_seconds=max((seconds for *_, seconds in unfinished), default=0.0),
     )

@@ -101,7 +101,7 @@ class ChildTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MessageOutcome:
     """What came of a message, in words for operators, and the tasks that carry it on."""
 
     summary: str
@@ -120,7 +120,7 @@ class StepAsideError(Exception):
         self.seconds = seconds
 
 
-Handle = Callable[[InboxMessage], Outcome]
+Handle = Callable[[InboxMessage], MessageOutcome]
 GiveUp = Callable[[InboxMessage, Exception | None], None]
 
 
@@ -285,7 +285,7 @@ def _missing_since(error: Exception) -> dict[str, Any]:
     return {"missing_since": Coalesce("missing_since", Now()) if is_missing else None}
 
 
-def _hand_on(message: InboxMessage, outcome: Outcome, rest: list[str]) -> None:
+def _hand_on(message: InboxMessage, outcome: MessageOutcome, rest: list[str]) -> None:
     waited_for = [*rest, *(child_task.name for child_task in outcome.child_tasks)]
     if not waited_for:
         _finish(message, State.PROCESSED, reason=outcome.summary)

@@ -18,7 +18,7 @@ from typing import Any
 from django.db import transaction
 
 from api.images.changes import create_images
-from api.images.tags import OPENSHIFT, TagChange, store_tags
+from api.images.tags import OPENSHIFT, ImageTagChange, store_tags
 from api.metering.days import Days
 from api.metering.runs import recalculate_runs
 from api.metering.usage import calculate_usage
@@ -172,7 +172,7 @@ def _tag(account: CloudAccount, images: Iterable[MachineImage]) -> None:
     """Put tags on AMIs, in an account of the customer's, that are to look tagged."""
     now = clock.now()
     store_tags(
-        TagChange(account.id, image.id, OPENSHIFT, True, now, {})
+        ImageTagChange(account.id, image.id, OPENSHIFT, True, now, {})
         for image in images
         if image.cloud_type == CloudType.AWS and image.openshift_detected
     )

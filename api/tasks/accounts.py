@@ -18,7 +18,7 @@ from api.accounts.states import API, KAFKA, Trigger
 from api.accounts.verification import WORTH_REPEATING
 from api.models import CloudType
 from api.sources.messages import Tenant
-from api.sources.work import Outcome
+from api.sources.work import MessageOutcome
 from api.tasks.sources import MessageLink, follow
 from util.tasks import LONG, RetryPolicy, task
 
@@ -139,7 +139,7 @@ def _onboard(
         follow(
             running,
             link,
-            lambda stored: Outcome(create(Trigger.of_message(stored), stored.attempts)),
+            lambda stored: MessageOutcome(create(Trigger.of_message(stored), stored.attempts)),
         )
     else:
         create(KAFKA, running.request.retries)

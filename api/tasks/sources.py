@@ -22,7 +22,7 @@ from api.sources import inbox, work
 from api.sources.client import SourcesMissingError, SourcesUnavailableError
 from api.sources.messages import CREATE, DESTROY, PAUSE, UNPAUSE, UPDATE, Tenant
 from api.sources.status import send_status
-from api.sources.work import BusyError, Outcome, StepAsideError
+from api.sources.work import BusyError, MessageOutcome, StepAsideError
 from util import postgres
 from util.kafka import KafkaProducerError
 from util.locks import run_once
@@ -121,7 +121,7 @@ def sweep_inbox() -> None:
             outbox.prune()
 
 
-def follow(running: Task, link: MessageLink, do: Callable[[InboxMessage], Outcome]) -> None:
+def follow(running: Task, link: MessageLink, do: Callable[[InboxMessage], MessageOutcome]) -> None:
     """Do a child task's work once its stored message is free for it."""
     assert link.child_task is not None
     try:

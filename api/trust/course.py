@@ -14,14 +14,14 @@ from api.metering.timeline import Instant
 from api.trust.witness import Candidate
 
 
-class Step(NamedTuple):
+class CourseStep(NamedTuple):
     """From this instant on so many runs are on."""
 
     at: Instant
     on: int
 
 
-def course_of_day(runs: Iterable[Candidate], day: date) -> list[Step]:
+def course_of_day(runs: Iterable[Candidate], day: date) -> list[CourseStep]:
     """Return the steps of a UTC day, the first at its beginning."""
     begin = start_of(day)
     limit = begin + DAY
@@ -33,20 +33,20 @@ def course_of_day(runs: Iterable[Candidate], day: date) -> list[Step]:
             changes[start] += 1
             changes[end] -= 1
     on = changes.pop(begin, 0)
-    steps = [Step(begin, on)]
+    steps = [CourseStep(begin, on)]
     for at in sorted(at for at, change in changes.items() if change and at < limit):
         on += changes[at]
-        steps.append(Step(at, on))
+        steps.append(CourseStep(at, on))
     return steps
 
 
-def thinned(steps: list[Step], most: int) -> list[Step]:
+def thinned(steps: list[CourseStep], most: int) -> list[CourseStep]:
     """Return at most so many steps: of each stretch of time the step with the most runs on."""
     if len(steps) <= most:
         return steps
     begin, end = steps[0].at, steps[-1].at
     width = (end - begin) // most + 1
-    highest: dict[int, Step] = {}
+    highest: dict[int, CourseStep] = {}
     for step in steps:
         stretch = (step.at - begin) // width
         if stretch not in highest or step.on > highest[stretch].on:

@@ -137,7 +137,7 @@ def explain(*, user_id: int, day: date, key: Key) -> Explanation:
     if found is None:
         peak = peak_of_day(candidates_of_day(user_id, day, key), day)
         run_ids = [run.run_id for run in peak.members]
-        found = explained.Found(peak.since, peak.until, peak.carried_over, run_ids)
+        found = explained.FoundPeak(peak.since, peak.until, peak.carried_over, run_ids)
         explained.save(cached, found)
     if len(found.run_ids) != stored.number:
         _report_mismatch(user_id, day, key, stored, len(found.run_ids))
@@ -179,7 +179,7 @@ def _report_mismatch(user_id: int, day: date, key: Key, stored: _Stored, members
     mark_days_stale(user_id=user_id, days=[Days(day, day)], cause=Cause.OPERATOR)
 
 
-def _explanation(day: date, key: Key, stored: _Stored, found: explained.Found) -> Explanation:
+def _explanation(day: date, key: Key, stored: _Stored, found: explained.FoundPeak) -> Explanation:
     return Explanation(
         day=day,
         key=key,

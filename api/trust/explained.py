@@ -40,7 +40,7 @@ class Place(NamedTuple):
         return f"explained-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
-class Found(NamedTuple):
+class FoundPeak(NamedTuple):
     """When the number was reached, until when, and the runs that make it."""
 
     since: Instant | None
@@ -49,17 +49,17 @@ class Found(NamedTuple):
     run_ids: Sequence[int]
 
 
-def load(place: Place) -> Found | None:
+def load(place: Place) -> FoundPeak | None:
     """Return what is remembered; None if nothing is, or Redis is away."""
     try:
         stored = cache.get(place.name)
     except RedisError as error:
         logger.warning("Explanations are not read from the cache: %s", error)
         return None
-    return None if stored is None else Found(*stored)
+    return None if stored is None else FoundPeak(*stored)
 
 
-def save(place: Place, found: Found) -> None:
+def save(place: Place, found: FoundPeak) -> None:
     """Remember it for an hour, if Redis is there."""
     if len(found.run_ids) > MOST_RUNS:
         return

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from util.env import BOOL, FLOAT, INT, JSON, LEVEL, LIST, TEXT, Kind, SameAs, Variable
+from util.env import BOOL, FLOAT, INT, JSON, LEVEL, LIST, TEXT, SameAs, ValueKind, Variable
 
 DAY = 86400
 WEEK = 7 * DAY
@@ -24,7 +24,7 @@ _PROD = {"required_in": ("prod",)}
 _TEMPLATED = {"placeholder_is_unset": True}
 
 
-def _variable(kind: Kind, name: str, default: Any, help: str, **more: Any) -> Variable:
+def _variable(kind: ValueKind, name: str, default: Any, help: str, **more: Any) -> Variable:
     return Variable(name=name, kind=kind, default=default, help=help, group="", **more)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import connection
 
-from api.billing.findings import Window, findings
+from api.billing.findings import FindingsQuery, findings
 from api.billing.summary import summarize
 from tests import factories
 from tests.benchmarks.suite import Operation, Suite
@@ -71,7 +71,7 @@ class BillingFindings(Suite):
             for statement in (_INSTANCES, _RUNS, _FACTS, _REGISTRATIONS, "ANALYZE"):
                 cursor.execute(statement, values)
         now = clock.now()
-        self.window = Window(self.account.user_id, now - timedelta(days=1), now, now)
+        self.window = FindingsQuery(self.account.user_id, now - timedelta(days=1), now, now)
 
     def operations(self) -> list[Operation]:
         """Return the pass that is stored, and a page of it as the API reads it."""

@@ -16,7 +16,7 @@ from api.clouds.aws.cloudtrail.object_keys import parse_key
 from api.clouds.aws.cloudtrail.parse import gunzip
 from api.clouds.aws.describe import read as describe_read
 from api.clouds.aws.describe import sync
-from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
+from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, DescribedPage
 from api.clouds.aws.describe.sync import describe_account
 from api.clouds.aws.provisioning.queues import Message
 from api.models import (
@@ -230,7 +230,7 @@ class Sparse(Customer, Suite):
             for key in sorted(self.bucket)
             if (trail_key := parse_key(key)) is not None
         ]
-        done = replay.Report()
+        done = replay.ReplayReport()
         with (
             mock.patch.object(read, "fetch", self.fetch),
             mock.patch.object(replay, "everything", return_value=iter(listed)),
@@ -279,12 +279,14 @@ class Description(Customer, Suite):
         ):
             describe_account(account_id=self.account.id)
 
-    def listed(self, arn: object, region: str) -> Iterator[Page]:
+    def listed(self, arn: object, region: str) -> Iterator[DescribedPage]:
         """Yield the instances of one region, by pages."""
         first = int(region.rpartition("-")[2])
         numbers = range(first, DESCRIBED, REGIONS)
         for place in range(0, len(numbers), PAGE):
-            yield Page([self._instance(number) for number in numbers[place : place + PAGE]], 0)
+            yield DescribedPage(
+                [self._instance(number) for number in numbers[place : place + PAGE]], 0
+            )
 
     def _instance(self, number: int) -> DescribedInstance:
         return DescribedInstance(

@@ -146,7 +146,7 @@ def store_tags(
     """
     return tags.store_tags(
         [
-            tags.TagChange(
+            tags.ImageTagChange(
                 account.id,
                 image_id,
                 _TAGS[change.tag],

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from api.clouds.aws.selectors import Account
-from api.clouds.aws.spans import Span, merge
+from api.clouds.aws.spans import MeteredSpan, merge
 from api.models import AccountState
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -18,7 +18,7 @@ _OFF = (
 )
 
 
-def metered_spans(accounts: Iterable[Account]) -> dict[int, list[Span]]:
+def metered_spans(accounts: Iterable[Account]) -> dict[int, list[MeteredSpan]]:
     """Return when each account was metered, by the accounts' ids; in one statement."""
     wanted = {account.id: account for account in accounts}
     if not wanted:
@@ -32,20 +32,20 @@ def metered_spans(accounts: Iterable[Account]) -> dict[int, list[Span]]:
     return {id_: spans_of(account, changes[id_]) for id_, account in wanted.items()}
 
 
-def spans_of(account: Account, changes: Iterable[tuple[datetime, str]]) -> list[Span]:
+def spans_of(account: Account, changes: Iterable[tuple[datetime, str]]) -> list[MeteredSpan]:
     """Return when an account was metered; pure. ``enabled_at`` is when it was enabled last."""
-    spans: list[Span] = []
+    spans: list[MeteredSpan] = []
     since: datetime | None = None
     for at, state in changes:
         if state == _ON:
             since = since or at
         elif since is not None:
-            spans.append(Span(since, at))
+            spans.append(MeteredSpan(since, at))
             since = None
     if account.enabled_at is None:
         return merge(spans)
     if account.is_enabled and not account.is_paused:
-        spans.append(Span(account.enabled_at, FOREVER))
+        spans.append(MeteredSpan(account.enabled_at, FOREVER))
     elif spans and account.enabled_at < spans[-1].end:
-        spans[-1] = Span(account.enabled_at, spans[-1].end)
+        spans[-1] = MeteredSpan(account.enabled_at, spans[-1].end)
     return merge(spans)

@@ -16,9 +16,9 @@ from api.clouds.aws.policy import refused_actions
 from api.clouds.aws.session import clients, own_account_id
 from api.clouds.provider import (
     AccountRef,
-    Finding,
     TransientCloudError,
     VerificationFailedError,
+    VerificationProblem,
 )
 from api.models import CloudType
 
@@ -45,7 +45,7 @@ class AwsProvider:
         with _findings(account):
             refused = refused_actions(clients.of_customer(arn, "ec2"))
         if refused:
-            raise VerificationFailedError(Finding.POLICY, ", ".join(refused))
+            raise VerificationFailedError(VerificationProblem.POLICY, ", ".join(refused))
 
     def configure(self, account: AccountRef) -> None:
         """Create or update the trail."""
@@ -81,18 +81,18 @@ def _findings(account: AccountRef) -> Iterator[None]:
     except Exception as error:
         if is_transient(error):
             # An answer of AWS is told as its refusals are, in the end (spec 04 §6.1).
-            finding = Finding.ACCESS if code_of(error) else Finding.UNKNOWN
+            finding = VerificationProblem.ACCESS if code_of(error) else VerificationProblem.UNKNOWN
             raise TransientCloudError(str(error), finding=finding) from error
         raise VerificationFailedError(_finding(account, error), str(error)) from error
 
 
-def _finding(account: AccountRef, error: Exception) -> Finding:
+def _finding(account: AccountRef, error: Exception) -> VerificationProblem:
     number = account.aws_account_id
     if not isinstance(error, ClientError):
         logger.error("Could not verify AWS account %s", number, exc_info=error)
-        return Finding.UNKNOWN
+        return VerificationProblem.UNKNOWN
     if code_of(error) == LIMIT_EXCEEDED:
-        return Finding.TRAIL_LIMIT
+        return VerificationProblem.TRAIL_LIMIT
     level = logging.WARNING if is_access_denied(error) else logging.ERROR
     logger.log(level, "AWS account %s refuses us: %s", number, error)
-    return Finding.ACCESS
+    return VerificationProblem.ACCESS

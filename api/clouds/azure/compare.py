@@ -20,7 +20,7 @@ ATTRIBUTE_CHANGE = InstanceEvent.Type.ATTRIBUTE_CHANGE
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MachineFacts:
     """What is kept of a machine whenever it changes, although nothing is decided by it (09 P14)."""
 
     instance_type: str | None = None
@@ -30,7 +30,7 @@ class Facts:
     image: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, machine: Machine) -> "Facts":
+    def of(cls, machine: Machine) -> "MachineFacts":
         """Take the facts from a machine."""
         return cls(
             instance_type=machine.size,
@@ -53,7 +53,7 @@ def _image(machine: Machine) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownInstance:
+class KnownMachine:
     """What is stored of an instance before the scan is."""
 
     id: int
@@ -66,7 +66,7 @@ class KnownInstance:
     """When its last event of any type occurred."""
     size: str | None = None
     """The last one that an event told."""
-    facts: Facts | None = None
+    facts: MachineFacts | None = None
     vm_id: str | None = None
     """Of the machine that last had this name; None if we were never told."""
 
@@ -97,7 +97,7 @@ class Changes:
     ends: list[SeenEvent] = field(default_factory=list)
     """Power-offs of instances that are known; they happened before anything else changed."""
     others: list[SeenEvent] = field(default_factory=list)
-    facts: dict[str, Facts] = field(default_factory=dict)
+    facts: dict[str, MachineFacts] = field(default_factory=dict)
     """By the keys of instances."""
 
     @property
@@ -116,7 +116,7 @@ class Changes:
 
 
 def compare(
-    known: Mapping[str, KnownInstance],
+    known: Mapping[str, KnownMachine],
     scan: Scan,
     *,
     image_ids: Mapping[ImageKey, int],
@@ -140,7 +140,7 @@ def compare(
     return changes
 
 
-def unaccounted_images(known: Mapping[str, KnownInstance], scan: Scan) -> set[int]:
+def unaccounted_images(known: Mapping[str, KnownMachine], scan: Scan) -> set[int]:
     """Return the images of instances of which a scan says neither what they are nor that they left.
 
     What these instances had said of their images still holds.
@@ -157,7 +157,7 @@ def unaccounted_images(known: Mapping[str, KnownInstance], scan: Scan) -> set[in
     return images
 
 
-def _is_undecided(instance: KnownInstance, machine: Machine, running: bool | None) -> bool:
+def _is_undecided(instance: KnownMachine, machine: Machine, running: bool | None) -> bool:
     """Check whether a machine was replaced by one whose state is not known.
 
     Then a later poll ends the one and begins the other.
@@ -167,7 +167,7 @@ def _is_undecided(instance: KnownInstance, machine: Machine, running: bool | Non
 
 def _add_new(changes: Changes, machine: Machine, running: bool | None, now: datetime) -> None:
     changes.appeared.append(machine)
-    changes.facts[machine.key] = Facts.of(machine)
+    changes.facts[machine.key] = MachineFacts.of(machine)
     if machine.vm_id:
         changes.vm_ids[machine.key] = machine.vm_id
     if running is not None:
@@ -177,7 +177,7 @@ def _add_new(changes: Changes, machine: Machine, running: bool | None, now: date
 
 def _add_differences(
     changes: Changes,
-    instance: KnownInstance,
+    instance: KnownMachine,
     machine: Machine,
     running: bool | None,
     image_id: int | None,
@@ -190,13 +190,13 @@ def _add_differences(
         changes.vm_ids[machine.key] = machine.vm_id
     for event_type in _event_types(instance, machine, running, is_replaced):
         changes.add(SeenEvent(machine.key, event_type, _moment(instance, now), machine.size))
-    facts = Facts.of(machine)
+    facts = MachineFacts.of(machine)
     if instance.facts != facts:
         changes.facts[machine.key] = facts
 
 
 def _event_types(
-    instance: KnownInstance, machine: Machine, running: bool | None, is_replaced: bool
+    instance: KnownMachine, machine: Machine, running: bool | None, is_replaced: bool
 ) -> list[str]:
     if running is None:
         return []
@@ -208,7 +208,7 @@ def _event_types(
     return [] if machine.size in {None, instance.size} else [ATTRIBUTE_CHANGE]
 
 
-def _unlisted(key: str, instance: KnownInstance, scan: Scan, now: datetime) -> SeenEvent | None:
+def _unlisted(key: str, instance: KnownMachine, scan: Scan, now: datetime) -> SeenEvent | None:
     """Return what happened to an instance that the list of machines does not show, if we know."""
     running = scan.states.get(key)
     if running is True and instance.power != POWER_ON:
@@ -218,6 +218,6 @@ def _unlisted(key: str, instance: KnownInstance, scan: Scan, now: datetime) -> S
     return None
 
 
-def _moment(instance: KnownInstance, now: datetime) -> datetime:
+def _moment(instance: KnownMachine, now: datetime) -> datetime:
     """Return now, but never a time before the instance's last event: clocks of workers differ."""
     return max(now, instance.changed_at or now)

@@ -70,14 +70,14 @@ LIMIT %s
 """  # noqa: S608 - made of constants
 
 
-class Trouble(NamedTuple):
+class SubscriptionTrouble(NamedTuple):
     """A subscription, and how many polls, scale sets or seconds something is said of."""
 
     subscription_id: str
     number: float
 
 
-def refused_subscriptions() -> list[Trouble]:
+def refused_subscriptions() -> list[SubscriptionTrouble]:
     """Return the subscriptions that Azure refuses us, with how many polls since the last good one.
 
     Those refused for the longest time come first; at most 50 of them.
@@ -85,7 +85,7 @@ def refused_subscriptions() -> list[Trouble]:
     return _select(_REFUSED, MOST_SUBSCRIPTIONS)
 
 
-def unreadable_scale_sets() -> list[Trouble]:
+def unreadable_scale_sets() -> list[SubscriptionTrouble]:
     """Return the subscriptions with scale sets that none of the last three polls could read.
 
     With how many these are; at most 50 subscriptions, those with the most of them first.
@@ -93,7 +93,7 @@ def unreadable_scale_sets() -> list[Trouble]:
     return _select(_UNREADABLE, POLLS_UNTIL_ALERT, POLLS_UNTIL_ALERT, MOST_SUBSCRIPTIONS)
 
 
-def unseen_subscriptions() -> list[Trouble]:
+def unseen_subscriptions() -> list[SubscriptionTrouble]:
     """Return the subscriptions that no poll could read for some rounds, with seconds since then.
 
     Whatever the reason; at most 50, those unseen for the longest time first. None where polls are
@@ -105,9 +105,10 @@ def unseen_subscriptions() -> list[Trouble]:
     return _select(_UNSEEN, timedelta(seconds=POLLS_UNTIL_ALERT * period), MOST_SUBSCRIPTIONS)
 
 
-def _select(statement: str, *parameters: Any) -> list[Trouble]:
+def _select(statement: str, *parameters: Any) -> list[SubscriptionTrouble]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [
-            Trouble(subscription_id, float(number)) for subscription_id, number in cursor.fetchall()
+            SubscriptionTrouble(subscription_id, float(number))
+            for subscription_id, number in cursor.fetchall()
         ]

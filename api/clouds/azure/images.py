@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from api.clouds.azure.scan import Scan
 from api.clouds.azure.transform import ImageKey
-from api.clouds.azure.verdict import SeenImage, Verdict, judge, see
+from api.clouds.azure.verdict import ImageVerdict, SeenImage, judge, see
 from api.images.changes import change_images, create_images
 from api.models import CloudAccount, CloudType, ImageFact, MachineImage
 
@@ -29,7 +29,7 @@ def known_architectures(user_id: int) -> set[ImageKey]:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ImageEvidence:
     """What a poll has to say about the images of a customer."""
 
     account: CloudAccount
@@ -45,10 +45,10 @@ class Evidence:
 
     def judge(
         self, image: MachineImage, key: ImageKey, seen: SeenImage | None, account_ids: set[int]
-    ) -> Verdict:
+    ) -> ImageVerdict:
         """Return what follows for an image; ``account_ids`` are all accounts of the customer."""
         return judge(
-            Verdict.of(image),
+            ImageVerdict.of(image),
             seen.marks if seen else None,
             self.scan.architectures.get(key),
             account_id=self.account.id,
@@ -58,7 +58,7 @@ class Evidence:
         )
 
 
-def store_images(evidence: Evidence) -> dict[ImageKey, int]:
+def store_images(evidence: ImageEvidence) -> dict[ImageKey, int]:
     """Store what a scan teaches about images; return the ids of all that its machines have.
 
     To be called in a transaction that holds the lock of the account's user.
@@ -77,7 +77,9 @@ def _images_of(user_id: int) -> QuerySet[MachineImage]:
     return MachineImage.objects.filter(user_id=user_id, cloud_type=CloudType.AZURE)
 
 
-def _create(evidence: Evidence, seen: Mapping[ImageKey, SeenImage]) -> dict[ImageKey, MachineImage]:
+def _create(
+    evidence: ImageEvidence, seen: Mapping[ImageKey, SeenImage]
+) -> dict[ImageKey, MachineImage]:
     account_ids = {evidence.account.id}
     by_reason: dict[str, list[MachineImage]] = defaultdict(list)
     for key, image in seen.items():
@@ -118,7 +120,7 @@ def _new_image(account: CloudAccount, seen: SeenImage) -> MachineImage:
 
 
 def _change(
-    evidence: Evidence,
+    evidence: ImageEvidence,
     stored: Mapping[ImageKey, MachineImage],
     seen: Mapping[ImageKey, SeenImage],
 ) -> None:
@@ -133,9 +135,9 @@ def _change(
     account_ids = set(
         CloudAccount.objects.filter(user_id=account.user_id).values_list("id", flat=True)
     )
-    by_reason: dict[str, dict[int, Verdict]] = defaultdict(dict)
+    by_reason: dict[str, dict[int, ImageVerdict]] = defaultdict(dict)
     for key, image in concerned.items():
-        before = Verdict.of(image)
+        before = ImageVerdict.of(image)
         after = evidence.judge(image, key, seen.get(key), account_ids)
         if after != before:
             by_reason[_reason(before, after)][image.id] = after
@@ -148,13 +150,13 @@ def _change(
         )
 
 
-def _reason(before: Verdict, after: Verdict) -> str:
+def _reason(before: ImageVerdict, after: ImageVerdict) -> str:
     flags = ("rhel_detected_by_tag", "openshift_detected")
     tagged = any(getattr(before, flag) != getattr(after, flag) for flag in flags)
     return ImageFact.Reason.TAG if tagged else ImageFact.Reason.DESCRIBE
 
 
-def _write_one(verdicts: Mapping[int, Verdict], image: MachineImage) -> dict[str, Any]:
+def _write_one(verdicts: Mapping[int, ImageVerdict], image: MachineImage) -> dict[str, Any]:
     verdict = verdicts[image.id]
     verdict.write(image)
     return {"rule": "marks of machines", "marks": verdict.marks_by_account}

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from api.clouds.azure.compare import Facts, KnownInstance
+from api.clouds.azure.compare import KnownMachine, MachineFacts
 
 # Each lateral part reads one row off the end of an index.
 _KNOWN = """
@@ -38,7 +38,7 @@ WHERE instance.cloud_account_id = %s
 """
 
 
-def known_instances(account_id: int) -> dict[str, KnownInstance]:
+def known_instances(account_id: int) -> dict[str, KnownMachine]:
     """Return an account's instances by their ids in lower case, as Azure compares them.
 
     In ours, not in PostgreSQL's, which depends on the database's locale.
@@ -58,8 +58,8 @@ def _known(
     size: str | None,
     fact_id: int | None,
     *fact: Any,
-) -> KnownInstance:
-    return KnownInstance(
+) -> KnownMachine:
+    return KnownMachine(
         id=instance_id,
         image_id=image_id,
         vm_id=vm_id,
@@ -77,9 +77,9 @@ def _facts(
     lifecycle: str | None,
     zone: str | None,
     image: str | None,
-) -> Facts:
+) -> MachineFacts:
     """Make facts of a row, in which JSON is text."""
-    return Facts(
+    return MachineFacts(
         instance_type=size,
         licenses=json.loads(licenses) if licenses is not None else None,
         lifecycle=lifecycle,

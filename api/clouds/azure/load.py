@@ -17,12 +17,12 @@ from api.clouds.azure.compare import (
     POWER_OFF,
     POWER_ON,
     Changes,
-    KnownInstance,
+    KnownMachine,
     SeenEvent,
     compare,
     unaccounted_images,
 )
-from api.clouds.azure.images import Evidence, store_images
+from api.clouds.azure.images import ImageEvidence, store_images
 from api.clouds.azure.known import known_instances
 from api.clouds.azure.records import corrections_of, facts_of
 from api.clouds.azure.scan import Scan
@@ -144,7 +144,7 @@ def _store(
     lock_metering_of_accounts(account.user_id)
     now = postgres.now()
     known = known_instances(account.id)
-    evidence = Evidence(account, scan, run.id, unaccounted_images(known, scan))
+    evidence = ImageEvidence(account, scan, run.id, unaccounted_images(known, scan))
     image_ids = store_images(evidence)
     changes = compare(known, scan, image_ids=image_ids, now=now)
     instance_ids = {key: instance.id for key, instance in known.items()}
@@ -174,7 +174,7 @@ def _store(
 def _store_events(
     account: CloudAccount,
     changes: Changes,
-    known: Mapping[str, KnownInstance],
+    known: Mapping[str, KnownMachine],
     instance_ids: Mapping[str, int],
     run: DescribeRun,
     now: datetime,
@@ -266,7 +266,7 @@ def _leave_out_foreign(changes: Changes, instance_ids: Mapping[str, int]) -> Non
 
 
 def _affected(
-    changes: Changes, known: Mapping[str, KnownInstance], instance_ids: Mapping[str, int]
+    changes: Changes, known: Mapping[str, KnownMachine], instance_ids: Mapping[str, int]
 ) -> set[int]:
     """Return the instances whose runs may differ by what is no end of a run.
 

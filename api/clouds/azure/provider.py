@@ -7,7 +7,7 @@ from api import outbox
 from api.clouds.azure.errors import AzureRefusedError
 from api.clouds.azure.own import is_own_subscription, is_own_tenant
 from api.clouds.azure.visibility import listing
-from api.clouds.provider import AccountRef, Finding, VerificationFailedError
+from api.clouds.provider import AccountRef, VerificationFailedError, VerificationProblem
 from api.models import CloudType
 
 DISCOVER = "api.clouds.azure.tasks.initial_azure_vm_discovery"
@@ -34,7 +34,9 @@ class AzureProvider:
         with _findings():
             visible = listing.contains(account.subscription_id)
         if not visible:
-            raise VerificationFailedError(Finding.NOT_VISIBLE, str(account.subscription_id))
+            raise VerificationFailedError(
+                VerificationProblem.NOT_VISIBLE, str(account.subscription_id)
+            )
 
     def configure(self, account: AccountRef) -> None:
         """Do nothing: there is nothing to set up, polls ask for everything."""
@@ -61,4 +63,4 @@ def _findings() -> Iterator[None]:
     try:
         yield
     except AzureRefusedError as refusal:
-        raise VerificationFailedError(Finding.UNKNOWN, str(refusal)) from refusal
+        raise VerificationFailedError(VerificationProblem.UNKNOWN, str(refusal)) from refusal

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownInstance, SeenEvent
+from api.clouds.azure.compare import POWER_OFF, POWER_ON, Changes, KnownMachine, SeenEvent
 from api.clouds.corrections import NewCorrection
 from api.models import Correction, DescribeRun, InstanceEvent, InstanceFact
 
@@ -32,7 +32,7 @@ def facts_of(
 
 def corrections_of(
     changes: Changes,
-    known: Mapping[str, KnownInstance],
+    known: Mapping[str, KnownMachine],
     instance_ids: Mapping[str, int],
     event_ids: Mapping[tuple[int, str], int],
     *,
@@ -58,7 +58,7 @@ def corrections_of(
             )
 
 
-def _kind(event: SeenEvent, instance: KnownInstance | None, is_first: bool) -> str | None:
+def _kind(event: SeenEvent, instance: KnownMachine | None, is_first: bool) -> str | None:
     power = instance.power if instance else None
     if event.event_type == POWER_OFF:
         return Correction.Kind.MISSED_OFF if power == POWER_ON else None

@@ -24,7 +24,7 @@ class SeenImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ImageVerdict:
     """The columns of an image that polls may change."""
 
     rhel_detected_by_tag: bool
@@ -34,7 +34,7 @@ class Verdict:
     marks_by_account: dict[str, list[str]]
 
     @classmethod
-    def of(cls, image: MachineImage) -> "Verdict":
+    def of(cls, image: MachineImage) -> "ImageVerdict":
         """Take what is stored."""
         return cls(**{column.name: getattr(image, column.name) for column in fields(cls)})
 
@@ -65,7 +65,7 @@ def marks_of(machine: Machine) -> set[str]:
 
 
 def judge(
-    before: Verdict,
+    before: ImageVerdict,
     marks: set[str] | None,
     architecture: str | None,
     *,
@@ -73,7 +73,7 @@ def judge(
     all_account_ids: set[int],
     is_complete: bool,
     by_license: bool,
-) -> Verdict:
+) -> ImageVerdict:
     """Return what follows from a scan for an image.
 
     ``marks`` are those of the account's machines, None if none of them has the image any more. An
@@ -93,7 +93,7 @@ def judge(
         by_account[own] = by_account.get(own, set()) | marks
     everything = set().union(*by_account.values())
     judged = bool(by_account)
-    return Verdict(
+    return ImageVerdict(
         rhel_detected_by_tag=RHEL_TAG in everything if judged else before.rhel_detected_by_tag,
         rhel_detected_by_license=(
             by_license and BYOS in everything if judged else before.rhel_detected_by_license

@@ -10,7 +10,7 @@ from util import clock
 LISTING_LIFETIME = datetime.timedelta(seconds=60)
 
 
-class Listing:
+class SubscriptionListing:
     """Azure's list of subscriptions, asked for once when many accounts are checked in a row.
 
     It says yes once to each subscription, for a short time, and never no: whoever asks again, or
@@ -52,7 +52,7 @@ class Listing:
             self._valid_until = clock.now() + LISTING_LIFETIME
 
 
-listing = Listing()
+listing = SubscriptionListing()
 """This process's."""
 
 

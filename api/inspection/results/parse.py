@@ -43,7 +43,7 @@ class UnreadableResultError(ValueError):
     """The text is no result file."""
 
 
-class Finding(NamedTuple):
+class ImageResult(NamedTuple):
     """What a file says of one image, as text that can be stored.
 
     ``document`` is the file as if it told of this image alone. ``omitted`` says what is not stored
@@ -66,11 +66,11 @@ class Finding(NamedTuple):
         return len(self.entry) + len(self.document)
 
 
-class Result(NamedTuple):
+class ParsedResult(NamedTuple):
     """A result file; ``unreadable`` are images of which it says what cannot be read."""
 
     cloud: Any
-    findings: list[Finding]
+    findings: list[ImageResult]
     errors: list[Any]
     unreadable: list[str]
 
@@ -80,7 +80,7 @@ class Result(NamedTuple):
         return sum(finding.size for finding in self.findings)
 
 
-def parse_result(data: bytes) -> Result:
+def parse_result(data: bytes) -> ParsedResult:
     """Read a result file. Raises UnreadableResultError if it is no JSON, or tells of no images."""
     try:
         return _parse(data)
@@ -88,7 +88,7 @@ def parse_result(data: bytes) -> Result:
         raise UnreadableResultError("the JSON is too deep") from error
 
 
-def _parse(data: bytes) -> Result:
+def _parse(data: bytes) -> ParsedResult:
     document = _cut(data, otherwise="no JSON object")
     cloud = _read(document.get("cloud", _NULL))
     if cloud != "aws":
@@ -104,7 +104,7 @@ def _parse(data: bytes) -> Result:
             findings.append(_finding(ami_id, raw, rest, omitted))
         except UnreadableResultError as error:
             unreadable.append(f"{ami_id[:40]!r}: {error}")
-    return Result(cloud, findings, _list(rest.get("errors")), unreadable)
+    return ParsedResult(cloud, findings, _list(rest.get("errors")), unreadable)
 
 
 Raw = bytes | msgspec.Raw
@@ -156,11 +156,13 @@ def _text(value: Any) -> str:
     return json.dumps(storable(value), ensure_ascii=False)
 
 
-def _finding(ami_id: str, raw: Raw, rest: Mapping[str, Any], omitted_rest: list[str]) -> Finding:
+def _finding(
+    ami_id: str, raw: Raw, rest: Mapping[str, Any], omitted_rest: list[str]
+) -> ImageResult:
     entry, omitted = _fitting(raw)
     known: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
     name, version = _producer(rest)
-    return Finding(
+    return ImageResult(
         ami_id=ami_id,
         entry=_text(entry),
         document=_text({**rest, "images": {ami_id: entry}}),

@@ -22,7 +22,7 @@ from api.clouds.aws.notified_files import TooLargeError, consume, fate, fetch, t
 from api.clouds.aws.provisioning.notifying_buckets import results_bucket
 from api.clouds.aws.provisioning.queues import Message
 from api.inspection.request import start_waiting
-from api.inspection.results.parse import Result, UnreadableResultError, parse_result
+from api.inspection.results.parse import ParsedResult, UnreadableResultError, parse_result
 from api.inspection.results.save import save_results
 from util import metrics
 from util.batches import batched_by_size
@@ -42,7 +42,7 @@ _RESULTS = metrics.counter(
 
 
 @dataclass(slots=True)
-class Outcome:
+class QueueOutcome:
     """The messages that are done with, and those that stay on the queue."""
 
     successes: list[Message] = field(default_factory=list)
@@ -66,10 +66,10 @@ class _Delivery:
         return not self.notified
 
 
-def persist_results() -> Outcome:
+def persist_results() -> QueueOutcome:
     """Store the results that wait on the queue; a message goes when all of its files are saved."""
     bucket = results_bucket()
-    outcome = Outcome()
+    outcome = QueueOutcome()
     limit = settings.AWS_SQS_MAX_HOUNDI_YIELD_COUNT
     for batch in consume(bucket, _work_on, limit=limit, seconds=HOLD_SECONDS):
         outcome.successes += batch.successes
@@ -82,14 +82,14 @@ def persist_results() -> Outcome:
     return outcome
 
 
-class _File(NamedTuple):
+class _ResultFile(NamedTuple):
     """What a file says, and the message that notified it."""
 
     delivery: _Delivery
-    result: Result
+    result: ParsedResult
 
 
-def _work_on(messages: Sequence[Message]) -> tuple[Outcome, list[Message]]:
+def _work_on(messages: Sequence[Message]) -> tuple[QueueOutcome, list[Message]]:
     """Store what messages announce; return what became of them, and those to be deleted."""
     tests, deliveries = [], []
     for delivery in map(_open, messages):
@@ -106,7 +106,7 @@ def _work_on(messages: Sequence[Message]) -> tuple[Outcome, list[Message]]:
     ):
         for _ in together_or_apart(_save, some, _refuse):
             pass
-    outcome = Outcome()
+    outcome = QueueOutcome()
     for delivery in deliveries:
         if delivery.problem is None:
             outcome.successes.append(delivery.message)
@@ -125,7 +125,7 @@ def _open(message: Message) -> _Delivery:
     return delivery
 
 
-def _read(delivery: _Delivery) -> Iterator[_File]:
+def _read(delivery: _Delivery) -> Iterator[_ResultFile]:
     """Yield the files that a message announces; it stays if one of them cannot be read whole."""
     for notified in delivery.notified:
         try:
@@ -135,14 +135,14 @@ def _read(delivery: _Delivery) -> Iterator[_File]:
             continue
         if result.unreadable:
             delivery.problem = UnreadableResultError("; ".join(result.unreadable)[:1000])
-        yield _File(delivery, result)
+        yield _ResultFile(delivery, result)
 
 
-def _save(files: Sequence[_File]) -> None:
+def _save(files: Sequence[_ResultFile]) -> None:
     save_results([file.result for file in files])
 
 
-def _refuse(file: _File, error: Exception) -> None:
+def _refuse(file: _ResultFile, error: Exception) -> None:
     file.delivery.problem = error
 
 

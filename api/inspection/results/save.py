@@ -15,8 +15,8 @@ from django.db.models.functions import MD5
 
 from api.images.changes import change_images
 from api.inspection import attempts
-from api.inspection.results.parse import Finding, Result
-from api.inspection.states import Event, after
+from api.inspection.results.parse import ImageResult, ParsedResult
+from api.inspection.states import InspectionEvent, after
 from api.models import CloudType, ImageFact, InspectionAttempt, MachineImage
 from util import postgres
 from util.batches import batched_by_size
@@ -47,12 +47,12 @@ class _Recorded(NamedTuple):
     """What a file says of a stored image, and the attempt whose result it is."""
 
     image_id: int
-    finding: Finding
+    finding: ImageResult
     attempt: InspectionAttempt
 
 
 @transaction.atomic
-def save_results(results: Sequence[Result]) -> None:
+def save_results(results: Sequence[ParsedResult]) -> None:
     """Store all that result files say, in one transaction; later ones replace earlier ones.
 
     Images that are not known (any more), and those that nobody ever began to inspect (README
@@ -84,7 +84,7 @@ def _batches(recorded: Iterable[_Recorded]) -> Iterator[list[_Recorded]]:
 def _change_images(latest: Mapping[int, _Recorded]) -> None:
     def change(image: MachineImage) -> dict[str, Any]:
         finding = latest[image.id].finding
-        image.status = after(image.status, Event.RESULT) or image.status
+        image.status = after(image.status, InspectionEvent.RESULT) or image.status
         image.inspection_json = finding.entry
         return finding.evidence
 
@@ -110,7 +110,7 @@ def _known_images(ami_ids: Iterable[str]) -> dict[str, int]:
     return images
 
 
-def _log_errors(result: Result) -> None:
+def _log_errors(result: ParsedResult) -> None:
     for finding in result.findings:
         for error in finding.errors[:ERRORS_LOGGED]:
             logger.info("Inspector's error in image %.40r: %.200r", finding.ami_id, error)
@@ -120,7 +120,7 @@ def _log_errors(result: Result) -> None:
         logger.info("Inspector's error: %.200r", error)
 
 
-def _assign(images: Mapping[str, int], findings: Sequence[Finding]) -> list[_Recorded]:
+def _assign(images: Mapping[str, int], findings: Sequence[ImageResult]) -> list[_Recorded]:
     """Return each result to the attempt that waits for it; keep those that none waits for too.
 
     Leaves out those that were recorded before, and are delivered again.
@@ -157,7 +157,9 @@ _RESULT_COLUMNS = (
 )
 
 
-def _finish(attempt: InspectionAttempt, finding: Finding, *, is_asked: bool, now: datetime) -> None:
+def _finish(
+    attempt: InspectionAttempt, finding: ImageResult, *, is_asked: bool, now: datetime
+) -> None:
     outcome = attempts.INSPECTED if finding.is_conclusive else attempts.INCONCLUSIVE
     attempt.result = finding.document
     attempt.outcome = outcome if is_asked else attempts.UNASKED
@@ -168,7 +170,7 @@ def _finish(attempt: InspectionAttempt, finding: Finding, *, is_asked: bool, now
     attempt.finished_at = attempt.updated_at = now
 
 
-def _error_of(finding: Finding) -> str:
+def _error_of(finding: ImageResult) -> str:
     """Say what operators should see: what is not stored, or why nothing could be looked at."""
     if finding.omitted:
         return f"not stored: {finding.omitted}"

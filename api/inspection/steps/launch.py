@@ -9,7 +9,7 @@ from api.clouds.aws.inspection import disk_copies
 from api.clouds.aws.inspection.instance import MarketplaceOnlyError, find_or_launch
 from api.inspection import attempts
 from api.inspection.attempts import Work
-from api.inspection.states import Event, after
+from api.inspection.states import InspectionEvent, after
 from api.models import InspectionAttempt, MachineImage
 from util import postgres
 
@@ -73,7 +73,7 @@ def mark_inspecting(work: Work) -> None:
     """
     locked = MachineImage.objects.select_for_update(no_key=True).filter(id=work.image.id)
     for image in locked:
-        status = after(image.status, Event.LAUNCHED)
+        status = after(image.status, InspectionEvent.LAUNCHED)
         if status is not None:
             locked.update(status=status, updated_at=postgres.now())
 

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from typing import Any
 
-from api.doctor.examination import Result, examine
+from api.doctor.examination import CheckResult, examine
 from api.management.base import OperatorCommand
 
 RUNBOOKS = "docs/operations.rst"
@@ -35,7 +35,7 @@ class Command(OperatorCommand):
             sys.exit(1)
 
 
-def _lines(result: Result) -> list[str]:
+def _lines(result: CheckResult) -> list[str]:
     if not result.findings:
         return [f"ok    {result.check}"]
     return [

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from api.billing.findings import Window, findings
+from api.billing.findings import FindingsQuery, findings
 from api.management.base import OperatorCommand, refusal
 from api.management.customers import add_customer, find_customer
 from api.management.tables import Column
@@ -47,7 +47,7 @@ class Command(OperatorCommand):
         until = options["until"] or today + timedelta(days=1)
         if until <= since:
             raise refusal(f"--until {until} is not after --since {since}.")
-        window = Window(user.id, _midnight(since), _midnight(until), clock.now())
+        window = FindingsQuery(user.id, _midnight(since), _midnight(until), clock.now())
         rows = _read(window, options["kind"])
         count = self.tell_rows(rows if self.wants_json else map(_columns, rows), COLUMNS)
         self.say(f"{count} findings from {since} to {until}.")
@@ -57,7 +57,7 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _read(window: Window, kind: str | None) -> Iterator[dict[str, Any]]:
+def _read(window: FindingsQuery, kind: str | None) -> Iterator[dict[str, Any]]:
     """Yield all findings. ``window`` has a fixed now, so that pages fit together."""
     condition, values = ("AND finding.kind = %s", [kind]) if kind else ("", [])
     total, first = findings(window, condition=condition, values=values, limit=ROWS_AT_ONCE)

@@ -12,7 +12,7 @@ from api.management.base import OperatorCommand, add_dry_run, refusal
 from api.metering.rebuild import customers
 from api.models import AuditEntry
 from api.operator_actions.commands import CancelledError, Progress, action_of_command
-from api.original.copying import STEPS, Report, copy_all, recalculate
+from api.original.copying import STEPS, CopyReport, copy_all, recalculate
 from api.original.queries import TABLES
 from api.original.source import NotTheOriginalError, Original
 
@@ -91,7 +91,7 @@ class Command(OperatorCommand):
         if failed:
             raise CommandError(f"Not those of the users {', '.join(map(str, failed))}.")
 
-    def _tell(self, report: Report, dry_run: bool) -> None:
+    def _tell(self, report: CopyReport, dry_run: bool) -> None:
         verb = "to be copied" if dry_run else "copied"
         lines = [
             f"{report.name}: {report.read} read, {report.copied} {verb},"

@@ -11,7 +11,7 @@ from api.partitions.archive import attach, detach
 from api.partitions.catalog import PartitionsError
 from api.partitions.months import Month
 from api.partitions.partitioning import abandon, partition
-from api.partitions.tables import EVENTS, TABLES, Table
+from api.partitions.tables import EVENTS, TABLES, PartitionedTable
 
 COLUMNS = (
     Column("month", "month", 7),
@@ -70,7 +70,7 @@ class Command(OperatorCommand):
         except OSError as error:
             raise refusal(f"The file cannot be used: {error}") from error
 
-    def _do(self, table: Table, options: dict[str, Any]) -> None:
+    def _do(self, table: PartitionedTable, options: dict[str, Any]) -> None:
         if options["plan"]:
             self._plan(table)
         elif options["confirm"]:
@@ -86,7 +86,7 @@ class Command(OperatorCommand):
             text = f"{count} events of {month} are attached."
             self.tell({"month": str(month), "rows": count}, text)
 
-    def _plan(self, table: Table) -> None:
+    def _plan(self, table: PartitionedTable) -> None:
         self.tell_rows(plan.months(table), COLUMNS)
         for step in plan.steps(table):
             self.tell(step._asdict(), f"- {step.step} (locks: {step.locks})")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from api.clouds.aws.provisioning.resources import Outcome, dismantle, provision
+from api.clouds.aws.provisioning.resources import ResourceOutcome, dismantle, provision
 from api.management.base import OperatorCommand, add_dry_run
 
 
@@ -35,6 +35,6 @@ class Command(OperatorCommand):
             self.stdout.flush()
 
 
-def _as_text(outcome: Outcome, dry_run: bool) -> str:
+def _as_text(outcome: ResourceOutcome, dry_run: bool) -> str:
     would_be = "would be " if dry_run and outcome.changed else ""
     return f"{outcome.title}: {would_be}{outcome.verdict}"

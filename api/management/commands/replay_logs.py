@@ -8,7 +8,14 @@ from django.core.management.base import CommandError
 
 from api.clouds.aws.arn import normal_account_id
 from api.clouds.aws.cloudtrail.listing import Folder
-from api.clouds.aws.cloudtrail.replay import Report, Wanted, aws_account_ids, count, folders, wanted
+from api.clouds.aws.cloudtrail.replay import (
+    ReplayReport,
+    Wanted,
+    aws_account_ids,
+    count,
+    folders,
+    wanted,
+)
 from api.clouds.aws.cloudtrail.replay_runs import ReplayFailedError, replay, result
 from api.clouds.aws.errors import AwsError
 from api.clouds.provider import TransientCloudError
@@ -57,14 +64,14 @@ class Command(OperatorCommand):
                 self._count(asked)
             else:
                 row = replay(asked, told=self._tell)
-                self._tell_total(result(row), Report(**_numbers(result(row))))
+                self._tell_total(result(row), ReplayReport(**_numbers(result(row))))
         except (TransientCloudError, AwsError) as error:
             raise CommandError(f"S3 does not answer, or refuses: {error}") from error
         except ReplayFailedError as error:
             raise CommandError(f"{error}.") from error
 
     def _count(self, asked: Wanted) -> None:
-        total = Report()
+        total = ReplayReport()
         for folder in folders(asked):
             report = count(folder, asked)
             total.add(report)
@@ -72,11 +79,11 @@ class Command(OperatorCommand):
         left = total.found - total.known
         self._tell_total({**asdict(total), "would_replay": left, "dry_run": True}, total)
 
-    def _tell(self, folder: Folder, report: Report) -> None:
+    def _tell(self, folder: Folder, report: ReplayReport) -> None:
         if report.found or report.no_logs:
             self.tell({"prefix": folder.prefix, **asdict(report)}, _line(folder.prefix, report))
 
-    def _tell_total(self, shown: dict[str, Any], report: Report) -> None:
+    def _tell_total(self, shown: dict[str, Any], report: ReplayReport) -> None:
         self.tell({"total": True, **shown}, _line("In all", report))
 
 
@@ -95,9 +102,9 @@ def _wanted(options: dict[str, Any]) -> Wanted:
 
 
 def _numbers(shown: dict[str, Any]) -> dict[str, Any]:
-    return {name: shown[name] for name in asdict(Report())}
+    return {name: shown[name] for name in asdict(ReplayReport())}
 
 
-def _line(name: str, report: Report) -> str:
+def _line(name: str, report: ReplayReport) -> str:
     numbers = ", ".join(f"{number} {what}" for what, number in asdict(report).items())
     return f"{name}: {numbers}"

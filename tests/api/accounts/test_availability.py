@@ -3,7 +3,7 @@
 import pytest
 from django.core.cache import cache
 
-from api.clouds.provider import Finding, VerificationFailedError
+from api.clouds.provider import VerificationFailedError, VerificationProblem
 from api.sources.codes import ErrorCode
 from api.tasks import accounts as tasks
 from tests.api.accounts.statuses import available, statuses, unavailable
@@ -22,7 +22,7 @@ def test_scenario_26_two_accounts_of_a_source(client, queued, aws):
     assert reply.status_code == 204
     checks = queued.named("api.tasks.enable_account")
     assert [check.args for check in checks] == [(account.id,) for account in accounts]
-    aws.problem = VerificationFailedError(Finding.ACCESS)
+    aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
     tasks.enable_account(*checks[0].args)
     aws.problem = None
     tasks.enable_account(*checks[1].args)

@@ -20,7 +20,7 @@ from api.accounts.onboarding import onboard
 from api.accounts.relocation import change_token
 from api.accounts.states import API, KAFKA
 from api.accounts.users import get_or_create_user
-from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
+from api.clouds.provider import TransientCloudError, VerificationFailedError, VerificationProblem
 from api.models import AccountState, CloudAccount, CloudType, User
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
@@ -107,7 +107,10 @@ class TestCreate:
 
     @pytest.mark.parametrize(
         ("finding", "code"),
-        [(Finding.ACCESS, ErrorCode.CG3002), (Finding.UNKNOWN, ErrorCode.CG3000)],
+        [
+            (VerificationProblem.ACCESS, ErrorCode.CG3002),
+            (VerificationProblem.UNKNOWN, ErrorCode.CG3000),
+        ],
     )
     def test_outage_that_is_not_waited_for(self, aws, queued, user, finding, code):
         aws.problem = TransientCloudError("down", finding=finding)
@@ -165,7 +168,7 @@ class TestCreate:
 
     @pytest.mark.parametrize("cloud_type", TOKENS)
     def test_scenario_14_refused_account_leaves_nothing(self, clouds, queued, user, cloud_type):
-        clouds[cloud_type].problem = VerificationFailedError(Finding.POLICY)
+        clouds[cloud_type].problem = VerificationFailedError(VerificationProblem.POLICY)
         with pytest.raises(RefusedAccountError):
             create(user, cloud_type)
         assert not CloudAccount.objects.exists()
@@ -175,7 +178,7 @@ class TestCreate:
         assert (row.account_id, row.to_state, row.code) == (0, "failed", "CG3003")
 
     def test_too_many_trails(self, aws, queued, user):
-        aws.trail_problem = VerificationFailedError(Finding.TRAIL_LIMIT)
+        aws.trail_problem = VerificationFailedError(VerificationProblem.TRAIL_LIMIT)
         with pytest.raises(RefusedAccountError):
             create(user)
         assert statuses(queued) == [unavailable(user, 11, ErrorCode.CG3001)]
@@ -264,7 +267,7 @@ class TestOnboard:
     def test_repeated_message_tells_the_real_state(self, aws, queued, user):
         onboarded()
         queued.clear()
-        aws.problem = VerificationFailedError(Finding.ACCESS)
+        aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
         onboarded()
         assert statuses(queued) == [unavailable(user, 11, ErrorCode.CG3002)]
 
@@ -274,7 +277,7 @@ class TestOnboard:
         assert CloudAccount.objects.get().account_arn == OTHER_ROLE
 
     def test_refusal_is_no_error(self, aws, queued, user):
-        aws.problem = VerificationFailedError(Finding.ACCESS)
+        aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
         assert onboarded().startswith("CG3002")
 
     @pytest.mark.parametrize("ids", [("x", 11, 9), (22, None, 9), (22, 11, "9.0"), (0, 11, 9)])

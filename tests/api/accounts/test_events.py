@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from api.accounts import events, foreign
-from api.accounts.events import Outcome
+from api.accounts.events import MessageOutcome
 from api.accounts.states import KAFKA, Trigger
-from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
+from api.clouds.provider import TransientCloudError, VerificationFailedError, VerificationProblem
 from api.models import AccountState, CloudAccount, InboxMessage, User
 from api.sources.client import SourcesRefusedError, SourcesUnavailableError
 from api.sources.codes import ErrorCode
@@ -42,7 +42,7 @@ def sources(sources_api, settings):
     return sources_api
 
 
-def handle(event_type, value=BODY, headers=HEADERS, trigger=KAFKA) -> Outcome:
+def handle(event_type, value=BODY, headers=HEADERS, trigger=KAFKA) -> MessageOutcome:
     return events.handle(event_type=event_type, value=value, headers=headers, trigger=trigger)
 
 
@@ -252,7 +252,7 @@ class TestUpdate:
     def test_every_account_of_the_authentication(self, sources, aws, queued):
         for application_id in (11, 12):
             make_aws_account(platform_authentication_id=22, platform_application_id=application_id)
-        aws.problem = VerificationFailedError(Finding.ACCESS)
+        aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
         handle(UPDATE, self.VALUE)
         assert len(statuses(queued)) == 2
 
@@ -450,7 +450,10 @@ def test_customer_hears_when_a_message_is_given_up(queued):
 
 @pytest.mark.parametrize(
     ("finding", "code"),
-    [(Finding.ACCESS, ErrorCode.CG3002), (Finding.UNKNOWN, ErrorCode.CG3000)],
+    [
+        (VerificationProblem.ACCESS, ErrorCode.CG3002),
+        (VerificationProblem.UNKNOWN, ErrorCode.CG3000),
+    ],
 )
 def test_outage_of_the_cloud_is_told_as_its_refusals_are(queued, finding, code):
     """03 §6.6: any answer of AWS is an access error, silence is not."""

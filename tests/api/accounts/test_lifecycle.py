@@ -13,9 +13,9 @@ from api.accounts.lifecycle import (
 from api.accounts.states import API, KAFKA, OPERATOR, Trigger
 from api.clouds.provider import (
     AccountRef,
-    Finding,
     TransientCloudError,
     VerificationFailedError,
+    VerificationProblem,
 )
 from api.models import AccountState, CloudAccount, InstanceEvent, Run
 from api.sources.codes import ErrorCode
@@ -92,11 +92,11 @@ class TestEnable:
     @pytest.mark.parametrize(
         ("finding", "code"),
         [
-            (Finding.POLICY, ErrorCode.CG3003),
-            (Finding.ACCESS, ErrorCode.CG3002),
-            (Finding.TRAIL_LIMIT, ErrorCode.CG3001),
-            (Finding.NOT_VISIBLE, ErrorCode.CG3000),
-            (Finding.UNKNOWN, ErrorCode.CG3000),
+            (VerificationProblem.POLICY, ErrorCode.CG3003),
+            (VerificationProblem.ACCESS, ErrorCode.CG3002),
+            (VerificationProblem.TRAIL_LIMIT, ErrorCode.CG3001),
+            (VerificationProblem.NOT_VISIBLE, ErrorCode.CG3000),
+            (VerificationProblem.UNKNOWN, ErrorCode.CG3000),
         ],
     )
     def test_each_finding_has_its_code(self, aws, queued, finding, code):
@@ -110,7 +110,10 @@ class TestEnable:
 
     @pytest.mark.parametrize(
         ("finding", "code"),
-        [(Finding.ACCESS, ErrorCode.CG3002), (Finding.UNKNOWN, ErrorCode.CG3000)],
+        [
+            (VerificationProblem.ACCESS, ErrorCode.CG3002),
+            (VerificationProblem.UNKNOWN, ErrorCode.CG3000),
+        ],
     )
     def test_outage_that_is_waited_for_no_longer(self, aws, queued, finding, code):
         """03 §6.6: any answer of AWS is an access error, silence is not."""
@@ -142,7 +145,7 @@ class TestEnable:
     def test_scenario_27_enabled_account_that_became_invalid_stays_enabled(self, aws, queued):
         account = make_aws_account(enabled_at=utc("2025-01-01"))
         running_instance(account)
-        aws.problem = VerificationFailedError(Finding.ACCESS)
+        aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
         assert not enable_account(account_id=account.id, trigger=API)
         account.refresh_from_db()
         assert account.is_enabled
@@ -156,7 +159,7 @@ class TestEnable:
     def test_scenario_27_disabled_account_that_is_invalid_stays_disabled(self, aws, queued):
         account = make_aws_account(is_enabled=False, enabled_at=utc("2025-01-01"))
         running_instance(account)
-        aws.problem = VerificationFailedError(Finding.POLICY)
+        aws.problem = VerificationFailedError(VerificationProblem.POLICY)
         assert not enable_account(account_id=account.id, trigger=API)
         account.refresh_from_db()
         assert not account.is_enabled
@@ -181,7 +184,7 @@ class TestEnable:
             unavailable(account.user, account.platform_application_id, ErrorCode.CG3000)
         ]
 
-    @pytest.mark.parametrize("problem", [None, VerificationFailedError(Finding.POLICY)])
+    @pytest.mark.parametrize("problem", [None, VerificationFailedError(VerificationProblem.POLICY)])
     def test_paused_account_is_only_verified(self, aws, queued, problem):
         account = make_aws_account(
             is_enabled=False, enabled_at=None, platform_application_is_paused=True
@@ -216,7 +219,7 @@ class TestEnable:
 
     def test_account_deleted_meanwhile_is_not_told_of(self, aws, queued):
         account = make_aws_account()
-        aws.problem = VerificationFailedError(Finding.ACCESS)
+        aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
         aws.meanwhile = [lambda: CloudAccount.objects.filter(id=account.id).delete()]
         assert not enable_account(account_id=account.id, trigger=API)
         assert queued == []
@@ -348,7 +351,7 @@ class TestPause:
         account = make_aws_account(
             platform_application_id=11, platform_application_is_paused=True, is_enabled=False
         )
-        aws.problem = VerificationFailedError(Finding.POLICY)
+        aws.problem = VerificationFailedError(VerificationProblem.POLICY)
         unpause_application(application_id=11, trigger=KAFKA)
         account.refresh_from_db()
         assert not account.platform_application_is_paused

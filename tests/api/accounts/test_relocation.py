@@ -6,7 +6,12 @@ import pytest
 
 from api.accounts.relocation import change_token
 from api.accounts.states import KAFKA
-from api.clouds.provider import AccountRef, Finding, TransientCloudError, VerificationFailedError
+from api.clouds.provider import (
+    AccountRef,
+    TransientCloudError,
+    VerificationFailedError,
+    VerificationProblem,
+)
 from api.models import AccountState, CloudAccount, Instance, InstanceEvent, Run, StaleUsage
 from api.sources.codes import ErrorCode
 from api.sources.messages import Tenant
@@ -65,7 +70,7 @@ def test_same_role_is_verified_once_more(aws, queued, account):
 
 
 def test_scenario_23_new_role_that_fails(aws, queued, account):
-    aws.problem = VerificationFailedError(Finding.POLICY)
+    aws.problem = VerificationFailedError(VerificationProblem.POLICY)
     assert not change(account, NEW_ROLE)
     assert account.account_arn == NEW_ROLE
     assert account.is_enabled
@@ -90,7 +95,7 @@ def test_scenario_24_another_aws_account(aws, queued, account):
 
 
 def test_another_aws_account_that_fails(aws, queued, account):
-    aws.problem = VerificationFailedError(Finding.ACCESS)
+    aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
     assert not change(account, NEW_ACCOUNT)
     assert account.account_arn == NEW_ACCOUNT
     assert not account.is_enabled

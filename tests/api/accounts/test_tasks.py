@@ -7,7 +7,7 @@ from celery.exceptions import Retry
 
 from api.accounts.checks import request_check
 from api.accounts.states import KAFKA
-from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
+from api.clouds.provider import TransientCloudError, VerificationFailedError, VerificationProblem
 from api.models import AccountState, CloudAccount, InboxMessage, User
 from api.sources import inbox, work
 from api.sources.client import SourcesUnavailableError
@@ -300,7 +300,7 @@ class TestWithStoredMessage:
         assert CloudAccount.objects.get().platform_application_is_paused
 
     def test_refused_account_ends_the_message(self, sources, aws, broker, queued):
-        aws.problem = VerificationFailedError(Finding.ACCESS)
+        aws.problem = VerificationFailedError(VerificationProblem.ACCESS)
         self.store(CREATE)
         inbox.publish_unqueued()
         broker.run_all()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.billing.findings import Window, findings
+from api.billing.findings import FindingsQuery, findings
 from api.models import MachineImage, Registration
 from tests import factories
 from tests.api.metering.conftest import Environment
@@ -19,7 +19,9 @@ DAY = 86_400
 
 
 def rows_of(environment, begin="01T00", limit="13T00", now="12T00"):
-    count, rows = findings(Window(environment.user.id, at(begin), at(limit), at(now)), limit=1000)
+    count, rows = findings(
+        FindingsQuery(environment.user.id, at(begin), at(limit), at(now)), limit=1000
+    )
     assert count == len(rows)
     return rows
 

@@ -10,9 +10,9 @@ from api.coverage.proofs import (
     HOUR,
     SECOND,
     Audit,
-    Evidence,
+    CoverageRules,
+    DayEvidence,
     GapSpan,
-    Rules,
     Span,
     Switch,
     judge,
@@ -22,8 +22,8 @@ from api.metering.concurrency import DAY, start_of
 from tests.api.metering.notation import at, day, micros
 
 BEGIN = start_of(day(10))
-AWS = Rules(limit=12 * HOUR, reason="describe_gap", needs_audit=True)
-AZURE = Rules(limit=2 * HOUR + HOUR // 2, reason="poll_missed", needs_audit=False)
+AWS = CoverageRules(limit=12 * HOUR, reason="describe_gap", needs_audit=True)
+AZURE = CoverageRules(limit=2 * HOUR + HOUR // 2, reason="poll_missed", needs_audit=False)
 AUDITED = Audit(is_done=True, is_due=False)
 ON = "on 01T00"
 
@@ -56,7 +56,7 @@ def verdict(
     audit=AUDITED,
     now="11T03",
 ):
-    evidence = Evidence(
+    evidence = DayEvidence(
         switches=switches(metered) if metered else [],
         scans=[scans(one) for one in regions],
         found=[gap(one) for one in found],
@@ -221,7 +221,7 @@ moments = st.integers(min_value=-12, max_value=40).map(lambda hour: BEGIN + hour
     moments,
 )
 def test_gaps_lie_within_the_day_and_are_ordered(changes, regions, unsure, now):
-    evidence = Evidence(
+    evidence = DayEvidence(
         switches=[Switch(*one) for one in sorted(changes)],
         scans=[[Span(one, one + SECOND) for one in sorted(times)] for times in regions],
         unsure=[Span(*sorted(one)) for one in unsure],
@@ -262,7 +262,7 @@ def test_one_more_describe_never_makes_a_day_worse(times, place):
     def unproved(moments):
         found = judge(
             day(10),
-            Evidence(switches=switches(ON), scans=[[Span(one, one) for one in moments]]),
+            DayEvidence(switches=switches(ON), scans=[[Span(one, one) for one in moments]]),
             AWS,
             AUDITED,
             BEGIN + 3 * DAY,

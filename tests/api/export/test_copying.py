@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import pytest
 from django.db import OperationalError, connection
 
-from api.export.columns import ExportColumn, Kind
+from api.export.columns import ColumnKind, ExportColumn
 from api.export.copying import BLOCK, BLOCKS_AT_ONCE, ExportAbandonedError, copy_blocks
-from api.export.tables import CSV, NDJSON, Table
+from api.export.tables import CSV, NDJSON, ExportTable
 from api.public import export as views
 from util.hang_up import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def numbers(rows: int, sql: str = "n") -> Table:
-    columns = [ExportColumn("n", sql, Kind.INTEGER), ExportColumn("text", "repeat('x', 100)")]
-    return Table(
+def numbers(rows: int, sql: str = "n") -> ExportTable:
+    columns = [ExportColumn("n", sql, ColumnKind.INTEGER), ExportColumn("text", "repeat('x', 100)")]
+    return ExportTable(
         columns, "FROM generate_series(1, %s) number (n)", "ORDER BY number.n", parameters=[rows]
     )
 
@@ -123,8 +123,11 @@ def test_7_rows_are_of_one_snapshot():
         cursor.execute("CREATE TABLE exported (n bigint, round integer)")
         cursor.execute("INSERT INTO exported SELECT n, 0 FROM generate_series(1, 100000) n")
     try:
-        table = Table(
-            [ExportColumn("n", "n", Kind.ID), ExportColumn("round", "round", Kind.INTEGER)],
+        table = ExportTable(
+            [
+                ExportColumn("n", "n", ColumnKind.ID),
+                ExportColumn("round", "round", ColumnKind.INTEGER),
+            ],
             "FROM exported",
             "ORDER BY exported.n",
         )

@@ -12,8 +12,8 @@ from django.test import Client
 from api.clouds.aws.provisioning import export_bucket
 from api.clouds.aws.session import clients, s3
 from api.export import jobs
-from api.export.columns import ExportColumn, Kind
-from api.export.tables import Table
+from api.export.columns import ColumnKind, ExportColumn
+from api.export.tables import ExportTable
 from api.models import ExportJob
 from api.tasks.export import run_export_job
 from tests import factories
@@ -87,8 +87,8 @@ MILLION = 1_000_000
 def test_3_a_million_rows_take_no_more_memory_than_a_few(aws, monkeypatch):
     """Acceptance 3: a job writes them in flat memory."""
     user = factories.make_user()
-    columns = [ExportColumn("n", "n", Kind.INTEGER), ExportColumn("text", "repeat('x', 50)")]
-    table = Table(
+    columns = [ExportColumn("n", "n", ColumnKind.INTEGER), ExportColumn("text", "repeat('x', 50)")]
+    table = ExportTable(
         columns, "FROM generate_series(1, %s) number (n)", "ORDER BY number.n", parameters=[MILLION]
     )
     monkeypatch.setattr(jobs, "table_of", lambda *_: table)

@@ -9,10 +9,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from api.export import parquet
-from api.export.columns import ExportColumn, Kind
+from api.export.columns import ColumnKind, ExportColumn
 from api.export.copying import copy_to
 from api.export.kinds import KINDS, table_of
-from api.export.tables import NDJSON, PARQUET, Table
+from api.export.tables import NDJSON, PARQUET, ExportTable
 from api.models import ExportJob
 
 pytestmark = pytest.mark.django_db
@@ -47,16 +47,16 @@ def as_json(value, kind):
     """Return what NDJSON has for a value that was read, which must be of the column's type."""
     if value is None:
         return None
-    if kind is Kind.MOMENT:
+    if kind is ColumnKind.MOMENT:
         assert isinstance(value, datetime)
         assert value.utcoffset().total_seconds() == 0
         return value.isoformat().replace("+00:00", "Z")
-    if kind is Kind.DATE:
+    if kind is ColumnKind.DATE:
         assert isinstance(value, date)
         return value.isoformat()
-    if kind is Kind.JSON:
+    if kind is ColumnKind.JSON:
         return json.loads(value)
-    types = {Kind.INTEGER: int, Kind.NUMBER: float, Kind.BOOLEAN: bool}
+    types = {ColumnKind.INTEGER: int, ColumnKind.NUMBER: float, ColumnKind.BOOLEAN: bool}
     assert type(value) is types.get(kind, str)
     return value
 
@@ -64,18 +64,18 @@ def as_json(value, kind):
 def test_6_odd_values_and_row_groups(db, tmp_path):
     """Acceptance 6, at the edges; a row group has 100,000 rows, an empty table has none."""
     columns = [
-        ExportColumn("n", "number.n", Kind.INTEGER),
+        ExportColumn("n", "number.n", ColumnKind.INTEGER),
         ExportColumn("group.text", "chr(mod(number.n, 50) + 1) || '\"\\é€😀'"),
-        ExportColumn("moment", "timestamptz '0001-01-01Z'", Kind.MOMENT),
-        ExportColumn("late", "timestamptz '9999-12-31T23:59:59.999999Z'", Kind.MOMENT),
-        ExportColumn("day", "date '1969-12-31'", Kind.DATE),
-        ExportColumn("size", "(0.1::float8 + number.n)", Kind.NUMBER),
-        ExportColumn("nothing", "NULL::boolean", Kind.BOOLEAN),
-        ExportColumn("large", "9223372036854775807 - number.n", Kind.INTEGER),
+        ExportColumn("moment", "timestamptz '0001-01-01Z'", ColumnKind.MOMENT),
+        ExportColumn("late", "timestamptz '9999-12-31T23:59:59.999999Z'", ColumnKind.MOMENT),
+        ExportColumn("day", "date '1969-12-31'", ColumnKind.DATE),
+        ExportColumn("size", "(0.1::float8 + number.n)", ColumnKind.NUMBER),
+        ExportColumn("nothing", "NULL::boolean", ColumnKind.BOOLEAN),
+        ExportColumn("large", "9223372036854775807 - number.n", ColumnKind.INTEGER),
     ]
     path = tmp_path / "file"
     for rows, groups in ((250_001, [100_000, 100_000, 50_001]), (0, [])):
-        table = Table(
+        table = ExportTable(
             columns,
             "FROM generate_series(1, %s) number (n)",
             "ORDER BY number.n",

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from api.images.changes import change_images
-from api.images.tags import RHEL, TagChange, store_tags
+from api.images.tags import RHEL, ImageTagChange, store_tags
 from api.inspection.results.parse import MAX_TEXT, parse_result
 from api.inspection.results.save import save_results
 from api.models import ImageTags, MachineImage
@@ -68,7 +68,9 @@ def test_lists_that_do_not_show_results_do_not_load_them(account, name):
 
 def test_changes_of_tags(account):
     ids = list(MachineImage.objects.values_list("id", flat=True))
-    changes = [TagChange(account.id, image_id, RHEL, True, clock.now(), {}) for image_id in ids]
+    changes = [
+        ImageTagChange(account.id, image_id, RHEL, True, clock.now(), {}) for image_id in ids
+    ]
     assert growth(lambda: store_tags(changes)) < BOUND / 3
     assert ImageTags.objects.filter(rhel=True).count() == IMAGES
 

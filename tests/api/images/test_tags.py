@@ -14,8 +14,8 @@ from api.images.tags import (
     OPENSHIFT,
     RHEL,
     TAGS,
+    ImageTagChange,
     SeenTags,
-    TagChange,
     forget_tags,
     store_tags,
 )
@@ -54,7 +54,7 @@ class Environment:
             recalculate.recalculate_usage_of_user(user_id=user.id, since=DAY)
 
     def change(self, account, present, minutes, tag=RHEL):
-        return TagChange(
+        return ImageTagChange(
             self.accounts[account].id, self.image.id, tag, present, at(minutes), {"event_id": "e"}
         )
 
@@ -234,7 +234,7 @@ def test_tags_of_many_images_are_stored_in_few_statements(
 ):
     images = [factories.make_aws_image() for _ in range(150)]
     changes = [
-        TagChange(environment.accounts["A1"].id, image.id, tag, True, NOON, {})
+        ImageTagChange(environment.accounts["A1"].id, image.id, tag, True, NOON, {})
         for image in images
         for tag in TAGS
     ]
@@ -246,7 +246,7 @@ def test_tags_of_many_images_are_stored_in_few_statements(
 
 
 def test_an_image_erased_meanwhile_has_no_tags(environment):
-    change = TagChange(environment.accounts["A1"].id, 0, RHEL, True, NOON, {})
+    change = ImageTagChange(environment.accounts["A1"].id, 0, RHEL, True, NOON, {})
     assert store_tags([change]) == set()
 
 

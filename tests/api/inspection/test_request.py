@@ -4,7 +4,7 @@ import pytest
 
 from api.images.users import InspectionRequest
 from api.inspection.request import start_inspections
-from api.inspection.states import ANY, UNFINISHED, Event, after
+from api.inspection.states import ANY, UNFINISHED, InspectionEvent, after
 from api.models import MachineImage
 from tests.api.inspection.testbed import COPY, START, Testbed, attempts, fresh
 from util.tasks import enqueue
@@ -16,12 +16,12 @@ Status = MachineImage.Status
 @pytest.mark.parametrize(
     ("event", "target"),
     [
-        (Event.STARTED, "preparing"),
-        (Event.POSTPONED, "pending"),
-        (Event.SKIPPED, "inspected"),
-        (Event.EXHAUSTED, "error"),
-        (Event.RESULT, "inspected"),
-        (Event.ASKED_AGAIN, "pending"),
+        (InspectionEvent.STARTED, "preparing"),
+        (InspectionEvent.POSTPONED, "pending"),
+        (InspectionEvent.SKIPPED, "inspected"),
+        (InspectionEvent.EXHAUSTED, "error"),
+        (InspectionEvent.RESULT, "inspected"),
+        (InspectionEvent.ASKED_AGAIN, "pending"),
     ],
 )
 def test_what_may_happen_at_any_time(status, event, target):
@@ -32,9 +32,9 @@ def test_what_may_happen_at_any_time(status, event, target):
 @pytest.mark.parametrize(
     ("event", "sources", "target"),
     [
-        (Event.LAUNCHED, {"pending", "preparing"}, "inspecting"),
-        (Event.COMPLETED, UNFINISHED, "inspected"),
-        (Event.GIVEN_UP, UNFINISHED, "error"),
+        (InspectionEvent.LAUNCHED, {"pending", "preparing"}, "inspecting"),
+        (InspectionEvent.COMPLETED, UNFINISHED, "inspected"),
+        (InspectionEvent.GIVEN_UP, UNFINISHED, "error"),
     ],
 )
 def test_what_may_happen_while_it_is_waited_for(status, event, sources, target):
@@ -42,7 +42,12 @@ def test_what_may_happen_while_it_is_waited_for(status, event, sources, target):
 
 
 def test_nothing_leads_to_what_only_a_description_tells():
-    assert not [event for event in Event for status in ANY if after(status, event) == "unavailable"]
+    assert not [
+        event
+        for event in InspectionEvent
+        for status in ANY
+        if after(status, event) == "unavailable"
+    ]
 
 
 @pytest.mark.django_db

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.images.tags import RHEL, TagChange, store_tags
+from api.images.tags import RHEL, ImageTagChange, store_tags
 from api.images.users import inspect_after_all
 from api.inspection.reinspection import reinspect_image
 from tests.api.inspection import testbed as names
@@ -135,6 +135,6 @@ def test_a_result_counts_for_those_without_the_tag(testbed, other, tagged):
     assert testbed.persist() == (1, 0)
     image = fresh(tagged)
     assert (image.status, image.rhel_detected_by_tag, image.is_rhel) == ("inspected", True, True)
-    store_tags([TagChange(testbed.account.id, image.id, RHEL, False, clock.now(), {})])
+    store_tags([ImageTagChange(testbed.account.id, image.id, RHEL, False, clock.now(), {})])
     image = fresh(tagged)
     assert (image.rhel_detected_by_tag, image.is_rhel) == (False, False)

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from api.clouds.provider import Finding, TransientCloudError, VerificationFailedError
+from api.clouds.provider import TransientCloudError, VerificationFailedError, VerificationProblem
 from api.models import CloudAccount, User
 from api.sources.codes import ErrorCode
 from tests.api.accounts.statuses import statuses
@@ -163,7 +163,8 @@ def test_our_own_accounts_are_refused(db, clouds, queued, body, member, code):
 
 
 @pytest.mark.parametrize(
-    "problem", [VerificationFailedError(Finding.POLICY), TransientCloudError("throttled")]
+    "problem",
+    [VerificationFailedError(VerificationProblem.POLICY), TransientCloudError("throttled")],
 )
 def test_an_account_that_cannot_be_enabled(db, clouds, queued, problem):
     clouds["aws"].problem = problem
@@ -175,7 +176,7 @@ def test_an_account_that_cannot_be_enabled(db, clouds, queued, problem):
 
 def test_a_known_user_without_account_survives_a_refusal(db, clouds, queued):
     user = make_user(org_id="known")
-    clouds["aws"].problem = VerificationFailedError(Finding.ACCESS)
+    clouds["aws"].problem = VerificationFailedError(VerificationProblem.ACCESS)
     assert customer(org_id="known").post(f"{B}/accounts/", NEW_AWS).status_code == 400
     assert User.objects.filter(id=user.id).exists()
 

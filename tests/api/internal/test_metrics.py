@@ -200,7 +200,7 @@ def test_a_database_that_hangs_is_not_asked(redis_client, monkeypatch):
 
 def test_a_source_that_breaks_drops_out_alone(redis_client, monkeypatch):
     broken = gauges.SystemCollector()
-    broken.sources.insert(0, gauges.Source(lambda: 1 / 0, redis_py.RedisError))
+    broken.sources.insert(0, gauges.GaugeSource(lambda: 1 / 0, redis_py.RedisError))
     monkeypatch.setattr(metrics, "_system", broken)
     assert scrape()["cloudigrade_sqs_queue_length"]
 

@@ -10,7 +10,7 @@ from api.accounts.checks import begin_check
 from api.accounts.states import OPERATOR
 from api.sources.client import SourcesUnavailableError
 from api.sources.messages import TASKS
-from api.sources.work import ChildTask, Outcome
+from api.sources.work import ChildTask, MessageOutcome
 from tests.api.internal.callers import ANYBODY, B, identity
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +64,7 @@ def test_scenario_25_a_message_is_handled_at_once(db, queued, monkeypatch, event
 
     def handle(**arguments):
         handled.append(arguments)
-        return Outcome("done", [child_task])
+        return MessageOutcome("done", [child_task])
 
     monkeypatch.setattr(events, "handle", handle)
     headers = [["x-rh-identity", identity(account_number="1")]]

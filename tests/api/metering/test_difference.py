@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.metering.days import Days
-from api.metering.difference import Difference, Facts, StoredRun, WantedRun
+from api.metering.difference import Difference, RunFacts, StoredRun, WantedRun
 from api.metering.timeline import runs_from_events
 from api.models.instance import ORDINARY_RANK
 from tests.api.metering import reference
@@ -17,7 +17,7 @@ OTHER = 8
 
 
 def facts(end, image=IMAGE, instance_type=None, vcpu=None):
-    return Facts(micros(end and at(end)), image, instance_type, vcpu, None)
+    return RunFacts(micros(end and at(end)), image, instance_type, vcpu, None)
 
 
 def stored(start, end, number=1, **more):
@@ -116,11 +116,11 @@ def as_runs(events):
 @given(EVENTS, EVENTS, IMAGES, IMAGES)
 def test_result_is_right_and_untouched_days_keep_their_counts(old, new, old_image, new_image):
     before = [
-        StoredRun(number, run.start, Facts(run.end, old_image, None, None, None))
+        StoredRun(number, run.start, RunFacts(run.end, old_image, None, None, None))
         for number, run in enumerate(as_runs(old))
     ]
     runs = [
-        WantedRun(100, 200, run.start, Facts(run.end, new_image, None, None, None))
+        WantedRun(100, 200, run.start, RunFacts(run.end, new_image, None, None, None))
         for run in as_runs(old + new)
     ]
     difference = compare(before, runs)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import ValidationError
 
 from api.public import brackets
-from api.public.brackets import BracketParameters, Brackets, Column, Field, Order
+from api.public.brackets import BracketParameters, Brackets, Field, FieldSql, Order
 from api.public.filters import NO_ID
 
 FIELDS = (
@@ -140,7 +140,7 @@ def test_routes_without_groups_ignore_group_by():
 
 def test_the_condition_knows_no_value_from_an_unknown_one():
     wanted = read("filter[role]=,x&exclude[region]=a&filter[contains:region]=5%25_%5C")
-    condition = wanted.condition({"role": Column("image.role"), "region": Column("region")})
+    condition = wanted.condition({"role": FieldSql("image.role"), "region": FieldSql("region")})
     assert condition.sql == (
         " AND coalesce(image.role, '') = ANY(%s)"
         ' AND (region)::text COLLATE "C" ILIKE ANY(%s)'
@@ -150,7 +150,7 @@ def test_the_condition_knows_no_value_from_an_unknown_one():
 
 
 def test_text_is_sorted_by_its_code_points():
-    columns = {"region": Column("region"), "account": Column("account", is_text=False)}
+    columns = {"region": FieldSql("region"), "account": FieldSql("account", is_text=False)}
     for query, expected in (
         ("", ("NULL::integer", "ASC")),
         ("order_by[region]=desc", ('(region) COLLATE "C"', "DESC")),

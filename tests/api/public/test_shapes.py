@@ -9,13 +9,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.public import schema
 from api.public.resources import ACCOUNTS
-from api.public.shapes import Member, Part, Shape, columns_of, serializer_of
+from api.public.shapes import Member, Shape, ShapePart, columns_of, serializer_of
 from tests import factories
 
 MOMENT = datetime(2023, 3, 1, 12, 30, tzinfo=UTC)
 
 
-class _Thing(Part):
+class _Thing(ShapePart):
     table: ClassVar[str] = "thing"
 
 

@@ -14,7 +14,7 @@ from api.accounts.users import get_or_create_user
 from api.models import InboxMessage, User
 from api.sources import inbox, work
 from api.sources.messages import CREATE, Tenant
-from api.sources.work import ChildTask, Outcome, work_for_customer_of, work_on_child_task
+from api.sources.work import ChildTask, MessageOutcome, work_for_customer_of, work_on_child_task
 from tests.api.sources.stored import received, store
 from tests.factories import make_user
 from tests.threads import in_thread, in_threads
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 BOTH = Tenant("1701", "3340851")
 ACCOUNT = Tenant("1701", None)
 ORG = Tenant(None, "3340851")
-DONE = Outcome("done")
+DONE = MessageOutcome("done")
 
 
 def send(*tenants):
@@ -322,7 +322,7 @@ class TestOrder:
     def test_child_task_ends_before_a_revived_message_begins(self):
         dead, later = send(ORG, ORG)
         InboxMessage.objects.filter(id=dead).update(state="dead")
-        begun = Outcome("begun", [ChildTask("x", "api.tasks.enable_account", (1,))])
+        begun = MessageOutcome("begun", [ChildTask("x", "api.tasks.enable_account", (1,))])
         work_on(later, lambda message: begun)
         inbox.retry([dead])
         record = Recorder()

@@ -17,7 +17,7 @@ from api.sources.messages import CREATE, TASKS
 from api.sources.work import (
     BusyError,
     ChildTask,
-    Outcome,
+    MessageOutcome,
     StepAsideError,
     work_for_customer_of,
     work_on_child_task,
@@ -30,7 +30,7 @@ from util.time_limit import TimeLimitReached
 
 pytestmark = pytest.mark.django_db
 
-DONE = Outcome("done")
+DONE = MessageOutcome("done")
 
 
 class Handler:
@@ -81,7 +81,7 @@ def test_any_task_works_on_all_messages_in_order(queued, which):
 
 def test_outcome_is_kept_for_operators(queued):
     (inbox_id,) = store_numbers(1)
-    work_on(inbox_id, Handler(m1=Outcome("not ours")))
+    work_on(inbox_id, Handler(m1=MessageOutcome("not ours")))
     message = InboxMessage.objects.get()
     assert message.reason == "not ours"
     assert message.finished_at is not None
@@ -279,7 +279,7 @@ class TestChildTasks:
 
     def test_message_ends_with_its_last_child_task(self, queued):
         ids = store_numbers(1, 2)
-        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST, self.SECOND]))
         work_on(ids[0], handler)
         assert states() == ["handed_on", "waiting"]
         assert [task.args for task in queued] == [(1,), (2,)]
@@ -293,9 +293,9 @@ class TestChildTasks:
 
     def test_child_task_may_have_child_tasks(self, queued):
         ids = store_numbers(1, 2)
-        handler = Handler(m1=Outcome("begun", [self.FIRST]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
-        self.follow(ids[0], "first", handler, Outcome("further", [self.SECOND]))
+        self.follow(ids[0], "first", handler, MessageOutcome("further", [self.SECOND]))
         assert states() == ["handed_on", "waiting"]
         assert InboxMessage.objects.get(id=ids[0]).child_tasks == ["second"]
         self.follow(ids[0], "second", handler)
@@ -303,7 +303,7 @@ class TestChildTasks:
 
     def test_lost_child_task_is_queued_again_and_either_of_the_two_counts(self, queued):
         ids = store_numbers(1, 2)
-        handler = Handler(m1=Outcome("begun", [self.FIRST]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
         InboxMessage.objects.filter(id=ids[0]).update(lease_until=postgres.now())
         work_on(ids[0], handler)
@@ -322,7 +322,7 @@ class TestChildTasks:
 
     def test_failed_child_task_fails_the_message(self, queued):
         ids = store_numbers(1, 2)
-        handler = Handler(m1=Outcome("begun", [self.FIRST]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST]))
         work_on(ids[0], handler)
         self.fail(ids[0], "first", handler, RuntimeError())
         message = InboxMessage.objects.get(id=ids[0])
@@ -336,7 +336,7 @@ class TestChildTasks:
     def test_failed_child_task_does_not_take_others_with_it(self, queued, error):
         """Issue 14.4's kind: one refusal blocks nothing around it."""
         ids = store_numbers(1, 2)
-        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST, self.SECOND]))
         work_on(ids[0], handler)
         with pytest.raises(StepAsideError) as aside:
             self.fail(ids[0], "first", handler, error)
@@ -352,7 +352,7 @@ class TestChildTasks:
 
     def test_child_task_that_steps_aside_again_and_again_fails_the_message(self, queued):
         ids = store_numbers(1)
-        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST, self.SECOND]))
         work_on(ids[0], handler)
         for _ in range(MAX_RETRIES):
             with pytest.raises(StepAsideError):
@@ -362,7 +362,7 @@ class TestChildTasks:
 
     def test_lost_repetition_has_the_message_worked_on_again(self, queued):
         ids = store_numbers(1)
-        handler = Handler(m1=Outcome("begun", [self.FIRST, self.SECOND]))
+        handler = Handler(m1=MessageOutcome("begun", [self.FIRST, self.SECOND]))
         work_on(ids[0], handler)
         with pytest.raises(StepAsideError):
             self.fail(ids[0], "first", handler, RuntimeError("x"))
@@ -389,7 +389,7 @@ class TestChildTasks:
     def test_child_tasks_that_cannot_be_queued(self, monkeypatch):
         (inbox_id,) = store_numbers(1)
         monkeypatch.setattr(work, "enqueue", lambda *_, **__: 1 / 0)
-        work_on(inbox_id, Handler(m1=Outcome("begun", [self.FIRST])))
+        work_on(inbox_id, Handler(m1=MessageOutcome("begun", [self.FIRST])))
         message = InboxMessage.objects.get()
         assert (message.state, message.queued_at) == ("handed_on", None)
         assert message.lease_until <= postgres.now() < message.not_before

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 from celery.exceptions import Retry
 
-from api.clouds.aws.cloudtrail.pipeline import Result
+from api.clouds.aws.cloudtrail.pipeline import HandledMessages
 from api.clouds.aws.errors import AwsError
 from api.clouds.aws.provisioning.queues import Message
 from api.clouds.provider import TransientCloudError
@@ -56,7 +56,7 @@ def test_names_and_retries():
 
 
 def test_the_result_of_analyze_log(monkeypatch):
-    result = Result(successes=[message("a")], failures=[message("b"), message("c")])
+    result = HandledMessages(successes=[message("a")], failures=[message("b"), message("c")])
     monkeypatch.setattr(tasks.pipeline, "analyze_log", lambda: result)
     assert tasks.analyze_log() == [
         [{"message_id": "a", "body": "body of a"}],

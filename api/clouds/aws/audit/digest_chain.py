@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import pairwise
 
-from api.clouds.aws.spans import Span, clip, merge
+from api.clouds.aws.spans import MeteredSpan, clip, merge
 
 HOUR = timedelta(hours=1)
 
 
-def holes(digests: Iterable[Span], within: Span) -> Iterator[Span]:
+def holes(digests: Iterable[MeteredSpan], within: MeteredSpan) -> Iterator[MeteredSpan]:
     """Yield the times, an hour each at most, that no digest covers.
 
     Nothing is missing before the first digest of all: log validation was not on yet.
@@ -20,15 +20,15 @@ def holes(digests: Iterable[Span], within: Span) -> Iterator[Span]:
     spans = merge(digests)
     if not spans:
         return
-    missing = [Span(before.end, after.start) for before, after in pairwise(spans)]
-    missing.append(Span(spans[-1].end, within.end))
+    missing = [MeteredSpan(before.end, after.start) for before, after in pairwise(spans)]
+    missing.append(MeteredSpan(spans[-1].end, within.end))
     for hole in missing:
         yield from _hours(clip(hole, within))
 
 
-def _hours(hole: Span) -> Iterator[Span]:
+def _hours(hole: MeteredSpan) -> Iterator[MeteredSpan]:
     start = hole.start
     while start < hole.end:
         end = min(start + HOUR, hole.end)
-        yield Span(start, end)
+        yield MeteredSpan(start, end)
         start = end

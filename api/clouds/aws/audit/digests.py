@@ -12,13 +12,13 @@ from itertools import islice
 
 from api.clouds.aws.audit import store as audit_store
 from api.clouds.aws.audit.digest_chain import holes
-from api.clouds.aws.audit.store import Finding, finding_of
+from api.clouds.aws.audit.store import NewAuditFinding, finding_of
 from api.clouds.aws.cloudtrail.listing import LISTERS, ListedObject, find
-from api.clouds.aws.cloudtrail.object_keys import Kind, TrailKey, parse_key
+from api.clouds.aws.cloudtrail.object_keys import ObjectKind, TrailKey, parse_key
 from api.clouds.aws.metered_times import metered_spans
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.selectors import load_accounts
-from api.clouds.aws.spans import Span, clip, overlap
+from api.clouds.aws.spans import MeteredSpan, clip, overlap
 from api.models import AuditFinding, TrailDigest
 from util import clock, postgres
 from util.parallel import in_parallel
@@ -54,12 +54,12 @@ def check_digests(accounts: Sequence[str], days: Sequence[date], *, must_be_whol
             audit_store.save_findings(_holes(accounts, within))
 
 
-def _day(day: date) -> Span:
+def _day(day: date) -> MeteredSpan:
     midnight = datetime.combine(day, time(), UTC)
-    return Span(midnight, midnight + timedelta(days=1))
+    return MeteredSpan(midnight, midnight + timedelta(days=1))
 
 
-def _listed_files(accounts: Sequence[str], within: Span) -> Iterator[TrailKey]:
+def _listed_files(accounts: Sequence[str], within: MeteredSpan) -> Iterator[TrailKey]:
     """Yield the keys that digests of a day list, a few digests at a time."""
     digests = TrailDigest.objects.filter(
         aws_account_id__in=accounts, end__gt=within.start, start__lt=within.end
@@ -74,7 +74,7 @@ def _listed_files(accounts: Sequence[str], within: Span) -> Iterator[TrailKey]:
         for _, account, names in rows:
             for name in names:
                 key = parse_key(name)
-                if key and key.kind is Kind.LOG and key.account_id == account:
+                if key and key.kind is ObjectKind.LOG and key.account_id == account:
                     yield key
 
 
@@ -95,16 +95,16 @@ def _check_files(keys: Iterable[TrailKey]) -> None:
     )
 
 
-def _holes(accounts: Sequence[str], within: Span) -> Iterator[Finding]:
+def _holes(accounts: Sequence[str], within: MeteredSpan) -> Iterator[NewAuditFinding]:
     """Yield the hours of a day for which there should be a digest, and is none."""
-    due = Span(within.start, min(within.end, postgres.now() - DUE_AFTER))
+    due = MeteredSpan(within.start, min(within.end, postgres.now() - DUE_AFTER))
     known = load_accounts(accounts)
     metered = metered_spans(known.values())
     for (account, region), spans in _chains(accounts, within).items():
         for hole in holes(spans, due):
             if overlap(hole, metered[known[account].id] if account in known else ()):
                 logger.warning("AWS account %s %s has no digest of %s", account, region, hole.start)
-                yield Finding(
+                yield NewAuditFinding(
                     aws_account_id=account,
                     region=region,
                     reason=str(AuditFinding.Reason.DIGEST_MISSING),
@@ -115,21 +115,21 @@ def _holes(accounts: Sequence[str], within: Span) -> Iterator[Finding]:
                 )
 
 
-def _chains(accounts: Sequence[str], within: Span) -> dict[Place, list[Span]]:
+def _chains(accounts: Sequence[str], within: MeteredSpan) -> dict[Place, list[MeteredSpan]]:
     """Return what the digests cover of a day.
 
     With the moment of its beginning, if the chain began before: then it must go on.
     """
-    chains: dict[Place, list[Span]] = defaultdict(list)
+    chains: dict[Place, list[MeteredSpan]] = defaultdict(list)
     digests = TrailDigest.objects.filter(aws_account_id__in=accounts)
     earlier = digests.filter(
         end__lte=within.start, end__gt=within.start - CHAIN_LOOK_BACK, start__lt=within.start
     )
     for place in earlier.values_list("aws_account_id", "region").distinct():
-        chains[place].append(Span(within.start, within.start))
+        chains[place].append(MeteredSpan(within.start, within.start))
     of_day = digests.filter(end__gt=within.start, start__lt=within.end)
     for account, region, start, end in of_day.values_list(
         "aws_account_id", "region", "start", "end"
     ):
-        chains[account, region].append(clip(Span(start, end), within))
+        chains[account, region].append(clip(MeteredSpan(start, end), within))
     return chains

@@ -116,7 +116,7 @@ WHERE id IN (
 """
 
 
-class Finding(NamedTuple):
+class NewAuditFinding(NamedTuple):
     """What is wrong, and between which moments events are unknown because of it."""
 
     aws_account_id: str
@@ -128,9 +128,9 @@ class Finding(NamedTuple):
     events_to: datetime
 
 
-def finding_of(reason: str, key: TrailKey, bucket: str, delivered_at: datetime) -> Finding:
+def finding_of(reason: str, key: TrailKey, bucket: str, delivered_at: datetime) -> NewAuditFinding:
     """Return what it means that a log file was not processed, or is not there."""
-    return Finding(
+    return NewAuditFinding(
         aws_account_id=key.account_id,
         region=key.region,
         reason=str(reason),
@@ -168,7 +168,7 @@ def unknown_digests(listed: Sequence[ListedObject], *, bucket: str) -> list[List
     return [one for one in listed if one.key.text not in known]
 
 
-def save_findings(findings: Iterable[Finding]) -> None:
+def save_findings(findings: Iterable[NewAuditFinding]) -> None:
     """Store what is wrong, and count what was not known to be wrong already."""
     rows = sorted(set(findings))
     if not rows:

@@ -24,7 +24,7 @@ from api.clouds.aws.audit.digests import check_digests
 from api.clouds.aws.audit.requeue import requeue
 from api.clouds.aws.audit.store import finding_of
 from api.clouds.aws.cloudtrail.listing import Folder, ListedObject, objects_of, regions_of
-from api.clouds.aws.cloudtrail.object_keys import Kind
+from api.clouds.aws.cloudtrail.object_keys import ObjectKind
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.selectors import real_accounts
 from api.models import AuditFinding
@@ -200,8 +200,8 @@ def _repair_digests(walk: _Walk, accounts: Sequence[str]) -> None:
     """
     days = sorted({*walk.days, *(day + timedelta(days=1) for day in walk.days)})
     folders = (
-        Folder(account, region, day, Kind.DIGEST)
-        for account, regions in regions_of(accounts, Kind.DIGEST)
+        Folder(account, region, day, ObjectKind.DIGEST)
+        for account, regions in regions_of(accounts, ObjectKind.DIGEST)
         for region in regions
         for day in days
     )

@@ -45,7 +45,7 @@ class AccountRegion(NamedTuple):
     region: str
 
 
-class Found(NamedTuple):
+class FoundImage(NamedTuple):
     """An image as EC2 described it, and to whom."""
 
     image: DescribedImage
@@ -61,7 +61,7 @@ class Enrichment:
     """
 
     instances: dict[str, DescribedInstance] = field(default_factory=dict)
-    images: dict[str, Found] = field(default_factory=dict)
+    images: dict[str, FoundImage] = field(default_factory=dict)
     shown: list[ShownImage] = field(default_factory=list)
     runs: list[DescribeRun] = field(default_factory=list)
     stored_runs: list[DescribeRun] = field(default_factory=list)
@@ -215,7 +215,7 @@ def _ask_images(enrichment: Enrichment, missing: Mapping[AccountRegion, set[str]
         if not isinstance(answer, Exception):
             found = {image.image_id: image for image in answer}
             for ami_id, image in found.items():
-                enrichment.images.setdefault(ami_id, Found(image, where))
+                enrichment.images.setdefault(ami_id, FoundImage(image, where))
             enrichment.shown += [
                 ShownImage(where.account, ami_id, found.get(ami_id), asked_at)
                 for ami_id in sorted(missing[where])

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from api.clouds.aws.cloudtrail.records import InstanceRecord, Log, Skip, TagChange, UnreadRecord
 from api.clouds.aws.selectors import Account
-from api.clouds.aws.spans import Span, contain
+from api.clouds.aws.spans import MeteredSpan, contain
 
-Metered = Mapping[int, Sequence[Span]]
+Metered = Mapping[int, Sequence[MeteredSpan]]
 """When accounts were metered, by their ids."""
 
 

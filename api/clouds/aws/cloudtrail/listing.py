@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from api.clouds.aws.cloudtrail.object_keys import ROOT, Kind, TrailKey, parse_key
+from api.clouds.aws.cloudtrail.object_keys import ROOT, ObjectKind, TrailKey, parse_key
 from api.clouds.aws.errors import reachable
 from api.clouds.aws.provisioning.notifying_buckets import trail_bucket
 from api.clouds.aws.session import s3
@@ -23,7 +23,7 @@ class Folder(NamedTuple):
     aws_account_id: str
     region: str
     day: date
-    kind: Kind = Kind.LOG
+    kind: ObjectKind = ObjectKind.LOG
 
     @property
     def prefix(self) -> str:
@@ -59,12 +59,12 @@ class OtherObject(NamedTuple):
     name: str
 
 
-class _Page(NamedTuple):
+class _KeysPage(NamedTuple):
     objects: list[ListedObject | OtherObject]
     next: str
 
 
-def regions(aws_account_id: str, kind: Kind = Kind.LOG) -> list[str]:
+def regions(aws_account_id: str, kind: ObjectKind = ObjectKind.LOG) -> list[str]:
     """Return the regions of which there are files of an account. Raises as ``objects``."""
     parent = _parent(aws_account_id, kind)
     found = []
@@ -79,7 +79,9 @@ def regions(aws_account_id: str, kind: Kind = Kind.LOG) -> list[str]:
             return found
 
 
-def regions_of(accounts: Iterable[str], kind: Kind = Kind.LOG) -> Iterator[tuple[str, list[str]]]:
+def regions_of(
+    accounts: Iterable[str], kind: ObjectKind = ObjectKind.LOG
+) -> Iterator[tuple[str, list[str]]]:
     """Yield accounts with their regions, asking for several at the same time."""
     for account, found in in_parallel(lambda one: regions(one, kind), accounts, threads=LISTERS):
         yield account, found.result()
@@ -115,14 +117,14 @@ def _files(found: Iterable[ListedObject | OtherObject]) -> Iterator[ListedObject
     return (one for one in found if isinstance(one, ListedObject))
 
 
-def _rest(folder: Folder, page: _Page) -> Iterator[ListedObject | OtherObject]:
+def _rest(folder: Folder, page: _KeysPage) -> Iterator[ListedObject | OtherObject]:
     yield from page.objects
     while page.next:
         page = _read_page(folder, token=page.next)
         yield from page.objects
 
 
-def _read_page(folder: Folder, token: str = "", after: str = "") -> _Page:
+def _read_page(folder: Folder, token: str = "", after: str = "") -> _KeysPage:
     options = {"StartAfter": after} if after else {}
     page = _list(token, Prefix=folder.prefix, **options)
     found: list[ListedObject | OtherObject] = []
@@ -130,7 +132,7 @@ def _read_page(folder: Folder, token: str = "", after: str = "") -> _Page:
         listed = _listed(entry)
         is_file = listed is not None and _is_of(listed, folder)
         found.append(listed if listed is not None and is_file else OtherObject(entry["Key"]))
-    return _Page(found, page.get("NextContinuationToken", ""))
+    return _KeysPage(found, page.get("NextContinuationToken", ""))
 
 
 def _is_of(one: ListedObject, folder: Folder) -> bool:
@@ -159,5 +161,5 @@ def _list(token: str, **options: Any) -> dict[str, Any]:
     return answer
 
 
-def _parent(aws_account_id: str, kind: Kind) -> str:
+def _parent(aws_account_id: str, kind: ObjectKind) -> str:
     return f"{ROOT}/{aws_account_id}/{kind.value}/"

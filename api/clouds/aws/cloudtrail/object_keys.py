@@ -14,7 +14,7 @@ from api.clouds.aws.arn import normal_account_id, normal_region
 ROOT = "AWSLogs"
 
 
-class Kind(enum.Enum):
+class ObjectKind(enum.Enum):
     """What an object is, told by its key alone."""
 
     LOG = "CloudTrail"
@@ -23,7 +23,7 @@ class Kind(enum.Enum):
 
 
 _KEY = re.compile(
-    rf"{ROOT}/(?P<account>[0-9]+)/(?P<kind>{'|'.join(kind.value for kind in Kind)})"
+    rf"{ROOT}/(?P<account>[0-9]+)/(?P<kind>{'|'.join(kind.value for kind in ObjectKind)})"
     r"/(?P<region>[^/]+)/[0-9]{4}/[0-9]{2}/[0-9]{2}/(?P<name>[^/]+)"
 )
 _DELIVERY = re.compile(
@@ -33,7 +33,7 @@ _DELIVERY = re.compile(
 )
 MAX_KEY = 1024
 """Bytes of a key at most; S3 has no longer ones."""
-_CLAIM = f"_{Kind.LOG.value}_"
+_CLAIM = f"_{ObjectKind.LOG.value}_"
 """What a name holds that claims to be one of CloudTrail's own."""
 
 
@@ -43,7 +43,7 @@ class TrailKey:
 
     text: str
     account_id: str
-    kind: Kind
+    kind: ObjectKind
     region: str
     delivered_at: datetime | None
 
@@ -67,11 +67,11 @@ def parse_key(text: str) -> TrailKey | None:
     if match is None or not text.isprintable() or len(text.encode()) > MAX_KEY:
         return None
     account_id, region = normal_account_id(match["account"]), normal_region(match["region"])
-    kind, name = Kind(match["kind"]), match["name"]
+    kind, name = ObjectKind(match["kind"]), match["name"]
     own = _DELIVERY.fullmatch(name)
     if account_id is None or region is None:
         return None
-    if kind is Kind.LOG and own is None and _CLAIM in name:
+    if kind is ObjectKind.LOG and own is None and _CLAIM in name:
         return None
     return TrailKey(
         text=text,

@@ -62,11 +62,11 @@ class Record(msgspec.Struct, gc=False):
     service_event: msgspec.Raw = msgspec.field(default=_NULL, name="serviceEventDetails")
 
 
-class _File(msgspec.Struct, gc=False):
+class _LogText(msgspec.Struct, gc=False):
     records: list[Record] = msgspec.field(name="Records")
 
 
-_file_decoder = msgspec.json.Decoder(_File)
+_file_decoder = msgspec.json.Decoder(_LogText)
 _value_decoder = msgspec.json.Decoder()
 _MEMBERS = tuple(field.encode_name for field in msgspec.structs.fields(Record))
 

@@ -41,7 +41,7 @@ PUT_BACK_SECONDS = 10
 
 
 @dataclass(slots=True)
-class Result:
+class HandledMessages:
     """Which messages were done with, and which stay on the queue."""
 
     successes: list[Message] = field(default_factory=list)
@@ -53,14 +53,14 @@ class Result:
         return len(self.successes) + len(self.failures)
 
 
-def analyze_log() -> Result:
+def analyze_log() -> HandledMessages:
     """Work on what the queue holds, up to ``AWS_SQS_MAX_YIELD_COUNT`` messages.
 
     Several workers may do so at the same time; while a run finds more than it may take, another one
     is queued at once. Raises what SQS answers to the question for messages.
     """
     cache.delete(FOLLOWER)
-    result = Result()
+    result = HandledMessages()
     bucket = trail_bucket()
     limit = settings.AWS_SQS_MAX_YIELD_COUNT
     for deliveries in consume(bucket, _work_on_batch, limit=limit):

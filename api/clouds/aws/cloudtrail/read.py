@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from api.clouds.aws.cloudtrail.digests import Digest, read_digest
-from api.clouds.aws.cloudtrail.object_keys import Kind, TrailKey, parse_key
+from api.clouds.aws.cloudtrail.object_keys import ObjectKind, TrailKey, parse_key
 from api.clouds.aws.cloudtrail.parse import TextTooLongError, UnreadableTextError, gunzip
 from api.clouds.aws.cloudtrail.records import Log, Skip, read_log
 from api.clouds.aws.cloudtrail.s3_notifications import (
@@ -127,7 +127,7 @@ def _reason_to_skip(key: TrailKey | None, accounts: Container[str]) -> Skip | No
         return Skip.UNKNOWN_KEY
     if key.account_id not in accounts:
         return Skip.UNKNOWN_ACCOUNT
-    return {Kind.DIGEST: Skip.DIGEST, Kind.INSIGHT: Skip.INSIGHT}.get(key.kind)
+    return {ObjectKind.DIGEST: Skip.DIGEST, ObjectKind.INSIGHT: Skip.INSIGHT}.get(key.kind)
 
 
 def _read_files(files: Sequence[LogFile]) -> None:

@@ -74,7 +74,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Report:
+class ReplayReport:
     """How many files were found, and what became of them; ``no_logs`` are objects beside them."""
 
     found: int = 0
@@ -85,7 +85,7 @@ class Report:
     failed: int = 0
     no_logs: int = 0
 
-    def add(self, other: "Report") -> None:
+    def add(self, other: "ReplayReport") -> None:
         """Add the files of another report."""
         for name, number in asdict(other).items():
             setattr(self, name, getattr(self, name) + number)
@@ -147,9 +147,9 @@ def _is_behind(folder: Folder, key: str) -> bool:
     return folder.prefix < key and not key.startswith(folder.prefix)
 
 
-def count(folder: Folder, wanted: Wanted) -> Report:
+def count(folder: Folder, wanted: Wanted) -> ReplayReport:
     """Return how many files of a folder there are, and would be worked on; changes nothing."""
-    report = Report()
+    report = ReplayReport()
     for page in _pages(everything(folder)):
         new = _to_replay(page, wanted)
         report.add(_passed(page, worked_on=len(new)))
@@ -158,7 +158,11 @@ def count(folder: Folder, wanted: Wanted) -> Report:
 
 
 def replay_folder(
-    folder: Folder, wanted: Wanted, *, after: str, done: Callable[[str, Report, list[str]], None]
+    folder: Folder,
+    wanted: Wanted,
+    *,
+    after: str,
+    done: Callable[[str, ReplayReport, list[str]], None],
 ) -> None:
     """Work on the files of a folder behind a key, batch by batch; each is stored for good.
 
@@ -180,7 +184,7 @@ def replay_folder(
 
 def replay_files(
     listed: Sequence[ListedObject], *, restore: bool = False
-) -> tuple[Report, list[str]]:
+) -> tuple[ReplayReport, list[str]]:
     """Work on a few files; return what became of them, and the keys of those that failed.
 
     Raises ``TransientCloudError`` if S3 gave none of them.
@@ -191,7 +195,7 @@ def replay_files(
     if all(one.problem and is_transient(one.problem) for one in files):
         raise TransientCloudError(str(files[0].problem))
     store_deliveries(deliveries)
-    report, failed = Report(), []
+    report, failed = ReplayReport(), []
     for file in files:
         if file.problem:
             logger.error("%s was not replayed: %r", file.notified, file.problem)
@@ -205,10 +209,10 @@ def replay_files(
     return report, failed
 
 
-def _passed(listed: Sequence[ListedObject | OtherObject], *, worked_on: int) -> Report:
+def _passed(listed: Sequence[ListedObject | OtherObject], *, worked_on: int) -> ReplayReport:
     """Return the numbers of objects that were looked at, before what became of those worked on."""
     logs = sum(isinstance(one, ListedObject) for one in listed)
-    return Report(found=logs, known=logs - worked_on, no_logs=len(listed) - logs)
+    return ReplayReport(found=logs, known=logs - worked_on, no_logs=len(listed) - logs)
 
 
 def _pages(

@@ -20,7 +20,7 @@ from redis.exceptions import LockError
 from api.clouds.aws.cloudtrail.listing import Folder, find
 from api.clouds.aws.cloudtrail.replay import (
     BATCH,
-    Report,
+    ReplayReport,
     Wanted,
     folders,
     replay_files,
@@ -56,7 +56,7 @@ def replay(
     wanted: Wanted,
     *,
     seconds: float | None = None,
-    told: Callable[[Folder, Report], None] = lambda folder, report: None,
+    told: Callable[[Folder, ReplayReport], None] = lambda folder, report: None,
 ) -> LogReplay:
     """Replay, or go on with the same replay, and return how far it came.
 
@@ -130,12 +130,14 @@ def _walk(
     row: LogReplay,
     wanted: Wanted,
     deadline: float | None,
-    told: Callable[[Folder, Report], None],
+    told: Callable[[Folder, ReplayReport], None],
 ) -> None:
     for folder in folders(wanted, after=row.position):
-        report = Report()
+        report = ReplayReport()
 
-        def done(key: str, part: Report, failed: Sequence[str], report: Report = report) -> None:
+        def done(
+            key: str, part: ReplayReport, failed: Sequence[str], report: ReplayReport = report
+        ) -> None:
             report.add(part)
             _note(row, key, part, failed)
             if deadline is not None and time.monotonic() > deadline:
@@ -148,7 +150,7 @@ def _walk(
         told(folder, report)
 
 
-def _note(row: LogReplay, key: str, part: Report, failed: Sequence[str]) -> None:
+def _note(row: LogReplay, key: str, part: ReplayReport, failed: Sequence[str]) -> None:
     """Store how far it is. Raises ``ReplayFailedError`` when too much has failed."""
     row.position = key
     row.failed_keys = [*row.failed_keys, *failed]
@@ -165,7 +167,9 @@ def _try_again(row: LogReplay, wanted: Wanted, deadline: float | None) -> None:
     while left:
         batch, left = left[:BATCH], left[BATCH:]
         listed = [one for key in batch if (one := find(key))]
-        report, failed = replay_files(listed, restore=wanted.restore) if listed else (Report(), [])
+        report, failed = (
+            replay_files(listed, restore=wanted.restore) if listed else (ReplayReport(), [])
+        )
         kept = [key for key in row.failed_keys if key not in batch or key in failed]
         _save(
             row,

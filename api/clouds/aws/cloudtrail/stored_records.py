@@ -18,7 +18,7 @@ class RecordMissingError(Exception):
     """There is no such file, or no such record in it."""
 
 
-class _File(msgspec.Struct):
+class _KeptFile(msgspec.Struct):
     records: list[msgspec.Raw] = msgspec.field(name="Records")
 
 
@@ -48,6 +48,6 @@ def read_record(*, bucket: str, key: str, index: int) -> bytes:
 
 def _record(text: bytes, index: int) -> bytes:
     try:
-        return bytes(msgspec.json.decode(text, type=_File).records[index])
+        return bytes(msgspec.json.decode(text, type=_KeptFile).records[index])
     except msgspec.MsgspecError:
         return json.dumps(json.loads(text)["Records"][index]).encode()

@@ -21,7 +21,7 @@ from api.clouds.aws.describe.ec2 import (
     DescribedInstance,
 )
 from api.clouds.corrections import CLOSE
-from api.clouds.load import PowerState
+from api.clouds.load import KnownPower
 from api.models import Correction, InstanceEvent
 
 _OUR_OWN_DOING = frozenset(
@@ -80,7 +80,7 @@ class RegionScan:
         return sum(one.instance.state == RUNNING for one in self.seen)
 
 
-class Rules(NamedTuple):
+class DatingRules(NamedTuple):
     """What decides how things are dated.
 
     The first scan since the account was enabled dates by its own time. A later one believes what
@@ -130,10 +130,10 @@ def by_name(scans: Iterable[RegionScan]) -> dict[str, Seen]:
 
 def missed_power_events(
     scans: Iterable[RegionScan],
-    known: Mapping[str, PowerState],
+    known: Mapping[str, KnownPower],
     *,
     seen: Mapping[str, Seen],
-    rules: Rules,
+    rules: DatingRules,
 ) -> Iterator[MissedPowerEvent]:
     """Yield the power events that are missing: first the ends, then the starts.
 
@@ -154,7 +154,7 @@ def missed_power_events(
 
 
 def _missed_end(
-    name: str, state: PowerState, scan: RegionScan, seen: Seen | None, rules: Rules
+    name: str, state: KnownPower, scan: RegionScan, seen: Seen | None, rules: DatingRules
 ) -> Iterator[MissedPowerEvent]:
     missed = str(Correction.Kind.MISSED_OFF)
     if seen is None:
@@ -175,7 +175,7 @@ def _missed_end(
         yield MissedPowerEvent(name, POWER_OFF, scan, None, missed, *dated, seen.asked_at)
 
 
-def _is_absent(state: PowerState, scan: RegionScan, rules: Rules) -> bool:
+def _is_absent(state: KnownPower, scan: RegionScan, rules: DatingRules) -> bool:
     """Check whether an instance that is not listed has ended, as far as we can tell.
 
     We cannot where not all was asked for, or its entry may be one that could not be read, or where
@@ -187,7 +187,7 @@ def _is_absent(state: PowerState, scan: RegionScan, rules: Rules) -> bool:
 
 
 def _missed_start(
-    name: str, state: PowerState | None, scan: RegionScan, seen: Seen, rules: Rules
+    name: str, state: KnownPower | None, scan: RegionScan, seen: Seen, rules: DatingRules
 ) -> Iterator[MissedPowerEvent]:
     if state and _is_newer(state, seen.asked_at):
         return
@@ -213,7 +213,7 @@ def _start_of(
     )
 
 
-def _launch(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated | None:
+def _launch(state: KnownPower | None, seen: Seen, rules: DatingRules) -> _Dated | None:
     """Return the moment of the last launch, if that is after what we know.
 
     It counts even if what we know is on: the log of an end in between is late, or lost.
@@ -226,14 +226,14 @@ def _launch(state: PowerState | None, seen: Seen, rules: Rules) -> _Dated | None
     return _after(launched_at, state)
 
 
-def _believed_launch(seen: Seen, rules: Rules) -> datetime | None:
+def _believed_launch(seen: Seen, rules: DatingRules) -> datetime | None:
     launched_at = seen.instance.launched_at
     if rules.is_first or launched_at is None or launched_at > seen.read_at:
         return None
     return None if rules.enabled_at and launched_at < rules.enabled_at else launched_at
 
 
-def _is_known_end(state: PowerState | None, seen: Seen, launched: _Dated) -> bool:
+def _is_known_end(state: KnownPower | None, seen: Seen, launched: _Dated) -> bool:
     """Check whether EC2 tells of the end that we know, and only dates the launch after it.
 
     A log tells when something was asked for, and EC2 when the launch was done, seconds later.
@@ -245,7 +245,7 @@ def _is_known_end(state: PowerState | None, seen: Seen, launched: _Dated) -> boo
     return is_close and ended_at <= launched.at <= state.occurred_at + CLOSE
 
 
-def _start_of_known_end(state: PowerState, seen: Seen, rules: Rules) -> _Dated | None:
+def _start_of_known_end(state: KnownPower, seen: Seen, rules: DatingRules) -> _Dated | None:
     """Return the moment of the last launch, if it is before the newest end, and we missed it."""
     launched_at = _believed_launch(seen, rules)
     if launched_at is None or state.occurred_at is None or state.origin in _OUR_OWN_DOING:
@@ -257,7 +257,9 @@ def _start_of_known_end(state: PowerState, seen: Seen, rules: Rules) -> _Dated |
     return _Dated(launched_at, True)
 
 
-def _end(state: PowerState | None, seen: Seen, rules: Rules, launched: _Dated | None) -> _Dated:
+def _end(
+    state: KnownPower | None, seen: Seen, rules: DatingRules, launched: _Dated | None
+) -> _Dated:
     """Date an end that we had missed, of what was launched then, if we had missed that, too."""
     ended_at = seen.instance.ended_at
     if not rules.is_first and ended_at and ended_at <= seen.read_at:
@@ -271,7 +273,7 @@ def _end(state: PowerState | None, seen: Seen, rules: Rules, launched: _Dated | 
     return _Dated(_not_before_newest(seen.read_at, state), False)
 
 
-def _after(moment: datetime, state: PowerState | None) -> _Dated | None:
+def _after(moment: datetime, state: KnownPower | None) -> _Dated | None:
     """Return a moment that EC2 tells, if it lies after the newest power event.
 
     An event of ours is dated when the page had been read that showed it. What happened meanwhile,
@@ -285,7 +287,7 @@ def _after(moment: datetime, state: PowerState | None) -> _Dated | None:
     return None
 
 
-def _is_newer(state: PowerState, moment: datetime) -> bool:
+def _is_newer(state: KnownPower, moment: datetime) -> bool:
     """Check whether the newest power event may have happened after a moment.
 
     What we did ourselves has not: the account was enabled again before it was looked at.
@@ -297,12 +299,12 @@ def _is_newer(state: PowerState, moment: datetime) -> bool:
     return at > moment or (is_whole_second and at + _SECOND > moment)
 
 
-def _not_before_newest(moment: datetime, state: PowerState | None) -> datetime:
+def _not_before_newest(moment: datetime, state: KnownPower | None) -> datetime:
     """Return a moment, but none before the newest event (decision 41)."""
     return max(moment, state.newest_at) if state and state.newest_at else moment
 
 
-def _missed_on(state: PowerState | None, rules: Rules) -> str | None:
+def _missed_on(state: KnownPower | None, rules: DatingRules) -> str | None:
     """Return whether a power-on had been missed, or we had no reason to expect it."""
     if state and state.event_type and state.origin in _OUR_OWN_DOING:
         return None

@@ -70,7 +70,7 @@ class DescribedInstance(NamedTuple):
     ended_at: datetime | None = None
 
 
-class Page(NamedTuple):
+class DescribedPage(NamedTuple):
     """A page of instances; ``unreadable`` entries did not even tell their ids."""
 
     instances: list[DescribedInstance]
@@ -98,7 +98,7 @@ def describe_regions(arn: Arn) -> list[str]:
     return [name for name in names if name]
 
 
-def describe_all_instances(arn: Arn, region: str) -> Iterator[Page]:
+def describe_all_instances(arn: Arn, region: str) -> Iterator[DescribedPage]:
     """Yield all instances of an account in a region, terminated ones too, page by page.
 
     A page is asked for when the caller wants it.
@@ -113,7 +113,7 @@ def describe_instances(arn: Arn, region: str, ids: Iterable[str]) -> Iterator[De
             yield from page.instances
 
 
-def _pages(arn: Arn, region: str, **options: Any) -> Iterator[Page]:
+def _pages(arn: Arn, region: str, **options: Any) -> Iterator[DescribedPage]:
     pages = clients.of_customer(arn, "ec2", region).get_paginator("describe_instances")
     for page in pages.paginate(**options):
         yield page_of(page.get("Reservations", ()))
@@ -140,7 +140,7 @@ def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
         yield ordered[first : first + IDS_AT_ONCE]
 
 
-def page_of(reservations: Iterable[Mapping[str, Any] | None] | None) -> Page:
+def page_of(reservations: Iterable[Mapping[str, Any] | None] | None) -> DescribedPage:
     """Take from the descriptions of instances what we need; what cannot be read is None. Pure.
 
     An instance of which little more than its id is said is listed all the same.
@@ -154,7 +154,7 @@ def page_of(reservations: Iterable[Mapping[str, Any] | None] | None) -> Page:
                 page.append(instance_of(raw))
             else:
                 unreadable += 1
-    return Page(page, unreadable)
+    return DescribedPage(page, unreadable)
 
 
 def instance_of(raw: Mapping[str, Any]) -> DescribedInstance:

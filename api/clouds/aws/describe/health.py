@@ -69,14 +69,14 @@ LIMIT %s
 """  # noqa: S608 - made of constants
 
 
-class Trouble(NamedTuple):
+class AccountTrouble(NamedTuple):
     """An account, and how many seconds or regions something is said of."""
 
     aws_account_id: str
     number: float
 
 
-def unseen_accounts() -> list[Trouble]:
+def unseen_accounts() -> list[AccountTrouble]:
     """Return the metered accounts that nobody could scan for long, with seconds since then.
 
     At most 50, those unseen for the longest time first. None where scans are switched off.
@@ -102,7 +102,7 @@ def overdue_accounts() -> int:
     return count
 
 
-def failing_accounts() -> list[Trouble]:
+def failing_accounts() -> list[AccountTrouble]:
     """Return the metered accounts whose newest scan failed, with the number of regions.
 
     Failed or throttled; at most 50 accounts, those with the most regions first.
@@ -110,7 +110,9 @@ def failing_accounts() -> list[Trouble]:
     return _select(_FAILING, MOST_ACCOUNTS)
 
 
-def _select(statement: str, *parameters: Any) -> list[Trouble]:
+def _select(statement: str, *parameters: Any) -> list[AccountTrouble]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return [Trouble(account_id, float(number)) for account_id, number in cursor.fetchall()]
+        return [
+            AccountTrouble(account_id, float(number)) for account_id, number in cursor.fetchall()
+        ]

@@ -31,7 +31,7 @@ from api.clouds.facts import save_facts
 from api.clouds.freshness import count_describe
 from api.clouds.load import (
     FoundInstance,
-    PowerState,
+    KnownPower,
     SavedInstances,
     power_states,
     save_events,
@@ -222,7 +222,7 @@ def _save_instances(
 
 
 def _ids(
-    account_scan: AccountScan, known: Mapping[str, PowerState], instances: SavedInstances
+    account_scan: AccountScan, known: Mapping[str, KnownPower], instances: SavedInstances
 ) -> dict[str, int]:
     """Return the ids of all instances of the account that are listed or known there, by name."""
     return {name: state.instance_id for name, state in known.items()} | {

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from api.clouds.aws.arn import Arn, parse_arn
 from api.clouds.aws.cloudtrail.enrich import error_code, outcome_of
 from api.clouds.aws.describe.diff import RegionScan, Seen
-from api.clouds.aws.describe.ec2 import Page, describe_images
+from api.clouds.aws.describe.ec2 import DescribedPage, describe_images
 from api.clouds.aws.errors import AwsError, is_access_denied, is_transient
 from api.clouds.aws.images import ShownImage
 from api.clouds.aws.selectors import Account, load_images
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 REGIONS_AT_ONCE = 6
 
-Pages = Callable[[Arn, str], Iterable[Page]]
+Pages = Callable[[Arn, str], Iterable[DescribedPage]]
 """Asks a region page by page."""
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.clouds.aws.cloudtrail.records import ATTRIBUTE_CHANGE
-from api.clouds.aws.describe.diff import MissedPowerEvent, RegionScan, Rules, Seen
+from api.clouds.aws.describe.diff import DatingRules, MissedPowerEvent, RegionScan, Seen
 from api.clouds.aws.describe.ec2 import DescribedImage
 from api.clouds.aws.images import ShownImage
 from api.clouds.aws.selectors import Account
@@ -40,7 +40,7 @@ class AccountScan:
 
     account: Account
     kind: str
-    rules: Rules
+    rules: DatingRules
     seen: Mapping[str, Seen]
     shown: Sequence[ShownImage]
     images: Mapping[str, DescribedImage]

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from api.clouds.aws.arn import Arn, parse_arn
-from api.clouds.aws.describe.diff import RegionScan, Rules, by_name
+from api.clouds.aws.describe.diff import DatingRules, RegionScan, by_name
 from api.clouds.aws.describe.ec2 import (
-    Page,
+    DescribedPage,
     describe_all_instances,
     describe_instances,
     describe_regions,
@@ -84,9 +84,9 @@ def describe_missing(*, account_id: int) -> None:
     clock = DatabaseClock()
     ami_ids, instance_ids = missing_images(account.id), missing_instances(account.id)
 
-    def pages(arn: Arn, region: str) -> Iterator[Page]:
+    def pages(arn: Arn, region: str) -> Iterator[DescribedPage]:
         if wanted := instance_ids.get(region):
-            yield Page(list(describe_instances(arn, region, wanted)), 0)
+            yield DescribedPage(list(describe_instances(arn, region, wanted)), 0)
 
     regions = sorted(ami_ids.keys() | instance_ids.keys())
     scans = read_regions(account, regions, pages, clock, by_ids=True)
@@ -102,7 +102,7 @@ def _finish(account: Account, kind: str, scans: list[RegionScan], clock: Databas
     account_scan = AccountScan(
         account=account,
         kind=str(kind),
-        rules=Rules(
+        rules=DatingRules(
             is_first=not _was_described(account),
             enabled_at=account.enabled_at,
             grace=timedelta(seconds=settings.AWS_DESCRIBE_GRACE),

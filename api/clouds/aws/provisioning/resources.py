@@ -20,7 +20,7 @@ from api.clouds.aws.provisioning.notifying_buckets import notifying_buckets
 
 
 @dataclass(frozen=True)
-class Resource:
+class CloudResource:
     """One thing in AWS."""
 
     title: str
@@ -31,7 +31,7 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ResourceOutcome:
     """What was done to a resource, or would be."""
 
     title: str
@@ -39,12 +39,12 @@ class Outcome:
     changed: bool
 
 
-def resources() -> list[Resource]:
+def resources() -> list[CloudResource]:
     """Return all resources, each after those that it needs."""
     host = launch_template
     return [
         *(
-            Resource(
+            CloudResource(
                 f"SQS queue {bucket.queue}",
                 partial(queues.is_right, bucket),
                 partial(queues.configure_queue, bucket),
@@ -53,7 +53,7 @@ def resources() -> list[Resource]:
             for bucket in notifying_buckets()
         ),
         *(
-            Resource(
+            CloudResource(
                 f"S3 bucket {bucket.bucket}",
                 partial(buckets.is_right, bucket),
                 partial(buckets.configure_bucket, bucket),
@@ -61,25 +61,25 @@ def resources() -> list[Resource]:
             )
             for bucket in notifying_buckets()
         ),
-        Resource(
+        CloudResource(
             f"S3 bucket {export_bucket.bucket().bucket}",
             export_bucket.is_right,
             export_bucket.ensure,
             export_bucket.remove,
         ),
-        Resource(
+        CloudResource(
             f"EC2 key pair {host.key_name()}", host.key_is_right, host.ensure_key, host.remove_key
         ),
-        Resource(
+        CloudResource(
             f"EC2 security group {host.group_name()}",
             host.group_is_right,
             host.ensure_group,
             host.remove_group,
         ),
-        Resource(
+        CloudResource(
             f"IAM role {host.role_name()}", host.role_is_right, host.ensure_role, host.remove_role
         ),
-        Resource(
+        CloudResource(
             f"EC2 launch template {host.template_name()}",
             host.template_is_right,
             host.ensure_template,
@@ -89,12 +89,12 @@ def resources() -> list[Resource]:
     ]
 
 
-def _direct_rights() -> list[Resource]:
+def _direct_rights() -> list[CloudResource]:
     """Return the right to read snapshots, where they are read without an instance (13 §4)."""
     if settings.AWS_INSPECTION_METHOD != "direct":
         return []
     return [
-        Resource(
+        CloudResource(
             f"IAM policy {direct_rights.policy_name()}",
             direct_rights.is_right,
             direct_rights.ensure,
@@ -103,7 +103,7 @@ def _direct_rights() -> list[Resource]:
     ]
 
 
-def provision(*, dry_run: bool = False) -> Iterator[Outcome]:
+def provision(*, dry_run: bool = False) -> Iterator[ResourceOutcome]:
     """Make what is missing and mend what is wrong, telling of each thing in turn.
 
     May be repeated, and run by several processes at once. A dry run only reads. Raises what AWS
@@ -114,10 +114,10 @@ def provision(*, dry_run: bool = False) -> Iterator[Outcome]:
         right = resource.is_right()
         if not right and not dry_run:
             resource.ensure()
-        yield Outcome(resource.title, verdicts[right], changed=not right)
+        yield ResourceOutcome(resource.title, verdicts[right], changed=not right)
 
 
-def dismantle(*, dry_run: bool = False) -> Iterator[Outcome]:
+def dismantle(*, dry_run: bool = False) -> Iterator[ResourceOutcome]:
     """Remove everything, buckets with all that is in them, telling of each thing in turn.
 
     A dry run only reads. Raises what AWS raises.
@@ -126,4 +126,6 @@ def dismantle(*, dry_run: bool = False) -> Iterator[Outcome]:
         present = resource.is_right() is not None
         if present and not dry_run:
             resource.remove()
-        yield Outcome(resource.title, "removed" if present else "not there", changed=present)
+        yield ResourceOutcome(
+            resource.title, "removed" if present else "not there", changed=present
+        )

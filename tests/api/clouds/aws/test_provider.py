@@ -13,9 +13,9 @@ from api.clouds.aws.provider import AwsProvider
 from api.clouds.aws.session import clients
 from api.clouds.provider import (
     AccountRef,
-    Finding,
     TransientCloudError,
     VerificationFailedError,
+    VerificationProblem,
 )
 from api.models import OutboxEntry
 from tests.api.clouds.aws.testbed import ACCOUNT, trails
@@ -132,7 +132,7 @@ def test_scenario_22_a_refused_action_does_not_end_the_check(aws, caplog):
     aws.refuse("ec2", "DescribeImages", "UnauthorizedOperation")
     with pytest.raises(VerificationFailedError) as raised:
         provider.verify(ref())
-    assert raised.value.finding is Finding.POLICY
+    assert raised.value.finding is VerificationProblem.POLICY
     assert raised.value.detail == "ec2:DescribeImages, ec2:CopyImage"
     assert calls(aws) == ["AssumeRole", *DRY_RUNS]
     assert "does not grant ec2:CopyImage" in caplog.text
@@ -147,7 +147,7 @@ def test_scenario_23_the_role_is_refused(aws, caplog):
     aws.refuse("sts", "AssumeRole", "AccessDenied")
     with caplog.at_level(logging.WARNING), pytest.raises(VerificationFailedError) as raised:
         provider.verify(ref())
-    assert raised.value.finding is Finding.ACCESS
+    assert raised.value.finding is VerificationProblem.ACCESS
     assert [record.levelname for record in caplog.records if "refuses us" in record.message] == [
         "WARNING"
     ]
@@ -157,7 +157,7 @@ def test_scenario_23_too_many_trails(bucket):
     bucket.refuse("cloudtrail", "CreateTrail", "MaximumNumberOfTrailsExceededException")
     with pytest.raises(VerificationFailedError) as raised:
         provider.configure(ref())
-    assert raised.value.finding is Finding.TRAIL_LIMIT
+    assert raised.value.finding is VerificationProblem.TRAIL_LIMIT
 
 
 def test_scenario_25_a_role_that_was_deleted_is_noticed(aws):
@@ -174,7 +174,7 @@ def test_an_unexpected_code_is_an_error_in_the_log(aws, caplog, service, action)
     aws.refuse(service, action, "Weird")
     with pytest.raises(VerificationFailedError) as raised:
         provider.verify(ref())
-    assert raised.value.finding is Finding.ACCESS
+    assert raised.value.finding is VerificationProblem.ACCESS
     assert "ERROR" in {record.levelname for record in caplog.records}
 
 
@@ -183,14 +183,14 @@ def test_trouble_with_the_trail_is_trouble_with_access(bucket, action):
     bucket.refuse("cloudtrail", action, "TrailNotFoundException")
     with pytest.raises(VerificationFailedError) as raised:
         provider.configure(ref())
-    assert raised.value.finding is Finding.ACCESS
+    assert raised.value.finding is VerificationProblem.ACCESS
 
 
 def test_anything_but_an_answer_of_aws_is_unknown(aws, monkeypatch):
     monkeypatch.setattr(policy, "_is_granted", lambda ec2, action: 1 / 0)
     with pytest.raises(VerificationFailedError) as raised:
         provider.verify(ref())
-    assert raised.value.finding is Finding.UNKNOWN
+    assert raised.value.finding is VerificationProblem.UNKNOWN
 
 
 @pytest.mark.parametrize("code", ["RequestLimitExceeded", "Throttling", "InternalError"])
@@ -198,7 +198,7 @@ def test_throttling_and_outages_are_no_findings(aws, code):
     aws.refuse("ec2", "DescribeImages", code)
     with pytest.raises(TransientCloudError) as raised:
         provider.verify(ref())
-    assert raised.value.finding is Finding.ACCESS
+    assert raised.value.finding is VerificationProblem.ACCESS
 
 
 def test_throttling_is_waited_for(aws, monkeypatch):
@@ -231,7 +231,7 @@ def test_trail_that_is_deleted_meanwhile_is_made_anew(bucket, action):
     assert trails(bucket) == [f"test-{ACCOUNT}"]
 
 
-@pytest.mark.parametrize(("refusals", "finding"), [(2, None), (3, Finding.ACCESS)])
+@pytest.mark.parametrize(("refusals", "finding"), [(2, None), (3, VerificationProblem.ACCESS)])
 def test_trail_that_is_never_found_is_given_up(bucket, refusals, finding):
     bucket.refuse("cloudtrail", "StartLogging", "TrailNotFoundException", times=refusals)
     if finding is None:

@@ -34,10 +34,10 @@ from api.accounts.states import Trigger
 from api.clouds.aws.cloudtrail import load_by_customer
 from api.clouds.aws.cloudtrail import pipeline as ingest_module
 from api.clouds.aws.describe import read, sync
-from api.clouds.aws.describe.ec2 import Page
+from api.clouds.aws.describe.ec2 import DescribedPage
 from api.images.changes import change_images
 from api.metering import recalculate, runs, usage
-from api.metering.window import Window
+from api.metering.window import UsageWindow
 from api.models import (
     CloudAccount,
     ConcurrentUsage,
@@ -100,7 +100,7 @@ def pauses(monkeypatch):
     # The events were read, the marks were read, the runs were read.
     pause_before(runs, "_stored_runs")
     pause_before(usage, "_stored_days")
-    pause_before(Window, "_facets_of")
+    pause_before(UsageWindow, "_facets_of")
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ class Storm:
     def pages(self, arn, _region):
         """Return what EC2 lists now."""
         listed = [life.described(NOW) for life in self.lives[arn.account_id]]
-        return iter([Page(listed[:3], 0), Page(listed[3:], 0)])
+        return iter([DescribedPage(listed[:3], 0), DescribedPage(listed[3:], 0)])
 
     def ends(self, work):
         """Return work that has an end, for which the others go on."""

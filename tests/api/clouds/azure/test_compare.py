@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from api.clouds.azure.compare import (
     Changes,
-    Facts,
-    KnownInstance,
+    KnownMachine,
+    MachineFacts,
     compare,
     unaccounted_images,
 )
@@ -30,14 +30,14 @@ ON, OFF, CHANGE = "power_on", "power_off", "attribute_change"
 
 def known(name: str, power: str | None = None, size: str | None = SIZE, **more) -> dict:
     found = transformed(machine(name))
-    instance = KnownInstance(
+    instance = KnownMachine(
         **{
             "id": ord(name),
             "image_id": IMAGE_ID,
             "power": power,
             "changed_at": EARLIER if power else None,
             "size": size,
-            "facts": Facts.of(found),
+            "facts": MachineFacts.of(found),
             "vm_id": found.vm_id,
         }
         | more
@@ -146,11 +146,11 @@ class TestScaleSets:
             resources.scale_set_machine_id(SUBSCRIPTION, scale_set, number), **more
         )
 
-    def stored(self) -> dict[str, KnownInstance]:
+    def stored(self) -> dict[str, KnownMachine]:
         entries = [self.member("web"), self.member("web", 1), self.member("db"), machine("a")]
         machines = [transformed(entry) for entry in entries]
         return {
-            found.key: KnownInstance(id=number, image_id=IMAGE_ID, power=ON, vm_id=found.vm_id)
+            found.key: KnownMachine(id=number, image_id=IMAGE_ID, power=ON, vm_id=found.vm_id)
             for number, found in enumerate(machines)
         }
 
@@ -272,12 +272,12 @@ def test_facts_are_kept_when_they_change():
     assert changes(stored, scan(machine("a"))).facts == {}
     found = changes(stored, scan(machine("a", licenseType="RHEL_BYOS", priority="Spot")))
     assert found.facts[key] == replace(stored[key].facts, licenses=["RHEL_BYOS"], lifecycle="spot")
-    custom = Facts.of(transformed(machine("a", image={"id": "/gold"}, plan={"name": "n"})))
+    custom = MachineFacts.of(transformed(machine("a", image={"id": "/gold"}, plan={"name": "n"})))
     assert custom.image == {
         "id": "/gold",
         "plan": {"name": "n", "publisher": None, "product": None},
     }
-    assert Facts.of(transformed(machine("a", image=None))).image is None
+    assert MachineFacts.of(transformed(machine("a", image=None))).image is None
 
 
 _states = st.dictionaries(
@@ -288,7 +288,7 @@ _states = st.dictionaries(
 @given(st.lists(st.tuples(_states, st.booleans())))
 def test_polls_in_a_row(polls):
     """After each poll our books say what Azure said, as far as it said anything."""
-    stored: dict[str, KnownInstance] = {}
+    stored: dict[str, KnownMachine] = {}
     on: dict[str, bool] = {}
     for machines, is_complete in polls:
         seen = scan(problem=None if is_complete else AzureBusyError("x"))
@@ -306,10 +306,10 @@ def test_polls_in_a_row(polls):
         assert not changes(stored, seen), "the same again changes something"
 
 
-def _applied(stored: dict[str, KnownInstance], found: Changes) -> dict[str, KnownInstance]:
+def _applied(stored: dict[str, KnownMachine], found: Changes) -> dict[str, KnownMachine]:
     applied = dict(stored)
     for appeared in found.appeared:
-        applied[appeared.key] = KnownInstance(id=len(applied), image_id=IMAGE_ID)
+        applied[appeared.key] = KnownMachine(id=len(applied), image_id=IMAGE_ID)
     for key, vm_id in found.vm_ids.items():
         applied[key] = replace(applied[key], vm_id=vm_id)
     for key, facts in found.facts.items():

@@ -13,9 +13,9 @@ from api.clouds.azure.load import store_scan
 from api.clouds.azure.visibility import listing
 from api.clouds.provider import (
     AccountRef,
-    Finding,
     TransientCloudError,
     VerificationFailedError,
+    VerificationProblem,
     provider_for,
 )
 from api.models import CloudType, DescribeRun, Instance, InstanceEvent
@@ -199,7 +199,8 @@ class TestVerification:
         self.verify(account)
 
     @pytest.mark.parametrize(
-        ("fault", "finding"), [(None, Finding.NOT_VISIBLE), (403, Finding.UNKNOWN)]
+        ("fault", "finding"),
+        [(None, VerificationProblem.NOT_VISIBLE), (403, VerificationProblem.UNKNOWN)],
     )
     def test_not_visible(self, azure, account, fault, finding):
         if fault:

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from api.clouds.azure.transform import OPENSHIFT_TAG, RHEL_TAG
 from api.clouds.azure.transform import machine as transformed
-from api.clouds.azure.verdict import BYOS, Verdict, judge, marks_of, see
+from api.clouds.azure.verdict import BYOS, ImageVerdict, judge, marks_of, see
 from deployment.local.azure_resources import RHEL_IMAGE
 from tests.api.clouds.azure.conftest import machine
 
-UNKNOWN = Verdict(False, False, False, None, {})
+UNKNOWN = ImageVerdict(False, False, False, None, {})
 OWN, OTHER = 1, 2
 
 
-def judged(before=UNKNOWN, marks=(), architecture=None, **more) -> Verdict:
+def judged(before=UNKNOWN, marks=(), architecture=None, **more) -> ImageVerdict:
     options: dict[str, Any] = {
         "account_id": OWN,
         "all_account_ids": {OWN, OTHER},
@@ -43,8 +43,8 @@ def test_marks_of_several_machines_add_up():
 
 def test_a_tag_makes_it_rhel_and_its_absence_undoes_that():
     tagged = judged(marks=[RHEL_TAG])
-    assert tagged == Verdict(True, False, False, None, {"1": [RHEL_TAG]})
-    assert judged(tagged, []) == Verdict(False, False, False, None, {"1": []})
+    assert tagged == ImageVerdict(True, False, False, None, {"1": [RHEL_TAG]})
+    assert judged(tagged, []) == ImageVerdict(False, False, False, None, {"1": []})
 
 
 def test_a_tag_in_another_subscription_of_the_customer_counts():

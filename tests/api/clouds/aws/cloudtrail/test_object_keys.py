@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.clouds.aws.cloudtrail.object_keys import Kind, parse_key
+from api.clouds.aws.cloudtrail.object_keys import ObjectKind, parse_key
 
 NAME = "123456789012_CloudTrail_us-east-1_20200102T0305Z_AbCdEfGhIjKlMnOp.json.gz"
 FOLDER = "AWSLogs/123456789012/CloudTrail/us-east-1/2020/01/02"
@@ -14,7 +14,7 @@ FOLDER = "AWSLogs/123456789012/CloudTrail/us-east-1/2020/01/02"
 
 def test_a_log_as_cloudtrail_names_it():
     key = parse_key(f"{FOLDER}/{NAME}")
-    assert (key.account_id, key.kind, key.region) == ("123456789012", Kind.LOG, "us-east-1")
+    assert (key.account_id, key.kind, key.region) == ("123456789012", ObjectKind.LOG, "us-east-1")
     assert key.delivered_at == datetime(2020, 1, 2, 3, 5, tzinfo=UTC)
     assert key.packed_name == "05_AbCdEfGhIjKlMnOp"
 
@@ -22,7 +22,7 @@ def test_a_log_as_cloudtrail_names_it():
 def test_a_copy_of_another_name():
     """Its name says nothing, and is nothing else than a name."""
     key = parse_key(f"{FOLDER}/f.json.gz")
-    assert (key.kind, key.region, key.delivered_at) == (Kind.LOG, "us-east-1", None)
+    assert (key.kind, key.region, key.delivered_at) == (ObjectKind.LOG, "us-east-1", None)
     assert key.packed_name == key.text
 
 
@@ -40,7 +40,8 @@ def test_an_account_without_its_leading_zeros():
 
 
 @pytest.mark.parametrize(
-    ("folder", "kind"), [("CloudTrail-Digest", Kind.DIGEST), ("CloudTrail-Insight", Kind.INSIGHT)]
+    ("folder", "kind"),
+    [("CloudTrail-Digest", ObjectKind.DIGEST), ("CloudTrail-Insight", ObjectKind.INSIGHT)],
 )
 def test_what_is_no_log(folder, kind):
     name = f"123456789012_{folder}_eu-west-1_dev-123456789012_us-east-1_20200102T030500Z.json.gz"
@@ -108,6 +109,6 @@ def test_an_impossible_day_is_no_delivery_time():
 @given(st.text())
 def test_any_text_is_understood_or_nobodys(text):
     key = parse_key(f"{FOLDER}/{text}")
-    assert key is None or (key.account_id, key.kind) == ("123456789012", Kind.LOG)
+    assert key is None or (key.account_id, key.kind) == ("123456789012", ObjectKind.LOG)
     assert key is None or key.packed_name.splitlines() == [key.packed_name]
     assert parse_key(text) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.clouds.aws.describe.diff import RegionScan, Rules, Seen, by_name, missed_power_events
+from api.clouds.aws.describe.diff import DatingRules, RegionScan, Seen, by_name, missed_power_events
 from api.clouds.aws.describe.ec2 import (
     PENDING,
     RUNNING,
@@ -20,14 +20,14 @@ from api.clouds.aws.describe.ec2 import (
     DescribedInstance,
 )
 from api.clouds.corrections import CLOSE
-from api.clouds.load import PowerState
+from api.clouds.load import KnownPower
 from api.metering.timeline import runs_from_events
 from api.models.instance import event_rank
 from tests.api.clouds.aws.testbed import BEGINNING, at
 from tests.generators.lives import LOGGED, SECOND, STARTS, Life, errors, whole
 
 ASKED, READ, FINISHED = at(12), at(12, 1), at(12, 2)
-RULES = Rules(is_first=False, enabled_at=BEGINNING, grace=timedelta(minutes=10))
+RULES = DatingRules(is_first=False, enabled_at=BEGINNING, grace=timedelta(minutes=10))
 FIRST = RULES._replace(is_first=True)
 
 
@@ -53,7 +53,7 @@ def known(
 ):
     newest_at = newest_at or occurred_at
     started_at = occurred_at if event_type == "power_on" else started_at
-    state = PowerState(
+    state = KnownPower(
         1, region, event_type, occurred_at, origin, scanned_at, newest_at, started_at
     )
     return {"i-1": state}

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from prometheus_client import REGISTRY
 
 from api.clouds.aws.describe import read, sync
-from api.clouds.aws.describe.ec2 import Page
+from api.clouds.aws.describe.ec2 import DescribedPage
 from api.clouds.aws.describe.health import MOST_ACCOUNTS, failing_accounts, unseen_accounts
 from api.clouds.aws.errors import AwsError
 from api.clouds.provider import TransientCloudError
@@ -44,7 +44,7 @@ def scan(account, monkeypatch):
         def pages(arn, region):
             if region in (problems or {}):
                 raise problems[region]
-            return iter([Page([], 0)])
+            return iter([DescribedPage([], 0)])
 
         monkeypatch.setattr(sync, "describe_regions", listed)
         monkeypatch.setattr(sync, "describe_all_instances", pages)

@@ -16,7 +16,7 @@ import pytest
 import time_machine
 
 from api.clouds.aws.describe import read, sync
-from api.clouds.aws.describe.ec2 import Page
+from api.clouds.aws.describe.ec2 import DescribedPage
 from api.clouds.aws.errors import AwsError
 from api.models import Correction, DescribeRun, InstanceEvent, Run
 from tests.api.clouds.aws.testbed import BEGINNING, ingest, make_account
@@ -101,7 +101,7 @@ class Cloud:
             raise ValueError("nobody expects this")
         listed = [life.described(clock.now()) for life in self.lives[region]]
         instances = [one for one in listed if one]
-        return iter([Page(instances[:3], 0), Page(instances[3:], 0)])
+        return iter([DescribedPage(instances[:3], 0), DescribedPage(instances[3:], 0)])
 
 
 def _file(life, region, change):

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 
 from api.clouds.aws.describe import read, sync
-from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
+from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, DescribedPage
 from api.models import CloudAccount, Correction, DescribeRun, Instance, InstanceEvent, InstanceFact
 from tests.api.clouds.aws.describe.scans import NOW, describe, ec2, later
 from tests.api.clouds.aws.testbed import Testbed, at, events, make_account, runs
@@ -118,7 +118,7 @@ class TestDates:
                 nonlocal passed
                 for page in pages:
                     passed += timedelta(minutes=minutes)
-                    yield Page(list(page), 0)
+                    yield DescribedPage(list(page), 0)
 
             monkeypatch.setattr(sync, "describe_all_instances", describe)
 
@@ -241,7 +241,9 @@ class TestDates:
         """Decision 41: dates go by PostgreSQL's clock, whatever the worker's says."""
         monkeypatch.setattr(sync, "DatabaseClock", postgres.DatabaseClock)
         monkeypatch.setattr(
-            sync, "describe_all_instances", lambda *_: iter([Page([self.instance("i-1")], 0)])
+            sync,
+            "describe_all_instances",
+            lambda *_: iter([DescribedPage([self.instance("i-1")], 0)]),
         )
         before = postgres.now()
         with time_machine.travel(before + timedelta(minutes=minutes)):

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, transaction
 
 from api.accounts.erasure import erase_instances
 from api.clouds.aws.describe import load, read, sync
-from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, Page
+from api.clouds.aws.describe.ec2 import RUNNING, DescribedInstance, DescribedPage
 from api.clouds.aws.describe.sync import reconcile_accounts
 from api.clouds.aws.errors import AwsError
 from api.clouds.provider import TransientCloudError
@@ -368,7 +368,7 @@ def test_many_instances_are_read_in_pages_and_stored_in_groups(testbed, monkeypa
     monkeypatch.setattr(
         sync,
         "describe_all_instances",
-        lambda arn, region: (Page(page, 0) for page in pages[region]),
+        lambda arn, region: (DescribedPage(page, 0) for page in pages[region]),
     )
     describe(testbed)
     assert Instance.objects.count() == len(runs()) == 50
