@@ -99,6 +99,11 @@ class AzureControl(RemoteControl):
         """Hide this subscription from us."""
         self.call("POST", "/_control", {"subscriptions": {str(subscription_id): None}})
 
+    def delegated(self) -> dict[str, Json]:
+        """Return the subscriptions that we see, with their resources as they are now."""
+        subscriptions: dict[str, Json] = self.call("GET", "/_control")
+        return subscriptions
+
     def add_images(self, *images: Json) -> None:
         """Publish images of the marketplace."""
         self.call("POST", "/_control", {"images": list(images)})

@@ -7,6 +7,7 @@ handed in, and keeps that in the file STATE for whoever is started after it:
 ``POST /_control``    ``{"subscriptions": {id: {...}}, "images": [...], "sizes": [...],
                       "faults": [...], "page_size": n}``: each part is optional; a subscription
                       replaces the known one of this id (null removes it), the lists grow
+``GET /_control``     the subscriptions as they are now
 ``DELETE /_control``  forget everything but the tokens issued
 ``DELETE /_control/faults``  forget the faults; answers with them as they are now
 ``GET /_requests``    the requests received so far, in order
@@ -150,9 +151,11 @@ class Handler(BaseHTTPRequestHandler):
     application: Application
 
     def do_GET(self) -> None:
-        """Serve the lists, and the record of requests."""
+        """Serve the lists, the record of requests, and what was handed in."""
         if self.path == "/_requests":
             self._send(Answer(HTTPStatus.OK, self.state.requests))
+        elif self.path == "/_control":
+            self._send(Answer(HTTPStatus.OK, self.state.subscriptions))
         else:
             self._serve()
 

@@ -46,6 +46,11 @@ def test_faults_end_and_say_how_often_they_would_still_have_held(azure, client):
     assert azure.recover() == []
 
 
+def test_what_is_delegated_can_be_looked_up(azure):
+    azure.delegate(SUBSCRIPTION, machines=[])
+    assert azure.delegated() == {SUBSCRIPTION: {"machines": []}}
+
+
 def test_what_is_known_outlives_the_process(tmp_path):
     state = State(tmp_path / "state.json")
     state.program({"subscriptions": {SUBSCRIPTION: {"machines": []}}, "page_size": 2})

@@ -75,6 +75,15 @@ class Subscribers(Lives):
             for wrong in one.wrong_events(self.stored(one))
         ]
 
+    def kept_delegations(self) -> list[str]:
+        """Return the customers who left and whose delegation was not given back."""
+        subscriptions = self._azure.delegated()
+        return [
+            f"{one.customer} left, and is still delegated to us"
+            for one in self.all
+            if one.is_deleted and subscriptions[one.subscription_id]["assignments"]
+        ]
+
     def _arrive(self) -> None:
         kind = KINDS[len(self.all) % len(KINDS)]
         one = Subscriber(self.deployment.new_number(), kind, self.seed)

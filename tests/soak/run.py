@@ -152,6 +152,7 @@ class Soak:
         newcomers: list[Newcomer] = [*self.new.all, *self.azure.all]
         problems += judge.wrong_events(deployment, self.metered)
         problems += self.azure.wrong_events()
+        problems += self.azure.kept_delegations()
         problems += judge.Numbers(deployment).wrong(self.metered, newcomers)
         problems += judge.wrong_states(deployment, newcomers)
         problems += judge.wrong_for_consumers(deployment)
