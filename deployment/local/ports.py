@@ -1,4 +1,9 @@
-"""Loopback ports that are free now and stay ours until a server takes them over."""
+"""Loopback ports that are free now and stay ours until a server takes them over.
+
+A server needs seconds from when it is started to when it binds its port, and many are started at
+the same time where tests run in several processes. The port itself cannot be held for so long, but
+its number can: a UDP socket is bound to it for as long as the reservation exists.
+"""
 
 import random
 import socket
@@ -14,19 +19,24 @@ _ATTEMPTS = 500
 
 
 class PortReservation:
-    """A free loopback port, held by a bound socket until :meth:`release`."""
+    """A free loopback port, held by a bound socket until :meth:`release`.
+
+    No other reservation on this machine has the same number while this one exists.
+    """
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         for _ in range(_ATTEMPTS):
-            candidate = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            number = random.randint(_FIRST_PORT, _LAST_PORT)
+            mark, candidate = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
             try:
-                candidate.bind((LOOPBACK, random.randint(_FIRST_PORT, _LAST_PORT)))
+                mark.bind((LOOPBACK, number))
+                candidate.bind((LOOPBACK, number))
             except OSError:
+                mark.close()
                 candidate.close()
                 continue
-            self._socket = candidate
-            self.number: int = candidate.getsockname()[1]
+            self._mark, self._socket, self.number = mark, candidate, number
             return
         message = f"no free port on {LOOPBACK} between {_FIRST_PORT} and {_LAST_PORT}"
         raise OSError(message)

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from deployment.local.ports import LOOPBACK, PortReservation, is_listening
+from deployment.local.ports import LOOPBACK, is_listening
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY, Surroundings
 from tests.benchmarks.measure import Cost, cpu_of_family, postmaster_id
+from tests.cloudigrade.programs import free_port
 
 WORKERS = 2
 SECONDS_TO_START = 60.0
@@ -35,8 +36,7 @@ class Server:
 
     def __init__(self, database: str) -> None:
         self._surroundings = Surroundings()
-        reservation = PortReservation()
-        self.port = reservation.number
+        self.port = free_port()
         self._process = ManagedProcess(
             name="gunicorn",
             command=[
@@ -54,7 +54,6 @@ class Server:
             },
             directory=REPOSITORY,
         )
-        reservation.release()
 
     def start(self) -> None:
         """Start it and wait until it listens."""

@@ -3,7 +3,6 @@
 import importlib
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,8 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+
+from deployment.local.ports import PortReservation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +31,8 @@ PROD = {
     "AZURE_SP_OBJECT_ID": "d",
     "AZURE_SUBSCRIPTION_ID": "e",
 }
+
+_reservations: list[PortReservation] = []
 
 
 def environment(module: str, changes: dict[str, str | None]) -> dict[str, str]:
@@ -89,7 +92,8 @@ def _fresh_processes() -> ProcessPoolExecutor:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that nobody else is given while the tests run."""
+    reservation = PortReservation()
+    reservation.release()
+    _reservations.append(reservation)
+    return reservation.number

@@ -13,7 +13,7 @@ import redis
 import requests
 from confluent_kafka.admin import AdminClient
 
-from deployment.local import kafka, postgres, valkey
+from deployment.local import kafka, ports, postgres, valkey
 from deployment.local.local_services import ALL_SERVICES, LocalServices
 from deployment.local.ports import PortReservation, is_listening
 from deployment.local.process import LocalServiceError
@@ -162,6 +162,17 @@ def test_a_reserved_port_is_given_to_nobody_else():
     assert len({reservation.number for reservation in reservations}) == 20
     for reservation in reservations:
         reservation.release()
+
+
+def test_a_port_is_given_to_nobody_else_while_its_server_starts(monkeypatch):
+    reservation, free = PortReservation(), PortReservation()
+    numbers = iter([reservation.number, reservation.number, free.number])
+    for each in (reservation, free):
+        each.release()
+    del each, free
+    monkeypatch.setattr(ports.random, "randint", lambda _first, _last: next(numbers))
+    assert PortReservation().number != reservation.number
+    assert not list(numbers)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another user")

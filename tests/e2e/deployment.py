@@ -13,9 +13,10 @@ import yaml
 from cloudigrade.schedule import ENTRIES
 from cloudigrade.task_names import QUEUE_NAMES
 from deployment.local.http import local_session
-from deployment.local.ports import LOOPBACK, PortReservation
+from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess
 from deployment.local.service import REPOSITORY
+from tests.cloudigrade.programs import free_port
 from tests.e2e.sources_environment import LISTENER, Customer, SourcesEnvironment
 
 BEAT = (
@@ -139,13 +140,12 @@ class Deployment(SourcesEnvironment):
             return Pod(part, name, self._run(name, BEAT))
         if part == "worker":
             return Pod(part, name, self._run(name, self.worker_command(name)))
-        reservation = PortReservation()
-        url = f"http://{LOOPBACK}:{reservation.number}"
-        reservation.release()
+        port = free_port()
+        url = f"http://{LOOPBACK}:{port}"
         if part == "api":
-            place = {"GUNICORN_BIND": f"{LOOPBACK}:{reservation.number}"}
+            place = {"GUNICORN_BIND": f"{LOOPBACK}:{port}"}
             return Pod(part, name, self._run(name, GUNICORN, **place), url)
-        place = {"LISTENER_METRICS_PORT": str(reservation.number)}
+        place = {"LISTENER_METRICS_PORT": str(port)}
         return Pod(part, name, self._run(name, LISTENER, **place), url)
 
     def _await(self, pod: Pod) -> None:

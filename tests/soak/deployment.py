@@ -8,8 +8,9 @@ from typing import Any
 import psycopg2
 
 from deployment.local.azure import AzureControl
-from deployment.local.ports import LOOPBACK, PortReservation
+from deployment.local.ports import LOOPBACK
 from deployment.local.process import ManagedProcess
+from tests.cloudigrade.programs import free_port
 from tests.e2e.deployment import BEAT, GUNICORN, Deployment
 from tests.e2e.sources_environment import LISTENER
 from tests.e2e.test_shifted_clocks import FOLDER as SHIFTED_CLOCK
@@ -81,9 +82,7 @@ class SoakDeployment(Deployment):
 
     def _port(self, name: str) -> int:
         if name not in self.ports:
-            reservation = PortReservation()
-            self.ports[name] = reservation.number
-            reservation.release()
+            self.ports[name] = free_port()
         return self.ports[name]
 
     def _start_pod(self, name: str, shift: int) -> ManagedProcess:

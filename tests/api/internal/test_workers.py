@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deployment.local.ports import PortReservation
+from tests.cloudigrade.programs import free_port
 
 REQUESTS = 60
 SERIES = "django_http_requests_total_by_view_transport_method_total"
@@ -27,11 +27,9 @@ def _get(url: str) -> str:
 @pytest.fixture
 def server(postgres: None, valkey: None, tmp_path: Path) -> Iterator[str]:
     """The product's web process with two workers, on a database without tables."""
-    reservation = PortReservation()
-    port = reservation.number
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "cloudigrade/gunicorn.py"]
     command += ["-b", f"127.0.0.1:{port}", "-w", "2", "cloudigrade.wsgi"]
-    reservation.release()
     with subprocess.Popen(
         command,
         # What it leaves behind when it is killed in its grace goes with the rest of the test.
