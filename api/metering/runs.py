@@ -4,6 +4,7 @@ A batch of instances costs the same few statements however many they are; what i
 not written.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from api.metering.locking import lock_metering_of_accounts
 from api.metering.metrics import RUNS, SECONDS
 from api.metering.power_states import save_latest
 from api.metering.staleness import forget_sums, mark_days_stale
-from api.metering.timeline import PowerRun, runs_from_events
+from api.metering.timeline import Instant, PowerRun, runs_from_events
 from api.models import Cause
 from api.models.instance import EVENT_RANK
 from util import clock
@@ -46,7 +47,13 @@ _INSTANCES = """
 SELECT instance.id, instance.power_state,
        (extract(epoch FROM instance.power_changed_at) * 1000000)::bigint,
        instance.instance_type, instance.cloud_account_id, instance.machine_image_id,
-       instance.cloud_type
+       instance.cloud_type,
+       CASE WHEN instance.former_images IS NOT NULL THEN (
+           SELECT jsonb_agg(jsonb_build_array(entry -> 0, image.id) ORDER BY place)::text
+           FROM jsonb_array_elements(instance.former_images)
+                WITH ORDINALITY AS former (entry, place)
+           LEFT JOIN api_machineimage image ON image.id = (entry ->> 1)::bigint)
+       END
 FROM api_instance instance
 JOIN api_cloudaccount account ON account.id = instance.cloud_account_id
 WHERE instance.id = ANY(%s) AND account.user_id = %s
@@ -218,16 +225,24 @@ def _stored_runs(instance_ids: list[int]) -> dict[int, list[StoredRun]]:
 
 def _wanted(
     instance_id: int,
-    instance: tuple[int, int | None, str],
+    instance: tuple[int, int | None, str, str | None],
     run: PowerRun,
     sizes: dict[tuple[str, str], Size],
     options: CpuOptions | None,
 ) -> WantedRun:
-    account_id, image_id, cloud_type = instance
+    account_id, image_id, cloud_type, former_images = instance
+    if former_images is not None:
+        image_id = _image_at(run.start, former_images, image_id)
     vcpu, memory = sizes.get((cloud_type, run.instance_type or ""), (None, None))
     cpus, resizes = sizes_within(run, options)
     facts = RunFacts(run.end, image_id, run.instance_type, vcpu, memory, cpus, resizes)
     return WantedRun(instance_id, account_id, run.start, facts)
+
+
+def _image_at(start: Instant, former_images: str, image_id: int | None) -> int | None:
+    """Return the image that an instance had at an instant, which may not be the one it has now."""
+    former = (image for until, image in json.loads(former_images) if start < until)
+    return next(former, image_id)
 
 
 def _store(user_id: int, difference: Difference) -> None:

@@ -33,6 +33,13 @@ class Instance(Timestamped):
     vm_id = models.CharField(  # noqa: DJ001
         max_length=64, null=True, help_text="Azure: vmId, which no later machine of this name has"
     )
+    former_images = models.JSONField(
+        null=True,
+        help_text=(
+            "Azure: images that it had before, by time, each as [until, id]; until "
+            "is in microseconds since 1970; runs that started before have them"
+        ),
+    )
 
     # Derived from events and facts, so that lists can be filtered by them (spec 11 §3).
     # ``api.metering.power_states`` and ``api.clouds.facts`` alone write them; ``updated_at`` does

@@ -92,6 +92,8 @@ class Changes:
     appeared: list[Machine] = field(default_factory=list)
     relinked: dict[int, int | None] = field(default_factory=dict)
     """Instances with the id of the image they have now."""
+    former_images: dict[int, tuple[datetime, int | None]] = field(default_factory=dict)
+    """Until when such instances had which other one, as far as runs from before are of it."""
     vm_ids: dict[str, str] = field(default_factory=dict)
     """By the keys of instances, where they are others than are stored."""
     ends: list[SeenEvent] = field(default_factory=list)
@@ -127,8 +129,11 @@ def compare(
     ``known`` are all instances of the account by ``Machine.key``; ``now`` is when the events occur.
     """
     changes = Changes()
+    elsewhere = _running_elsewhere(known, scan)
     for key, machine in scan.machines.items():
         instance, running = known.get(key), scan.states.get(key)
+        if machine.vm_id in elsewhere:
+            running = None
         image_id = image_ids.get(machine.image_key) if machine.image_key else None
         if instance is None:
             _add_new(changes, machine, running, now)
@@ -138,6 +143,18 @@ def compare(
         if key not in scan.machines and (event := _unlisted(key, instance, scan, now)):
             changes.add(event)
     return changes
+
+
+def _running_elsewhere(known: Mapping[str, KnownMachine], scan: Scan) -> set[str]:
+    """Return the ``vmId`` of machines that only the list of states shows, as running.
+
+    One that is listed with such an id is the same machine under a second name.
+    """
+    return {
+        instance.vm_id
+        for key, instance in known.items()
+        if instance.vm_id and key not in scan.machines and scan.states.get(key)
+    }
 
 
 def unaccounted_images(known: Mapping[str, KnownMachine], scan: Scan) -> set[int]:
@@ -186,6 +203,9 @@ def _add_differences(
     is_replaced = instance.is_replaced_by(machine)
     if image_id != instance.image_id and (image_id is not None or is_replaced):
         changes.relinked[instance.id] = image_id
+        # What is told of an image for the first time was true of the machine before.
+        if is_replaced or instance.image_id is not None:
+            changes.former_images[instance.id] = (_moment(instance, now), instance.image_id)
     if machine.vm_id and machine.vm_id != instance.vm_id:
         changes.vm_ids[machine.key] = machine.vm_id
     for event_type in _event_types(instance, machine, running, is_replaced):
@@ -213,7 +233,8 @@ def _unlisted(key: str, instance: KnownMachine, scan: Scan, now: datetime) -> Se
     running = scan.states.get(key)
     if running is True and instance.power != POWER_ON:
         return SeenEvent(key, POWER_ON, _moment(instance, now), instance.size)
-    if instance.power == POWER_ON and (running is False or scan.is_gone(key)):
+    is_over = running is False or scan.is_gone(key) or scan.has_moved(key, instance.vm_id)
+    if instance.power == POWER_ON and is_over:
         return SeenEvent(key, POWER_OFF, _moment(instance, now), None)
     return None
 

@@ -33,6 +33,7 @@ from api.clouds.freshness import EVENT_AGE, count_describe, note_ingest
 from api.clouds.load import FoundInstance, NewEvent, save_events, save_instances
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
+from api.metering.timeline import instant_of
 from api.models import CloudAccount, CloudType, DescribeRun, InstanceEvent
 from api.models.locking import lock_users
 from util import postgres
@@ -40,8 +41,13 @@ from util import postgres
 logger = logging.getLogger(__name__)
 
 _RELINK = """
-UPDATE api_instance instance SET machine_image_id = wanted.image, updated_at = %s
-FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (id, image)
+UPDATE api_instance instance
+SET machine_image_id = wanted.image, updated_at = %s,
+    former_images = CASE WHEN wanted.until IS NULL THEN former_images
+        ELSE COALESCE(former_images, '[]') || jsonb_build_array(jsonb_build_array(until, former))
+    END
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+     AS wanted (id, image, until, former)
 WHERE instance.id = wanted.id
 """
 
@@ -186,7 +192,7 @@ def _store_events(
     ids = _save(changes.ends, instance_ids, run)
     ended = {instance_ids[event.key] for event in changes.ends}
     recalculate_runs(user_id=account.user_id, instance_ids=ended)
-    _relink_instances(changes.relinked, now)
+    _relink_instances(changes, now)
     _set_vm_ids({instance_ids[key]: vm_id for key, vm_id in changes.vm_ids.items()})
     ids |= _save(changes.others, instance_ids, run)
     affected = _affected(changes, known, instance_ids)
@@ -213,10 +219,14 @@ def _add_instances(
     return {key: row.id for key, row in saved.known.items() if row.account_id == account.id}
 
 
-def _relink_instances(image_ids: Mapping[int, int | None], now: datetime) -> None:
-    if image_ids:
+def _relink_instances(changes: Changes, now: datetime) -> None:
+    if changes.relinked:
+        rows = []
+        for instance_id, image_id in changes.relinked.items():
+            until, former = changes.former_images.get(instance_id, (None, None))
+            rows.append((instance_id, image_id, until and instant_of(until), former))
         with connection.cursor() as cursor:
-            cursor.execute(_RELINK, [now, list(image_ids), list(image_ids.values())])
+            cursor.execute(_RELINK, [now, *map(list, zip(*rows, strict=True))])
 
 
 def _set_vm_ids(vm_ids: Mapping[int, str]) -> None:

@@ -91,6 +91,13 @@ class Scan:
             return True
         return self.has_all_scale_sets and scale_set not in self.unreadable
 
+    def has_moved(self, key: str, vm_id: str | None) -> bool:
+        """Check whether a machine that there was before has another resource id now.
+
+        This is shown, not concluded by absence, so it holds whatever could not be read.
+        """
+        return vm_id in self.vm_ids and key not in self.machines and key not in self.states
+
     def add_machine(self, entry: Any) -> None:
         """Add a machine, unless the id is known; what has none is counted."""
         try:

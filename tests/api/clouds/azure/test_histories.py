@@ -1,36 +1,46 @@
 """Histories of a subscription, with failures of any list of any poll (fault 5).
 
-Machines appear, start, stop, are replaced and vanish, with scale sets and without; lists break off
-in every way and at any page. No machine may end in our books that is on; what is not spoilt by a
-failure is right at once, and everything once a poll is whole.
+Machines appear, start, stop, are replaced, are moved and vanish, with scale sets and without; lists
+break off in every way and at any page; polls are stored late, and the application is paused. No
+machine may end in our books that is on, or be on twice; what is not spoilt by a failure is right at
+once, and everything once a poll is whole. What is over stays as it was, whatever comes later.
 """
 
 import datetime
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db.models import QuerySet
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from api.accounts.lifecycle import pause_application
+from api.accounts.states import KAFKA
 from api.clouds.azure.discovery import poll_subscription
 from api.clouds.azure.errors import AzureBusyError
+from api.clouds.azure.load import Polled, store_scan
+from api.clouds.azure.reader import scan_subscription
+from api.metering.rebuild import rebuild
 from api.models import CloudAccount, InstanceEvent, Run
 from deployment.local import azure_resources as resources
 from deployment.local.azure import AzureControl
 from tests.api.clouds.azure.conftest import forget
 from tests.factories import make_azure_account
+from util import postgres
 
 pytestmark = pytest.mark.django_db
 
 HOUR = datetime.timedelta(hours=1)
+MINUTE = datetime.timedelta(minutes=1)
 OUTSIDE = ""
 SCALE_SETS = ("web", "db")
 PLACES = [(scale_set, number) for scale_set in (OUTSIDE, *SCALE_SETS) for number in range(3)]
-IMAGES = ("82gen2", "other")
+IMAGES = ("82gen2", "other", None)
 
 LISTS = {
     "V1": "Compute/virtualMachines\\?api[^&]*$",
@@ -65,7 +75,7 @@ class Machine:
     """A machine as it truly is."""
 
     on: bool
-    image: str
+    image: str | None
     vm_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -99,7 +109,7 @@ class Subscription:
         return resources.machine(
             self.resource_id(place),
             power="running" if machine.on else "deallocated",
-            image={**resources.RHEL_IMAGE, "sku": machine.image},
+            image={**resources.RHEL_IMAGE, "sku": machine.image} if machine.image else None,
             vmId=machine.vm_id,
         )
 
@@ -109,14 +119,21 @@ class Subscription:
             return resources.machine_id(self.subscription_id, f"m{number}")
         return resources.scale_set_machine_id(self.subscription_id, scale_set, number)
 
-    def truth(self) -> dict[Place, str]:
+    def truth(self) -> dict[Place, str | None]:
         """The images of what is on."""
         return {place: machine.image for place, machine in self.machines.items() if machine.on}
 
-    def books(self) -> dict[Place, str]:
+    def books(self) -> dict[Place, str | None]:
         """The images of what is on as far as we know."""
-        open_runs = Run.objects.filter(end_time=None, instance__cloud_account=self.account)
-        return self.placed(open_runs.values_list(*IMAGE_OF_A_RUN))
+        return self.placed(self.runs().filter(end_time=None).values_list(*IMAGE_OF_A_RUN))
+
+    def past(self) -> set[tuple[Any, ...]]:
+        """What was on and is not any more, as far as we know: from when to when, and its image."""
+        ended = self.runs().filter(end_time__isnull=False)
+        return set(ended.values_list(*IMAGE_OF_A_RUN, "start_time", "end_time"))
+
+    def runs(self) -> QuerySet[Run]:
+        return Run.objects.filter(instance__cloud_account=self.account)
 
     def going_on(self) -> set[Place]:
         """Where the machine is on that we know."""
@@ -133,6 +150,11 @@ class Subscription:
         events = InstanceEvent.objects.filter(source_id=newest, event_type="power_off")
         return set(self.placed(events.values_list("instance__cloud_instance_id", "id")))
 
+    def twice(self) -> set[str | None]:
+        """The ids of machines that are on more than once as far as we know."""
+        ids = list(self.runs().filter(end_time=None).values_list("instance__vm_id", flat=True))
+        return {vm_id for vm_id in ids if ids.count(vm_id) > 1}
+
     def placed(self, rows: Iterable[tuple[str, Any]]) -> dict[Place, Any]:
         """Return values by the places of the machines whose resource ids they come with."""
         places = {self.resource_id(place): place for place in PLACES}
@@ -141,13 +163,15 @@ class Subscription:
 
 machines = st.builds(Machine, on=st.booleans(), image=st.sampled_from(IMAGES))
 changes = st.dictionaries(
-    st.sampled_from(PLACES), machines | st.sampled_from(["vanish", "switch"]), max_size=4
+    st.sampled_from(PLACES), machines | st.sampled_from(["vanish", "switch", "move"]), max_size=4
 )
 failures = st.tuples(st.sampled_from(list(FAULTS)), st.sampled_from(["first page", "later page"]))
 some_lists = st.dictionaries(st.sampled_from(list(LISTS)), failures, max_size=3)
 one_list = st.dictionaries(st.sampled_from(list(LISTS)), failures, min_size=1, max_size=1)
 beginnings = st.fixed_dictionaries(dict.fromkeys(PLACES, machines))
-histories = st.lists(st.tuples(changes, one_list | some_lists), min_size=2, max_size=5)
+happenings = st.sampled_from(["", "", "a poll is stored late", "a pause ends", "a pause lasts"])
+steps = st.tuples(changes, one_list | some_lists, happenings)
+histories = st.lists(steps, min_size=2, max_size=5)
 
 
 def change(subscription: Subscription, what: dict) -> None:
@@ -157,9 +181,32 @@ def change(subscription: Subscription, what: dict) -> None:
             subscription.machines[place] = new
         elif place in subscription.machines and new == "vanish":
             del subscription.machines[place]
+        elif place in subscription.machines and new == "move":
+            free = [other for other in PLACES if other not in subscription.machines]
+            if free:
+                subscription.machines[free[0]] = subscription.machines.pop(place)
         elif place in subscription.machines:
             old = subscription.machines[place]
             subscription.machines[place] = replace(old, on=not old.on)
+
+
+def scan(subscription: Subscription) -> Callable[[], Any]:
+    """Begin a poll as another worker does; return what stores it."""
+    polled = Polled(subscription.account.id, UUID(subscription.subscription_id), postgres.now())
+    seen = scan_subscription(subscription.subscription_id, known_images=set())
+    return lambda: store_scan(polled, seen)
+
+
+def pause(subscription: Subscription) -> None:
+    pause_application(application_id=subscription.account.platform_application_id, trigger=KAFKA)
+    assert not subscription.books()
+
+
+def end_pause(subscription: Subscription) -> None:
+    """End a pause as the message does, but for what asks Azure."""
+    CloudAccount.objects.filter(id=subscription.account.id).update(
+        is_enabled=True, platform_application_is_paused=False, enabled_at=postgres.now()
+    )
 
 
 def break_lists(subscription: Subscription, broken: dict[str, tuple[str, str]]) -> dict[str, str]:
@@ -192,12 +239,12 @@ def right_places(failing: dict[str, str]) -> Iterator[Place]:
             yield scale_set, number
 
 
-def restricted(books: dict[Place, str], places: list[Place]) -> dict[Place, str]:
+def restricted(books: dict[Place, str | None], places: list[Place]) -> dict[Place, str | None]:
     return {place: books[place] for place in places if place in books}
 
 
 @settings(
-    max_examples=15,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     # A history is short, but takes a second: no time is spent on shortening it.
@@ -205,19 +252,32 @@ def restricted(books: dict[Place, str], places: list[Place]) -> dict[Place, str]
 )
 @given(beginning=beginnings, history=histories)
 def test_no_history_ends_what_is_on_or_keeps_what_is_not(azure, clock, beginning, history):
-    account = make_azure_account()
-    subscription = Subscription(azure, account)
-    for what, broken in [(beginning, {}), *history, ({}, {})]:
+    subscription = Subscription(azure, make_azure_account())
+    past: set[tuple[Any, ...]] = set()
+    for what, broken, happening in [(beginning, {}, ""), *history, ({}, {}, "")]:
+        store_late = scan(subscription) if happening else None
         clock.shift(HOUR)
         forget()
+        if happening.startswith("a pause"):
+            pause(subscription)
         azure.reset()
         azure.set_page_size(1)
         change(subscription, what)
         subscription.show()
         failing = break_lists(subscription, broken)
         known, going_on = subscription.books(), subscription.going_on()
+        if happening == "a pause lasts":
+            poll_subscription(subscription_id=subscription.subscription_id)
+            assert not subscription.books()
+        if happening.startswith("a pause"):
+            clock.shift(MINUTE)
+            end_pause(subscription)
         with suppress(AzureBusyError):
             poll_subscription(subscription_id=subscription.subscription_id)
+        if store_late is not None:
+            assert store_late() is None, "a poll that is outdated was stored"
+        assert past <= (past := subscription.past()), "what was over has changed"
+        assert not subscription.twice(), "one machine is on under two names"
         assert not subscription.ended() & going_on, "a machine ended that is on"
         places = list(right_places(failing))
         assert restricted(subscription.books(), places) == restricted(subscription.truth(), places)
@@ -227,3 +287,5 @@ def test_no_history_ends_what_is_on_or_keeps_what_is_not(azure, clock, beginning
             stopped = {place for place, machine in subscription.machines.items() if not machine.on}
             shown = {place for place in stopped if place[0] == OUTSIDE and place in known}
             assert not shown & subscription.books().keys(), "what is shown as stopped goes on"
+    rebuild(user_id=subscription.account.user_id)
+    assert (subscription.past(), subscription.books()) == (past, subscription.truth())

@@ -426,3 +426,46 @@ def test_a_poll_of_before_a_pause_changes_nothing_after_it(azure, account, clock
     assert powers("a") == ["power_on", "power_off"]
     assert DescribeRun.objects.count() == 1
     assert Instance.objects.count() == 1
+
+
+class TestMachinesThatWereMoved:
+    """To another resource group, or renamed: ``vmId`` tells that it is the same machine."""
+
+    LATER_PAGES = "Compute/virtualMachines\\?.*skiptoken"
+    OTHER = "stays-off"
+
+    def moved(self, azure) -> None:
+        azure.set_page_size(1)
+        others = machine("b", vmId="1111"), machine(self.OTHER, power="stopped")
+        azure.delegate(SUBSCRIPTION, machines=list(others))
+
+    @pytest.fixture
+    def known(self, azure, account, clock):
+        azure.delegate(SUBSCRIPTION, machines=[machine("a", vmId="1111")])
+        discover_account(account_id=account.id)
+        clock.shift(HOUR)
+
+    def test_the_old_name_ends_although_the_lists_break_off(self, azure, known):
+        self.moved(azure)
+        azure.fail(self.LATER_PAGES, status=403, code="AuthorizationFailed")
+        poll()
+        assert (powers("a"), powers("b")) == (["power_on", "power_off"], ["power_on"])
+        assert runs()[-1][0] != "ok"
+
+    def test_not_while_the_list_of_states_shows_it(self, azure, known):
+        states = machine("a"), machine("b")
+        self.moved(azure)
+        azure.fail("statusOnly", status=200, body={"value": list(states)})
+        poll()
+        assert (powers("a"), powers("b")) == (["power_on"], [])
+        azure.reset()
+        self.moved(azure)
+        poll()
+        assert (powers("a"), powers("b")) == (["power_on", "power_off"], ["power_on"])
+
+    def test_another_machine_ends_nothing(self, azure, known):
+        azure.set_page_size(1)
+        azure.delegate(SUBSCRIPTION, machines=[machine("b"), machine(self.OTHER)])
+        azure.fail(self.LATER_PAGES, status=403, code="AuthorizationFailed")
+        poll()
+        assert powers("a") == ["power_on"]

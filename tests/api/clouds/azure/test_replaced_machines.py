@@ -5,8 +5,9 @@ import datetime
 import pytest
 
 from api.clouds.azure.discovery import discover_account, poll_subscription
+from api.metering.rebuild import rebuild
 from api.metering.runs import recalculate_runs
-from api.models import Correction, Instance, InstanceEvent, Run
+from api.models import Correction, Instance, InstanceEvent, MachineImage, Run
 from deployment.local import azure_resources as resources
 from tests.api.clouds.azure.conftest import NOW, SUBSCRIPTION, machine, powers
 
@@ -142,3 +143,55 @@ def test_in_a_scale_set(azure, account, clock):
         poll_subscription(subscription_id=SUBSCRIPTION)
         clock.shift(HOUR)
     assert powers("0") == ["power_on", "power_off", "power_on"]
+
+
+def test_one_without_an_image_does_not_get_that_of_the_next(azure, account, clock):
+    first(azure, account, clock, image=None)
+    then(azure)
+    assert runs() == [(0, 1, None), (1, None, "other")]
+
+
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_nor_when_it_was_off_in_between(azure, account, clock, power):
+    first(azure, account, clock, image=None)
+    azure.delegate(SUBSCRIPTION, machines=[machine("a", vmId="1111", image=None, power="stopped")])
+    poll_subscription(subscription_id=SUBSCRIPTION)
+    clock.shift(HOUR)
+    then(azure, power=power)
+    begun = [(2, None, "other")] if power == "running" else []
+    assert runs() == [(0, 1, None), *begun]
+
+
+def test_a_run_ends_with_the_image_that_it_began_with(azure, account, clock):
+    first(azure, account, clock)
+    for power in ("running", "stopped", "running"):
+        azure.delegate(
+            SUBSCRIPTION, machines=[machine("a", vmId="1111", image=OTHER_IMAGE, power=power)]
+        )
+        poll_subscription(subscription_id=SUBSCRIPTION)
+        clock.shift(HOUR)
+    assert runs() == [(0, 2, "82gen2"), (3, None, "other")]
+
+
+def test_runs_that_are_made_anew_have_the_images_of_then(azure, account, clock):
+    first(azure, account, clock)
+    then(azure)
+    clock.shift(HOUR)
+    azure.delegate(SUBSCRIPTION, machines=[machine("a", vmId="3333", image=None)])
+    poll_subscription(subscription_id=SUBSCRIPTION)
+    clock.shift(HOUR)
+    third = {**OTHER_IMAGE, "sku": "third"}
+    azure.delegate(SUBSCRIPTION, machines=[machine("a", vmId="3333", image=third)])
+    poll_subscription(subscription_id=SUBSCRIPTION)
+    expected = [(0, 1, "82gen2"), (1, 2, "other"), (2, None, "third")]
+    assert runs() == expected
+    rebuild(user_id=account.user_id)
+    assert runs() == expected
+
+
+def test_a_former_image_that_was_deleted_is_none(azure, account, clock):
+    first(azure, account, clock)
+    then(azure)
+    MachineImage.objects.filter(cloud_image_id="82gen2").delete()
+    rebuild(user_id=account.user_id)
+    assert runs() == [(0, 1, None), (1, None, "other")]
