@@ -234,7 +234,8 @@ def test_progress_is_loaded_again_by_itself(watched, shown):
     watched.check()
 
 
-LOADS = 5
+# How often each page is loaded: the times that docs/performance.md shows are medians of five.
+LOADS = int(os.environ.get("CLOUDIGRADE_PAINT_LOADS", "1"))
 FIRST_PAINT = """() => ({
     paint: performance.getEntriesByName('first-contentful-paint').map(one => one.startTime),
     response: performance.getEntriesByType('navigation')[0].responseEnd,
