@@ -31,14 +31,14 @@ def test_a_second_beat_idles_until_the_first_ends_or_is_lost(tmp_path):
                 directory=REPOSITORY,
             )
             beat.start()
-            assert wait_for(lambda: beat.has_logged(WAITS), seconds=60)
+            assert wait_for(lambda: beat.has_logged(WAITS), seconds=90)
             assert not beat.has_logged(SENDS)
             return beat
 
         try:
             product.start("beat")
             first = product.processes()["beat"]
-            assert wait_for(lambda: first.has_logged(SENDS), seconds=60)
+            assert wait_for(lambda: first.has_logged(SENDS), seconds=90)
 
             second = start("second")
             first.request_stop()
@@ -70,7 +70,7 @@ def test_beat_waits_for_a_database_without_tables(tmp_path, unmigrated):
                 directory=REPOSITORY,
             )
             beat.start()
-            assert wait_for(lambda: beat.has_logged(waits_for), seconds=60)
+            assert wait_for(lambda: beat.has_logged(waits_for), seconds=90)
             return beat
 
         beat = start("beat", waits_for="migrations are pending")
@@ -82,7 +82,7 @@ def test_beat_waits_for_a_database_without_tables(tmp_path, unmigrated):
             assert wait_for(lambda: beat.exit_code() == 0)
             beat = start("again", waits_for="migrations are pending")
             product.manage("migrate", "--no-input")
-            assert wait_for(lambda: beat.has_logged(SENDS), seconds=60)
+            assert wait_for(lambda: beat.has_logged(SENDS), seconds=90)
             assert "Traceback" not in beat.log_file.read_text()
         finally:
             beat.stop()

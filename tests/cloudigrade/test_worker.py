@@ -42,7 +42,7 @@ def worker(redis_client, unlimited_afterwards):
 
 
 def result_of(task_id):
-    return celery_app.AsyncResult(task_id).get(timeout=20)
+    return celery_app.AsyncResult(task_id).get(timeout=90)
 
 
 def send(name, *args, **options):
@@ -50,7 +50,7 @@ def send(name, *args, **options):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -86,7 +86,7 @@ def command_of(pid: int) -> str:
     return listing.stdout
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> bool:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 90) -> bool:
     """Wait until the condition holds; tell whether it did in the end."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -58,14 +58,14 @@ def events(redis_client) -> Iterator[list[dict[str, Any]]]:
         exporter = Exporter(connection)
         thread = threading.Thread(target=exporter.listen)
         thread.start()
-        assert exporter.listens.wait(20)
+        assert exporter.listens.wait(90)
         yield exporter.heard
         exporter.should_stop = True
-        thread.join(20)
+        thread.join(90)
 
 
 def _wait_for(condition: Callable[[], Any]) -> Any:
-    for _ in range(400):
+    for _ in range(1800):
         if found := condition():
             return found
         time.sleep(0.05)

@@ -47,7 +47,7 @@ def server(postgres: None, valkey: None, tmp_path: Path) -> Iterator[str]:
 
 
 def _wait_for(url: str) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             _get(url)
             return

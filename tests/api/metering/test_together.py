@@ -46,7 +46,7 @@ def environment(transactional_db, queued):
 
 def wait_for_lock_wait():
     """Wait until some transaction waits for a lock."""
-    for _ in range(500):
+    for _ in range(9_000):
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             if cursor.fetchone()[0]:

@@ -34,7 +34,7 @@ def read_all(servers: str, topic: str, count: int) -> list:
     )
     consumer.subscribe([topic])
     found: list = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     try:
         while len(found) < count and time.monotonic() < deadline:
             message = consumer.poll(0.2)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -17,6 +16,7 @@ from api.clouds.aws.provisioning.notifying_buckets import (
     trail_bucket,
 )
 from deployment.local.aws import PRIMARY_ACCOUNT_ID
+from tests.deployment.processes import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -230,10 +230,14 @@ def test_messages_that_sqs_keeps_are_told(pipes_ready, monkeypatch, caplog):
 def test_messages_are_held_while_work_goes_on(pipes_ready, requests):
     send(pipes_ready, "a", "b")
     (messages,) = queues.receive(trail_bucket(), limit=2, seconds=3)
+
+    def prolonged():
+        return [one for one in requests if one.action == "ChangeMessageVisibilityBatch"]
+
     with queues.held(trail_bucket(), messages, seconds=3):
-        time.sleep(1.5)
-    (prolonged,) = [one for one in requests if one.action == "ChangeMessageVisibilityBatch"]
-    assert [entry["VisibilityTimeout"] for entry in prolonged.parameters["Entries"]] == [3, 3]
+        assert wait_for(prolonged, seconds=90)
+    for one in prolonged():
+        assert [entry["VisibilityTimeout"] for entry in one.parameters["Entries"]] == [3, 3]
 
 
 def test_messages_are_given_back_where_the_work_fails_as_a_whole(pipes_ready):
@@ -287,8 +291,7 @@ def test_trouble_with_holding_does_not_disturb_the_work(pipes_ready, caplog):
     pipes_ready.refuse("sqs", "ChangeMessageVisibilityBatch", "AccessDenied")
     (messages,) = queues.receive(trail_bucket(), limit=1, seconds=3)
     with queues.held(trail_bucket(), messages, seconds=3):
-        time.sleep(1.5)
-    assert "shown again at another time" in caplog.text
+        assert wait_for(lambda: "shown again at another time" in caplog.text, seconds=90)
 
 
 def test_scenario_34_lengths(pipes_ready):
