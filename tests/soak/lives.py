@@ -88,6 +88,7 @@ class Lives:
     def __init__(self, deployment: SoakDeployment, seed: int, done: Counter[str]) -> None:
         self.deployment = deployment
         self.seed = seed
+        self.done = done
         self.chance = random.Random(f"{seed} {type(self).__name__}")
         self.bucket = Bucket(deployment, self.chance, done)
         self.aws = AwsControl(deployment.services.env["AWS_ENDPOINT_URL"])

@@ -14,6 +14,7 @@ from tests.soak.deployment import SoakDeployment
 from tests.soak.faults import Lane
 from tests.soak.growth import Growth
 from tests.soak.lives import NewCustomers, OldCustomers
+from tests.soak.operators import Operators
 from tests.soak.report import Progress, Report
 from tests.soak.tampering import problems_of_a_wrong_number
 
@@ -52,7 +53,9 @@ class Soak:
         self.old = OldCustomers(deployment, seed, self.irregularities, self.metered)
         self.new = NewCustomers(deployment, seed, self.irregularities, size.new_customers)
         self.azure = Subscribers(deployment, seed, self.irregularities, size.subscribers)
-        self.lives = (self.old, self.new, self.azure)
+        # Operators go on until all others are finished.
+        operators = Operators(deployment, seed, self.irregularities)
+        self.lives = (self.old, self.new, self.azure, operators)
         self.lanes: list[Lane] = []
 
     def run(self) -> None:
