@@ -245,6 +245,7 @@ def restricted(books: dict[Place, str | None], places: list[Place]) -> dict[Plac
 
 @settings(
     max_examples=25,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     # A history is short, but takes a second: no time is spent on shortening it.
