@@ -12,11 +12,19 @@ from util.postgres import DatabaseClock, limit_waiting, now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+LONG = "SELECT pg_sleep(600)"
+
 
 @pytest.fixture(autouse=True)
 def usual_waiting():
     yield
     extensions.set_wait_callback(None)
+    connection.close()
+    # The server goes on with what was given up here, and later tests may wait for its transaction.
+    ask(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        f" WHERE query = '{LONG}' AND pid <> pg_backend_pid()"
+    )
     connection.close()
 
 
@@ -31,7 +39,7 @@ def test_what_takes_too_long_fails_and_the_next_statement_does_not():
     assert ask("SELECT 1") == 1
     limit_waiting(1, is_short=lambda: False, short_timeout=0.5)
     with pytest.raises(OperationalError, match="no answer in 1 seconds"):
-        ask("SELECT pg_sleep(600)")
+        ask(LONG)
     limit_waiting(90, is_short=lambda: False, short_timeout=0.5)
     assert ask("SELECT 2") == 2
 
@@ -48,7 +56,7 @@ def test_there_is_less_time_when_in_a_hurry():
     assert ask("SELECT 1") == 1
     short_timeout.append(True)
     with pytest.raises(OperationalError, match="no answer"):
-        ask("SELECT pg_sleep(600)")
+        ask(LONG)
 
 
 class TestClock:
