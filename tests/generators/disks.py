@@ -24,10 +24,11 @@ _ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", **_SMALL_XFS}
 
 def can_make(kind: str) -> bool:
     """Return whether this machine has the program that makes such a file system."""
-    return _program(f"mkfs.{kind}" if kind == "xfs" else "mke2fs") is not None
+    return program(f"mkfs.{kind}" if kind == "xfs" else "mke2fs") is not None
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
+    """Return where a program is, also one for administrators alone; None if it is nowhere."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
 
 
@@ -42,7 +43,7 @@ def make_file_system(kind: str, tree: Path, image: Path, *, size: int, options: 
         command = ["mkfs.xfs", "-q", "-f", *options, "-p", prototype, image]
     else:
         command = ["mke2fs", "-q", "-F", "-t", kind, *options, "-d", tree, image]
-    command[0] = _program(str(command[0])) or str(command[0])
+    command[0] = program(str(command[0])) or str(command[0])
     subprocess.run(command, check=True, env=_ENVIRONMENT, capture_output=True)
     image.with_suffix(".proto").unlink(missing_ok=True)
 

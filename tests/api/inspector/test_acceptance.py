@@ -308,7 +308,8 @@ def test_acceptance_17_a_million_entries(tmp_path):
         file.write("$\n$\n$\n$\n")
     with image.open("wb") as file:
         file.truncate(3072 * MIB)
-    subprocess.run(["mkfs.xfs", "-q", "-p", prototype, image], check=True, capture_output=True)
+    command = [disks.program("mkfs.xfs"), "-q", "-p", prototype, image]
+    subprocess.run(command, check=True, capture_output=True)
     entry = look(image, Limits(seconds=240, memory_bytes=256 * MIB))
     assert entry["rhel_release_files_found"]
     assert any("/etc/yum.repos.d: is a directory of" in error for error in entry["errors"])
