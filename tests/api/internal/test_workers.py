@@ -43,7 +43,7 @@ def server(postgres: None, valkey: None, tmp_path: Path) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(90)
 
 
 def _wait_for(url: str) -> None:
