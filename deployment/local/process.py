@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deployment.local.signals import last_moment
-from deployment.local.watchdog import Watchdog, signal_group
+from deployment.local.watchdog import SECONDS_TO_QUIT, Watchdog, signal_group
 
 SECONDS_TO_STOP = 8.0
 _POLL_SECONDS = 0.03
@@ -142,6 +142,11 @@ class ManagedProcess:
         deadline = min(deadline, last_moment())
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(max(deadline - time.monotonic(), 0.1))
+        if self._child.poll() is None:
+            # PostgreSQL's backends are groups of their own; at this they go with their server.
+            signal_group(self._child.pid, signal.SIGQUIT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(SECONDS_TO_QUIT)
         signal_group(self._child.pid, signal.SIGKILL)
         self._child.wait()
         self._watchdog.forget(self._child.pid)

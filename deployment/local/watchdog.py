@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 _SECONDS_TO_STOP = 4.0
+SECONDS_TO_QUIT = 1.0
+"""For what did not stop when it was asked to, and is told to go at once."""
 
 
 class Watchdog:
@@ -84,11 +86,20 @@ def signal_group(process_group: int, number: int) -> bool:
 def _stop_groups(groups: set[int]) -> None:
     deadline = time.monotonic() + _SECONDS_TO_STOP
     remaining = {group for group in groups if signal_group(group, signal.SIGTERM)}
-    while remaining and time.monotonic() < deadline:
-        time.sleep(0.05)
-        remaining = {group for group in remaining if signal_group(group, 0)}
-    for group in remaining:
+    remaining = _wait_for(remaining, deadline)
+    # PostgreSQL's backends are groups of their own, and one that is busy does not notice that its
+    # server was killed. At SIGQUIT the server takes them with it.
+    remaining = {group for group in remaining if signal_group(group, signal.SIGQUIT)}
+    for group in _wait_for(remaining, time.monotonic() + SECONDS_TO_QUIT):
         signal_group(group, signal.SIGKILL)
+
+
+def _wait_for(groups: set[int], deadline: float) -> set[int]:
+    """Wait until process groups have ended; return those that have not in time."""
+    while groups and time.monotonic() < deadline:
+        time.sleep(0.05)
+        groups = {group for group in groups if signal_group(group, 0)}
+    return groups
 
 
 def _serve() -> None:

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import time
 
+import psycopg2
 import pytest
+from psycopg2.extras import wait_select
 
 from deployment.local.watchdog import Watchdog
 from tests.deployment.processes import (
@@ -17,6 +19,8 @@ from tests.deployment.processes import (
 )
 
 pytestmark = pytest.mark.services
+
+_ENDLESS = "DO $$ BEGIN LOOP END LOOP; END $$"
 
 
 def read_until_ready(process):
@@ -69,10 +73,35 @@ def test_the_supervisor_ends_and_says_why_when_a_service_dies(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_statement_that_goes_on_for_ever_ends_with_its_server(tmp_path, number):
+    """A busy backend does not notice that the server it belongs to was killed."""
+    with supervisor(
+        tmp_path, "--services-only", KAFKA_SERVER_HOST="elsewhere", AWS_ENDPOINT_URL="elsewhere"
+    ) as process:
+        exports = read_until_ready(process)
+        port = next(
+            line.partition("=")[2].strip()
+            for line in exports
+            if line.startswith("export DJANGO_DATABASE_PORT=")
+        )
+        database = psycopg2.connect(
+            host="127.0.0.1", port=port, user="postgres", dbname="postgres", async_=True
+        )
+        wait_select(database)
+        database.cursor().execute(_ENDLESS)
+        backend = database.get_backend_pid()
+        assert is_running(backend)
+        process.send_signal(number)
+        process.wait(30)
+        assert wait_for(lambda: not is_running(backend))
+        database.close()
+
+
 def test_what_takes_long_to_go_is_left_to_the_watchdog():
     """Ctrl-C ends in time, whatever a busy machine takes to clean up (operations issue, item 1)."""
     stubborn = subprocess.Popen(
-        ["sh", "-c", "trap '' TERM; echo ready; sleep 60"],
+        ["sh", "-c", "trap '' TERM QUIT; echo ready; sleep 60"],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
