@@ -3,12 +3,11 @@
 See spec 11 §3. Written in the transaction that recalculates runs, which holds the metering lock.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from django.db import connection
 
-from api.metering.timeline import Instant, Latest, latest_from_events
+from api.metering.timeline import NOTHING_KNOWN, Instant, Latest
 from api.models.instance import PowerState
 from util.arrays import array_literal
 
@@ -25,19 +24,17 @@ WHERE instance.id = latest.id
 StoredLatest = tuple[str | None, Instant | None, str | None]
 
 
-def save_latest(
-    stored: Mapping[int, StoredLatest], events: Mapping[int, Sequence[tuple[Any, ...]]]
-) -> None:
+def save_latest(stored: Mapping[int, StoredLatest], latest: Mapping[int, Latest]) -> None:
     """Store the states of instances that are not what their events say; one statement at most.
 
     ``stored`` has the state, its beginning in microseconds since 1970, and the type of each
-    instance. ``events`` are all there are of an instance, as ``runs_from_events`` takes them. Types
-    that no event tells stay: they come from facts.
+    instance; ``latest`` what events say of those that have any. Types that no event tells stay:
+    they come from facts.
     """
     changed: list[tuple[int, str | None, Instant | None, str | None]] = []
     for instance_id, before in stored.items():
-        latest = latest_from_events(events.get(instance_id, ()))
-        after = (_state(latest), latest.since, latest.instance_type or before[2])
+        newest = latest.get(instance_id, NOTHING_KNOWN)
+        after = (_state(newest), newest.since, newest.instance_type or before[2])
         if after != before:
             changed.append((instance_id, *after))
     if changed:

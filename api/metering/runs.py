@@ -1,13 +1,16 @@
 """Keep the stored runs and states of instances equal to what their events say (spec 07 §3, §4).
 
 A batch of instances costs the same few statements however many they are; what is right already is
-not written.
+not written. One instance may have more events than a process can hold (decision 43): they are read
+through a cursor of the server, become runs one by one, and are compared with the stored ones, which
+come through a cursor too; what differs is written some at a time.
 """
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -16,22 +19,24 @@ from django.db import connection, transaction
 
 from api.metering.cpus import CpuOptions, cpu_options_of, sizes_within
 from api.metering.definitions import Size, sizes_of
-from api.metering.difference import Difference, RunFacts, StoredRun, WantedRun
+from api.metering.difference import Difference, RunFacts, StoredRun, WantedRun, side_by_side
 from api.metering.locking import lock_metering_of_accounts
 from api.metering.metrics import RUNS, SECONDS
 from api.metering.power_states import save_latest
 from api.metering.staleness import forget_sums, mark_days_stale
-from api.metering.timeline import Instant, PowerRun, runs_from_events
+from api.metering.timeline import Course, Instant, Latest, PowerRun
 from api.models import Cause
 from api.models.instance import EVENT_RANK
 from util import clock
 from util.arrays import array_literal
+from util.batches import batched_by_size
 
 logger = logging.getLogger(__name__)
 
 INSTANCES_AT_ONCE = 1000
 EVENTS_AT_ONCE = 100_000
-"""Bounds of a batch, which bound the memory of a worker."""
+RUNS_AT_ONCE = 20_000
+"""Bounds of what is in memory at once, which bound the memory of a worker."""
 
 # Instants are whole microseconds since 1970: as numbers they pass between PostgreSQL and Python
 # several times faster than aware datetimes do.
@@ -64,7 +69,7 @@ SELECT instance_id, (extract(epoch FROM occurred_at) * 1000000)::bigint,
        {EVENT_RANK}, event_type, instance_type
 FROM api_instanceevent
 WHERE instance_id = ANY(%s)
-ORDER BY instance_id, occurred_at, id
+ORDER BY instance_id, occurred_at, 3, id
 """  # noqa: S608 - made of constants
 
 _RUNS = """
@@ -74,7 +79,7 @@ SELECT instance_id, id,
        machine_image_id, instance_type, vcpu, memory, cpus, resizes::text
 FROM api_run
 WHERE instance_id = ANY(%s)
-ORDER BY instance_id
+ORDER BY instance_id, start_time
 """
 
 _REMOVE = "DELETE FROM api_run WHERE id = ANY(%s::bigint[])"
@@ -130,9 +135,14 @@ class RunChanges:
         return bool(self.added or self.changed or self.removed)
 
     def count(self, difference: Difference) -> None:
-        """Add what one batch wrote."""
-        for change in ("added", "changed", "removed"):
-            number = len(getattr(difference, change))
+        """Add what was written of one difference."""
+        self.added += len(difference.added)
+        self.changed += len(difference.changed)
+        self.removed += len(difference.removed)
+
+    def add(self, batch: "RunChanges") -> None:
+        """Add what one batch wrote, which is committed."""
+        for change, number in vars(batch).items():
             setattr(self, change, getattr(self, change) + number)
             RUNS.labels(change).inc(number)
 
@@ -151,7 +161,7 @@ def recalculate_runs(
     changes = RunChanges()
     for batch in _batches(sorted(set(instance_ids))):
         with SECONDS.labels("runs").time():
-            changes.count(_recalculate_batch(user_id, batch, because))
+            changes.add(_recalculate_batch(user_id, batch, because))
     if changes:
         logger.info(
             "Recalculated runs of user %s: %s added, %s changed, %s removed",
@@ -163,69 +173,108 @@ def recalculate_runs(
     return changes
 
 
-def _batches(instance_ids: Sequence[int]) -> Iterator[list[int]]:
-    """Split instances so that no batch has too many of them, or too many events."""
+@dataclass
+class _Batch:
+    """Instances, in the order of their ids, and how many events they have."""
+
+    instance_ids: list[int] = field(default_factory=list)
+    events: int = 0
+
+
+def _batches(instance_ids: Sequence[int]) -> Iterator[_Batch]:
+    """Split instances so that no batch of several has too many of them, or too many events."""
     for first in range(0, len(instance_ids), INSTANCES_AT_ONCE):
         ids = list(instance_ids[first : first + INSTANCES_AT_ONCE])
         counts = dict(_fetch(_COUNT_EVENTS, [ids]))
-        batch: list[int] = []
-        events = 0
+        batch = _Batch()
         for instance_id in ids:
             count = counts.get(instance_id, 0)
-            if batch and events + count > EVENTS_AT_ONCE:
+            if batch.instance_ids and batch.events + count > EVENTS_AT_ONCE:
                 yield batch
-                batch, events = [], 0
-            batch.append(instance_id)
-            events += count
+                batch = _Batch()
+            batch.instance_ids.append(instance_id)
+            batch.events += count
         yield batch
 
 
 @transaction.atomic
-def _recalculate_batch(user_id: int, instance_ids: list[int], because: str | None) -> Difference:
+def _recalculate_batch(user_id: int, batch: _Batch, because: str | None) -> RunChanges:
     lock_metering_of_accounts(user_id)
-    rows = _fetch(_INSTANCES, [instance_ids, user_id])
+    rows = sorted(_fetch(_INSTANCES, [batch.instance_ids, user_id]))
     instances = {row[0]: row[4:] for row in rows}
-    events = _events(list(instances))
-    save_latest({row[0]: row[1:4] for row in rows}, events)
-    power_runs = {one: runs_from_events(known) for one, known in events.items()}
-    sizes = sizes_of(run.instance_type for runs in power_runs.values() for run in runs)
-    options = cpu_options_of(list(instances))
-    stored = _stored_runs(list(instances))
+    ids = list(instances)
+    options = cpu_options_of(ids)
+    is_large = batch.events > EVENTS_AT_ONCE
+    latest: dict[int, Latest] = {}
+    changes = RunChanges()
+    with (
+        _rows(_EVENTS, [ids], is_large=is_large) as events,
+        _rows(_RUNS, [ids], is_large=is_large) as runs,
+    ):
+        wanted = _wanted_runs(_power_runs(events, latest), instances, options)
+        for difference in _differences(_stored_runs(runs), wanted):
+            _store(user_id, difference, because)
+            changes.count(difference)
+    save_latest({row[0]: row[1:4] for row in rows}, latest)
+    return changes
+
+
+@contextmanager
+def _rows(
+    statement: str, parameters: list[Any], *, is_large: bool
+) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """Read rows; large results stay in the server, which sends some at a time."""
+    with connection.chunked_cursor() if is_large else connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        yield iter(cursor)
+
+
+def _power_runs(
+    events: Iterable[tuple[Any, ...]], latest: dict[int, Latest]
+) -> Iterator[tuple[int, PowerRun]]:
+    """Yield the runs of instances; note in ``latest`` what the newest events of each say."""
+    for instance_id, group in groupby(events, itemgetter(0)):
+        course = Course(event[1:] for event in group)
+        for run in course.runs():
+            yield instance_id, run
+        latest[instance_id] = course.latest
+
+
+def _wanted_runs(
+    power_runs: Iterable[tuple[int, PowerRun]],
+    instances: Mapping[int, tuple[Any, ...]],
+    options: Mapping[int, CpuOptions],
+) -> Iterator[WantedRun]:
+    for some in batched_by_size(
+        power_runs,
+        size_of=lambda one: 1 + len(one[1].resizes),
+        limit=RUNS_AT_ONCE,
+        most=RUNS_AT_ONCE,
+    ):
+        sizes = sizes_of(run.instance_type for _, run in some)
+        for instance_id, run in some:
+            yield _wanted(instance_id, instances[instance_id], run, sizes, options.get(instance_id))
+
+
+def _stored_runs(rows: Iterable[tuple[Any, ...]]) -> Iterator[StoredRun]:
+    return (StoredRun(row[0], row[1], row[2], RunFacts(*row[3:])) for row in rows)
+
+
+def _differences(stored: Iterable[StoredRun], wanted: Iterable[WantedRun]) -> Iterator[Difference]:
+    """Yield what there is to write, some at a time."""
     difference = Difference()
-    for instance_id, instance in instances.items():
-        wanted = [
-            _wanted(instance_id, instance, run, sizes, options.get(instance_id))
-            for run in power_runs.get(instance_id, ())
-        ]
-        difference.compare(stored.get(instance_id, ()), wanted)
+    for pair in side_by_side(stored, wanted):
+        difference.compare(*pair)
+        if difference.size >= RUNS_AT_ONCE:
+            yield difference
+            difference = Difference()
     if difference:
-        _store(user_id, difference)
-        if because:
-            days = (
-                difference.days_of_added + difference.days_of_changed + difference.days_of_removed
-            )
-            mark_days_stale(user_id=user_id, days=days, cause=because)
-    return difference
-
-
-def _events(instance_ids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
-    events = _fetch(_EVENTS, [instance_ids])
-    return {
-        instance_id: [event[1:] for event in group]
-        for instance_id, group in groupby(events, itemgetter(0))
-    }
-
-
-def _stored_runs(instance_ids: list[int]) -> dict[int, list[StoredRun]]:
-    return {
-        instance_id: [StoredRun(run[1], run[2], RunFacts(*run[3:])) for run in group]
-        for instance_id, group in groupby(_fetch(_RUNS, [instance_ids]), itemgetter(0))
-    }
+        yield difference
 
 
 def _wanted(
     instance_id: int,
-    instance: tuple[int, int | None, str, str | None],
+    instance: tuple[Any, ...],
     run: PowerRun,
     sizes: dict[tuple[str, str], Size],
     options: CpuOptions | None,
@@ -245,7 +294,7 @@ def _image_at(start: Instant, former_images: str, image_id: int | None) -> int |
     return next(former, image_id)
 
 
-def _store(user_id: int, difference: Difference) -> None:
+def _store(user_id: int, difference: Difference, because: str | None) -> None:
     """Remove, change, add, in this order: so no two runs of an instance overlap in between."""
     now = clock.now()
     added_ids: list[int] = []
@@ -280,6 +329,9 @@ def _store(user_id: int, difference: Difference) -> None:
     ):
         mark_days_stale(user_id=user_id, days=days, cause=cause, refs=refs)
     forget_sums(user_id=user_id, days=difference.days_of_resized)
+    if because:
+        days = difference.days_of_added + difference.days_of_changed + difference.days_of_removed
+        mark_days_stale(user_id=user_id, days=days, cause=because)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:

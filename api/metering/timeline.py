@@ -1,8 +1,8 @@
 """From an instance's events to its runs (spec 07 §3). Pure: plain data in, plain data out."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -15,6 +15,14 @@ _MICROSECOND = timedelta(microseconds=1)
 POWER_ON = "power_on"
 POWER_OFF = "power_off"
 
+TimelineEvent = tuple[Instant, int, str, str | None]
+"""Something that happened to an instance: when, rank, what, and the instance type that it tells.
+
+Types of events other than the two above switch nothing. Of events of one instant those of a lower
+rank come first: a launch, then what may happen between, then a termination (decision 37). What has
+the same rank too goes by the order in which it was stored.
+"""
+
 
 def instant_of(moment: datetime) -> Instant:
     """Return an aware moment as an instant."""
@@ -24,19 +32,6 @@ def instant_of(moment: datetime) -> Instant:
 def moment_of(instant: Instant) -> datetime:
     """Return an instant as an aware moment in UTC."""
     return _EPOCH + instant * _MICROSECOND
-
-
-class TimelineEvent(NamedTuple):
-    """Something that happened to an instance; types other than the two above switch nothing.
-
-    Of events of one instant those of a lower ``rank`` come first: a launch, then what may happen
-    between, then a termination (decision 37).
-    """
-
-    at: Instant
-    rank: int
-    event_type: str
-    instance_type: str | None
 
 
 class PowerRun(NamedTuple):
@@ -57,80 +52,77 @@ class Latest(NamedTuple):
     instance_type: str | None
 
 
-_instant_and_rank = itemgetter(0, 1)
+NOTHING_KNOWN = Latest(None, None, None)
+
+_instant = itemgetter(0)
 
 
-def latest_from_events(events: Iterable[tuple[Instant, int, str, str | None]]) -> Latest:
-    """Return the state of one instance, of whose events ``runs_from_events`` tells the rest."""
-    is_on: bool | None = None
-    since: Instant | None = None
-    known: str | None = None
-    ordered = sorted(events, key=_instant_and_rank)
-    for at, _, event_type, instance_type in reversed(ordered):
-        if known is None:
-            known = instance_type
-        if since is None and event_type in (POWER_ON, POWER_OFF):
-            is_on, since = event_type == POWER_ON, at
-        if known is not None and since is not None:
-            break
-    return Latest(is_on, since, known)
+class Course:
+    """The course of one instance, read from all its events in their order, and read once.
 
-
-def runs_from_events(
-    events: Iterable[tuple[Instant, int, str, str | None]],
-) -> list[PowerRun]:
-    """Return the runs of one instance, oldest first, no two of which start at one instant.
-
-    ``events`` are all events of the instance (tuples shaped like ``TimelineEvent``) in the order in
-    which they were stored; that order decides between events of one instant and rank. Repeated
-    events, and events that arrived late, make no difference. Each run has the newest instance type
-    known at its start, and the changes of type while it was on, which do not split it. A run
-    without length that another one follows at the same instant is part of that one: it would be
-    counted nowhere but where that one is.
+    Of the events nothing is kept but what the open run needs: an instance may have any number of
+    them (decision 43).
     """
-    ordered = sorted(events, key=_instant_and_rank)
-    known: str | None = None
-    type_at: dict[Instant, str | None] = {}
-    changes: dict[Instant, str] = {}
-    for at, _, _, instance_type in ordered:
-        if instance_type is not None and instance_type != known:
-            changes[at] = known = instance_type
-        type_at[at] = known
 
-    runs: list[PowerRun] = []
-    start: Instant | None = None
-    for at, _, event_type, _ in ordered:
-        if event_type == POWER_ON:
-            if start is None:
-                start = at
-                if runs and runs[-1].start == at:
-                    runs.pop()
-        elif event_type == POWER_OFF and start is not None:
-            runs.append(PowerRun(start, at, type_at[start]))
-            start = None
-    if start is not None:
-        runs.append(PowerRun(start, None, type_at[start]))
-    if runs and changes and next(reversed(changes)) > runs[0].start:
-        moments = list(changes)
-        return [run._replace(resizes=_resizes(run, moments, changes)) for run in runs]
-    return runs
+    def __init__(self, events: Iterable[TimelineEvent]) -> None:
+        self._events = events
+        self._is_on: bool | None = None
+        self._since: Instant | None = None
+        self._type: str | None = None
+        self._start: Instant | None = None
+        """Of the run that is open, as the next three."""
+        self._first_type: str | None = None
+        self._last_type: str | None = None
+        self._resizes: list[tuple[Instant, str]] = []
 
+    @property
+    def latest(self) -> Latest:
+        """The state of the instance, once ``runs`` has come to its end."""
+        return Latest(self._is_on, self._since, self._type)
 
-def _resizes(
-    run: PowerRun, moments: Sequence[Instant], changes: Mapping[Instant, str]
-) -> tuple[tuple[Instant, str], ...]:
-    """Return the changes of type after a run's start and before its end.
+    def runs(self) -> Iterator[PowerRun]:
+        """Yield the runs, oldest first, no two of which start at one instant.
 
-    ``changes`` are those of the instance, with the last type of each instant; ``moments`` are these
-    instants, the oldest first. An instance may have many of both, so only the run's own are looked
-    at.
-    """
-    resizes: list[tuple[Instant, str]] = []
-    known = run.instance_type
-    first = bisect_right(moments, run.start)
-    limit = len(moments) if run.end is None else bisect_left(moments, run.end, lo=first)
-    for at in moments[first:limit]:
-        if changes[at] != known:
-            known = changes[at]
-            resizes.append((at, known))
-    return tuple(resizes)
+        Repeated events make no difference. Each run has the newest instance type known at its
+        start, and the changes of type while it was on, which do not split it. A run without length
+        that another one follows at the same instant is part of that one: it would be counted
+        nowhere but where that one is.
+        """
+        for at, events in groupby(self._events, key=_instant):
+            yield from self._ended_at(at, events)
+            self._note_type(at)
+        if self._start is not None:
+            yield self._open_run(None)
+
+    def _ended_at(self, at: Instant, events: Iterable[TimelineEvent]) -> Iterator[PowerRun]:
+        """Read all events of one instant; yield the runs that end then."""
+        ended_at_once = False
+        for _, _, event_type, instance_type in events:
+            if instance_type is not None:
+                self._type = instance_type
+            if event_type == POWER_ON:
+                self._is_on, self._since = True, at
+                if self._start is None:
+                    self._start, ended_at_once = at, False
+            elif event_type == POWER_OFF:
+                self._is_on, self._since = False, at
+                if self._start == at:
+                    ended_at_once = True
+                elif self._start is not None:
+                    yield self._open_run(at)
+                self._start = None
+        if ended_at_once:
+            yield PowerRun(at, at, self._type)
+
+    def _note_type(self, at: Instant) -> None:
+        """Note the type that the open run has from an instant on, whose events were all read."""
+        if self._start == at:
+            self._first_type = self._last_type = self._type
+            self._resizes = []
+        elif self._start is not None and self._type is not None and self._type != self._last_type:
+            self._last_type = self._type
+            self._resizes.append((at, self._type))
+
+    def _open_run(self, end: Instant | None) -> PowerRun:
+        assert self._start is not None
+        return PowerRun(self._start, end, self._first_type, tuple(self._resizes))

@@ -1,10 +1,11 @@
 """The notation of spec 07 §13: ``10T01`` is 01:00 on 10 March 2023."""
 
 import datetime
+from operator import itemgetter
 
 from api.metering.concurrency import daily_peaks
 from api.metering.facets import ANY, Facets, Key
-from api.metering.timeline import runs_from_events
+from api.metering.timeline import Course
 from api.models.instance import ORDINARY_RANK
 
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -39,6 +40,16 @@ def events(text):
     """Read ``on 10T01, off 10T02`` into (moment, type) in the order given."""
     pairs = (word.split() for word in text.split(","))
     return [(at(when), f"power_{kind}") for kind, when in pairs]
+
+
+def course(given):
+    """Return the course of an instance with events in the order in which they were stored."""
+    return Course(sorted(given, key=itemgetter(0, 1)))
+
+
+def runs_from_events(given):
+    """Return the runs of such an instance."""
+    return list(course(given).runs())
 
 
 def runs(text):

@@ -6,9 +6,8 @@ import pytest
 
 from api.metering.concurrency import daily_peaks
 from api.metering.facets import ANY, TOTAL, Facets
-from api.metering.timeline import runs_from_events
 from api.models.instance import ORDINARY_RANK
-from tests.api.metering.notation import key
+from tests.api.metering.notation import key, runs_from_events
 from tests.benchmarks import dataset
 
 SERVER = "Red Hat Enterprise Linux Server"

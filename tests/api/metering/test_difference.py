@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.metering.days import Days
-from api.metering.difference import Difference, RunFacts, StoredRun, WantedRun
-from api.metering.timeline import runs_from_events
+from api.metering.difference import Difference, RunFacts, StoredRun, WantedRun, side_by_side
 from api.models.instance import ORDINARY_RANK
 from tests.api.metering import reference
-from tests.api.metering.notation import RHEL, at, day, micros, moment
+from tests.api.metering.notation import RHEL, at, day, micros, moment, runs_from_events
 
 IMAGE = 7
 OTHER = 8
@@ -21,7 +20,7 @@ def facts(end, image=IMAGE, instance_type=None, vcpu=None):
 
 
 def stored(start, end, number=1, **more):
-    return StoredRun(number, micros(at(start)), facts(end, **more))
+    return StoredRun(100, number, micros(at(start)), facts(end, **more))
 
 
 def wanted(start, end, **more):
@@ -30,7 +29,8 @@ def wanted(start, end, **more):
 
 def compare(before, after):
     difference = Difference()
-    difference.compare(before, after)
+    for pair in side_by_side(before, after):
+        difference.compare(*pair)
     return difference
 
 
@@ -116,7 +116,7 @@ def as_runs(events):
 @given(EVENTS, EVENTS, IMAGES, IMAGES)
 def test_result_is_right_and_untouched_days_keep_their_counts(old, new, old_image, new_image):
     before = [
-        StoredRun(number, run.start, RunFacts(run.end, old_image, None, None, None))
+        StoredRun(100, number, run.start, RunFacts(run.end, old_image, None, None, None))
         for number, run in enumerate(as_runs(old))
     ]
     runs = [
@@ -129,7 +129,7 @@ def test_result_is_right_and_untouched_days_keep_their_counts(old, new, old_imag
     after = {run.id: run for run in before if run.id not in difference.removed}
     for run_id, changed in difference.changed:
         after[run_id] = after[run_id]._replace(facts=changed)
-    added = [StoredRun(-1, run.start, run.facts) for run in difference.added]
+    added = [StoredRun(100, -1, run.start, run.facts) for run in difference.added]
     result = sorted([*after.values(), *added], key=lambda run: run.start)
     assert [(run.start, run.facts.end) for run in result] == [
         (run.start, run.facts.end) for run in runs

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from api.clouds.facts import Observation, save_facts
 from api.metering.runs import recalculate_runs
-from api.metering.timeline import Latest, latest_from_events, runs_from_events
+from api.metering.timeline import Latest
 from api.models import Instance
 from tests import factories
+from tests.api.metering.notation import course
 from tests.factories import utc
 
 migration = import_module("api.migrations.0017_instance_states")
@@ -30,8 +31,9 @@ events = st.lists(
 
 @given(events)
 def test_an_instance_is_on_while_its_last_run_is_open(given_events):
-    latest = latest_from_events(given_events)
-    runs = runs_from_events(given_events)
+    read = course(given_events)
+    runs = list(read.runs())
+    latest = read.latest
     assert (latest.is_on or False) == any(run.end is None for run in runs)
     powers = [one for one in given_events if one[2] != "attribute_change"]
     assert latest.since == max((one[0] for one in powers), default=None)
@@ -44,8 +46,13 @@ def test_the_newest_type_is_that_of_any_event():
         (3, 1, "attribute_change", "c"),
         (4, 1, "power_off", None),
     ]
-    assert latest_from_events(history) == Latest(False, 4, "c")
-    assert latest_from_events([]) == Latest(None, None, None)
+    for events_read, expected in (
+        (history, Latest(False, 4, "c")),
+        ([], Latest(None, None, None)),
+    ):
+        read = course(events_read)
+        list(read.runs())
+        assert read.latest == expected
 
 
 def columns(instance):

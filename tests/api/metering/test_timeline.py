@@ -6,10 +6,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.metering.timeline import PowerRun, runs_from_events
+from api.metering.timeline import PowerRun
 from api.models.instance import event_rank
 from tests.api.metering import reference
-from tests.api.metering.notation import at, micros, moment, runs
+from tests.api.metering.notation import at, micros, moment, runs, runs_from_events
 
 KINDS_OF = {
     "RunInstances": "power_on",

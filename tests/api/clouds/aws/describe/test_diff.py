@@ -20,10 +20,10 @@ from api.clouds.aws.describe.ec2 import (
     DescribedInstance,
 )
 from api.clouds.corrections import CLOSE
-from api.clouds.load import KnownPower
-from api.metering.timeline import runs_from_events
+from api.clouds.load import PowerState
 from api.models.instance import event_rank
 from tests.api.clouds.aws.testbed import BEGINNING, at
+from tests.api.metering.notation import runs_from_events
 from tests.generators.lives import LOGGED, SECOND, STARTS, Life, errors, whole
 
 ASKED, READ, FINISHED = at(12), at(12, 1), at(12, 2)
