@@ -1,6 +1,6 @@
 """What must change for stored runs to become the right ones, and which days that touches. Pure.
 
-Stored and right runs are gone through side by side, in order, so that neither have to be in memory
+Stored and right runs are gone through side by side, in order, so that neither has to be in memory
 together (decision 43).
 """
 

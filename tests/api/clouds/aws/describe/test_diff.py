@@ -20,7 +20,7 @@ from api.clouds.aws.describe.ec2 import (
     DescribedInstance,
 )
 from api.clouds.corrections import CLOSE
-from api.clouds.load import PowerState
+from api.clouds.load import KnownPower
 from api.models.instance import event_rank
 from tests.api.clouds.aws.testbed import BEGINNING, at
 from tests.api.metering.notation import runs_from_events
