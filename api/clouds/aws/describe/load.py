@@ -51,8 +51,11 @@ logger = logging.getLogger(__name__)
 INSTANCES_AT_ONCE = 2000
 """About how many instances are stored in one transaction."""
 
-IMAGE_OF_INSTANCE = "api_instance_machine_image_id_"
-"""How the name begins of the constraint that an instance's image exists; Django adds a hash."""
+IMAGE_EXISTS = ("api_instance_machine_image_id_", "api_run_machine_image_id_")
+"""How the names begin of the constraints that the image of an instance, and of a run, exists.
+
+Django adds a hash. Which of them is told depends on what was written last.
+"""
 
 
 def store_all(account_scan: AccountScan, scans: Sequence[RegionScan]) -> None:
@@ -88,7 +91,7 @@ def _store_together_or_apart(account_scan: AccountScan, group: Sequence[RegionSc
         try:
             return store_region_scans(account_scan, group)
         except IntegrityError as error:
-            if not postgres.violated_constraint(error).startswith(IMAGE_OF_INSTANCE):
+            if not postgres.violated_constraint(error).startswith(IMAGE_EXISTS):
                 raise
             logger.info("An image was erased while a region that uses it was stored: %s", error)
             return store_region_scans(account_scan, group)
