@@ -39,7 +39,7 @@ class Scheduler(DatabaseScheduler):
     database without pending migrations.
     """
 
-    PeriodicEntry = PeriodicEntry
+    Entry = PeriodicEntry
 
     def __init__(self, *arguments: Any, lazy: bool = False, **options: Any) -> None:
         if not lazy:

@@ -174,31 +174,31 @@ def recalculate_runs(
 
 
 @dataclass
-class _Batch:
+class _InstanceBatch:
     """Instances, in the order of their ids, and how many events they have."""
 
     instance_ids: list[int] = field(default_factory=list)
     events: int = 0
 
 
-def _batches(instance_ids: Sequence[int]) -> Iterator[_Batch]:
+def _batches(instance_ids: Sequence[int]) -> Iterator[_InstanceBatch]:
     """Split instances so that no batch of several has too many of them, or too many events."""
     for first in range(0, len(instance_ids), INSTANCES_AT_ONCE):
         ids = list(instance_ids[first : first + INSTANCES_AT_ONCE])
         counts = dict(_fetch(_COUNT_EVENTS, [ids]))
-        batch = _Batch()
+        batch = _InstanceBatch()
         for instance_id in ids:
             count = counts.get(instance_id, 0)
             if batch.instance_ids and batch.events + count > EVENTS_AT_ONCE:
                 yield batch
-                batch = _Batch()
+                batch = _InstanceBatch()
             batch.instance_ids.append(instance_id)
             batch.events += count
         yield batch
 
 
 @transaction.atomic
-def _recalculate_batch(user_id: int, batch: _Batch, because: str | None) -> RunChanges:
+def _recalculate_batch(user_id: int, batch: _InstanceBatch, because: str | None) -> RunChanges:
     lock_metering_of_accounts(user_id)
     rows = sorted(_fetch(_INSTANCES, [batch.instance_ids, user_id]))
     instances = {row[0]: row[4:] for row in rows}
