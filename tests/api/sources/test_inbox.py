@@ -136,8 +136,8 @@ class TestPublish:
         monkeypatch.setattr(inbox, "enqueue", publish)
         with pytest.raises(ConnectionError):
             inbox.publish_new(stored)
-        left = InboxMessage.objects.filter(queued_at=None).values_list("id", flat=True)
-        assert list(left) == [inbox_id for inbox_id, _ in stored[1:]]
+        left = InboxMessage.objects.filter(queued_at=None).order_by("id")
+        assert [one.id for one in left] == [inbox_id for inbox_id, _ in stored[1:]]
 
     def test_broker_that_is_away_is_an_error(self, monkeypatch):
         monkeypatch.setattr(tasks, "publish", lambda *_, **__: 1 / 0)

@@ -122,7 +122,8 @@ def test_scenario_26_disabling(bucket, user, queued):
     make_event(instance=make_instance(account=account))
     queued.clear()
     lifecycle.disable_account(account_id=account.id, trigger=API)
-    assert list(InstanceEvent.objects.values_list("event_type", "instance_type")) == [
+    events = InstanceEvent.objects.order_by("id").values_list("event_type", "instance_type")
+    assert list(events) == [
         ("power_on", "t3.large"),
         ("power_off", None),
     ]
