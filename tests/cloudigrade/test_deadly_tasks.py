@@ -17,9 +17,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.django_db(transacti
 
 @pytest.fixture
 def workers(redis_client, tmp_path, transactional_db):
-    """Workers that work on the database of the tests, and are lost after three seconds."""
+    """Workers that work on the database of the tests, and are lost after five seconds."""
     database = connection.settings_dict["NAME"]
-    started = Workers(tmp_path, DJANGO_DATABASE_NAME=database, CELERY_LOST_WORKER_SECONDS="3")
+    started = Workers(tmp_path, DJANGO_DATABASE_NAME=database, CELERY_LOST_WORKER_SECONDS="5")
     yield started
     started.kill()
 

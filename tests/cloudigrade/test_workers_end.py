@@ -53,8 +53,8 @@ def test_what_waits_for_its_time_goes_back_to_the_queue(workers, diary, redis_cl
 def test_the_task_of_a_lost_worker_comes_back_and_that_of_a_busy_one_does_not(
     workers, diary, redis_client, pool
 ):
-    """Whoever is silent for three seconds is lost here; it is five minutes otherwise."""
-    soon = {"CELERY_LOST_WORKER_SECONDS": "3"}
+    """Whoever is silent for ten seconds is lost here; it is five minutes otherwise."""
+    soon = {"CELERY_LOST_WORKER_SECONDS": "10"}
     workers.start(pool, **soon)
     send(diary, "long")
     assert begins(diary, "long")

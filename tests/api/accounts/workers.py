@@ -46,8 +46,12 @@ class Broker:
         return run(name, *options["args"], headers=options["headers"])
 
     def run_all(self) -> None:
-        while any(name in TASKS and name != NOTIFY for name in self.names()):
-            for index, name in enumerate(self.names()):
-                if name in TASKS and name != NOTIFY:
-                    self.run(index)
-                    break
+        """Run what a worker would run now; what is queued for later stays."""
+        while (index := self._first_ready()) is not None:
+            self.run(index)
+
+    def _first_ready(self) -> int | None:
+        for index, (name, options) in enumerate(self.tasks):
+            if name in TASKS and name != NOTIFY and not options.get("countdown"):
+                return index
+        return None

@@ -49,12 +49,12 @@ def method(request, settings):
 
 @pytest.fixture
 def workers(transactional_db, redis_client, tmp_path, method):
-    """Workers that work on the database of the tests, and are lost after three seconds."""
+    """Workers that work on the database of the tests, and are lost after five seconds."""
     started = Workers(
         tmp_path,
         queues=",".join(name.rpartition(".")[2] for name in TASKS),
         DJANGO_DATABASE_NAME=connection.settings_dict["NAME"],
-        CELERY_LOST_WORKER_SECONDS="3",
+        CELERY_LOST_WORKER_SECONDS="5",
         AWS_INSPECTION_METHOD=method,
         AWS_INSPECTION_IMAGE=CONTAINER,
         AWS_SQS_MAX_HOUNDI_YIELD_COUNT=str(RESULTS_AT_ONCE),
