@@ -59,7 +59,12 @@ from tests.generators.lives import Life
 from util import clock
 from util import postgres as database
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+# A failure is a wrong number, however rare: it is never repeated.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+    pytest.mark.flaky(reruns=0),
+]
 
 NOW = at(12, day=20)
 LAST_DAY = NOW.date()

@@ -12,7 +12,8 @@ from tests.api.clouds.aws.testbed import events, ingest, make_account, runs
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import Fleet, LogFile
 
-pytestmark = pytest.mark.django_db
+# A failure is a wrong number, however rare: it is never repeated.
+pytestmark = [pytest.mark.django_db, pytest.mark.flaky(reruns=0)]
 
 
 def deliver(logs, files, *, at_once=10):
