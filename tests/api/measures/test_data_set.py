@@ -1,13 +1,17 @@
-"""Measures of benchmark data set L (spec 11 §1, 07 §14.3)."""
+"""What is said of a year of benchmark data set L (07 §14.3)."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import transaction
 
 from api.measures.buckets import Granularity, buckets_between
 from api.measures.question import Question
 from api.measures.usage import usage
+from api.metering.facets import ANY, Key
 from api.models import ConcurrentUsage
+from api.trust.explain import explain
 from tests.benchmarks import dataset
 from tests.benchmarks.bench_year import Year, in_2023
 
@@ -16,6 +20,22 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 MONTHS = [datetime(2022, month, 1, tzinfo=UTC) for month in range(1, 13)]
 NEXT_YEAR = datetime(2023, 1, 1, tzinfo=UTC)
 LIMIT = 1_000
+
+
+TOTAL = [ANY] * 5
+KEYS = 500
+
+
+@pytest.fixture(scope="module")
+def year(django_db_setup, django_db_blocker):
+    """The customer's year, calculated; all tests here look at it, and it is rolled back."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        loaded = Year()
+        loaded.load()
+        in_2023(loaded.runs)()
+        in_2023(loaded.usage)()
+        yield loaded
+        transaction.set_rollback(True)
 
 
 def rows(user, granularity, start, end):
@@ -34,11 +54,8 @@ def sums(found):
     return tuple(sum(row[name] for row in found) for name in names)
 
 
-def test_acceptance_1_three_ways(db, queued):
-    year = Year()
-    year.load()
-    in_2023(year.runs)()
-    in_2023(year.usage)()
+def test_acceptance_1_three_ways(year):
+    """Item 1 of spec 11 §1."""
     assert not ConcurrentUsage.objects.filter(user=year.user, sums=None).exists()
     tomorrow = NEXT_YEAR + timedelta(days=1)
     months = rows(year.user, Granularity.MONTH, MONTHS[0], datetime(2023, 2, 1, tzinfo=UTC))
@@ -57,3 +74,17 @@ def test_acceptance_1_three_ways(db, queued):
     ConcurrentUsage.objects.update(summed_at=None)
     assert rows(year.user, Granularity.DAY, MONTHS[0], tomorrow) == days
     assert rows(year.user, Granularity.MONTH, MONTHS[0], NEXT_YEAR) == months[:-1]
+
+
+def test_every_day_is_explained(year):
+    """Item 3 of spec 10 §1: as many members as the number says, each day and for 500 keys."""
+    days = ConcurrentUsage.objects.filter(user=year.user, date__lt=dataset.TODAY).order_by("date")
+    counts = dict(days.values_list("date", "maximum_counts"))
+    assert len(counts) == 365
+    draw = random.Random(2022)
+    drawn = [(day, draw.choice(counts[day])) for day in draw.choices(list(counts), k=KEYS)]
+    totals = [(day, next(row for row in counts[day] if row[:5] == TOTAL)) for day in counts]
+    explained = in_2023(lambda day, key: explain(user_id=year.user.id, day=day, key=Key(*key)))
+    for day, (*key, count) in totals + drawn:
+        assert len(explained(day, key).run_ids) == count, (day, key)
+    assert sum(row[5] for _, row in totals) == dataset.SUM_OF_TOTALS
