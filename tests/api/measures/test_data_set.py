@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from api.measures.buckets import Granularity, buckets_between
 from api.measures.question import Question
@@ -34,6 +34,8 @@ def year(django_db_setup, django_db_blocker):
         loaded.load()
         in_2023(loaded.runs)()
         in_2023(loaded.usage)()
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
         yield loaded
         transaction.set_rollback(True)
 
