@@ -1,14 +1,18 @@
 """Which of the things that logs tell are for us: those of accounts that are metered (spec 04 §8.5).
 
-Pure: it is asked again under the users' locks, with what the accounts have become meanwhile.
+It is asked again under the users' locks, with what the accounts have become meanwhile.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from api.clouds.aws.cloudtrail.read import LogFile
 from api.clouds.aws.cloudtrail.records import InstanceRecord, Log, Skip, TagChange, UnreadRecord
-from api.clouds.aws.selectors import Account
+from api.clouds.aws.metered_times import metered_spans
+from api.clouds.aws.provisioning.queues import Message
+from api.clouds.aws.selectors import Account, load_accounts
 from api.clouds.aws.spans import MeteredSpan, contain
 
 Metered = Mapping[int, Sequence[MeteredSpan]]
@@ -47,6 +51,45 @@ class RelevantRecords:
         return {account for account, _ in self.all_records} | {
             account for account, _ in self.tag_changes
         }
+
+
+@dataclass(slots=True)
+class FileResult:
+    """A file, the first message that announced it, and which of its records are relevant."""
+
+    file: LogFile
+    message: Message
+    relevant: RelevantRecords = field(default_factory=RelevantRecords)
+    object_id: int | None = None
+    stored: int = 0
+    counted: int = 0
+    """How many of the stored events the file had not stored before."""
+
+    @property
+    def user_ids(self) -> set[int]:
+        """The users whose accounts it is for."""
+        return {account.user_id for account in self.relevant.accounts}
+
+    @property
+    def event_times(self) -> list[datetime]:
+        """When the things happened that are for us."""
+        return [one.occurred_at for _, one in self.relevant.instance_records] + [
+            one.occurred_at for _, one in self.relevant.tag_changes
+        ]
+
+
+def select_from_files(file_results: Sequence[FileResult]) -> dict[int, Account]:
+    """Note in the result of each file what is for us; return all accounts that they mention, by id.
+
+    A replayed file is judged by when its accounts were metered (spec 10 §3, acceptance 4).
+    """
+    logs = [(one, one.file.log) for one in file_results if one.file.log]
+    accounts = load_accounts(account_id for _, log in logs for account_id in log.account_ids)
+    is_replay = any(one.file.is_replayed for one, _ in logs)
+    metered = metered_spans(accounts.values()) if is_replay else None
+    for one, log in logs:
+        one.relevant = select_relevant(log, accounts, metered if one.file.is_replayed else None)
+    return {account.id: account for account in accounts.values()}
 
 
 def select_relevant(

@@ -15,10 +15,9 @@ from django.conf import settings
 from django.db import connection
 
 from api.clouds.aws.audit import store as audit_store
-from api.clouds.aws.cloudtrail.filter import RelevantRecords
+from api.clouds.aws.cloudtrail.filter import FileResult
 from api.clouds.aws.cloudtrail.read import LogFile
 from api.clouds.aws.cloudtrail.records import Skip
-from api.clouds.aws.provisioning.queues import Message
 from api.models import IngestObject, TrailDigest
 from util import clock
 
@@ -98,31 +97,6 @@ SET files = known.files + EXCLUDED.files,
     largest_queue_wait = GREATEST(known.largest_queue_wait, EXCLUDED.largest_queue_wait),
     seen = CONCAT_WS(E'\\n', NULLIF(known.seen, ''), NULLIF(EXCLUDED.seen, ''))
 """
-
-
-@dataclass(slots=True)
-class FileResult:
-    """A file, the first message that announced it, and which of its records are relevant."""
-
-    file: LogFile
-    message: Message
-    relevant: RelevantRecords = field(default_factory=RelevantRecords)
-    object_id: int | None = None
-    stored: int = 0
-    counted: int = 0
-    """How many of the stored events the file had not stored before."""
-
-    @property
-    def user_ids(self) -> set[int]:
-        """The users whose accounts it is for."""
-        return {account.user_id for account in self.relevant.accounts}
-
-    @property
-    def event_times(self) -> list[datetime]:
-        """When the things happened that are for us."""
-        return [one.occurred_at for _, one in self.relevant.instance_records] + [
-            one.occurred_at for _, one in self.relevant.tag_changes
-        ]
 
 
 class _Hour(NamedTuple):

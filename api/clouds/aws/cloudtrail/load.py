@@ -15,9 +15,8 @@ from django.db import connection, transaction
 
 from api.clouds.aws.cloudtrail import ingest_log
 from api.clouds.aws.cloudtrail.enrich import Enrichment, used_images
-from api.clouds.aws.cloudtrail.ingest_log import FileResult
+from api.clouds.aws.cloudtrail.filter import FileResult, select_from_files
 from api.clouds.aws.cloudtrail.records import POWER_ON, InstanceRecord
-from api.clouds.aws.cloudtrail.selection import select_from_files
 from api.clouds.aws.describe.ec2 import DescribedInstance
 from api.clouds.aws.describe.requests import request_describes
 from api.clouds.aws.images import (

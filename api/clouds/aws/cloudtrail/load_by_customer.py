@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from api.clouds.aws.cloudtrail.enrich import Enrichment
-from api.clouds.aws.cloudtrail.ingest_log import FileResult
+from api.clouds.aws.cloudtrail.filter import FileResult
 from api.clouds.aws.cloudtrail.load import store_file_results
 from api.models import IngestObject
 from util import postgres

@@ -8,7 +8,7 @@ from django.conf import settings
 from prometheus_client import Histogram
 
 from api.clouds import freshness
-from api.clouds.aws.cloudtrail.ingest_log import FileResult
+from api.clouds.aws.cloudtrail.filter import FileResult
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError
 from api.clouds.aws.cloudtrail.read import Delivery
 from api.clouds.aws.cloudtrail.s3_notifications import Form

@@ -18,10 +18,9 @@ from django.db import transaction
 from api.clouds import freshness
 from api.clouds.aws.cloudtrail import ingest_log, metrics
 from api.clouds.aws.cloudtrail.enrich import Enrichment, enrich
-from api.clouds.aws.cloudtrail.ingest_log import FileResult
+from api.clouds.aws.cloudtrail.filter import FileResult, select_from_files
 from api.clouds.aws.cloudtrail.load_by_customer import CustomerBusyError, store_files
 from api.clouds.aws.cloudtrail.read import Delivery, read_deliveries
-from api.clouds.aws.cloudtrail.selection import select_from_files
 from api.clouds.aws.errors import is_access_denied
 from api.clouds.aws.notified_files import consume, fate, together_or_apart
 from api.clouds.aws.provisioning import queues
