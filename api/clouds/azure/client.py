@@ -91,8 +91,6 @@ class AnswerPolicy(HTTPPolicy[HttpRequest, HttpResponse]):
         status = response.status_code
         if not 200 <= status < 300 or (expected != Answer.OPERATION and status != HTTPStatus.OK):
             response.read()
-            if response.status_code == HTTPStatus.UNAUTHORIZED:
-                log_out()
             raise errors.of_response(response)
         if expected != Answer.OPERATION:
             content = _json_of(response)
@@ -134,6 +132,32 @@ class OwnHostPolicy(RedirectPolicy):
         return location and own_url(location, base=response.http_request.url)
 
 
+class RenewalPolicy(ARMChallengeAuthenticationPolicy):
+    """Azure's authentication, which repeats once with a new token what was refused for its token.
+
+    The SDK's credential keeps a token until that expires, even if it was revoked: a request would
+    be refused for an hour, and a customer be told that we have no access.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(credential(), scope())
+
+    def send(self, request: PipelineRequest) -> PipelineResponse:
+        """Send a request with the token that we have, or with another one; return the answer."""
+        answer = super().send(request)
+        if answer.http_response.status_code != HTTPStatus.UNAUTHORIZED:
+            return answer
+        answer.http_response.close()
+        self._renew()
+        return super().send(request)
+
+    def _renew(self) -> None:
+        """Use a new credential, unless another thread has made one since."""
+        if self._credential is credential():
+            credential.cache_clear()
+        self._credential, self._token = credential(), None
+
+
 @cache
 def resource_manager() -> Pipeline[HttpRequest, HttpResponse]:
     """Return the process's one pipeline, which keeps its connections open."""
@@ -151,21 +175,12 @@ def resource_manager() -> Pipeline[HttpRequest, HttpResponse]:
         ProxyPolicy(),
         OwnHostPolicy(redirect_max=MOST_REDIRECTS),
         retries,
-        ARMChallengeAuthenticationPolicy(credential(), scope()),
+        RenewalPolicy(),
         SensitiveHeaderCleanupPolicy(),
         ARMHttpLoggingPolicy(),
     ]
     transport = RequestsTransport(session=bounded_session(), **connection_options())
     return Pipeline(transport, policies)
-
-
-def log_out() -> None:
-    """Have the next request ask for a new token: that which we have was refused.
-
-    The SDK would use it until it expires.
-    """
-    credential.cache_clear()
-    resource_manager.cache_clear()
 
 
 def compute(subscription_id: str) -> "ComputeManagementClient":

@@ -63,7 +63,6 @@ def test_a_long_wait_is_left_to_the_task(azure):
     ("status", "error"),
     [
         (400, AzureRefusedError),
-        (401, AzureLoginError),
         (403, AzureRefusedError),
         (404, NotFoundError),
         (409, AzureRefusedError),
@@ -80,6 +79,14 @@ def test_what_is_refused_is_not_tried_again(azure, status, error):
         "denied",
     )
     assert calls(azure) == ["login", "S1"]
+
+
+def test_what_is_refused_for_its_token_is_tried_again_with_another_one(azure):
+    azure.fail("/subscriptions", status=401, code="No")
+    with pytest.raises(AzureLoginError) as raised:
+        subscriptions()
+    assert (raised.value.code, raised.value.status, raised.value.outcome) == ("No", 401, "denied")
+    assert calls(azure) == ["login", "S1", "login", "S1"]
 
 
 def test_an_azure_that_is_out_of_reach_may_come_back(azure, settings):

@@ -209,6 +209,13 @@ class TestVerification:
             self.verify(account)
         assert raised.value.finding is finding
 
+    def test_a_token_that_was_revoked_is_renewed(self, azure, account):
+        """The customer would be told that we cannot see what they have granted (CG3000)."""
+        azure.delegate(SUBSCRIPTION)
+        azure.fail("/subscriptions", status=401, times=1)
+        self.verify(account)
+        assert calls(azure) == ["login", "S1", "login", "S1"]
+
     def test_many_checks_ask_once(self, azure, clock):
         accounts = [make_azure_account() for _ in range(5)]
         for account in accounts:

@@ -228,7 +228,7 @@ class TestLists:
     def test_nothing_more_is_asked_when_the_login_fails(self, azure):
         azure.fail("virtualMachines\\?api[^&]*$", status=401)
         scan = scanned()
-        assert calls(azure) == ["login", "V1"]
+        assert calls(azure) == ["login", "V1", "login", "V1"]
         assert (scan.has_all_machines, scan.has_all_scale_sets) == (False, False)
         assert isinstance(scan.problem_to_repeat_for(), AzureLoginError)
 
