@@ -7,7 +7,7 @@ calculates usage waits for.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
@@ -41,6 +41,18 @@ WHERE image.id = found.id
 """  # noqa: S608 - made of constants
 
 
+_DISTRUST = """
+UPDATE api_cloudaccount account SET tags_unread_until = GREATEST(tags_unread_until, unread.until)
+FROM (SELECT id, max(until) AS until
+      FROM unnest(%(accounts)s::bigint[], %(until)s::timestamptz[]) AS unread (id, until)
+      GROUP BY id) unread
+WHERE account.id = unread.id;
+UPDATE api_imagetags SET described_at = NULL WHERE cloud_account_id = ANY(%(accounts)s)
+"""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
 class ImageTagChange(NamedTuple):
     """A tag that an account put on an image, or took off it; ``evidence`` says who told."""
 
@@ -55,7 +67,7 @@ class ImageTagChange(NamedTuple):
 class SeenTags(NamedTuple):
     """All our tags that AWS showed an account on an image; None if it did not show the image.
 
-    ``logged_since`` is from when on the account's logs tell of every change.
+    ``logged_since`` is from when on the account's logs tell of changes.
     """
 
     account_id: int
@@ -64,20 +76,22 @@ class SeenTags(NamedTuple):
     at: datetime
     logged_since: datetime
 
-    def changes(self) -> list[ImageTagChange]:
-        """Return what follows for each tag: how it was before there were logs.
+    def changes(self, unread_until: datetime) -> list[ImageTagChange]:
+        """Return what follows for each tag: how it was before logs told of every change.
 
-        What is shown later than that may lag behind, and logs know better.
+        What is shown later than that may lag behind, and logs know better. Until ``unread_until``
+        they left out what was changed.
         """
         if self.tags is None:
             return []
+        logged_since = max(self.logged_since, unread_until)
         return [
             ImageTagChange(
                 self.account_id,
                 self.image_id,
                 tag,
                 tag in self.tags,
-                self.logged_since - A_MOMENT,
+                logged_since - A_MOMENT,
                 {"rule": "DescribeImages", "tag": tag, "at": self.at.isoformat()},
             )
             for tag in TAGS
@@ -102,7 +116,9 @@ class _Tags:
     def __init__(self, images: Sequence[MachineImage], account_ids: Iterable[int]) -> None:
         users = CloudAccount.objects.filter(id__in=set(account_ids)).values("user_id")
         accounts = CloudAccount.objects.filter(user_id__in=users)
-        self.user_of = dict(accounts.values_list("id", "user_id"))
+        rows = list(accounts.values_list("id", "user_id", "tags_unread_until"))
+        self.user_of = {account_id: user_id for account_id, user_id, _ in rows}
+        self._unread_until = {account_id: until for account_id, _, until in rows if until}
         stored = ImageTags.objects.filter(
             machine_image__in=images, cloud_account_id__in=list(self.user_of)
         )
@@ -132,9 +148,17 @@ class _Tags:
         if change.tag == RHEL:
             self._evidence[self.user_of[change.account_id], change.image_id] = change.evidence
 
-    def describe(self, seen: SeenTags) -> None:
-        """Remember that AWS was asked."""
+    def describe(self, seen: SeenTags) -> list[ImageTagChange]:
+        """Remember that AWS was asked; return what follows from the answer.
+
+        One from before a change of which the account's logs left out what it was tells nothing:
+        AWS is to be asked again.
+        """
+        unread_until = self._unread_until.get(seen.account_id, LONG_AGO)
+        if seen.at < unread_until:
+            return []
         self._set((seen.account_id, seen.image_id), described_at=seen.at)
+        return seen.changes(unread_until)
 
     def _set(self, key: tuple[int, int], **columns: Any) -> None:
         account_id, image_id = key
@@ -188,10 +212,9 @@ def store_tags(changes: Iterable[ImageTagChange], seen: Iterable[SeenTags] = ())
     shown: dict[int, list[SeenTags]] = defaultdict(list)
     for one in seen:
         shown[one.image_id].append(one)
-        by_image[one.image_id] += one.changes()
     for change in changes:
         by_image[change.image_id].append(change)
-    image_ids = sorted(by_image)
+    image_ids = sorted(by_image.keys() | shown.keys())
     untagged: set[int] = set()
     for first in range(0, len(image_ids), IMAGES_AT_ONCE):
         # One that was erased meanwhile has no tags any more.
@@ -199,13 +222,26 @@ def store_tags(changes: Iterable[ImageTagChange], seen: Iterable[SeenTags] = ())
         told = [change for image in images for change in by_image[image.id]]
         asked = [one for image in images for one in shown[image.id]]
         tags = _Tags(images, {one.account_id for one in told} | {one.account_id for one in asked})
-        for one in asked:
-            tags.describe(one)
-        for change in sorted(told, key=lambda one: one.at):
+        described = [change for one in asked for change in tags.describe(one)]
+        for change in sorted([*described, *told], key=lambda one: one.at):
             tags.change(change)
         tags.save()
         untagged |= _follow(images, tags.turned())
     return untagged
+
+
+@transaction.atomic
+def distrust_tags(unread: Iterable[tuple[int, datetime]]) -> None:
+    """Have images described to accounts anew whose logs leave out what tags were changed.
+
+    ``unread`` are ids of accounts with the times of such changes, in whole seconds as CloudTrail
+    writes them. Descriptions of later are believed before what logs tell of up to then. The caller
+    holds the locks of the accounts' customers.
+    """
+    accounts, times = zip(*unread, strict=True)
+    until = [at + timedelta(seconds=1) for at in times]
+    with connection.cursor() as cursor:
+        cursor.execute(_DISTRUST, {"accounts": list(accounts), "until": until})
 
 
 @transaction.atomic

@@ -16,6 +16,8 @@ class CloudAccount(Timestamped):
 
     ``missing_since`` is since when the sources service has not known its source, by PostgreSQL's
     clock; the account is disabled then, and deleted if that lasts (decision 35).
+
+    ``tags_unread_until`` is until when AWS's logs left out what tags of images were changed.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="cloud_accounts")
@@ -34,6 +36,7 @@ class CloudAccount(Timestamped):
     platform_source_id = models.BigIntegerField()
     platform_application_is_paused = models.BooleanField(default=False)
     missing_since = models.DateTimeField(null=True)
+    tags_unread_until = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

@@ -26,13 +26,15 @@ class RelevantRecords:
     ``before_registration`` are records of instances that become known, but whose events do not
     count, since they happened before the account was registered.
     ``unread`` are the accounts that have to be described, since records that were skipped do not
-    name the instances that they are about (decision 46).
+    name what they are about (decision 46); ``unread_tags`` those whose tags changed without our
+    being told which, with the time of the newest change.
     """
 
     instance_records: list[tuple[Account, InstanceRecord]] = field(default_factory=list)
     before_registration: list[tuple[Account, InstanceRecord]] = field(default_factory=list)
     tag_changes: list[tuple[Account, TagChange]] = field(default_factory=list)
     unread: set[Account] = field(default_factory=set)
+    unread_tags: dict[Account, datetime] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     relevant_count: int = 0
 
@@ -48,9 +50,8 @@ class RelevantRecords:
     @property
     def accounts(self) -> set[Account]:
         """The accounts that it is for."""
-        return {account for account, _ in self.all_records} | {
-            account for account, _ in self.tag_changes
-        }
+        named = {account for account, _ in [*self.all_records, *self.tag_changes]}
+        return named | self.unread_tags.keys()
 
 
 @dataclass(slots=True)
@@ -122,8 +123,12 @@ def select_relevant(
             relevant.tag_changes.append((account, change))
     for record in log.unread:
         account = _metered(accounts, record, metered)
-        if not isinstance(account, Skip):
-            relevant.unread.add(account)
+        if isinstance(account, Skip):
+            continue
+        relevant.unread.add(account)
+        if record.is_tag_change:
+            newest = relevant.unread_tags.get(account, record.occurred_at)
+            relevant.unread_tags[account] = max(newest, record.occurred_at)
     relevant.skipped.update(reasons.values())
     relevant.relevant_count = len(relevant_indexes)
     return relevant

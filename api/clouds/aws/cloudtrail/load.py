@@ -37,6 +37,7 @@ from api.clouds.load import (
     save_events,
     save_instances,
 )
+from api.images.tags import distrust_tags
 from api.images.users import START_INSPECTIONS
 from api.metering.locking import lock_metering_of_accounts, try_lock_metering_of_accounts
 from api.metering.runs import recalculate_runs
@@ -137,6 +138,7 @@ def _store(
     for run in runs:
         run.save(force_insert=True)
     ingest_log.save_objects(file_results)
+    _distrust_tags(file_results)
     _store_batch(_gather(file_results, enrichment))
     ingest_log.add_stored(file_results)
     ingest_log.save_digests(file_results)
@@ -152,12 +154,19 @@ def _select_again(file_results: Sequence[FileResult]) -> dict[int, Account]:
     return select_from_files(file_results)
 
 
+def _distrust_tags(file_results: Sequence[FileResult]) -> None:
+    """Have tags described anew of which the logs do not tell all changes (decision 46)."""
+    unread = [one for file in file_results for one in file.relevant.unread_tags.items()]
+    if unread:
+        distrust_tags([(account.id, at) for account, at in unread])
+
+
 def _request_describes(file_results: Sequence[FileResult]) -> None:
     """Have EC2 asked for what the logs leave out, once for each account (decision 46)."""
     accounts = {account for file_result in file_results for account in file_result.relevant.unread}
     for account in sorted(accounts, key=lambda one: one.aws_account_id):
         logger.warning(
-            "AWS account %s is described: its logs leave out which instances were meant",
+            "AWS account %s is described: its logs leave out what was meant",
             account.aws_account_id,
         )
     if accounts:

@@ -109,11 +109,15 @@ class TagChange(NamedTuple):
 
 
 class UnreadRecord(NamedTuple):
-    """A record about instances that it does not, or not all, name; EC2 has to be asked for them."""
+    """A record that does not name, or not all, what it is about; EC2 has to be asked.
+
+    It is about instances, or about tags if ``is_tag_change``.
+    """
 
     record_index: int
     account_id: str
     occurred_at: datetime
+    is_tag_change: bool = False
 
 
 @dataclass(slots=True)
@@ -182,7 +186,7 @@ def _read_record(record_index: int, record: Record, log: Log) -> None:
         if decoded(record.error_code):
             raise _Skipped(Skip.ERROR_CODE)
         if record.name in TAG_EVENTS:
-            log.tag_changes += _tag_changes(record_index, record)
+            log.tag_changes += _tag_changes(record_index, record, log)
         else:
             log.instance_records += _instance_records(record_index, record, log)
     except _Skipped as skipped:
@@ -379,9 +383,11 @@ def _traits(item: dict[str, Any]) -> Traits:
     )
 
 
-def _tag_changes(record_index: int, record: Record) -> list[TagChange]:
+def _tag_changes(record_index: int, record: Record, log: Log) -> list[TagChange]:
     request = decoded(record.request)
     if _is_omitted(request, "resourcesSet", "tagSet"):
+        unread = UnreadRecord(record_index, _account_id(record), _time(record), is_tag_change=True)
+        log.unread.append(unread)
         raise _Skipped(Skip.OMITTED)
     if not isinstance(request, dict):
         raise _Skipped(Skip.MALFORMED)

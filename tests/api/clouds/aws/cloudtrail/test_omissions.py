@@ -151,11 +151,12 @@ def test_only_cloudtrail_s_own_mark_means_omitted(omitted):
     assert (log.instance_records, log.skipped) == ([], {Skip.MALFORMED: 1})
 
 
-def test_a_tag_change_that_was_omitted_is_counted():
+def test_a_tag_change_that_was_omitted_is_counted_and_asked_for():
     """Decision 46: never silent."""
     made = trail.create_tags("ami-1") | {"requestParameters": OMITTED}
     log = read(made)
-    assert (log.tag_changes, log.skipped, log.unread) == ([], {Skip.OMITTED: 1}, [])
+    assert (log.tag_changes, log.skipped) == ([], {Skip.OMITTED: 1})
+    assert (unread(log), log.unread[0].is_tag_change) == ([(0, "123456789012", NOON)], True)
 
 
 PARTS = [
