@@ -16,7 +16,7 @@ if not settings.IS_PRODUCTION:
         path("api-auth/", include("rest_framework.urls")),
     ]
 
-handler400 = "util.errors.bad_request"
+handler400 = "api.console.views.bad_request"
 handler403 = "util.errors.forbidden"
-handler404 = "util.errors.not_found"
+handler404 = "api.console.views.not_found"
 handler500 = "util.errors.server_error"

@@ -24,6 +24,7 @@ MOST_IN_AN_HOUR = 60
 """Refused forms, of whomever, after which those of strangers and other pages get no row."""
 
 NOT_FROM_A_PAGE_OF_OURS = "The form did not come from a page of the console."
+NOT_READABLE = "Nobody can read the form."
 _LAST = " It is the last one of this hour that is written down."
 
 
@@ -65,8 +66,8 @@ def _refused_in_the_last_hour() -> int:
     return refused[:MOST_IN_AN_HOUR].count()
 
 
-def record_foreign_form(request: HttpRequest) -> None:
-    """Write down a form that has no token of ours, or an old one. Raises nothing of the database.
+def record_foreign_form(request: HttpRequest, detail: str = NOT_FROM_A_PAGE_OF_OURS) -> None:
+    """Write down a form without a token of ours that is valid. Raises nothing of the database.
 
     The browser of an operator may have sent it without their knowing, so it is bounded, too.
     """
@@ -75,6 +76,6 @@ def record_foreign_form(request: HttpRequest) -> None:
     except PermissionDenied:
         caller = ANONYMOUS
     try:
-        record_refusal(request, caller, detail=NOT_FROM_A_PAGE_OF_OURS, bounded=True)
+        record_refusal(request, caller, detail=detail, bounded=True)
     except DatabaseError:
         logger.exception("A refused form for %s is not written down", request.path)

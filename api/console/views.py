@@ -8,17 +8,19 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views import View
 from rest_framework.exceptions import APIException, ValidationError
 
 from api.console.access import ANONYMOUS, caller_of, name_of, require_reader
-from api.console.refused import record_foreign_form
+from api.console.refused import NOT_READABLE, record_foreign_form
 from api.console.tables import Table
 from api.models import User
 from api.public.filters import LARGEST_ID
-from util.errors import DatabaseBusy, forbidden
+from util import errors
+from util.errors import DatabaseBusy
 from util.identity import Caller
 from util.transaction_limits import is_timeout
 
@@ -82,7 +84,7 @@ class ConsoleView(View):
             response = error_page(request, 403, str(error))
         except ValidationError as error:
             response = error_page(request, 400, _sentence(error))
-        except (BadRequest, SuspiciousOperation):
+        except (BadRequest, SuspiciousOperation, MultiPartParserError):
             response = error_page(request, 400, "Bad request.")
         except DatabaseError as error:
             if not is_timeout(error):
@@ -143,7 +145,23 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
         record_foreign_form(request)
         text = "The form did not come from the console, or it is too old. Load the page again."
         return hardened(error_page(request, 403, text))
-    return forbidden(request)
+    return errors.forbidden(request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer a request that nobody can read, such as a form that breaks off."""
+    if request.path.startswith(PREFIX):
+        if request.method == "POST":
+            record_foreign_form(request, NOT_READABLE)
+        return hardened(error_page(request, 400, "Bad request."))
+    return errors.bad_request(request)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer a request for a URL that no route has, such as one with a line break."""
+    if request.path.startswith(PREFIX):
+        return hardened(error_page(request, 404, "There is no such page."))
+    return errors.not_found(request)
 
 
 def _sentence(error: APIException) -> str:
