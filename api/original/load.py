@@ -105,13 +105,13 @@ SELECT account.id, account.cloud_type,
        '', state.name, '', 'operator', ''
 FROM api_cloudaccount account
 CROSS JOIN LATERAL (VALUES
-    ('created', account.created_at),
-    (CASE WHEN account.is_enabled THEN 'enabled' END, account.enabled_at),
-    (CASE WHEN account.platform_application_is_paused THEN 'paused' END, account.updated_at)
-) state (name, at)
+    (1, 'created', account.created_at),
+    (2, CASE WHEN account.is_enabled THEN 'enabled' END, account.enabled_at),
+    (3, CASE WHEN account.platform_application_is_paused THEN 'paused' END, account.updated_at)
+) state (place, name, at)
 WHERE state.name IS NOT NULL AND state.at IS NOT NULL
   AND NOT EXISTS (SELECT FROM api_accountstate known WHERE known.account_id = account.id)
-ORDER BY state.at
+ORDER BY state.at, account.id, state.place
 """
 
 _IMAGE_TIMES = """
