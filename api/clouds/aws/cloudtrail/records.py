@@ -7,6 +7,7 @@ know, is skipped for a reason that is counted (09 P3), and never raises.
 import enum
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -186,7 +187,7 @@ def _read_record(record_index: int, record: Record, log: Log) -> None:
         if decoded(record.error_code):
             raise _Skipped(Skip.ERROR_CODE)
         if record.name in TAG_EVENTS:
-            log.tag_changes += _tag_changes(record_index, record, log)
+            _read_tag_changes(record_index, record, log)
         else:
             log.instance_records += _instance_records(record_index, record, log)
     except _Skipped as skipped:
@@ -383,11 +384,24 @@ def _traits(item: dict[str, Any]) -> Traits:
     )
 
 
-def _tag_changes(record_index: int, record: Record, log: Log) -> list[TagChange]:
+def _read_tag_changes(record_index: int, record: Record, log: Log) -> None:
+    """Note the changes of our tags, or that EC2 has to be asked for them (decision 46)."""
+    try:
+        log.tag_changes += _tag_changes(record_index, record)
+    except (_Skipped, UnreadableTextError) as error:
+        if not isinstance(error, _Skipped) or error.reason in (Skip.OMITTED, Skip.MALFORMED):
+            with suppress(_Skipped, UnreadableTextError):
+                log.unread.append(
+                    UnreadRecord(
+                        record_index, _account_id(record), _time(record), is_tag_change=True
+                    )
+                )
+        raise
+
+
+def _tag_changes(record_index: int, record: Record) -> list[TagChange]:
     request = decoded(record.request)
     if _is_omitted(request, "resourcesSet", "tagSet"):
-        unread = UnreadRecord(record_index, _account_id(record), _time(record), is_tag_change=True)
-        log.unread.append(unread)
         raise _Skipped(Skip.OMITTED)
     if not isinstance(request, dict):
         raise _Skipped(Skip.MALFORMED)

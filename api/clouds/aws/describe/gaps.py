@@ -16,6 +16,15 @@ INSTANCES_WITHIN = timedelta(days=2)
 AT_ONCE = 2000
 """Most instances, and most images, that are asked for at once of one account."""
 
+# Images whose tags may have changed without a log that tells so.
+_TAGS_UNREAD = """
+account.tags_unread_until IS NOT NULL AND NOT EXISTS (
+    SELECT FROM api_imagetags tags
+    WHERE tags.cloud_account_id = account.id AND tags.machine_image_id = image.id
+      AND tags.described_at >= account.tags_unread_until
+)
+"""
+
 # In any order: where there are more than are asked for at once, all have their turn.
 _IMAGES = f"""
 SELECT region, ami_id
@@ -23,8 +32,15 @@ FROM (
     SELECT DISTINCT instance.region, image.cloud_image_id AS ami_id
     FROM api_instance instance
     JOIN api_machineimage image ON image.id = instance.machine_image_id
+    JOIN api_cloudaccount account ON account.id = instance.cloud_account_id
     WHERE instance.cloud_account_id = %s
-      AND image.cloud_type = 'aws' AND {UNDESCRIBED}
+      AND image.cloud_type = 'aws' AND ({UNDESCRIBED} OR {_TAGS_UNREAD})
+    UNION
+    SELECT image.region, image.cloud_image_id
+    FROM api_imagetags known
+    JOIN api_cloudaccount account ON account.id = known.cloud_account_id
+    JOIN api_machineimage image ON image.id = known.machine_image_id
+    WHERE known.cloud_account_id = %s AND image.region IS NOT NULL AND {_TAGS_UNREAD}
 ) AS missing
 ORDER BY random()
 LIMIT %s
@@ -39,13 +55,31 @@ UNION
 SELECT cloud_account_id
 FROM api_instance
 WHERE cloud_type = 'aws' AND machine_image_id IS NULL AND created_at > %s
+UNION
+SELECT account.id
+FROM api_cloudaccount account
+WHERE account.tags_unread_until IS NOT NULL AND (
+    EXISTS (
+        SELECT FROM api_instance instance
+        JOIN api_machineimage image ON image.id = instance.machine_image_id
+        WHERE instance.cloud_account_id = account.id AND {_TAGS_UNREAD}
+    ) OR EXISTS (
+        SELECT FROM api_imagetags known
+        JOIN api_machineimage image ON image.id = known.machine_image_id
+        WHERE known.cloud_account_id = account.id AND image.region IS NOT NULL AND {_TAGS_UNREAD}
+    )
+)
 """  # noqa: S608 - made of constants
 
 
 def missing_images(account_id: int) -> dict[str, set[str]]:
-    """Return the AMIs of an account's instances that AWS did not describe to us, by region."""
+    """Return the AMIs that are to be described to an account, by region.
+
+    Those of its instances that AWS did not describe to us, and those whose tags were not described
+    since its logs left out a change of tags.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_IMAGES, [account_id, AT_ONCE])
+        cursor.execute(_IMAGES, [account_id, account_id, AT_ONCE])
         return _by_region(cursor.fetchall())
 
 

@@ -248,6 +248,20 @@ def test_tags_that_were_omitted_are_not_all_tags(name, parameters):
     """Decisions 34 and 46: a list that was left out is not an empty one."""
     log = read(trail.record(name, parameters=parameters))
     assert (log.tag_changes, log.skipped) == ([], {Skip.OMITTED: 1})
+    assert [one.is_tag_change for one in log.unread] == [True]
+
+
+@pytest.mark.parametrize("parameters", [None, [], "x", TAGGED | {"tagSet": "x"}])
+def test_tag_changes_that_cannot_be_read_are_to_be_asked_for(parameters):
+    log = read(trail.record("CreateTags", parameters=parameters))
+    assert (log.tag_changes, log.skipped) == ([], {Skip.MALFORMED: 1})
+    assert [one.is_tag_change for one in log.unread] == [True]
+
+
+def test_tags_of_others_and_of_nobody_are_not_to_be_asked_for():
+    nobody = trail.create_tags("ami-1") | {"requestParameters": OMITTED, "eventTime": "x"}
+    log = read(trail.create_tags("i-1"), trail.create_tags("ami-1", tags=["foo"]), nobody)
+    assert (log.skipped, log.unread) == ({Skip.OTHER_EVENT: 2, Skip.OMITTED: 1}, [])
 
 
 def test_tags_in_a_list_of_another_form():
