@@ -1,5 +1,6 @@
 """All routes below ``/internal/`` as a client can call them."""
 
+import re
 from collections.abc import Iterator
 
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -10,6 +11,9 @@ PLACEHOLDERS = {
     "<str:key>": "key",
     "<str:async_result_id>": "id",
 }
+
+
+_PARAMETER = re.compile(r"\(\?P<[^>]+>[^)]*\)|<[^>]+>")
 
 
 def _patterns(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -35,6 +39,18 @@ def internal_routes() -> list[tuple[str, str]]:
         assert not set(path) & set("<>()[]^$\\"), path
         found += [(f"/{path}", method) for method in _methods(pattern)]
     return sorted(set(found))
+
+
+def routes_with_parameters() -> list[str]:
+    """List the paths below ``/internal/`` that take a value, as templates for ``str.format``."""
+    found = set()
+    for path, _ in _patterns(get_resolver()):
+        if path.startswith("internal/console/") or "format" in path:
+            continue
+        template, count = _PARAMETER.subn("{0}", path)
+        if path.startswith("internal/") and count:
+            found.add(f"/{template}")
+    return sorted(found)
 
 
 def _methods(pattern: URLPattern) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import string
+from urllib.parse import quote
 
 import pytest
 from django.db import transaction
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.internal.routes import resource_routes
 from tests.api.internal.callers import ANYBODY, B
-from tests.api.internal.routes import internal_routes
+from tests.api.internal.routes import internal_routes, routes_with_parameters
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +86,19 @@ def test_an_id_that_no_row_has_is_not_found(id):
     assert len(lists) == 22
     for name in sorted(lists):
         assert ANYBODY.get(f"{B}/{name}/{id}/").status_code == 404, name
+
+
+@pytest.mark.parametrize("value", ["\0", "\ud800", "\u0663", "a\r\nb", "..", "%", "x" * 20_000])
+def test_no_value_in_a_path_is_a_server_error(value, queued, clouds):
+    odd = quote(value, safe="", errors="surrogatepass")
+    for template in routes_with_parameters():
+        # Redis is not there in these tests.
+        if "redis_raw" in template or "/tasks/" in template:
+            continue
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            response = ANYBODY.send(method, template.format(odd))
+            assert 400 <= response.status_code < 500, (method, template)
+            assert response["Content-Type"] == "application/json"
 
 
 def test_every_answer_has_a_request_id():
