@@ -2,10 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from api.clouds.aws.cloudtrail.parse import UnreadableTextError
+
+_OF_ANOTHER_SHAPE = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,10 @@ def read_digest(text: bytes | bytearray) -> Digest:
         return Digest(
             start=_time(document["digestStartTime"]),
             end=_time(document["digestEndTime"]),
-            previous_key=str(document.get("previousDigestS3Object") or ""),
-            file_names=[str(one["s3Object"]) for one in document.get("logFiles") or ()],
+            previous_key=_name(document.get("previousDigestS3Object") or ""),
+            file_names=[_name(one["s3Object"]) for one in document.get("logFiles") or ()],
         )
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except _OF_ANOTHER_SHAPE as error:
         raise UnreadableTextError(f"no digest: {error}") from error
 
 
@@ -36,4 +45,12 @@ def _time(value: Any) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError(f"{value} is in no time zone")
-    return moment
+    # A moment beyond the years of UTC would be stored, and could not be read again.
+    return moment.astimezone(UTC)
+
+
+def _name(value: Any) -> str:
+    name = str(value)
+    if not name.isprintable():
+        raise ValueError("CloudTrail writes no such names")
+    return name

@@ -1,5 +1,7 @@
 """Records of what was read (spec 09 P1-P5, P8, P13)."""
 
+import gzip
+import json
 import logging
 from datetime import timedelta
 
@@ -17,7 +19,7 @@ from api.models import (
     MachineImage,
     TrailDigest,
 )
-from tests.api.clouds.aws.testbed import BUCKET, at, unpacked
+from tests.api.clouds.aws.testbed import BUCKET, at, events, unpacked
 from tests.factories import make_aws_image, make_event, make_instance
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
@@ -194,6 +196,29 @@ def test_digests_are_neither_logs_nor_poison(testbed):
     assert (digest.bucket, digest.key, digest.previous_key) == (BUCKET, key, "before.gz")
     assert digest.file_names == logs
     assert IngestHour.objects.get().skipped == {"digest": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"previousDigestS3Object": "a\0"},
+        {"previousDigestS3Object": "\ud800"},
+        {"logFiles": [{"s3Object": "a\0"}]},
+        {"logFiles": [{"s3Object": "\ud800"}]},
+        {"digestStartTime": "0001-01-01T00:00:00+14:00"},
+        {"digestEndTime": "9999-12-31T23:59:59-14:00"},
+    ],
+)
+def test_a_digest_that_no_table_holds_is_none(testbed, queued, change):
+    """It is done with; what came beside it is stored at once, and nothing of it is."""
+    account = testbed.account.aws_account_id
+    whole = trail.digest_file(bucket=BUCKET, log_keys=[], account=account, end=at(4), previous="")
+    odd = gzip.compress(json.dumps(json.loads(gzip.decompress(whole)) | change).encode())
+    digest = testbed.put(key=trail.digest_key(account=account, at=at(4)), body=odd)
+    testbed.announce(digest, testbed.put(trail.stop_instances("i-1")))
+    assert [len(part) for part in testbed.run()] == [1, 0]
+    assert [event[0] for event in events()] == ["i-1"]
+    assert not TrailDigest.objects.exists()
 
 
 def test_questions_to_ec2_are_recorded(testbed, queued):
