@@ -2,6 +2,9 @@
 
 import datetime
 
+LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+"""Stands for a moment that never was: it is before all others."""
+
 
 def now() -> datetime.datetime:
     """Return the current instant, aware, in UTC."""

@@ -7,7 +7,7 @@ calculates usage waits for.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
@@ -16,6 +16,7 @@ from api.images.changes import IMAGES_AT_ONCE, fact_of, lock_images
 from api.images.facts import RHEL_FOR_EVERYBODY, is_rhel_for_everybody
 from api.metering.staleness import mark_images_of_users_stale
 from api.models import CloudAccount, ImageFact, ImageTags, MachineImage
+from util.clock import LONG_AGO
 
 RHEL = "rhel"
 OPENSHIFT = "openshift"
@@ -41,16 +42,19 @@ WHERE image.id = found.id
 """  # noqa: S608 - made of constants
 
 
+# Times of CloudTrail are whole seconds. What we know by now has happened, whatever its time says:
+# no answer would be believed before that. Answers that were stored before the change was known were
+# dated before all logs, so they are forgotten, however late they came.
 _DISTRUST = """
-UPDATE api_cloudaccount account SET tags_unread_until = GREATEST(tags_unread_until, unread.until)
-FROM (SELECT id, max(until) AS until
-      FROM unnest(%(accounts)s::bigint[], %(until)s::timestamptz[]) AS unread (id, until)
+UPDATE api_cloudaccount account
+SET tags_unread_until = GREATEST(
+    tags_unread_until, LEAST(unread.at + interval '1 second', statement_timestamp()))
+FROM (SELECT id, max(at) AS at
+      FROM unnest(%(accounts)s::bigint[], %(times)s::timestamptz[]) AS unread (id, at)
       GROUP BY id) unread
 WHERE account.id = unread.id;
 UPDATE api_imagetags SET described_at = NULL WHERE cloud_account_id = ANY(%(accounts)s)
 """
-
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class ImageTagChange(NamedTuple):
@@ -234,14 +238,13 @@ def store_tags(changes: Iterable[ImageTagChange], seen: Iterable[SeenTags] = ())
 def distrust_tags(unread: Iterable[tuple[int, datetime]]) -> None:
     """Have images described to accounts anew whose logs leave out what tags were changed.
 
-    ``unread`` are ids of accounts with the times of such changes, in whole seconds as CloudTrail
-    writes them. Descriptions of later are believed before what logs tell of up to then. The caller
-    holds the locks of the accounts' customers.
+    ``unread`` are ids of accounts with the times of such changes. Later descriptions are believed
+    before what logs tell of up to then. The caller holds the locks of the accounts' customers, who
+    alone see these tags, in place of the images' own.
     """
     accounts, times = zip(*unread, strict=True)
-    until = [at + timedelta(seconds=1) for at in times]
     with connection.cursor() as cursor:
-        cursor.execute(_DISTRUST, {"accounts": list(accounts), "until": until})
+        cursor.execute(_DISTRUST, {"accounts": list(accounts), "times": list(times)})
 
 
 @transaction.atomic

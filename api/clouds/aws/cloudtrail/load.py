@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connection, transaction
@@ -51,13 +51,13 @@ from api.models import (
 )
 from api.models.instance import event_rank
 from api.models.locking import lock_users
+from util.clock import LONG_AGO
 from util.tasks import enqueue
 from util.transaction_limits import wait_for_locks
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "cloudtrail"
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class FileRecord(NamedTuple):

@@ -79,6 +79,17 @@ def test_an_image_that_only_other_accounts_use_is_described_too(testbed):
     assert not ImageTags.objects.get().rhel
 
 
+@pytest.mark.parametrize("time", ["2150-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_change_of_the_future_is_described_now(testbed, time):
+    """No answer would be later than it: new images of the account would never get their tags."""
+    ami = testbed.image()
+    ec2(testbed).create_tags(Resources=[ami], Tags=[{"Key": trail.RHEL_TAG, "Value": ""}])
+    testbed.ingest(trail.delete_tags("ami-1", eventTime=time) | OMITTED)
+    testbed.ingest(trail.run_instances(launched("i-1", image=ami), at=at(4)))
+    assert MachineImage.objects.get().rhel_detected_by_tag
+    assert accounts_with_gaps() == []
+
+
 def test_an_account_that_is_not_metered_loses_nothing(testbed):
     CloudAccount.objects.update(is_enabled=False)
     testbed.ingest(trail.delete_tags("ami-1", at=at(3)) | OMITTED)

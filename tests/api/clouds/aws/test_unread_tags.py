@@ -105,21 +105,23 @@ def test_other_accounts_and_other_images_are_left_alone(testbed, ami):
 def test_whatever_the_order_the_tag_is_as_it_is(testbed, ami, queued, seed):
     """Changes told and left out, logs late, in any order and twice, looks in between."""
     draw = random.Random(seed)
-    waiting = []
+    keys: list[str] = []
+    waiting: list[str] = []
     for minute in range(12):
         moment = at(1, minute)
         record = change(
             testbed, ami, draw.random() < 0.5, moment=moment, omitted=draw.random() < 0.4
         )
-        waiting.append(testbed.put(record))
+        keys.append(testbed.put(record))
+        waiting.append(keys[-1])
         with time_machine.travel(at(1, minute).replace(second=30), tick=False):
             while waiting and draw.random() < 0.6:
                 testbed.announce(waiting.pop(draw.randrange(len(waiting))))
                 testbed.run()
             if draw.random() < 0.3:
                 describe(testbed)
-    keys = [*waiting, *draw.choices(waiting, k=3)] if waiting else []
-    for key in keys:
+    draw.shuffle(waiting)
+    for key in [*waiting, *draw.choices(keys, k=3)]:
         testbed.announce(key)
         testbed.run()
     if queued.named(DESCRIBE):
