@@ -20,6 +20,8 @@ REGION = "us-east-1"
 NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
 RHEL_TAG = "cloudigrade-rhel-present"
 OPENSHIFT_TAG = "cloudigrade-ocp-present"
+OMITTED = {"reason": "responseElements too large", "omitted": True, "originalSize": 150_000}
+"""Stands in the place of parameters, or of a list in them, that CloudTrail leaves out."""
 
 
 def stamp(moment: datetime) -> str:

@@ -389,13 +389,10 @@ def _read_tag_changes(record_index: int, record: Record, log: Log) -> None:
     try:
         log.tag_changes += _tag_changes(record_index, record)
     except (_Skipped, UnreadableTextError) as error:
-        if not isinstance(error, _Skipped) or error.reason in (Skip.OMITTED, Skip.MALFORMED):
+        if not (isinstance(error, _Skipped) and error.reason is Skip.OTHER_EVENT):
             with suppress(_Skipped, UnreadableTextError):
-                log.unread.append(
-                    UnreadRecord(
-                        record_index, _account_id(record), _time(record), is_tag_change=True
-                    )
-                )
+                account_id, occurred_at = _account_id(record), _time(record)
+                log.unread.append(UnreadRecord(record_index, account_id, occurred_at, True))
         raise
 
 

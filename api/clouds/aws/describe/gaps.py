@@ -16,12 +16,13 @@ INSTANCES_WITHIN = timedelta(days=2)
 AT_ONCE = 2000
 """Most instances, and most images, that are asked for at once of one account."""
 
-# Images whose tags may have changed without a log that tells so.
+# Images whose tags may have changed without a log that tells so: ``api.images.tags.distrust_tags``
+# forgets their descriptions.
 _TAGS_UNREAD = """
 account.tags_unread_until IS NOT NULL AND NOT EXISTS (
     SELECT FROM api_imagetags tags
     WHERE tags.cloud_account_id = account.id AND tags.machine_image_id = image.id
-      AND tags.described_at >= account.tags_unread_until
+      AND tags.described_at IS NOT NULL
 )
 """
 

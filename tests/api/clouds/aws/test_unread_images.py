@@ -7,21 +7,18 @@ from api.clouds.aws.describe.gaps import accounts_with_gaps, missing_images
 from api.clouds.aws.describe.requests import DESCRIBE
 from api.clouds.aws.describe.sync import describe_account, describe_missing
 from api.models import CloudAccount, ImageTags, MachineImage, StaleUsage
+from tests.api.clouds.aws.describe.scans import ec2
 from tests.api.clouds.aws.testbed import at
 from tests.factories import make_aws_image, make_tags
 from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
 
-OMITTED = {"requestParameters": {"omitted": True, "originalSize": 150000}}
+LEFT_OUT = {"requestParameters": trail.OMITTED}
 
 
 @pytest.fixture(autouse=True)
 def regions(monkeypatch):
     monkeypatch.setattr(sync, "describe_regions", lambda arn: ["us-east-1"])
-
-
-def ec2(testbed):
-    return testbed.aws.client("ec2", account_id=testbed.account.aws_account_id)
 
 
 def lose_a_tag(testbed):
@@ -32,7 +29,7 @@ def lose_a_tag(testbed):
     testbed.ingest(trail.create_tags(ami, at=at(2)))
     assert MachineImage.objects.get().rhel_detected_by_tag
     ec2(testbed).delete_tags(Resources=[ami], Tags=[{"Key": trail.RHEL_TAG}])
-    testbed.ingest(trail.delete_tags(ami, at=at(3)) | OMITTED)
+    testbed.ingest(trail.delete_tags(ami, at=at(3)) | LEFT_OUT)
     return ami
 
 
@@ -72,7 +69,7 @@ def test_an_image_that_only_other_accounts_use_is_described_too(testbed):
     ami = testbed.image()
     image = make_aws_image(cloud_image_id=ami, region="us-east-1")
     make_tags(account=testbed.account, image=image, rhel_at=at(1), described_at=at(1))
-    testbed.ingest(trail.delete_tags(ami, at=at(3)) | OMITTED)
+    testbed.ingest(trail.delete_tags(ami, at=at(3)) | LEFT_OUT)
     assert accounts_with_gaps() == [testbed.account.id]
     describe_missing(account_id=testbed.account.id)
     assert accounts_with_gaps() == []
@@ -84,7 +81,7 @@ def test_a_change_of_the_future_is_described_now(testbed, time):
     """No answer would be later than it: new images of the account would never get their tags."""
     ami = testbed.image()
     ec2(testbed).create_tags(Resources=[ami], Tags=[{"Key": trail.RHEL_TAG, "Value": ""}])
-    testbed.ingest(trail.delete_tags("ami-1", eventTime=time) | OMITTED)
+    testbed.ingest(trail.delete_tags("ami-1", eventTime=time) | LEFT_OUT)
     testbed.ingest(trail.run_instances(launched("i-1", image=ami), at=at(4)))
     assert MachineImage.objects.get().rhel_detected_by_tag
     assert accounts_with_gaps() == []
@@ -92,5 +89,5 @@ def test_a_change_of_the_future_is_described_now(testbed, time):
 
 def test_an_account_that_is_not_metered_loses_nothing(testbed):
     CloudAccount.objects.update(is_enabled=False)
-    testbed.ingest(trail.delete_tags("ami-1", at=at(3)) | OMITTED)
+    testbed.ingest(trail.delete_tags("ami-1", at=at(3)) | LEFT_OUT)
     assert CloudAccount.objects.get().tags_unread_until is None

@@ -14,7 +14,6 @@ from tests.api.clouds.aws.testbed import at, make_account
 from tests.generators import cloudtrail as trail
 from util import clock
 
-OMITTED = {"reason": "requestParameters too large", "omitted": True, "originalSize": 150_000}
 TAG = [{"Key": trail.RHEL_TAG, "Value": ""}]
 
 
@@ -38,7 +37,7 @@ def change(testbed, ami, present, *, moment, omitted=False):
     else:
         ec2(testbed).delete_tags(Resources=[ami], Tags=TAG)
     make = trail.create_tags if present else trail.delete_tags
-    return make(ami, at=moment) | ({"requestParameters": OMITTED} if omitted else {})
+    return make(ami, at=moment) | ({"requestParameters": trail.OMITTED} if omitted else {})
 
 
 def is_tagged(ami):

@@ -21,13 +21,12 @@ from api.models import IngestHour, IngestObject, MachineImage
 from tests.api.clouds.aws.testbed import at, events, ingest, make_account, runs
 from tests.factories import make_aws_image, number
 from tests.generators import cloudtrail as trail
-from tests.generators.cloudtrail import launched
+from tests.generators.cloudtrail import OMITTED, launched
 from tests.generators.fleet import LogFile
 
 pytestmark = pytest.mark.django_db
 
 LOGS = Path(__file__).with_name("logs")
-OMITTED = {"reason": "responseElements too large", "omitted": True, "originalSize": 150000}
 
 
 class Text(LogFile):

@@ -4,7 +4,7 @@ import pytest
 
 from api.clouds.aws.cloudtrail.records import Skip, read_log
 from tests.generators import cloudtrail as trail
-from tests.generators.cloudtrail import NOON, launched, log_text
+from tests.generators.cloudtrail import NOON, OMITTED, launched, log_text
 
 
 def read(*made):
@@ -13,9 +13,6 @@ def read(*made):
 
 def seen(log):
     return [(one.instance_id, one.event_type, one.instance_type) for one in log.instance_records]
-
-
-OMITTED = {"reason": "responseElements too large", "omitted": True, "originalSize": 150000}
 
 
 def unread(log):
