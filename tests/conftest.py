@@ -15,8 +15,12 @@ from util import postgres as database
 pytest_plugins = ["tests.celery_fixtures", "tests.database_fixtures"]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Skip what is not so of partitioned tables."""
+    """Skip what is not so of partitioned tables; let nobody repeat what is drawn at random."""
+    for item in items:
+        if item.get_closest_marker("random_history") or item.get_closest_marker("hypothesis"):
+            item.add_marker(pytest.mark.flaky(reruns=0))
     if os.environ.get("TEST_PARTITIONS"):
         for item in items:
             if item.get_closest_marker("one_table"):

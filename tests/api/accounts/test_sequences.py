@@ -22,8 +22,7 @@ from tests.api.accounts.records import ARN, OUR_TYPE, SUBSCRIPTION
 from tests.api.accounts.test_crashes import Platform, platform  # noqa: F401 - a fixture
 from tests.api.sources.consumer import Message, listen
 
-# A failure is a wrong number, however rare: it is never repeated.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.flaky(reruns=0)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.random_history]
 
 OTHER_ARN = "arn:aws:iam::888888888888:role/meter"
 ACCOUNT = ("x-rh-sources-account-number", b"1701")

@@ -32,8 +32,7 @@ from tests.api.metering.conftest import Environment
 from tests.api.metering.notation import at, day
 from tests.threads import in_thread, in_threads
 
-# A failure is a wrong number, however rare: it is never repeated.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.flaky(reruns=0)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.random_history]
 
 NOW = at("12T01")
 

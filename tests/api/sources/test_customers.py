@@ -20,7 +20,7 @@ from tests.factories import make_user
 from tests.threads import in_thread, in_threads
 from util import postgres
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.random_history]
 
 BOTH = Tenant("1701", "3340851")
 ACCOUNT = Tenant("1701", None)

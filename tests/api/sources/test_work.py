@@ -29,7 +29,7 @@ from util import postgres, tasks
 from util.tasks import MAX_RETRIES
 from util.time_limit import TimeLimitReached
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.random_history]
 
 DONE = MessageOutcome("done")
 

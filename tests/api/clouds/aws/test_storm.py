@@ -59,11 +59,10 @@ from tests.generators.lives import Life
 from util import clock
 from util import postgres as database
 
-# A failure is a wrong number, however rare: it is never repeated.
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
-    pytest.mark.flaky(reruns=0),
+    pytest.mark.random_history,
 ]
 
 NOW = at(12, day=20)

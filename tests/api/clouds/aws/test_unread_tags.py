@@ -99,7 +99,7 @@ def test_other_accounts_and_other_images_are_left_alone(testbed, ami):
     assert other.tags_unread_until is None
 
 
-@pytest.mark.flaky(reruns=0)
+@pytest.mark.random_history
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_the_order_the_tag_is_as_it_is(testbed, ami, queued, seed):
     """Changes told and left out, logs late, in any order and twice, looks in between."""

@@ -33,8 +33,7 @@ from tests.api.clouds.azure.conftest import forget
 from tests.factories import make_azure_account
 from util import postgres
 
-# A failure is a wrong number, however rare: it is never repeated.
-pytestmark = [pytest.mark.django_db, pytest.mark.flaky(reruns=0)]
+pytestmark = [pytest.mark.django_db, pytest.mark.random_history]
 
 HOUR = datetime.timedelta(hours=1)
 MINUTE = datetime.timedelta(minutes=1)

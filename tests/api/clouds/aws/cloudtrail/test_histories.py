@@ -12,8 +12,7 @@ from tests.api.clouds.aws.testbed import events, ingest, make_account, runs
 from tests.generators import cloudtrail as trail
 from tests.generators.fleet import Fleet, LogFile
 
-# A failure is a wrong number, however rare: it is never repeated.
-pytestmark = [pytest.mark.django_db, pytest.mark.flaky(reruns=0)]
+pytestmark = [pytest.mark.django_db, pytest.mark.random_history]
 
 
 def deliver(logs, files, *, at_once=10):

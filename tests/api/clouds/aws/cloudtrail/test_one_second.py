@@ -13,8 +13,7 @@ from tests.generators import cloudtrail as trail
 from tests.generators.cloudtrail import launched
 from tests.generators.fleet import LogFile
 
-# A failure is a wrong number, however rare: it is never repeated.
-pytestmark = [pytest.mark.django_db, pytest.mark.flaky(reruns=0)]
+pytestmark = [pytest.mark.django_db, pytest.mark.random_history]
 
 ID = "i-1"
 AMI = "ami-1"

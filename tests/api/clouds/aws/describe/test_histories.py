@@ -27,6 +27,8 @@ from tests.generators.lives import LOGGED, Change, Life, errors
 from tests.threads import NoThreads, in_threads
 from util import clock
 
+pytestmark = pytest.mark.random_history
+
 REGIONS = ("us-east-1", "eu-west-1")
 BETWEEN = timedelta(hours=6)
 MARGIN = timedelta(minutes=2)
