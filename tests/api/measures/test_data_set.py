@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 MONTHS = [datetime(2022, month, 1, tzinfo=UTC) for month in range(1, 13)]
 NEXT_YEAR = datetime(2023, 1, 1, tzinfo=UTC)
 LIMIT = 1_000
-
-
 TOTAL = [ANY] * 5
 KEYS = 500
 
